@@ -1,0 +1,313 @@
+//! The door between the connections and the replica thread.
+//!
+//! Connections put [`Submission`]s into one bounded queue; the replica thread takes all that wait and
+//! answers each through its own one-shot channel. One message crosses the threads per *batch*, never per
+//! operation (a thread hop costs more than a write). Nothing here knows a wire protocol, and nothing here
+//! knows Raft: it is the whole of what the two sides know of each other.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::store_face::{Request, Response};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::status::{Status, StatusBoard};
+
+/// How many bytes a write's encoding leaves free at its front: the leader puts its stamp of the replicated
+/// time there (milliseconds, little endian), so that the bytes need not be copied again.
+pub const STAMP_BYTES: usize = 8;
+
+/// The side of the connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    queue: mpsc::Sender<Submission>,
+    status: StatusBoard,
+}
+
+/// What the replica thread receives.
+#[derive(Debug)]
+pub enum Submission {
+    /// Requests of one connection, all of the same kind, in its program order.
+    Batch(Batch),
+    /// A change of the cluster itself.
+    Admin(AdminRequest, oneshot::Sender<Result<AdminAnswer, AdminError>>),
+}
+
+/// A run of requests that is answered as one.
+#[derive(Debug)]
+pub struct Batch {
+    /// Whether these change the store.
+    pub kind: Kind,
+    /// The requests, in the order in which they take effect.
+    pub requests: Vec<BatchItem>,
+    /// When the client has waited long enough.
+    pub deadline: Instant,
+    /// Where the answers go: exactly one for each request, in the same order.
+    pub reply: oneshot::Sender<Answers>,
+}
+
+/// The answers to one batch, in the order of its requests.
+pub type Answers = Vec<Result<Response, RequestError>>;
+
+/// The two ways through the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Through the log.
+    Write,
+    /// A linearizable read, which leaves no trace in the log.
+    Read,
+}
+
+/// One request of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchItem {
+    /// [`STAMP_BYTES`] free bytes, then the encoded request: the bytes that the log keeps.
+    Write {
+        /// The bytes.
+        encoded: Vec<u8>,
+    },
+    /// A request for which `is_read_only()` holds.
+    Read(Request),
+}
+
+/// Why a request has no answer from the store. Each sentence says what, why, and what now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// Refused: nobody leads, or the leader lost its quorum. Nothing happened and nothing will.
+    NoLeader {
+        /// The sentence.
+        why: String,
+    },
+    /// Refused: too much is under way. Nothing happened; try again.
+    Busy,
+    /// Refused: larger than an entry may be. Nothing happened.
+    TooLarge {
+        /// The largest encoded request, in bytes.
+        limit: usize,
+    },
+    /// The write may or may not take effect; only reading tells.
+    OutcomeUnknown {
+        /// The sentence.
+        why: String,
+    },
+    /// A read, or a write that never entered the log, waited until its deadline. Nothing happened.
+    Deadline,
+    /// The server is shutting down. Nothing happened.
+    Stopping,
+    /// The request cannot be carried out by anyone: a sentence.
+    Bad(String),
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestError::NoLeader { why } | RequestError::OutcomeUnknown { why } => f.write_str(why),
+            RequestError::Busy => {
+                f.write_str("too many requests are under way; nothing was done, try again a little later")
+            }
+            RequestError::TooLarge { limit } => {
+                write!(f, "the request is too large (limit {limit} bytes); nothing was done")
+            }
+            RequestError::Deadline => {
+                f.write_str("no answer within the deadline; nothing was done, try again")
+            }
+            RequestError::Stopping => {
+                f.write_str("this server is stopping; nothing was done, try another server")
+            }
+            RequestError::Bad(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// What an operator may ask of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AdminRequest {
+    /// `POST /members`: make exactly these servers the voters.
+    ChangeMembers(ChangeMembers),
+    /// `POST /transfer`: make another voter the leader.
+    Transfer(Transfer),
+}
+
+/// The body of `POST /members`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeMembers {
+    /// The names of all voters after the change.
+    pub voters: Vec<String>,
+    /// The servers among them that are not members yet.
+    #[serde(default)]
+    pub new: Vec<NewMember>,
+    /// How long the caller waits, in milliseconds.
+    #[serde(default = "ten_seconds")]
+    pub timeout_ms: u64,
+}
+
+/// A server that joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMember {
+    /// Its name.
+    pub name: String,
+    /// Where other members connect to it.
+    pub peer_addr: String,
+    /// Where clients connect to it.
+    pub client_addr: String,
+}
+
+/// The body of `POST /transfer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// The name of the voter that shall lead.
+    pub to: String,
+    /// How long the caller waits, in milliseconds.
+    #[serde(default = "five_seconds")]
+    pub timeout_ms: u64,
+}
+
+/// What came of an [`AdminRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AdminAnswer {
+    /// The members changed.
+    Members {
+        /// The voters before the change.
+        before: Tolerance,
+        /// The voters now.
+        after: Tolerance,
+    },
+    /// The leadership moved.
+    Transferred {
+        /// The new leader's name.
+        leader: String,
+        /// Its term.
+        term: u64,
+    },
+}
+
+/// A set of voters and what it withstands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// Their names.
+    pub voters: Vec<String>,
+    /// How many more of them may fail.
+    pub tolerates: u64,
+}
+
+/// Why an [`AdminRequest`] did not come true. Each sentence says what, why, and what now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminError {
+    /// Refused before anything changed.
+    Refused(String),
+    /// Another server leads: ask it.
+    NotLeader {
+        /// The sentence.
+        why: String,
+        /// Where the leader's clients connect, when it is known.
+        leader_client_addr: Option<String>,
+    },
+    /// No majority of the voters can be reached.
+    NoQuorum(String),
+    /// It may still come true.
+    OutcomeUnknown(String),
+    /// The caller's time is over; the change goes on, or was rolled back, as the sentence says.
+    Deadline(String),
+}
+
+fn ten_seconds() -> u64 {
+    10_000
+}
+
+fn five_seconds() -> u64 {
+    5_000
+}
+
+impl Handle {
+    /// The two ends of the door: the connections' handle and the replica thread's queue, which holds at
+    /// most `capacity` submissions.
+    ///
+    /// # Panics
+    /// If `capacity` is 0.
+    #[must_use]
+    pub fn new(capacity: usize, status: StatusBoard) -> (Handle, mpsc::Receiver<Submission>) {
+        let (queue, inbox) = mpsc::channel(capacity);
+        (Handle { queue, status }, inbox)
+    }
+
+    /// Puts a batch into the queue and returns where its answers will arrive. Waits for room in the queue,
+    /// at most until the deadline.
+    ///
+    /// # Errors
+    /// [`RequestError::Busy`] if the queue stayed full, [`RequestError::Stopping`] if nobody serves it.
+    pub async fn begin(
+        &self,
+        kind: Kind,
+        requests: Vec<BatchItem>,
+        time_limit: Duration,
+    ) -> Result<oneshot::Receiver<Answers>, RequestError> {
+        debug_assert!(!requests.is_empty(), "an empty batch has no answer to wait for");
+        let deadline = Instant::now() + time_limit;
+        let (reply, answers) = oneshot::channel();
+        let submission = Submission::Batch(Batch { kind, requests, deadline, reply });
+        let submission = match self.queue.try_send(submission) {
+            Ok(()) => return Ok(answers),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(RequestError::Stopping),
+            Err(mpsc::error::TrySendError::Full(submission)) => submission,
+        };
+        match tokio::time::timeout_at(deadline.into(), self.queue.send(submission)).await {
+            Ok(Ok(())) => Ok(answers),
+            Ok(Err(_closed)) => Err(RequestError::Stopping),
+            Err(_elapsed) => Err(RequestError::Busy),
+        }
+    }
+
+    /// Submits a batch and waits for its answers: one for each request, in the same order.
+    pub async fn submit(&self, kind: Kind, requests: Vec<BatchItem>, time_limit: Duration) -> Answers {
+        let count = requests.len();
+        match self.begin(kind, requests, time_limit).await {
+            Ok(answers) => answers.await.unwrap_or_else(|_| abandoned(kind, count)),
+            Err(error) => vec![Err(error); count],
+        }
+    }
+
+    /// Asks for a change of the cluster and waits for the result.
+    ///
+    /// # Errors
+    /// Whatever the replica says; [`AdminError::OutcomeUnknown`] if it stopped without a word.
+    pub async fn admin(&self, request: AdminRequest) -> Result<AdminAnswer, AdminError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.queue.send(Submission::Admin(request, reply)).await;
+        if sent.is_err() {
+            return Err(AdminError::Refused("this server is stopping; ask another server".to_owned()));
+        }
+        answer.await.unwrap_or_else(|_| {
+            Err(AdminError::OutcomeUnknown(
+                "this server stopped before it knew the outcome; ask another server for its status"
+                    .to_owned(),
+            ))
+        })
+    }
+
+    /// The latest status of the server.
+    #[must_use]
+    pub fn status(&self) -> Arc<Status> {
+        self.status.latest()
+    }
+}
+
+/// The answers to a batch whose one-shot channel was dropped: the replica thread is gone.
+#[must_use]
+pub fn abandoned(kind: Kind, count: usize) -> Answers {
+    let error = match kind {
+        Kind::Read => RequestError::Stopping,
+        Kind::Write => RequestError::OutcomeUnknown {
+            why: "this server stopped before it knew the outcome; the write may or may not take effect"
+                .to_owned(),
+        },
+    };
+    vec![Err(error); count]
+}

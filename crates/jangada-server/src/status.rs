@@ -1,0 +1,218 @@
+//! What a server says about itself: the JSON of `GET /status`, and the source of `/readyz`, `/metrics`
+//! and `INFO`.
+//!
+//! The replica thread publishes a fresh [`Status`] some twenty times a second; everybody else only reads
+//! the latest one. It is a photograph: nothing here decides anything, and no request waits for it.
+
+use std::sync::{Arc, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+/// One server's view of itself and of its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// This server's name, such as `n1`.
+    pub name: String,
+    /// This server's number in the protocol.
+    pub id: u64,
+    /// The cluster's identity, in hexadecimal; empty until it is known.
+    pub cluster_id: String,
+    /// The program's version.
+    pub version: String,
+    /// The process that answers.
+    pub pid: u32,
+    /// Milliseconds since the process started serving.
+    pub uptime_ms: u64,
+    /// What the server is at the moment.
+    pub role: RoleName,
+    /// Its current term.
+    pub term: u64,
+    /// The leader of the term, when it is known.
+    pub leader: Option<String>,
+    /// Where the leader's clients connect, when it is known.
+    pub leader_client_addr: Option<String>,
+    /// The highest index known to be committed.
+    pub commit_index: u64,
+    /// The highest index applied to the store.
+    pub applied_index: u64,
+    /// The index of the last entry of the log.
+    pub last_index: u64,
+    /// The index of the last entry that the newest snapshot covers.
+    pub snapshot_index: u64,
+    /// Bytes of the entries that the log holds since the last snapshot.
+    pub log_bytes: u64,
+    /// The store's revision.
+    pub revision: u64,
+    /// How many keys the store holds.
+    pub keys: u64,
+    /// Who belongs to the cluster.
+    pub membership: MembershipStatus,
+    /// Why the server cannot serve at the moment, as a sentence; `None` while it can.
+    pub problem: Option<String>,
+}
+
+/// The configuration in force, with what is known of each member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembershipStatus {
+    /// How far a change of members has come.
+    pub stage: MembershipStage,
+    /// How many more voters may fail while the cluster still serves.
+    pub tolerates: u64,
+    /// All members, in the order of their ids.
+    pub members: Vec<MemberStatus>,
+}
+
+/// One member, as the answering server sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its name.
+    pub name: String,
+    /// Its number in the protocol.
+    pub id: u64,
+    /// Whether it votes.
+    pub role: MemberRole,
+    /// Where other members connect to it.
+    pub peer_addr: String,
+    /// Where clients connect to it; empty while that is unknown.
+    pub client_addr: String,
+    /// Whether it can be reached from the answering server.
+    pub reachable: bool,
+    /// Milliseconds since its last message; `None` when it was never heard, and for the server itself.
+    pub heard_ms_ago: Option<u64>,
+    /// The highest index known to be in its log; only the leader knows.
+    pub match_index: Option<u64>,
+    /// How many entries it is behind the leader's log; only the leader knows.
+    pub lag: Option<u64>,
+}
+
+/// A server's role (Paper §5.1; Thesis §9.6 for the pre-candidate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleName {
+    /// It follows a leader, or waits for one.
+    Follower,
+    /// It asks whether an election could be won.
+    PreCandidate,
+    /// It stands for election.
+    Candidate,
+    /// It leads.
+    Leader,
+}
+
+impl RoleName {
+    /// The role in the words of the JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RoleName::Follower => "follower",
+            RoleName::PreCandidate => "pre_candidate",
+            RoleName::Candidate => "candidate",
+            RoleName::Leader => "leader",
+        }
+    }
+}
+
+/// A member's part in the configuration (Paper §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberRole {
+    /// It votes and counts for the quorum.
+    Voter,
+    /// It receives the log without a vote.
+    Learner,
+    /// It votes in the old half of a joint configuration and leaves with it.
+    Outgoing,
+}
+
+/// The stages of a change of members (Paper §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MembershipStage {
+    /// No change is under way.
+    Final,
+    /// New servers receive the log before they vote.
+    CatchUp,
+    /// Both configurations decide.
+    Joint,
+}
+
+impl Status {
+    /// The status of a server that has only just started: a follower that knows nothing yet.
+    #[must_use]
+    pub fn starting(name: &str, id: u64) -> Status {
+        Status {
+            name: name.to_owned(),
+            id,
+            cluster_id: String::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ms: 0,
+            role: RoleName::Follower,
+            term: 0,
+            leader: None,
+            leader_client_addr: None,
+            commit_index: 0,
+            applied_index: 0,
+            last_index: 0,
+            snapshot_index: 0,
+            log_bytes: 0,
+            revision: 0,
+            keys: 0,
+            membership: MembershipStatus { stage: MembershipStage::Final, tolerates: 0, members: Vec::new() },
+            problem: Some("starting: no leader is known yet".to_owned()),
+        }
+    }
+}
+
+/// Where the latest status hangs: one writer replaces it, any number of readers take a reference.
+#[derive(Clone, Debug)]
+pub struct StatusBoard {
+    latest: Arc<RwLock<Arc<Status>>>,
+}
+
+impl StatusBoard {
+    /// A board that shows `status`.
+    #[must_use]
+    pub fn new(status: Status) -> StatusBoard {
+        StatusBoard { latest: Arc::new(RwLock::new(Arc::new(status))) }
+    }
+
+    /// Replaces what is shown.
+    pub fn publish(&self, status: Status) {
+        let status = Arc::new(status);
+        // A reader that panicked cannot have left the reference half written: go on with it.
+        *self.latest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = status;
+    }
+
+    /// What is shown now.
+    #[must_use]
+    pub fn latest(&self) -> Arc<Status> {
+        Arc::clone(&self.latest.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_has_the_documented_words() {
+        let mut status = Status::starting("n1", 1);
+        status.role = RoleName::PreCandidate;
+        status.membership.stage = MembershipStage::CatchUp;
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["role"], status.role.as_str());
+        assert_eq!(json["membership"]["stage"], "catch_up");
+        assert_eq!(json["leader"], serde_json::Value::Null);
+        assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+    }
+
+    #[test]
+    fn a_reader_sees_what_was_published_last() {
+        let board = StatusBoard::new(Status::starting("n1", 1));
+        let before = board.latest();
+        board.publish(Status { term: 7, ..Status::starting("n1", 1) });
+        assert_eq!(before.term, 0);
+        assert_eq!(board.clone().latest().term, 7);
+    }
+}
