@@ -1,1 +1,44 @@
-//! See the crate's description in `Cargo.toml`; the content arrives with the first feature.
+//! Readers of the event stream. What happened is said once, as a [`Record`](jangada_node::event::Record);
+//! everything that a person or a program reads about it is made here.
+//!
+//! Every reader is pure: it takes records and gives back text or numbers. None of them asks for the time, writes
+//! a file or knows a socket; whoever wants the date in front of a line passes it in.
+//!
+//! ```
+//! use jangada_node::event::{Event, Record};
+//! use jangada_raft::event::{Event as RaftEvent, RoleChange, RoleName};
+//! use jangada_raft::types::{NodeId, Term, Time};
+//! use jangada_trace::{jsonl, names::Names, words::{Level, Words}};
+//!
+//! let record = Record {
+//!     time: Time(217_000_000),
+//!     node: NodeId(2),
+//!     seq: 41,
+//!     event: Event::Raft(RaftEvent::RoleChanged {
+//!         role: RoleName::Leader,
+//!         term: Term(1),
+//!         why: RoleChange::ElectionWon,
+//!     }),
+//! };
+//! let mut words = Words::new(Names::new());
+//! assert_eq!(
+//!     words.line(&record, Level::Info).as_deref(),
+//!     Some("+0.217  n2     elected → LEADER of term 1")
+//! );
+//! assert_eq!(
+//!     jsonl::line(&record, &Names::new()),
+//!     r#"{"time_ns":217000000,"node":"n2","seq":41,"event":"role_changed","role":"leader","term":1,"why":"election_won"}"#
+//! );
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod clock; // dates out of numbers
+mod json;
+pub mod jsonl; // objects for programs
+pub mod kinds; // one stable name for each thing
+pub mod lab; // the university lab's own lines
+pub mod metrics; // counters
+pub mod names; // what people call the servers
+pub mod phrases; // what they are made of
+pub mod words; // sentences for people // a writer of one flat object
