@@ -142,7 +142,7 @@ pub struct Persist {
 }
 
 /// A chunk of a snapshot that is being received.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotChunk {
     /// What the snapshot stands for.
     pub meta: SnapshotMeta,

@@ -8,8 +8,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod types; // numbers, entries, configurations
 pub mod config; // the knobs
-pub mod event; // what happened
-pub mod face;
 pub mod message; // the RPCs
-pub mod types; // numbers, entries, configurations // what goes in, what comes out
+pub mod event; // what happened
+pub mod face; // what goes in, what comes out
+pub mod rng; // SplitMix64
+pub mod quorum; // majorities, joint ones too

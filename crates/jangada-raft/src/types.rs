@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides anything; read `server.rs` next.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use core::fmt;
 use core::ops::{Add, Sub};
@@ -137,8 +138,25 @@ pub enum Payload {
     Noop,
     /// A command for the state machine; the core never looks into it.
     Command(Bytes),
-    /// A configuration; in force from the moment it is appended (Paper §6).
-    Membership(Membership),
+    /// A configuration; in force from the moment it is appended (Paper §6). Boxed: rare and large, and every
+    /// entry would otherwise take three times the room.
+    Membership(Box<Membership>),
+}
+
+impl Entry {
+    /// What every entry counts for besides its payload in the bounds on bytes.
+    pub const OVERHEAD_BYTES: usize = 32;
+
+    /// What the entry counts for in every bound on bytes: its payload and a fixed overhead.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        Entry::OVERHEAD_BYTES
+            + match &self.payload {
+                Payload::Noop => 0,
+                Payload::Command(command) => command.len(),
+                Payload::Membership(membership) => membership.context.len() + 8 * membership.members().len(),
+            }
+    }
 }
 
 /// Who belongs to the cluster.
@@ -158,6 +176,48 @@ pub struct Membership {
     pub target: Option<Target>,
     /// Whatever the application keeps with the configuration (an address book, say). Opaque to the core.
     pub context: Bytes,
+}
+
+impl Membership {
+    /// A single configuration of these voters, without learners.
+    #[must_use]
+    pub fn of(voters: impl IntoIterator<Item = NodeId>) -> Membership {
+        Membership { voters: voters.into_iter().collect(), ..Membership::default() }
+    }
+
+    /// Both halves of a joint configuration have a say: it is C_old,new.
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        self.outgoing.is_some()
+    }
+
+    /// The server's vote counts, in either half of a joint configuration.
+    #[must_use]
+    pub fn is_voter(&self, id: NodeId) -> bool {
+        self.voters.contains(&id) || self.outgoing.as_ref().is_some_and(|outgoing| outgoing.contains(&id))
+    }
+
+    /// The server receives the log.
+    #[must_use]
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.is_voter(id) || self.learners.contains(&id)
+    }
+
+    /// All servers that receive the log.
+    #[must_use]
+    pub fn members(&self) -> BTreeSet<NodeId> {
+        let mut members = self.all_voters();
+        members.extend(&self.learners);
+        members
+    }
+
+    /// All servers whose votes count, of both halves.
+    #[must_use]
+    pub fn all_voters(&self) -> BTreeSet<NodeId> {
+        let mut voters = self.voters.clone();
+        voters.extend(self.outgoing.iter().flatten());
+        voters
+    }
 }
 
 /// Where a membership change is to end.
