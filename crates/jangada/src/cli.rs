@@ -1,0 +1,84 @@
+//! The command line: which words there are. What they do stands in `commands`, one file each.
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{client, cluster, completions, demo, node, serve};
+use crate::output::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  $ jangada demo
+  $ jangada cluster up 3
+  $ jangada client set hello world
+  $ jangada client get hello
+  $ jangada cluster kill leader
+  $ jangada cluster status
+  $ jangada cluster down
+
+Exit codes: 0 ok, 1 no or not found, 2 usage or configuration, 3 unreachable, no quorum or outcome unknown,
+4 refused, 5 data corrupt, 6 disk failed, 124 deadline, 130/143 signals.";
+
+/// A replicated, linearizable key-value store: Raft in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "jangada", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// How answers are printed.
+    #[arg(short, long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub output: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one server in the foreground
+    Serve(Box<serve::Arguments>),
+    /// Start, look at, hurt and change a cluster of real processes on this machine
+    Cluster(cluster::Arguments),
+    /// Talk to a cluster: a prompt, or one word for scripts
+    Client(client::Arguments),
+    /// Run one of the five servers of the university lab
+    Node(node::Arguments),
+    /// Watch three real servers survive kill -9, with every claim checked
+    Demo(demo::Arguments),
+    /// Print the completions for a shell
+    Completions(completions::Arguments),
+}
+
+/// The lab's own spelling is `-id 1` and `-seed abc`, with one dash; clap wants two.
+pub fn two_dashes(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut for_node = false;
+    let respell = |argument: OsString| -> OsString {
+        for_node |= argument == "node";
+        match argument.to_str() {
+            Some(text) if for_node => {
+                let word = text.split('=').next().unwrap_or_default();
+                if ["-id", "-seed"].contains(&word) { format!("-{text}").into() } else { argument }
+            }
+            _ => argument,
+        }
+    };
+    arguments.map(respell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_lab_may_be_started_with_one_dash() {
+        let line = |text: &str| two_dashes(text.split(' ').map(OsString::from));
+        assert_eq!(line("jangada node -id 3 -seed=x"), line("jangada node --id 3 --seed=x"));
+        assert_eq!(line("jangada client get -id"), ["jangada", "client", "get", "-id"].map(OsString::from));
+    }
+}

@@ -1,0 +1,8 @@
+//! The client's side: a connection (`wire`), HTTP for the few administrative questions (`http`), a conversation with
+//! a cluster (`session`), the words a person types (`words`), and the prompt (`prompt`).
+
+pub mod http;
+pub mod prompt;
+pub mod session;
+pub mod wire;
+pub mod words;

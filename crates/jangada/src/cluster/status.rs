@@ -1,0 +1,291 @@
+//! How are you? What `GET /status` says, asked of all servers in parallel (a dead one delays nobody), and put
+//! together: who leads, who is behind, how many more may fail.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jangada_server::status::{MemberRole, MemberStatus, RoleName, Status};
+use serde::Serialize;
+
+use crate::client::http;
+use crate::client::wire::reason;
+use crate::failure::Failure;
+use crate::output::{self, Format};
+
+/// How long a member may think about `/status`.
+pub const STATUS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A server to ask: its name, as far as known, and its client address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name; empty when only the address is known.
+    pub name: String,
+    /// `HOST:PORT` of its client port.
+    pub address: String,
+}
+
+/// What one server said, or why it said nothing.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Who was asked.
+    pub target: Target,
+    /// What came back.
+    pub answer: Result<Status, String>,
+}
+
+/// Targets of which only the addresses are known.
+pub fn nameless(addresses: &[String]) -> Vec<Target> {
+    addresses.iter().map(|address| Target { name: String::new(), address: address.clone() }).collect()
+}
+
+/// `GET /status` of one server.
+///
+/// # Errors
+/// A few words: refused, no answer in time, not a status.
+pub fn ask(address: &str, patience: Duration) -> Result<Status, String> {
+    let answer = http::get(address, "/status", Instant::now() + patience).map_err(|error| reason(&error))?;
+    if answer.status != 200 {
+        return Err(format!("HTTP {}: {}", answer.status, answer.text()));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| format!("its status cannot be read: {error}"))
+}
+
+/// Asks all of them at once; takes no longer than the slowest, at most [`STATUS_PATIENCE`].
+pub fn ask_all(targets: &[Target]) -> Vec<View> {
+    thread::scope(|scope| {
+        let questions: Vec<_> =
+            targets.iter().map(|target| scope.spawn(|| ask(&target.address, STATUS_PATIENCE))).collect();
+        let answers = questions.into_iter().map(|question| question.join().expect("asking does not panic"));
+        targets.iter().cloned().zip(answers).map(|(target, answer)| View { target, answer }).collect()
+    })
+}
+
+/// The answers of all servers, put together.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// Each server's own words.
+    pub views: Vec<View>,
+}
+
+/// How many failures a group of voters survives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tolerance {
+    /// The voters.
+    pub voters: Vec<String>,
+    /// Those that did not answer.
+    pub down: Vec<String>,
+    /// How many more may fail; 0 also when there is no quorum.
+    pub tolerates: usize,
+    /// Whether a majority answers.
+    pub quorum: bool,
+}
+
+impl Overview {
+    /// Puts the answers together.
+    pub fn of(views: Vec<View>) -> Overview {
+        Overview { views }
+    }
+
+    /// All that answered.
+    pub fn statuses(&self) -> impl Iterator<Item = &Status> {
+        self.views.iter().filter_map(|view| view.answer.as_ref().ok())
+    }
+
+    /// The leader of the highest term, if one answered that believes to be it.
+    pub fn leader(&self) -> Option<&Status> {
+        self.statuses().filter(|status| status.role == RoleName::Leader).max_by_key(|status| status.term)
+    }
+
+    /// The membership that counts: the leader's, else that of the server that has applied most.
+    pub fn authority(&self) -> Option<&Status> {
+        self.leader().or_else(|| self.statuses().max_by_key(|status| (status.term, status.applied_index)))
+    }
+
+    /// Voters, and how many more may fail.
+    pub fn tolerance(&self) -> Option<Tolerance> {
+        let authority = self.authority()?;
+        let alive: BTreeSet<&str> = self.statuses().map(|status| status.name.as_str()).collect();
+        let asked: BTreeSet<&str> = self.views.iter().map(|view| view.target.name.as_str()).collect();
+        let voters = authority.membership.members.iter().filter(|member| member.role == MemberRole::Voter);
+        let voters: Vec<&MemberStatus> = voters.collect();
+        // A member that nobody asked (the client knows one address of three) is judged by whom the leader hears.
+        let is_up = |member: &MemberStatus| match asked.contains(member.name.as_str()) {
+            true => alive.contains(member.name.as_str()),
+            false => alive.contains(member.name.as_str()) || member.reachable,
+        };
+        let down: Vec<String> =
+            voters.iter().filter(|voter| !is_up(voter)).map(|voter| voter.name.clone()).collect();
+        let majority = voters.len() / 2 + 1;
+        let up = voters.len() - down.len();
+        Some(Tolerance {
+            voters: voters.iter().map(|voter| voter.name.clone()).collect(),
+            down,
+            tolerates: up.saturating_sub(majority),
+            quorum: up >= majority && !voters.is_empty(),
+        })
+    }
+}
+
+impl Tolerance {
+    /// One sentence.
+    pub fn sentence(&self) -> String {
+        let (all, down) = (self.voters.len(), self.down.len());
+        let majority = all / 2 + 1;
+        if !self.quorum {
+            let missing = majority.saturating_sub(all - down);
+            return format!(
+                "no quorum: {} of {all} voters answer ({} do not); writes wait until {missing} more return{}",
+                all - down,
+                self.down.join(", "),
+                if missing == 1 { "s" } else { "" },
+            );
+        }
+        match (self.tolerates, down) {
+            (0, 0) => format!("{all} of {all} voters answer; none may fail"),
+            (0, _) => format!(
+                "{} of {all} voters answer ({} down); none more may fail",
+                all - down,
+                self.down.join(", ")
+            ),
+            (n, 0) => format!("{all} of {all} voters answer; {n} may fail"),
+            (n, _) => format!(
+                "{} of {all} voters answer ({} down); {n} more may fail",
+                all - down,
+                self.down.join(", ")
+            ),
+        }
+    }
+}
+
+/// Prints the overview as the client sees it.
+///
+/// # Errors
+/// 3 when nobody answered.
+pub fn print_overview(overview: &Overview, format: Format) -> Result<(), Failure> {
+    if format == Format::Json {
+        let servers: Vec<serde_json::Value> = overview.views.iter().map(view_json).collect();
+        let leader = overview.leader().map(|status| status.name.clone());
+        output::json(&serde_json::json!({
+            "leader": leader, "tolerance": overview.tolerance(), "servers": servers,
+        }))?;
+    } else {
+        let rows = overview.views.iter().map(|view| row(view, overview)).collect();
+        output::line(&output::table(&COLUMNS, rows))?;
+        if let Some(tolerance) = overview.tolerance() {
+            output::line(&tolerance.sentence())?;
+        }
+    }
+    match overview.statuses().next() {
+        Some(_) => Ok(()),
+        None => Err(Failure::unreachable(
+            "no server answered; start one with `jangada serve` or `jangada cluster up`",
+        )),
+    }
+}
+
+/// The columns of [`row`].
+pub const COLUMNS: [&str; 8] = ["NAME", "STATE", "TERM", "COMMIT", "APPLIED", "LAG", "KEYS", "CLIENT"];
+
+/// One server's line in a table.
+pub fn row(view: &View, overview: &Overview) -> Vec<String> {
+    match &view.answer {
+        Ok(status) => {
+            let lag = overview.leader().and_then(|leader| {
+                leader
+                    .membership
+                    .members
+                    .iter()
+                    .find(|member| member.id == status.id)
+                    .and_then(|member| member.lag)
+            });
+            let problem =
+                status.problem.as_deref().map(|problem| format!(" ({problem})")).unwrap_or_default();
+            vec![
+                status.name.clone(),
+                format!("{}{problem}", status.role.as_str()),
+                status.term.to_string(),
+                status.commit_index.to_string(),
+                status.applied_index.to_string(),
+                lag.map_or("-".to_owned(), |lag| lag.to_string()),
+                status.keys.to_string(),
+                view.target.address.clone(),
+            ]
+        }
+        Err(why) => {
+            let dash = || "-".to_owned();
+            let name = if view.target.name.is_empty() { "?".to_owned() } else { view.target.name.clone() };
+            vec![name, why.clone(), dash(), dash(), dash(), dash(), dash(), view.target.address.clone()]
+        }
+    }
+}
+
+/// One server's object in a JSON document.
+pub fn view_json(view: &View) -> serde_json::Value {
+    match &view.answer {
+        Ok(status) => serde_json::to_value(status).expect("a status has string keys"),
+        Err(why) => serde_json::json!({
+            "name": view.target.name, "client_addr": view.target.address, "error": why,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str) -> MemberStatus {
+        MemberStatus {
+            name: name.into(),
+            id: 0,
+            role: MemberRole::Voter,
+            peer_addr: String::new(),
+            client_addr: String::new(),
+            reachable: true,
+            heard_ms_ago: None,
+            match_index: None,
+            lag: None,
+        }
+    }
+
+    fn view(name: &str, status: Option<(RoleName, u64)>) -> View {
+        let status = status.map(|(role, term)| {
+            let mut status = Status { role, term, ..Status::starting(name, 0) };
+            status.membership.members = ["n1", "n2", "n3"].map(member).to_vec();
+            status
+        });
+        let target = Target { name: name.into(), address: "127.0.0.1:1".into() };
+        View { target, answer: status.ok_or_else(|| "connection refused".to_owned()) }
+    }
+
+    #[test]
+    fn the_leader_is_the_one_of_the_highest_term() {
+        let overview = Overview::of(vec![
+            view("n1", Some((RoleName::Leader, 3))),
+            view("n2", Some((RoleName::Leader, 4))),
+        ]);
+        assert_eq!(overview.leader().unwrap().name, "n2");
+    }
+
+    #[test]
+    fn tolerance_counts_those_that_answer() {
+        let all = |three: Option<(RoleName, u64)>| {
+            Overview::of(vec![
+                view("n1", Some((RoleName::Leader, 1))),
+                view("n2", Some((RoleName::Follower, 1))),
+                view("n3", three),
+            ])
+        };
+        let healthy = all(Some((RoleName::Follower, 1))).tolerance().unwrap();
+        assert_eq!((healthy.tolerates, healthy.quorum), (1, true));
+        assert_eq!(healthy.sentence(), "3 of 3 voters answer; 1 may fail");
+        let hurt = all(None).tolerance().unwrap();
+        assert_eq!((hurt.tolerates, hurt.quorum), (0, true));
+        assert_eq!(hurt.sentence(), "2 of 3 voters answer (n3 down); none more may fail");
+        let lost =
+            Overview::of(vec![view("n1", Some((RoleName::Follower, 1))), view("n2", None), view("n3", None)]);
+        let lost = lost.tolerance().unwrap();
+        assert_eq!((lost.tolerates, lost.quorum), (0, false));
+        assert!(lost.sentence().starts_with("no quorum: 1 of 3"), "{}", lost.sentence());
+    }
+}

@@ -1,0 +1,27 @@
+//! The commands, one file each: `Arguments` (the grammar) and `run`.
+
+pub mod client;
+pub mod cluster;
+pub mod completions;
+pub mod demo;
+pub mod members;
+pub mod node;
+pub mod serve;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+
+/// Does what was asked.
+///
+/// # Errors
+/// With the exit code of the program.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Serve(arguments) => serve::run(*arguments),
+        Command::Cluster(arguments) => cluster::run(arguments, cli.output),
+        Command::Client(arguments) => client::run(arguments, cli.output),
+        Command::Node(arguments) => node::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments, cli.output),
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+}

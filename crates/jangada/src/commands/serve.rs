@@ -1,0 +1,393 @@
+//! `jangada serve`: one server in the foreground. Everything is checked before anything starts.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config_file::{LogFormat, LogStyle, Options, Profile};
+use crate::failure::Failure;
+use crate::output;
+
+const EXAMPLES: &str = "\
+Examples:
+  $ jangada serve
+  $ jangada serve --name n1 --data-dir n1.data --listen-client 127.0.0.1:2379 --listen-peer 127.0.0.1:2380 \\
+      --peers n1=127.0.0.1:2380,n2=127.0.0.1:2382,n3=127.0.0.1:2384
+
+Each setting may also stand in the environment (--data-dir is JANGADA_DATA_DIR) or in the --config file
+(data-dir = \"…\"): flag > environment > file > default.";
+
+/// Flags, and a file for what they do not say.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// A TOML file with any of the settings below
+    #[arg(long, env = "JANGADA_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// End with the process that started this one.
+    #[arg(long, hide = true)]
+    pub die_with_parent: bool,
+    /// The settings.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What a server is started with: everything said, checked and complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Its name.
+    pub name: String,
+    /// Its directory.
+    pub data_dir: PathBuf,
+    /// Where clients connect.
+    pub listen_client: SocketAddr,
+    /// Where peers connect.
+    pub listen_peer: SocketAddr,
+    /// What others are told.
+    pub advertise_client: String,
+    /// The founding members, or, with `join`, the members to ask; by name.
+    pub peers: BTreeMap<String, String>,
+    /// Whether a leader has yet to add it.
+    pub join: bool,
+    /// The heartbeat.
+    pub heartbeat_ms: u64,
+    /// The election timeout, from and to.
+    pub election_timeout_ms: (u64, u64),
+    /// Classic or not.
+    pub profile: Profile,
+    /// The log's form.
+    pub log_format: LogFormat,
+    /// The log's words.
+    pub log_style: LogStyle,
+    /// Largest request.
+    pub max_request_bytes: Option<u64>,
+    /// Most connections.
+    pub max_connections: Option<u32>,
+    /// When a snapshot is taken.
+    pub snapshot_log_bytes: Option<u64>,
+    /// Connection threads.
+    pub connection_threads: Option<u32>,
+}
+
+/// Runs the server until it is stopped.
+///
+/// # Errors
+/// 2 for a configuration that cannot work; the server's own exit codes after that.
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    if arguments.die_with_parent {
+        die_with_parent()?;
+    }
+    let file = match &arguments.config {
+        Some(path) => Options::from_file(path)?,
+        None => Options::default(),
+    };
+    let options = arguments.options.or(file);
+    let insecure = options.insecure.unwrap_or(false);
+    let settings = check(options)?;
+    for (flag, address) in
+        [("--listen-client", settings.listen_client), ("--listen-peer", settings.listen_peer)]
+    {
+        if !address.ip().is_loopback() && insecure {
+            output::note(&format!(
+                "warning: {flag} {address}: nothing is encrypted or authenticated; whoever reaches this port reads \
+                 and writes everything"
+            ));
+        }
+    }
+    serve(settings, Founding::Agreed, None)
+}
+
+/// How a new cluster comes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Founding {
+    /// The founding members meet and agree that they are new.
+    Agreed,
+    /// The table of members is taken as it is: the lab.
+    Static,
+}
+
+/// Runs a server with settings that were checked; `seed` fixes its random timeouts.
+///
+/// # Errors
+/// The server's own.
+pub fn serve(settings: Settings, _founding: Founding, _seed: Option<u64>) -> Result<(), Failure> {
+    Err(Failure::refused(format!("{}: this build has no server yet", settings.name)))
+}
+
+/// A server that belongs to a demonstration or a test must not outlive it, however that ends.
+fn die_with_parent() -> Result<(), Failure> {
+    let parent = rustix::process::getppid();
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|error| Failure::usage(format!("--die-with-parent does not work here: {error}")))?;
+    // The parent may have ended before the line above.
+    match rustix::process::getppid() == parent {
+        true => Ok(()),
+        false => Err(Failure::usage("--die-with-parent: the parent has ended")),
+    }
+}
+
+/// Checks what was said and fills in the rest.
+///
+/// # Errors
+/// What is wrong, why, and what would do.
+pub fn check(options: Options) -> Result<Settings, Failure> {
+    let name = options.name.unwrap_or_else(|| "n1".to_owned());
+    check_name(&name)?;
+    let join = options.join.unwrap_or(false);
+    let said = options.listen_client.unwrap_or_else(|| "127.0.0.1:2379".to_owned());
+    let listen_client = resolve("--listen-client", &said)?;
+    let mut peers = match &options.peers {
+        Some(text) => parse_peers(text)?,
+        None => BTreeMap::new(),
+    };
+    let said_peer = match (options.listen_peer, peers.get(&name)) {
+        (Some(said), _) => said,
+        (None, Some(own)) => own.clone(),
+        (None, None) => next_port(&said, listen_client)?,
+    };
+    let listen_peer = resolve("--listen-peer", &said_peer)?;
+    if peers.is_empty() && options.peers.is_none() && !join {
+        peers.insert(name.clone(), said_peer);
+    }
+    check_membership(&name, &peers, join)?;
+    if listen_client == listen_peer && listen_client.port() != 0 {
+        return Err(Failure::usage(format!(
+            "--listen-client and --listen-peer are both {listen_client}: clients and peers need a port each"
+        )));
+    }
+    let insecure = options.insecure.unwrap_or(false);
+    for (flag, address) in [("--listen-client", listen_client), ("--listen-peer", listen_peer)] {
+        if !address.ip().is_loopback() && !insecure {
+            return Err(Failure::usage(format!(
+                "{flag} {address} can be reached from other machines, and nothing is encrypted or authenticated yet; \
+                 listen on 127.0.0.1, or say --insecure if the network is yours alone"
+            )));
+        }
+    }
+    let advertise_client = match options.advertise_client {
+        Some(address) => {
+            resolve("--advertise-client", &address)?;
+            address
+        }
+        None if listen_client.ip().is_unspecified() => {
+            return Err(Failure::usage(format!(
+                "--listen-client {listen_client} is no address that others can connect to; say with \
+                 --advertise-client HOST:PORT which one they should use"
+            )));
+        }
+        None => said,
+    };
+    let heartbeat_ms = options.heartbeat_ms.unwrap_or(50);
+    let election_timeout_ms = election_timeout(options.election_timeout_ms.as_deref(), heartbeat_ms)?;
+    check_bounds(options.max_request_bytes, options.max_connections, options.connection_threads)?;
+    Ok(Settings {
+        name,
+        data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("jangada.data")),
+        listen_client,
+        listen_peer,
+        advertise_client,
+        peers,
+        join,
+        heartbeat_ms,
+        election_timeout_ms,
+        profile: options.profile.unwrap_or_default(),
+        log_format: options.log_format.unwrap_or_default(),
+        log_style: options.log_style.unwrap_or_default(),
+        max_request_bytes: options.max_request_bytes,
+        max_connections: options.max_connections,
+        snapshot_log_bytes: options.snapshot_log_bytes,
+        connection_threads: options.connection_threads,
+    })
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    let shape = name.len() <= 64
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if !shape {
+        return Err(Failure::usage(format!(
+            "{name:?} is no name for a server: a letter, then letters, digits, '.', '_' or '-', at most 64"
+        )));
+    }
+    match name {
+        "leader" | "all" => {
+            Err(Failure::usage(format!("{name:?} is no name for a server: it already means something else")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn parse_peers(text: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let mut peers: BTreeMap<String, String> = BTreeMap::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let Some((name, address)) = part.split_once('=') else {
+            return Err(Failure::usage(format!("--peers: {part:?} should be NAME=HOST:PORT")));
+        };
+        check_name(name).map_err(|failure| failure.because_of("--peers"))?;
+        resolve("--peers", address)?;
+        if let Some((other, _)) = peers.iter().find(|(_, taken)| *taken == address) {
+            return Err(Failure::usage(format!(
+                "--peers: {other} and {name} have the same address {address}"
+            )));
+        }
+        if peers.insert(name.to_owned(), address.to_owned()).is_some() {
+            return Err(Failure::usage(format!(
+                "--peers names {name} twice; each server needs a name of its own"
+            )));
+        }
+    }
+    Ok(peers)
+}
+
+fn check_membership(name: &str, peers: &BTreeMap<String, String>, join: bool) -> Result<(), Failure> {
+    let names: Vec<&str> = peers.keys().map(String::as_str).collect();
+    match (join, peers.contains_key(name)) {
+        (true, _) if peers.is_empty() => Err(Failure::usage(
+            "--join needs --peers with the members of the running cluster, such as n1=127.0.0.1:2380",
+        )),
+        (true, true) => Err(Failure::usage(format!(
+            "--join, but --peers names {name} itself as a member; leave --join out, or leave {name} out of --peers"
+        ))),
+        (false, false) => Err(Failure::usage(format!(
+            "--name {name} is not among --peers ({}); correct one of them, or say --join if a running cluster shall \
+             add this server",
+            names.join(", ")
+        ))),
+        (true, false) | (false, true) => Ok(()),
+    }
+}
+
+fn election_timeout(text: Option<&str>, heartbeat_ms: u64) -> Result<(u64, u64), Failure> {
+    if heartbeat_ms == 0 {
+        return Err(Failure::usage("--heartbeat-ms 0: a leader could never rest; use 50 or so"));
+    }
+    let text = text.unwrap_or("250-500");
+    let parts = text.split_once('-').unwrap_or((text, text));
+    let (Ok(from), Ok(to)) = (parts.0.trim().parse::<u64>(), parts.1.trim().parse::<u64>()) else {
+        return Err(Failure::usage(format!(
+            "--election-timeout-ms {text:?} should be MIN-MAX, such as 250-500"
+        )));
+    };
+    if from > to {
+        return Err(Failure::usage(format!(
+            "--election-timeout-ms {text}: the first number is the smaller one"
+        )));
+    }
+    if from < heartbeat_ms.saturating_mul(2) {
+        return Err(Failure::usage(format!(
+            "--election-timeout-ms {text} is less than two heartbeats ({heartbeat_ms} ms): one that is lost would \
+             start an election; use five heartbeats or more"
+        )));
+    }
+    Ok((from, to))
+}
+
+fn check_bounds(request: Option<u64>, connections: Option<u32>, threads: Option<u32>) -> Result<(), Failure> {
+    let zero = [
+        ("--max-request-bytes", request.map(|value| value == 0)),
+        ("--max-connections", connections.map(|value| value == 0)),
+        ("--connection-threads", threads.map(|value| value == 0)),
+    ];
+    match zero.iter().find(|(_, is_zero)| *is_zero == Some(true)) {
+        Some((flag, _)) => {
+            Err(Failure::usage(format!("{flag} 0: nobody could ever be served; leave it out")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn resolve(flag: &str, address: &str) -> Result<SocketAddr, Failure> {
+    let wrong = |why: String| {
+        Failure::usage(format!("{flag}: {address:?}: {why}; write HOST:PORT, such as 127.0.0.1:2379"))
+    };
+    let mut found = address.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
+    found.next().ok_or_else(|| wrong("the name has no address".to_owned()))
+}
+
+/// The peer port beside a client port, as the local clusters have it.
+fn next_port(said: &str, client: SocketAddr) -> Result<String, Failure> {
+    let host = said.rsplit_once(':').map_or(said, |(host, _)| host);
+    match client.port() {
+        0 => Ok(format!("{host}:0")),
+        port => match port.checked_add(1) {
+            Some(next) => Ok(format!("{host}:{next}")),
+            None => Err(Failure::usage("--listen-client has the last port; say --listen-peer HOST:PORT too")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(pairs: &[(&str, &str)]) -> Options {
+        let mut text = String::new();
+        for (key, value) in pairs {
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        toml::from_str(&text).unwrap()
+    }
+
+    fn error(pairs: &[(&str, &str)]) -> String {
+        let failure = check(options(pairs)).unwrap_err();
+        assert_eq!(failure.exit, 2);
+        failure.message
+    }
+
+    #[test]
+    fn without_flags_it_is_a_single_server_on_loopback() {
+        let settings = check(Options::default()).unwrap();
+        assert_eq!((settings.name.as_str(), settings.join), ("n1", false));
+        assert_eq!(settings.listen_client.to_string(), "127.0.0.1:2379");
+        assert_eq!(settings.listen_peer.to_string(), "127.0.0.1:2380");
+        assert_eq!(settings.peers, BTreeMap::from([("n1".to_owned(), "127.0.0.1:2380".to_owned())]));
+        assert_eq!((settings.heartbeat_ms, settings.election_timeout_ms), (50, (250, 500)));
+    }
+
+    #[test]
+    fn the_peer_address_comes_from_the_list_of_peers() {
+        let peers = "\"n1=127.0.0.1:7001, n2=127.0.0.1:7002\"";
+        let settings = check(options(&[("name", "\"n2\""), ("peers", peers)])).unwrap();
+        assert_eq!(settings.listen_peer.to_string(), "127.0.0.1:7002");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_its_reason() {
+        let two = "\"n1=127.0.0.1:7001,n2=127.0.0.1:7002\"";
+        for (pairs, words) in [
+            (&[("peers", "\"n1=127.0.0.1:1,n1=127.0.0.1:2\"")][..], "n1 twice"),
+            (&[("peers", "\"n1=127.0.0.1:1,n2=127.0.0.1:1\"")], "same address"),
+            (&[("peers", "\"n1\"")], "NAME=HOST:PORT"),
+            (&[("peers", "\"n1=127.0.0.1\"")], "HOST:PORT"),
+            (&[("peers", two), ("name", "\"n3\"")], "n3 is not among --peers (n1, n2)"),
+            (&[("peers", two), ("join", "true")], "names n1 itself"),
+            (&[("join", "true")], "--join needs --peers"),
+            (&[("name", "\"1st\"")], "a letter"),
+            (&[("name", "\"leader\"")], "something else"),
+            (&[("listen-client", "\"0.0.0.0:2379\"")], "--insecure"),
+            (&[("listen-client", "\"0.0.0.0:2379\""), ("insecure", "true")], "--advertise-client"),
+            (&[("listen-client", "\"127.0.0.1:99999\"")], "--listen-client"),
+            (&[("listen-peer", "\"127.0.0.1:2379\"")], "a port each"),
+            (&[("election-timeout-ms", "\"500-250\"")], "smaller"),
+            (&[("election-timeout-ms", "\"60-90\"")], "two heartbeats"),
+            (&[("election-timeout-ms", "\"soon\"")], "MIN-MAX"),
+            (&[("heartbeat-ms", "0")], "rest"),
+            (&[("max-connections", "0")], "--max-connections 0"),
+        ] {
+            let error = error(pairs);
+            assert!(error.contains(words), "{pairs:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn insecure_allows_other_addresses() {
+        let said = [
+            ("listen-client", "\"0.0.0.0:2379\""),
+            ("insecure", "true"),
+            ("advertise-client", "\"127.0.0.1:2379\""),
+        ];
+        assert_eq!(check(options(&said)).unwrap().advertise_client, "127.0.0.1:2379");
+    }
+}

@@ -1,0 +1,2 @@
+//! End to end: the real binary, real processes, real sockets.
+fn main() {}
