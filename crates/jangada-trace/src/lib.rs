@@ -31,14 +31,12 @@
 //! );
 //! ```
 
-#![forbid(unsafe_code)]
-
-pub mod clock; // dates out of numbers
-mod json;
-pub mod jsonl; // objects for programs
+pub mod names; // what people call the servers
 pub mod kinds; // one stable name for each thing
+pub mod words; // sentences for people
+pub mod phrases; // what they are made of
+pub mod jsonl; // objects for programs
 pub mod lab; // the university lab's own lines
 pub mod metrics; // counters
-pub mod names; // what people call the servers
-pub mod phrases; // what they are made of
-pub mod words; // sentences for people // a writer of one flat object
+pub mod clock; // dates out of numbers
+mod json; // a writer of one flat object
