@@ -52,6 +52,32 @@ impl Lab {
     /// The lines of one event, none for most. Show it every event, in order.
     pub fn lines(&mut self, event: &Event) -> Vec<String> {
         let Event::Raft(event) = event else { return Vec::new() };
+        let mut lines = self.accept_what_arrived(event);
+        lines.extend(self.lines_of(event));
+        lines
+    }
+
+    /// An AppendEntry is accepted unless the very next event, changes of term and role aside, says otherwise.
+    fn accept_what_arrived(&mut self, next: &RaftEvent) -> Vec<String> {
+        let undecided = matches!(
+            next,
+            RaftEvent::TermChanged { .. }
+                | RaftEvent::RoleChanged { .. }
+                | RaftEvent::ElectionTimerReset { .. }
+        );
+        if undecided {
+            return Vec::new();
+        }
+        match (self.arrived.take(), next) {
+            (Some(_), RaftEvent::Ignored { .. }) | (None, _) => Vec::new(),
+            (Some(from), _) => vec![
+                self.tagged("Reseting election timeout."),
+                self.tagged(&format!("Accept AppendEntry from '{}'.", self.hosts.of(from))),
+            ],
+        }
+    }
+
+    fn lines_of(&mut self, event: &RaftEvent) -> Vec<String> {
         // What the lab's vocabulary has no word for stays unsaid: hence the last arm.
         match *event {
             RaftEvent::TermChanged { old, new, from: Some(from) } => {
@@ -78,23 +104,12 @@ impl Lab {
                 self.arrived = Some(from);
                 Vec::new()
             }
-            // An accepted AppendEntry, and nothing else that can follow one, sets the timer anew.
-            RaftEvent::ElectionTimerReset { .. } => match self.arrived.take() {
-                Some(from) => vec![
-                    self.tagged("Reseting election timeout."),
-                    self.tagged(&format!("Accept AppendEntry from '{}'.", self.hosts.of(from))),
-                ],
-                None => Vec::new(),
-            },
             RaftEvent::Ignored {
                 from,
                 kind: MessageKind::Append | MessageKind::Heartbeat,
                 why: IgnoreReason::OldTerm,
                 ..
-            } => {
-                self.arrived = None;
-                vec![self.tagged(&format!("Denied AppendEntry from '{}'.", self.hosts.of(from)))]
-            }
+            } => vec![self.tagged(&format!("Denied AppendEntry from '{}'.", self.hosts.of(from)))],
             _ => Vec::new(),
         }
     }

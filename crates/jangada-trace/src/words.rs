@@ -9,7 +9,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use jangada_node::event::{ClientEvent, DiskEvent, Event, LinkLoss, NetEvent, Record};
-use jangada_raft::event::{Event as RaftEvent, MembershipStage, RoleChange, RoleName, VoteRefusal};
+use jangada_raft::event::{
+    Event as RaftEvent, MembershipStage, MessageKind, RoleChange, RoleName, VoteRefusal,
+};
 use jangada_raft::face::Refusal;
 use jangada_raft::types::{NodeId, Term, Time};
 
@@ -42,8 +44,10 @@ pub struct Words {
 /// What is remembered of one server.
 #[derive(Clone, Debug, Default)]
 struct Story {
-    /// Since when its election timer runs: since then it has heard no leader.
-    timer_since: Option<Time>,
+    /// Since when it has heard no leader.
+    no_leader_since: Option<Time>,
+    /// It leads.
+    leads: bool,
     /// Who voted (or would vote) for it in the present campaign, itself not counted.
     voters_for_it: Vec<NodeId>,
     /// Votes in the present campaign, its own with them.
@@ -181,7 +185,7 @@ impl Words {
         let unknown = Story::default();
         let story = self.servers.get(&record.node).unwrap_or(&unknown);
         let because = match why {
-            RoleChange::ElectionTimeout => match story.timer_since {
+            RoleChange::ElectionTimeout => match story.no_leader_since {
                 Some(since) => {
                     format!("election timeout ({} without a leader)", span(record.time.since(since)))
                 }
@@ -278,14 +282,24 @@ impl Words {
         let story = self.servers.entry(record.node).or_default();
         // Not a dispatch: the few events that a later sentence looks back at.
         match *event {
-            RaftEvent::ElectionTimerReset { .. } => story.timer_since = Some(record.time),
+            RaftEvent::ElectionTimerReset { .. } => {
+                story.no_leader_since = story.no_leader_since.or(Some(record.time));
+            }
+            RaftEvent::Received {
+                kind: MessageKind::Append | MessageKind::Heartbeat | MessageKind::Snapshot,
+                ..
+            } => story.no_leader_since = Some(record.time),
             RaftEvent::VoteReceived { from, granted: true, votes, .. } => {
                 story.voters_for_it.push(from);
                 story.votes = votes;
             }
-            RaftEvent::RoleChanged { .. } => {
+            RaftEvent::RoleChanged { role, .. } => {
                 story.voters_for_it.clear();
                 story.votes = 0;
+                if story.leads {
+                    story.no_leader_since = Some(record.time);
+                }
+                story.leads = role == RoleName::Leader;
             }
             RaftEvent::MembershipChanged { voters, stage, .. } => {
                 story.cluster = voters;

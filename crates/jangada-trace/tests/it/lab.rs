@@ -99,10 +99,14 @@ fn a_campaign_from_timeout_to_leadership() {
     );
 }
 
+fn accepted(to: u64) -> RaftEvent {
+    let (to, term) = (NodeId(to), Term(4));
+    RaftEvent::Sent { to, sequence: 3, term, kind: MessageKind::AppendAccepted, index: Index(0), count: 0 }
+}
+
 #[test]
 fn a_follower_hears_its_leader_and_refuses_an_old_one() {
     let mut lab = lab();
-    let reset = RaftEvent::ElectionTimerReset { after_nanos: 700_000_000 };
     let ignored = RaftEvent::Ignored {
         from: NodeId(1),
         sequence: 9,
@@ -110,8 +114,10 @@ fn a_follower_hears_its_leader_and_refuses_an_old_one() {
         why: IgnoreReason::OldTerm,
     };
     let granted = RaftEvent::VoteGranted { to: NodeId(4), term: Term(5), pre_vote: false };
-    let seen =
-        lines(&mut lab, &[append(2, 4), reset, append(1, 3), ignored, reset, granted, append(4, 5), reset]);
+    let seen = lines(
+        &mut lab,
+        &[append(2, 4), accepted(2), append(1, 3), ignored, accepted(1), granted, append(4, 5), accepted(4)],
+    );
     assert_eq!(
         seen,
         [
@@ -122,6 +128,32 @@ fn a_follower_hears_its_leader_and_refuses_an_old_one() {
             "[FOLLOWER] Vote accepted to 'localhost:3004' for term '5'.",
             "[FOLLOWER] Reseting election timeout.",
             "[FOLLOWER] Accept AppendEntry from 'localhost:3004'.",
+        ]
+    );
+}
+
+/// The role changes before the message counts: the original processed it again in the new role.
+#[test]
+fn a_candidate_that_meets_the_leader_steps_down_first() {
+    let mut lab = lab();
+    let seen = lines(
+        &mut lab,
+        &[
+            role(RoleName::Candidate, 3, RoleChange::ElectionTimeout),
+            append(2, 3),
+            RaftEvent::ElectionTimerReset { after_nanos: 1 },
+            role(RoleName::Follower, 3, RoleChange::LeaderFound),
+            RaftEvent::LeaderKnown { leader: NodeId(2), term: Term(3) },
+            accepted(2),
+        ],
+    );
+    assert_eq!(
+        seen[3..],
+        [
+            "[CANDIDATE] Stepping down.",
+            "[FOLLOWER] Run Logic.",
+            "[FOLLOWER] Reseting election timeout.",
+            "[FOLLOWER] Accept AppendEntry from 'localhost:3002'.",
         ]
     );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jangada_raft::event::{Event, MembershipStage, RoleChange, RoleName};
+use jangada_raft::event::{Event, MembershipStage, MessageKind, RoleChange, RoleName};
 use jangada_raft::types::{Index, NodeId, Term};
 use jangada_trace::{
     names::Names,
@@ -21,6 +21,14 @@ fn an_election_reads_as_a_story() {
         pre_vote,
         granted,
         votes,
+    };
+    let heartbeat = |from, term| Event::Received {
+        from: NodeId(from),
+        sequence: 1,
+        term: Term(term),
+        kind: MessageKind::Heartbeat,
+        index: Index(0),
+        count: 0,
     };
     let role = |role, term, why| Event::RoleChanged { role, term: Term(term), why };
     let story = [
@@ -45,6 +53,8 @@ fn an_election_reads_as_a_story() {
         (900, role(RoleName::Follower, 1, RoleChange::QuorumLost)),
         (901, Event::TermChanged { old: Term(1), new: Term(2), from: Some(NodeId(4)) }),
         (901, Event::LeaderKnown { leader: NodeId(4), term: Term(2) }),
+        (950, heartbeat(4, 2)),
+        (1_400, role(RoleName::PreCandidate, 2, RoleChange::ElectionTimeout)),
     ];
     let mut words = Words::new(Names::new());
     let mut lines = Vec::new();
@@ -60,6 +70,7 @@ fn an_election_reads_as_a_story() {
             "+0.217  n2     n1 n3 voted (with its own 3 of 5: enough) → LEADER of term 1",
             "+0.900  n2     heard no majority for an election timeout: writes wait → Follower",
             "+0.901  n2     follows n4, the leader of term 2",
+            "+1.400  n2     election timeout (450 ms without a leader) → PreCandidate, asks who would vote for it",
         ]
     );
 }
