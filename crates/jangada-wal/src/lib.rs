@@ -1,1 +1,34 @@
-//! See the crate's description in `Cargo.toml`; the content arrives with the first feature.
+//! The durable log and the snapshot files of one Raft server.
+//!
+//! [`Wal`] keeps what Raft must not forget: the term and the vote, the entries, and which snapshot replaces
+//! their beginning. What the bytes look like is drawn in `docs/wal-format.md`.
+//!
+//! The promises, each with its test in `tests/it`:
+//! - What [`Wal::sync`] has acknowledged is there after a crash at any instant, torn sectors included; what
+//!   was never appended is never there.
+//! - Open tells a torn tail (a write that the crash cut off: repaired and counted) from damage in the middle
+//!   (refused with segment, offset and index: nothing is touched).
+//! - A failed write or fsync is final: the log is poisoned and never tries again.
+//!
+//! Nothing here asks for the clock, for randomness or for threads, and only `file_disk.rs` touches the
+//! operating system: everything else goes through [`Disk`], so that a simulator can be the disk.
+
+pub mod checked_file; // small files, written whole or not at all
+pub mod codec; // entries, memberships and snapshot descriptions as bytes
+pub mod disk; // what we ask of a disk: the trait
+pub mod error; // what can go wrong
+pub mod file_disk; // a directory of the operating system
+pub mod mem_disk;
+mod record; // what stands in the log: records, and the batch that one sync writes
+mod recovery; // reading the log back
+mod segment; // the files that hold the batches
+pub mod snapshot; // the files that replace the log's beginning
+pub mod wal; // the log // a disk in memory that can crash
+
+pub use disk::Disk;
+pub use error::Error;
+pub use file_disk::FileDisk;
+pub use mem_disk::MemDisk;
+pub use recovery::Recovered;
+pub use snapshot::{SnapshotReader, SnapshotWriter};
+pub use wal::{Wal, WalConfig};
