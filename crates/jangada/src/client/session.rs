@@ -59,7 +59,6 @@ impl Session {
     }
 
     /// Says nothing on stderr.
-    #[cfg(test)]
     #[must_use]
     pub fn quiet(mut self) -> Session {
         self.quiet = true;

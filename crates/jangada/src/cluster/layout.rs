@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use jangada_server::handle::NewMember;
 use serde::{Deserialize, Serialize};
 
 use super::status::Target;
@@ -243,6 +244,13 @@ impl Layout {
         }
         arguments.extend(server.more.iter().cloned());
         arguments
+    }
+}
+
+impl Server {
+    /// How it is introduced to the members that it joins.
+    pub fn as_new_member(&self) -> NewMember {
+        NewMember { name: self.name.clone(), peer_addr: self.peer.clone(), client_addr: self.client.clone() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::demo;
 use crate::failure::Failure;
 use crate::output::Format;
 
@@ -22,6 +23,6 @@ pub struct Arguments {
 ///
 /// # Errors
 /// 1 when a claim did not hold.
-pub fn run(_arguments: &Arguments, _format: Format) -> Result<(), Failure> {
-    Err(Failure::refused("this build has no server yet"))
+pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
+    demo::tell(arguments.keep, format)
 }

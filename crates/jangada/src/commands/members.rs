@@ -131,7 +131,7 @@ fn set(mut layout: Layout, voters: &[String], timeout: Duration, format: Format)
             return Err(failure.because_of("nothing was changed"));
         }
     };
-    let new: Vec<NewMember> = newcomers.iter().map(new_member).collect();
+    let new: Vec<NewMember> = newcomers.iter().map(Server::as_new_member).collect();
     match admin::change_members(&servers, voters, &new, timeout) {
         Ok(changed) => {
             let leaving: Vec<&String> = current.iter().filter(|name| !voters.contains(name)).collect();
@@ -143,14 +143,6 @@ fn set(mut layout: Layout, voters: &[String], timeout: Duration, format: Format)
             Err(failure)
         }
         Err((failure, Trace::Possible)) => Err(failure),
-    }
-}
-
-fn new_member(server: &Server) -> NewMember {
-    NewMember {
-        name: server.name.clone(),
-        peer_addr: server.peer.clone(),
-        client_addr: server.client.clone(),
     }
 }
 
