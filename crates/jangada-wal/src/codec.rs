@@ -110,7 +110,7 @@ pub fn decode_entry(input: &mut Bytes) -> Result<Entry, Error> {
     let payload = match kind {
         NOOP => Payload::Noop,
         COMMAND => return Ok(Entry { term, index, payload: Payload::Command(body) }),
-        MEMBERSHIP => Payload::Membership(decode_membership(&mut body)?),
+        MEMBERSHIP => Payload::Membership(Box::new(decode_membership(&mut body)?)),
         unknown => return Err(Error::UnknownKind(unknown)),
     };
     if body.is_empty() { Ok(Entry { term, index, payload }) } else { Err(Error::TooLong) }
@@ -267,8 +267,8 @@ mod tests {
             Payload::Noop,
             Payload::Command(Bytes::from_static(b"set d 8")),
             Payload::Command(Bytes::new()),
-            Payload::Membership(joint()),
-            Payload::Membership(Membership::default()),
+            Payload::Membership(Box::new(joint())),
+            Payload::Membership(Box::default()),
         ] {
             let entry = Entry { term: Term(3), index: Index(u64::MAX), payload };
             let mut out = vec![];
