@@ -1,1 +1,80 @@
-//! See the crate's description in `Cargo.toml`; the content arrives with the first feature.
+//! The store of Jangada: keys and values with their history, in memory.
+//!
+//! It has etcd's meaning (revisions, ranges at old revisions, transactions, compaction) and Redis's string commands on
+//! the same keys. It is a deterministic machine: [`Store::apply`] takes a request and the stamp of its log entry, and
+//! depends on nothing else. It knows nothing of Raft, and as a `no_std` crate it cannot reach a clock, a disk or a
+//! network.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use jangada_kv::{Command, Millis, Reply, Request, Response, Set, Store};
+//!
+//! let mut store = Store::new();
+//! let set = Set::new(Bytes::from("d"), Bytes::from("8"));
+//! let response = store.apply(Millis(1_000), &Request::Command(Command::Set(set)));
+//! assert_eq!(response, Response::Reply(Reply::Ok));
+//!
+//! let get = Request::Command(Command::Get { key: Bytes::from("d") });
+//! assert!(get.is_read_only());
+//! assert_eq!(store.read(Millis(1_001), &get), Response::Reply(Reply::Value(Bytes::from("8"))));
+//! assert_eq!(store.revision().0, 2);
+//! ```
+#![no_std]
+#![warn(missing_docs)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+// What goes in and out.
+pub mod command; // Redis's string commands and their replies
+pub mod request; // etcd's operations and the store's upkeep
+pub mod response; // the answers
+pub mod types; // numbers, key ranges, key-value pairs
+
+// The state.
+mod entry; // a key and its newest version
+mod hash;
+mod history; // all older versions
+mod key_index; // finding entries
+mod slab; // where entries lie
+mod small_key;
+mod store; // the whole, and its two doors
+
+// What requests do.
+mod changes; // reading the history
+mod compaction; // forgetting it
+pub mod expiry; // deadlines
+mod glob;
+mod intervals; // which operations of a txn collide
+mod put; // put and delete range
+mod range;
+pub mod scan; // KEYS and SCAN
+pub mod string_writes; // Redis's commands that write
+pub mod strings; // Redis's commands that read
+mod txn;
+mod write; // the one way in which a key changes
+
+// Bytes.
+mod codec; // requests and responses
+mod restore; // reading a snapshot
+mod snapshot; // writing one
+pub mod wire; // the alphabet of all encodings
+
+pub use changes::ChangeEvent;
+pub use command::{
+    Command, CommandError, Exec, ExpireCondition, Expiry, KeyType, MAX_VALUE_BYTES, Reply, Set, SetCondition,
+};
+pub use request::{
+    Compare, CompareOperator, CompareTarget, DeleteRange, Put, RangeRequest, Request, SortOrder, SortTarget,
+    Txn, TxnOp,
+};
+pub use response::{
+    DeleteRangeResponse, Error, PutResponse, RangeResponse, Response, TxnOpResponse, TxnResponse,
+};
+pub use restore::{Restore, RestoreError};
+pub use snapshot::SnapshotCursor;
+pub use store::Store;
+pub use txn::MAX_TXN_OPS;
+pub use types::{KeyRange, KeyValue, LeaseId, Millis, Retention, Revision};
+pub use wire::DecodeError;

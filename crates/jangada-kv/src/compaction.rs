@@ -1,0 +1,84 @@
+//! Forgetting the past: by request, and by itself as [`Retention`](crate::Retention) says.
+//!
+//! Two things are kept apart.
+//! - **The floor** is the oldest revision that can be read. It is part of the replicated state: it moves at the same
+//!   log entry on each replica, in a step that costs next to nothing.
+//! - **Collecting** frees memory that lies behind the floor. It happens later, a few changes with each write, and
+//!   waits for snapshots that are being read. No answer depends on how far it has come.
+//!
+//! Kept are the changes of the floor itself and of all revisions above it, deletions included, and for each key the
+//! version that it had just before the floor. So reading *at* the floor works, and somebody who follows the changes
+//! from the floor on misses none of them.
+
+use crate::response::{Error, Response};
+use crate::store::Store;
+use crate::types::Revision;
+
+/// How many changes a request collects at least. Most requests add one change, so this catches up.
+const COLLECT_AT_LEAST: u64 = 4;
+
+/// How many changes a request collects at most: some tens of microseconds.
+const COLLECT_AT_MOST: u64 = 512;
+
+impl Store {
+    pub(crate) fn compact(&mut self, revision: Revision) -> Response {
+        if revision <= self.floor {
+            return Response::Error(Error::Compacted { floor: self.floor });
+        }
+        if revision > self.revision {
+            return Response::Error(Error::FutureRevision { current: self.revision });
+        }
+        self.raise_floor(revision);
+        Response::Compact { revision: self.revision }
+    }
+
+    /// Frees up to `at_most` changes that nothing needs any more, and tells whether some are left.
+    ///
+    /// Each request does some of this by itself; an idle replica may call it to finish the rest. It changes no
+    /// answer, so it need not happen at the same time on each replica.
+    pub fn collect_garbage(&mut self, at_most: u64) -> bool {
+        let bound = self.collectable();
+        for _ in 0..at_most {
+            if self.history.get(self.history.first()).is_none_or(|change| change.revision >= bound) {
+                return false;
+            }
+            let (id, change) = self.history.pop().expect("it was just looked at");
+            let entry = self.index.entry(change.slot);
+            if entry.newest_change == id && entry.newest.is_tombstone() {
+                self.index.remove(change.slot);
+            }
+        }
+        self.history.get(self.history.first()).is_some_and(|change| change.revision < bound)
+    }
+
+    /// Moves the floor as far as the retention asks for, and collects a little.
+    pub(crate) fn retain(&mut self) {
+        let oldest_kept = self.revision.0.saturating_sub(self.retention.revisions.max(1) - 1);
+        if oldest_kept > self.floor.0 {
+            self.raise_floor(Revision(oldest_kept));
+        }
+        while self.history_bytes() > self.retention.bytes {
+            let change = self.history.get(self.first_above_floor).expect("bytes come from changes");
+            self.raise_floor(change.revision);
+        }
+        let waiting = self.first_above_floor.0.saturating_sub(self.history.first().0);
+        self.collect_garbage((waiting / 256).clamp(COLLECT_AT_LEAST, COLLECT_AT_MOST));
+    }
+
+    /// The bytes of versions that are not current but can be read.
+    pub(crate) fn history_bytes(&self) -> u64 {
+        self.history.replaced_since(self.first_above_floor)
+    }
+
+    fn raise_floor(&mut self, revision: Revision) {
+        assert!(revision > self.floor, "the floor only rises");
+        assert!(revision <= self.revision, "the current revision can always be read");
+        self.floor = revision;
+        self.first_above_floor = self.history.first_after(revision, self.first_above_floor);
+    }
+
+    /// Changes below this revision are needed by nobody.
+    fn collectable(&self) -> Revision {
+        self.pins.iter().map(|pin| pin.floor).fold(self.floor, Revision::min)
+    }
+}

@@ -1,0 +1,152 @@
+//! What the store answers.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::command::Reply;
+use crate::types::{KeyValue, Revision};
+
+/// The answer to a [`Request`](crate::Request).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Response {
+    /// To `Command`.
+    Reply(Reply),
+    /// To `Exec`: one reply per command; `None`: a watched key has changed and nothing was done.
+    Exec(Option<Vec<Reply>>),
+    /// To `WatchRevision`: `None` if there is no such key.
+    WatchRevision(Option<Revision>),
+    /// To `Range`.
+    Range(RangeResponse),
+    /// To `Put`.
+    Put(PutResponse),
+    /// To `DeleteRange`.
+    DeleteRange(DeleteRangeResponse),
+    /// To `Txn`.
+    Txn(TxnResponse),
+    /// To `Compact`.
+    Compact {
+        /// The current revision.
+        revision: Revision,
+    },
+    /// To `ExpireKeys`.
+    Expired {
+        /// How many keys were deleted.
+        keys: u64,
+    },
+    /// To `Tick` and `SetRetention`.
+    Done,
+    /// The request was refused and changed nothing.
+    Error(Error),
+}
+
+/// The answer to a range request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RangeResponse {
+    /// The current revision (not the one that was read).
+    pub revision: Revision,
+    /// The keys, after sorting, filtering and limiting.
+    pub kvs: Vec<KeyValue>,
+    /// Whether the limit cut something off.
+    pub more: bool,
+    /// How many keys the range holds, whatever the filters and the limit.
+    pub count: u64,
+}
+
+/// The answer to a put.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PutResponse {
+    /// The revision of this put.
+    pub revision: Revision,
+    /// What was there before, if asked for.
+    pub prev_kv: Option<Box<KeyValue>>,
+}
+
+/// The answer to a delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DeleteRangeResponse {
+    /// The current revision; that of this delete if it deleted anything.
+    pub revision: Revision,
+    /// How many keys were deleted.
+    pub deleted: u64,
+    /// What was there before, if asked for.
+    pub prev_kvs: Vec<KeyValue>,
+}
+
+/// The answer to a txn.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TxnResponse {
+    /// The current revision; that of this txn if it changed anything.
+    pub revision: Revision,
+    /// Whether all comparisons held.
+    pub succeeded: bool,
+    /// One for each operation of the branch that was taken.
+    pub responses: Vec<TxnOpResponse>,
+}
+
+/// The answer to one operation of a txn.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TxnOpResponse {
+    /// To a range.
+    Range(RangeResponse),
+    /// To a put.
+    Put(PutResponse),
+    /// To a delete.
+    DeleteRange(DeleteRangeResponse),
+    /// To a nested txn.
+    Txn(TxnResponse),
+}
+
+/// Why a request was refused. Refused requests change nothing, on any replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Error {
+    /// The key is empty; etcd's operations need one.
+    EmptyKey,
+    /// The history before `floor` is gone.
+    Compacted {
+        /// The oldest revision that can be read.
+        floor: Revision,
+    },
+    /// The store has not reached that revision.
+    FutureRevision {
+        /// Where it is.
+        current: Revision,
+    },
+    /// `ignore_value` or `ignore_lease` on a key that does not exist.
+    KeyNotFound,
+    /// `ignore_value` together with a value.
+    ValueProvided,
+    /// `ignore_lease` together with a lease.
+    LeaseProvided,
+    /// There is no such lease.
+    LeaseNotFound,
+    /// More than [`MAX_TXN_OPS`](crate::MAX_TXN_OPS) comparisons or operations in a txn.
+    TooManyOps,
+    /// A txn writes a key twice, or writes and deletes it.
+    DuplicateKey,
+    /// The request changes the store and must go through the log.
+    NotReadOnly,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::EmptyKey => f.write_str("the key is empty"),
+            Error::Compacted { floor } => {
+                write!(f, "the history before revision {floor} has been compacted; read at a later one")
+            }
+            Error::FutureRevision { current } => {
+                write!(f, "the store is at revision {current} and has not reached the one asked for")
+            }
+            Error::KeyNotFound => f.write_str("there is no such key to keep the value or the lease of"),
+            Error::ValueProvided => f.write_str("a value is given although the old one is to be kept"),
+            Error::LeaseProvided => f.write_str("a lease is given although the old one is to be kept"),
+            Error::LeaseNotFound => f.write_str("there is no such lease"),
+            Error::TooManyOps => f.write_str("the txn has too many comparisons or operations"),
+            Error::DuplicateKey => f.write_str("the txn writes a key twice"),
+            Error::NotReadOnly => f.write_str("the request changes the store and must go through the log"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}

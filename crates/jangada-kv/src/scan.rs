@@ -1,0 +1,56 @@
+//! KEYS and SCAN.
+//!
+//! SCAN goes through the keys in the order of their hashes, and a cursor is simply the hash of the next key. So it
+//! lives in no connection and on no server: it stays good for ever, on every replica, across changes of leader.
+//! Each key that exists from the beginning of a scan to its end is returned exactly once; one that comes or goes in
+//! between may or may not be. (The order of the keys themselves would do too, but Redis's clients want cursors that
+//! are numbers, and no number says where a key stands.)
+//!
+//! Cursors stay below 2^53, which clients that keep them in a floating-point number need.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::command::Reply;
+use crate::glob::{literal_prefix, matches};
+use crate::slab::Slot;
+use crate::store::Store;
+use crate::types::KeyRange;
+
+impl Store {
+    pub(crate) fn keys(&self, pattern: &[u8]) -> Reply {
+        let prefix = literal_prefix(pattern);
+        let from = KeyRange::From(Bytes::copy_from_slice(prefix));
+        let keys = self
+            .index
+            .range(&from)
+            .map(|slot| (slot, self.key(slot)))
+            .take_while(|(_, key)| key.starts_with(prefix))
+            .filter(|(slot, key)| self.live(*slot).is_some() && matches(pattern, key))
+            .map(|(_, key)| Bytes::copy_from_slice(key));
+        Reply::Keys(keys.collect())
+    }
+
+    pub(crate) fn scan(&self, cursor: u64, pattern: Option<&Bytes>, count: u64) -> Reply {
+        let mut keys = Vec::new();
+        let count = usize::try_from(count.max(1)).unwrap_or(usize::MAX);
+        let mut last_hash = None;
+        for (seen, (hash, slot)) in self.index.in_hash_order(cursor).enumerate() {
+            // Keys with the same hash cannot be told apart by a cursor, so they come together.
+            if seen >= count && last_hash != Some(hash) {
+                return Reply::Scan { cursor: hash, keys };
+            }
+            last_hash = Some(hash);
+            let key = self.key(slot);
+            if self.live(slot).is_some() && pattern.is_none_or(|pattern| matches(pattern, key)) {
+                keys.push(Bytes::copy_from_slice(key));
+            }
+        }
+        Reply::Scan { cursor: 0, keys }
+    }
+
+    fn key(&self, slot: Slot) -> &[u8] {
+        self.index.entry(slot).key.as_slice()
+    }
+}

@@ -1,0 +1,174 @@
+//! Transactions: compare, then do one of two lists of operations, all or nothing.
+//!
+//! In this order: check what does not depend on the state; choose the branches, nested ones included, by the state
+//! before the txn; check that each operation of the chosen branches can be done; do them. Nothing fails after the
+//! first write, so nothing ever has to be undone, and a refused txn is refused on each replica alike.
+
+use alloc::vec::Vec;
+
+use crate::entry::Version;
+use crate::intervals::check_duplicates;
+use crate::put::check_put;
+use crate::range::check_range;
+use crate::request::{Compare, CompareOperator, CompareTarget, Txn, TxnOp};
+use crate::response::{Error, TxnOpResponse, TxnResponse};
+use crate::store::Store;
+use crate::types::Revision;
+
+/// Most comparisons, most operations on success and most on failure in a txn. What is nested counts on top of the
+/// longest list of the txn around it.
+pub const MAX_TXN_OPS: usize = 128;
+
+/// Which branch a txn takes, and which ones the txns nested in that branch take, in their order.
+struct Path {
+    succeeded: bool,
+    nested: Vec<Path>,
+}
+
+impl Txn {
+    fn branch(&self, succeeded: bool) -> &[TxnOp] {
+        if succeeded { &self.success } else { &self.failure }
+    }
+
+    /// Checks all that does not depend on the state of a store. A server should do this before it proposes; the
+    /// store does it in any case.
+    ///
+    /// # Errors
+    /// The answer that the store would give.
+    pub fn check(&self) -> Result<(), Error> {
+        check_ops(self, MAX_TXN_OPS)?;
+        check_duplicates(&self.success)?;
+        check_duplicates(&self.failure)
+    }
+}
+
+impl Store {
+    pub(crate) fn txn(&mut self, txn: &Txn) -> Result<TxnResponse, Error> {
+        let path = self.plan(txn)?;
+        Ok(self.do_txn(txn, &path))
+    }
+
+    /// A txn that changes nothing.
+    pub(crate) fn txn_queries(&self, txn: &Txn) -> Result<TxnResponse, Error> {
+        if !txn.is_read_only() {
+            return Err(Error::NotReadOnly);
+        }
+        let path = self.plan(txn)?;
+        self.query_txn(txn, &path)
+    }
+
+    fn plan(&self, txn: &Txn) -> Result<Path, Error> {
+        txn.check()?;
+        let path = self.choose(txn);
+        self.can_do(txn, &path)?;
+        Ok(path)
+    }
+
+    fn choose(&self, txn: &Txn) -> Path {
+        let succeeded = txn.compare.iter().all(|compare| self.holds(compare));
+        let nested = txn.branch(succeeded).iter().filter_map(|op| match op {
+            TxnOp::Txn(nested) => Some(self.choose(nested)),
+            TxnOp::Range(_) | TxnOp::Put(_) | TxnOp::DeleteRange(_) => None,
+        });
+        Path { succeeded, nested: nested.collect() }
+    }
+
+    fn can_do(&self, txn: &Txn, path: &Path) -> Result<(), Error> {
+        let mut nested_paths = path.nested.iter();
+        for op in txn.branch(path.succeeded) {
+            match op {
+                TxnOp::Range(range) => self.check_revision(range.revision)?,
+                TxnOp::Put(put) => self.can_put(put)?,
+                TxnOp::DeleteRange(_) => {}
+                TxnOp::Txn(nested) => self.can_do(nested, next(&mut nested_paths))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn do_txn(&mut self, txn: &Txn, path: &Path) -> TxnResponse {
+        let mut nested_paths = path.nested.iter();
+        let mut responses = Vec::with_capacity(txn.branch(path.succeeded).len());
+        for op in txn.branch(path.succeeded) {
+            responses.push(match op {
+                TxnOp::Range(range) => {
+                    TxnOpResponse::Range(self.range(range).expect("it was checked before the first write"))
+                }
+                TxnOp::Put(put) => TxnOpResponse::Put(self.do_put(put)),
+                TxnOp::DeleteRange(delete) => TxnOpResponse::DeleteRange(self.do_delete_range(delete)),
+                TxnOp::Txn(nested) => TxnOpResponse::Txn(self.do_txn(nested, next(&mut nested_paths))),
+            });
+        }
+        TxnResponse { revision: self.revision, succeeded: path.succeeded, responses }
+    }
+
+    fn query_txn(&self, txn: &Txn, path: &Path) -> Result<TxnResponse, Error> {
+        let mut nested_paths = path.nested.iter();
+        let mut responses = Vec::with_capacity(txn.branch(path.succeeded).len());
+        for op in txn.branch(path.succeeded) {
+            responses.push(match op {
+                TxnOp::Range(range) => TxnOpResponse::Range(self.range(range)?),
+                TxnOp::Put(_) | TxnOp::DeleteRange(_) => return Err(Error::NotReadOnly),
+                TxnOp::Txn(nested) => TxnOpResponse::Txn(self.query_txn(nested, next(&mut nested_paths))?),
+            });
+        }
+        Ok(TxnResponse { revision: self.revision, succeeded: path.succeeded, responses })
+    }
+
+    fn holds(&self, compare: &Compare) -> bool {
+        let mut is_missing = true;
+        for slot in self.index.range(&compare.range) {
+            if let Some(version) = self.existing(slot) {
+                is_missing = false;
+                if !holds_for(compare, version) {
+                    return false;
+                }
+            }
+        }
+        !is_missing || holds_for(compare, &Version::tombstone(Revision::ZERO))
+    }
+}
+
+fn next<'a>(paths: &mut impl Iterator<Item = &'a Path>) -> &'a Path {
+    paths.next().expect("each nested txn has a path")
+}
+
+/// A missing key is like a tombstone: all numbers are zero, and there is no value to compare.
+fn holds_for(compare: &Compare, version: &Version) -> bool {
+    let ordering = match &compare.target {
+        CompareTarget::Version(number) => (version.version as i64).cmp(number),
+        CompareTarget::Create(number) => (version.create_revision.0 as i64).cmp(number),
+        CompareTarget::Mod(number) => (version.mod_revision.0 as i64).cmp(number),
+        CompareTarget::Lease(number) => 0.cmp(number),
+        CompareTarget::Value(value) => match &version.value {
+            Some(own) => own.cmp(value),
+            None => return false,
+        },
+    };
+    match compare.operator {
+        CompareOperator::Equal => ordering.is_eq(),
+        CompareOperator::NotEqual => ordering.is_ne(),
+        CompareOperator::Greater => ordering.is_gt(),
+        CompareOperator::Less => ordering.is_lt(),
+    }
+}
+
+/// Counts, and checks each comparison and operation on its own.
+fn check_ops(txn: &Txn, allowed: usize) -> Result<(), Error> {
+    let longest = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
+    if longest > allowed {
+        return Err(Error::TooManyOps);
+    }
+    for compare in &txn.compare {
+        check_range(&compare.range)?;
+    }
+    for op in txn.success.iter().chain(&txn.failure) {
+        match op {
+            TxnOp::Range(range) => check_range(&range.range)?,
+            TxnOp::Put(put) => check_put(put)?,
+            TxnOp::DeleteRange(delete) => check_range(&delete.range)?,
+            TxnOp::Txn(nested) => check_ops(nested, allowed - longest)?,
+        }
+    }
+    Ok(())
+}
