@@ -172,6 +172,7 @@ wire_enum!(Error, "an error" {
     8 => TooManyOps,
     9 => DuplicateKey,
     10 => NotReadOnly,
+    11 => Malformed,
 });
 wire_enum!(TxnOpResponse, "a txn operation's response" {
     1 => Range(range), 2 => Put(put), 3 => DeleteRange(delete), 4 => Txn(txn),

@@ -126,6 +126,8 @@ pub enum Error {
     DuplicateKey,
     /// The request changes the store and must go through the log.
     NotReadOnly,
+    /// The bytes in the log are no request of this version. Nothing changed, on any server.
+    Malformed,
 }
 
 impl fmt::Display for Error {
@@ -145,6 +147,7 @@ impl fmt::Display for Error {
             Error::TooManyOps => f.write_str("the txn has too many comparisons or operations"),
             Error::DuplicateKey => f.write_str("the txn writes a key twice"),
             Error::NotReadOnly => f.write_str("the request changes the store and must go through the log"),
+            Error::Malformed => f.write_str("the request is none that this version of the store understands"),
         }
     }
 }
