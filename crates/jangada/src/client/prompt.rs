@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
-use rustyline::{Config, Context, Editor, Helper, Highlighter, Validator};
+use rustyline::{Config, Context, Editor, Helper, Validator};
 
 use super::session::Session;
 use super::words::{self, WORDS, Word};
@@ -58,7 +59,8 @@ pub fn piped(session: &mut Session, input: &mut impl BufRead, format: Format) ->
 pub fn interactive(session: &mut Session, format: Format) -> Result<(), Failure> {
     let config = Config::builder().history_ignore_space(true).auto_add_history(true).build();
     let mut editor: Editor<Assistant, DefaultHistory> = Editor::with_config(config).map_err(terminal)?;
-    editor.set_helper(Some(Assistant));
+    let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    editor.set_helper(Some(Assistant { color }));
     let history = history_file();
     if let Some(path) = &history {
         // Absent at the first start.
@@ -86,15 +88,18 @@ fn read_words(
             Err(ReadlineError::Interrupted) => return Err(Failure::silent(Exit::Interrupted)),
             Err(error) => return Err(terminal(error)),
         };
-        match words::parse(line.as_bytes()) {
-            Ok(None) => {}
-            Ok(Some(Word::Quit)) => return Ok(()),
-            Ok(Some(word)) => {
-                if let Err(failure) = words::carry_out(session, &word, format) {
-                    output::note(&failure.message);
+        // Several lines that are pasted at once arrive as one.
+        for line in line.split(['\n', '\r']) {
+            match words::parse(line.as_bytes()) {
+                Ok(None) => {}
+                Ok(Some(Word::Quit)) => return Ok(()),
+                Ok(Some(word)) => {
+                    if let Err(failure) = words::carry_out(session, &word, format) {
+                        output::note(&failure.message);
+                    }
                 }
+                Err(why) => output::note(&why),
             }
-            Err(why) => output::note(&why),
         }
     }
 }
@@ -110,8 +115,17 @@ fn history_file() -> Option<PathBuf> {
 }
 
 /// Completes the first word and shows what follows it.
-#[derive(Helper, Highlighter, Validator)]
-struct Assistant;
+#[derive(Helper, Validator)]
+struct Assistant {
+    /// Hints are dim, unless `NO_COLOR` asks for plain text; then there are none, as they would look typed.
+    color: bool,
+}
+
+impl Highlighter for Assistant {
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        Cow::Owned(format!("\x1b[2m{hint}\x1b[0m"))
+    }
+}
 
 impl Completer for Assistant {
     type Candidate = Pair;
@@ -130,7 +144,7 @@ impl Hinter for Assistant {
     type Hint = String;
 
     fn hint(&self, line: &str, position: usize, _: &Context<'_>) -> Option<String> {
-        hint(line, position).map(Cow::into_owned)
+        hint(line, position).filter(|_| self.color).map(str::to_owned)
     }
 }
 
@@ -145,13 +159,13 @@ fn completions(typed: &str) -> Vec<Pair> {
         .collect()
 }
 
-fn hint(line: &str, position: usize) -> Option<Cow<'static, str>> {
+fn hint(line: &str, position: usize) -> Option<&'static str> {
     if line.is_empty() || position < line.len() {
         return None;
     }
     let mut fitting = WORDS.iter().filter(|(word, _)| word.starts_with(line));
     match (fitting.next(), fitting.next()) {
-        (Some((word, _)), None) => Some(Cow::Borrowed(&word[line.len()..])),
+        (Some((word, _)), None) => Some(&word[line.len()..]),
         _ => None,
     }
 }
@@ -165,8 +179,8 @@ mod tests {
         let words: Vec<String> = completions("s").into_iter().map(|pair| pair.replacement).collect();
         assert_eq!(words, ["set ", "show", "status"]);
         assert!(completions("set k").is_empty());
-        assert_eq!(hint("get", 3).as_deref(), Some(" KEY"));
-        assert_eq!(hint("get ", 4).as_deref(), Some("KEY"));
+        assert_eq!(hint("get", 3), Some(" KEY"));
+        assert_eq!(hint("get ", 4), Some("KEY"));
         assert_eq!(hint("get x", 5), None);
         assert_eq!(hint("", 0), None);
     }
