@@ -30,6 +30,9 @@ pub struct Options {
     /// The client address that is told to others [default: --listen-client]
     #[arg(long, env = "JANGADA_ADVERTISE_CLIENT", value_name = "HOST:PORT")]
     pub advertise_client: Option<String>,
+    /// The peer address that is told to others [default: this server's address in --peers, else --listen-peer]
+    #[arg(long, env = "JANGADA_ADVERTISE_PEER", value_name = "HOST:PORT")]
+    pub advertise_peer: Option<String>,
     /// All founding members and their peer addresses, the same text on all of them [default: this one alone]
     #[arg(long, env = "JANGADA_PEERS", value_name = "n1=HOST:PORT,…")]
     pub peers: Option<String>,
@@ -130,6 +133,7 @@ impl Options {
             listen_client: self.listen_client.or(other.listen_client),
             listen_peer: self.listen_peer.or(other.listen_peer),
             advertise_client: self.advertise_client.or(other.advertise_client),
+            advertise_peer: self.advertise_peer.or(other.advertise_peer),
             peers: self.peers.or(other.peers),
             join: self.join.or(other.join),
             heartbeat_ms: self.heartbeat_ms.or(other.heartbeat_ms),

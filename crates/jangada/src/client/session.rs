@@ -31,7 +31,7 @@ pub enum Effect {
 /// What a server's error means for the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
-    /// Refused without effect for now: no leader, too busy, stopping.
+    /// Refused without effect for now: nobody leads, too much to do, too late, about to stop.
     ForNow,
     /// It may have happened.
     Unknown,
@@ -226,10 +226,11 @@ fn greet(connection: &mut Connection, name: Option<&str>, deadline: Instant) -> 
     }
 }
 
+/// The first word of an error is its code.
 fn refusal(text: &str) -> Refusal {
     match text.split(' ').next().unwrap_or_default() {
-        "CLUSTERDOWN" | "BUSY" | "TRYAGAIN" | "LOADING" => Refusal::ForNow,
-        "UNKNOWN" | "OUTCOMEUNKNOWN" => Refusal::Unknown,
+        "CLUSTERDOWN" | "TRYAGAIN" | "TIMEOUT" | "STOPPING" => Refusal::ForNow,
+        "UNKNOWNOUTCOME" => Refusal::Unknown,
         _ => Refusal::Final,
     }
 }

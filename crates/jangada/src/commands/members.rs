@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use jangada_server::handle::NewMember;
-use jangada_server::status::MemberRole;
+use jangada_server::status::{MemberRole, MembershipStage};
 
 use crate::cluster::admin::{self, Changed, Trace};
 use crate::cluster::layout::{Layout, Server, number_of};
@@ -16,6 +16,9 @@ use crate::cluster::process::{self, State};
 use crate::cluster::run::{self, START_PATIENCE, STOP_PATIENCE, Stage, Started};
 use crate::failure::Failure;
 use crate::output::{self, Format};
+
+/// How long a change whose outcome is unknown may take to settle.
+const SETTLING: Duration = Duration::from_secs(3);
 
 /// What to do with the members.
 #[derive(Args, Debug)]
@@ -142,8 +145,30 @@ fn set(mut layout: Layout, voters: &[String], timeout: Duration, format: Format)
             undo(&before, &mut started)?;
             Err(failure)
         }
-        Err((failure, Trace::Possible)) => Err(failure),
+        Err((failure, Trace::Possible)) => match settled(&layout) {
+            // It was let go again, or never begun.
+            Some(members) if newcomers.iter().all(|server| !members.contains(&server.name)) => {
+                undo(&before, &mut started)?;
+                Err(failure.because_of("nothing was changed"))
+            }
+            Some(_) | None => Err(failure),
+        },
     }
+}
+
+/// All members by the leader's word, once no change is under way any more; `None` if that does not come soon.
+fn settled(layout: &Layout) -> Option<BTreeSet<String>> {
+    let deadline = Instant::now() + SETTLING;
+    while Instant::now() < deadline {
+        let overview = run::overview(layout, |_| true);
+        match overview.leader().map(|status| &status.membership) {
+            Some(membership) if membership.stage == MembershipStage::Final => {
+                return Some(membership.members.iter().map(|member| member.name.clone()).collect());
+            }
+            Some(_) | None => std::thread::sleep(process::POLL),
+        }
+    }
+    None
 }
 
 /// Gives each new name its place in the layout. One that was removed before gets its old place again.

@@ -83,6 +83,7 @@ fn settings(id: i64, dir: &Path) -> Settings {
         listen_client: socket(4),
         listen_peer: socket(3),
         advertise_client: address(4, id),
+        advertise_peer: None,
         peers,
         join: false,
         heartbeat_ms: 50,

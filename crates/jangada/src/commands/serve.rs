@@ -47,6 +47,8 @@ pub struct Settings {
     pub listen_peer: SocketAddr,
     /// What others are told.
     pub advertise_client: String,
+    /// What other servers are told about its peer port; `None`: what `peers` says, or where it listens.
+    pub advertise_peer: Option<String>,
     /// The founding members, or, with `join`, the members to ask; by name.
     pub peers: BTreeMap<String, String>,
     /// Whether a leader has yet to add it.
@@ -166,19 +168,9 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
             )));
         }
     }
-    let advertise_client = match options.advertise_client {
-        Some(address) => {
-            resolve("--advertise-client", &address)?;
-            address
-        }
-        None if listen_client.ip().is_unspecified() => {
-            return Err(Failure::usage(format!(
-                "--listen-client {listen_client} is no address that others can connect to; say with \
-                 --advertise-client HOST:PORT which one they should use"
-            )));
-        }
-        None => said,
-    };
+    let advertise_client = advertised("client", options.advertise_client, listen_client)?.unwrap_or(said);
+    let named = options.advertise_peer.or_else(|| peers.get(&name).cloned());
+    let advertise_peer = advertised("peer", named, listen_peer)?;
     let heartbeat_ms = options.heartbeat_ms.unwrap_or(50);
     let election_timeout_ms = election_timeout(options.election_timeout_ms.as_deref(), heartbeat_ms)?;
     check_bounds(options.max_request_bytes, options.max_connections, options.connection_threads)?;
@@ -188,6 +180,7 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         listen_client,
         listen_peer,
         advertise_client,
+        advertise_peer,
         peers,
         join,
         heartbeat_ms,
@@ -200,6 +193,23 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         snapshot_log_bytes: options.snapshot_log_bytes,
         connection_threads: options.connection_threads,
     })
+}
+
+/// What others are told: an address that they can connect to.
+fn advertised(port: &str, said: Option<String>, listen: SocketAddr) -> Result<Option<String>, Failure> {
+    let flag = format!("--advertise-{port}");
+    if let Some(address) = &said {
+        let address = resolve(&flag, address)?;
+        if !address.ip().is_unspecified() {
+            return Ok(said);
+        }
+    }
+    match listen.ip().is_unspecified() {
+        true => Err(Failure::usage(format!(
+            "{listen} is no address that others can connect to; say with {flag} HOST:PORT which one they should use"
+        ))),
+        false => Ok(None),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
@@ -368,6 +378,7 @@ mod tests {
             (&[("name", "\"leader\"")], "something else"),
             (&[("listen-client", "\"0.0.0.0:2379\"")], "--insecure"),
             (&[("listen-client", "\"0.0.0.0:2379\""), ("insecure", "true")], "--advertise-client"),
+            (&[("peers", "\"n1=0.0.0.0:2380\""), ("insecure", "true")], "--advertise-peer"),
             (&[("listen-client", "\"127.0.0.1:99999\"")], "--listen-client"),
             (&[("listen-peer", "\"127.0.0.1:2379\"")], "a port each"),
             (&[("election-timeout-ms", "\"500-250\"")], "smaller"),
@@ -387,7 +398,10 @@ mod tests {
             ("listen-client", "\"0.0.0.0:2379\""),
             ("insecure", "true"),
             ("advertise-client", "\"127.0.0.1:2379\""),
+            ("listen-peer", "\"127.0.0.1:2380\""),
         ];
-        assert_eq!(check(options(&said)).unwrap().advertise_client, "127.0.0.1:2379");
+        let settings = check(options(&said)).unwrap();
+        assert_eq!(settings.advertise_client, "127.0.0.1:2379");
+        assert_eq!(settings.advertise_peer.as_deref(), Some("127.0.0.1:2380"));
     }
 }
