@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::event::MessageKind;
 use crate::types::{ClusterId, Entry, Index, NodeId, ReadId, SnapshotMeta, Term};
 
 /// One message.
@@ -160,4 +161,47 @@ pub struct ReadIndexReply {
     pub context: ReadId,
     /// Reads may be answered once this much is applied; `None` if the recipient could not prove that it leads.
     pub read_index: Option<Index>,
+}
+
+impl Rpc {
+    /// What an event says about the message: its kind, and the two numbers that [`MessageKind`] names.
+    #[must_use]
+    pub fn gist(&self) -> (MessageKind, Index, u32) {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        match self {
+            Rpc::RequestVote(ask) => {
+                let kind = if ask.pre_vote { MessageKind::PreVote } else { MessageKind::Vote };
+                (kind, ask.last_log_index, 0)
+            }
+            Rpc::RequestVoteReply(reply) => {
+                let kind = if reply.pre_vote { MessageKind::PreVoteReply } else { MessageKind::VoteReply };
+                (kind, Index::ZERO, u32::from(reply.vote_granted))
+            }
+            Rpc::AppendEntries(append) if append.entries.is_empty() => {
+                (MessageKind::Heartbeat, append.prev_log_index, 0)
+            }
+            Rpc::AppendEntries(append) => {
+                (MessageKind::Append, append.prev_log_index, count(append.entries.len()))
+            }
+            Rpc::AppendEntriesReply(reply) => match reply.outcome {
+                AppendOutcome::Accepted { match_index } => (MessageKind::AppendAccepted, match_index, 0),
+                AppendOutcome::Conflict { prev_log_index, .. } => {
+                    (MessageKind::AppendRefused, prev_log_index, 0)
+                }
+            },
+            Rpc::InstallSnapshot(chunk) => {
+                (MessageKind::Snapshot, chunk.meta.last_included_index, count(chunk.data.len()))
+            }
+            Rpc::InstallSnapshotReply(reply) => {
+                (MessageKind::SnapshotReply, reply.last_included_index, u32::from(reply.installed))
+            }
+            Rpc::TimeoutNow => (MessageKind::TimeoutNow, Index::ZERO, 0),
+            Rpc::ReadIndex(_) => (MessageKind::ReadIndex, Index::ZERO, 0),
+            Rpc::ReadIndexReply(reply) => (
+                MessageKind::ReadIndexReply,
+                reply.read_index.unwrap_or(Index::ZERO),
+                u32::from(reply.read_index.is_some()),
+            ),
+        }
+    }
 }

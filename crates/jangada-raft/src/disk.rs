@@ -1,0 +1,188 @@
+//! What the disk knows: the one place that decides what is durable.
+//!
+//! Raft's promises (a vote, an acknowledgement) hold only if they survive a crash, so they may leave a server
+//! only after the facts behind them are on its disk (Paper, Figure 2: "persistent state … updated on stable
+//! storage before responding to RPCs"). The core hands out one [`Persist`] after the other and is told by
+//! `Input::Persisted` how far the disk has come. This file keeps the books; who waits for what stands with
+//! the conversations: votes in `server.rs` (`waiting`), acknowledgements in `replication.rs`.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::face::{Persist, SnapshotChunk};
+use crate::log::Log;
+use crate::types::{HardState, Index, PersistId};
+
+/// The books.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Disk {
+    /// The term or the vote has changed since it was last handed out.
+    hard_state_is_new: bool,
+    /// The Persist that carries the present term and vote, unless they are new.
+    hard_state_id: PersistId,
+    /// Entries from here on were handed out and then removed; the disk must be told.
+    truncate_from: Option<Index>,
+    /// The last entry of the present log that was handed out.
+    handed: Index,
+    /// The last entry of the present log that is on the disk.
+    durable: Index,
+    last_id: PersistId,
+    durable_id: PersistId,
+    in_flight: VecDeque<InFlight>,
+    /// Chunks of a snapshot from the leader that wait to be handed out, one at a time.
+    chunks: VecDeque<SnapshotChunk>,
+}
+
+/// A Persist that was handed out and is not durable yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct InFlight {
+    id: PersistId,
+    /// With it, entries up to here are on the disk. Lowered when entries are removed afterwards: the disk
+    /// will hold *an* entry with that index, but not ours. Without this a late confirmation for an
+    /// overwritten entry would count for its successor.
+    last: Index,
+    chunk: Option<ChunkWritten>,
+}
+
+/// A chunk that has reached the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ChunkWritten {
+    pub(crate) last_included_index: Index,
+    /// The byte behind the chunk.
+    pub(crate) next_offset: u64,
+    /// It was the last one: the whole snapshot is durable.
+    pub(crate) done: bool,
+}
+
+impl Disk {
+    /// After a start: all that was recovered is durable.
+    pub(crate) fn new(last: Index) -> Disk {
+        Disk {
+            hard_state_is_new: false,
+            hard_state_id: PersistId(0),
+            truncate_from: None,
+            handed: last,
+            durable: last,
+            last_id: PersistId(0),
+            durable_id: PersistId(0),
+            in_flight: VecDeque::new(),
+            chunks: VecDeque::new(),
+        }
+    }
+
+    /// The last entry of the present log that is on the disk.
+    pub(crate) fn durable(&self) -> Index {
+        self.durable
+    }
+
+    /// The last entry of the present log that was handed out to be written.
+    pub(crate) fn handed(&self) -> Index {
+        self.handed
+    }
+
+    /// The present term and vote are on the disk.
+    pub(crate) fn hard_state_is_durable(&self) -> bool {
+        !self.hard_state_is_new && self.hard_state_id <= self.durable_id
+    }
+
+    pub(crate) fn on_hard_state_changed(&mut self) {
+        self.hard_state_is_new = true;
+    }
+
+    /// Entries from `from` on are gone from the log.
+    pub(crate) fn on_truncated(&mut self, from: Index) {
+        let last = from.previous();
+        if self.handed >= from {
+            self.truncate_from = Some(self.truncate_from.map_or(from, |earlier| earlier.min(from)));
+            self.handed = last;
+        }
+        self.clip(last);
+    }
+
+    /// The log now begins behind a snapshot at `index`, which is durable.
+    pub(crate) fn on_installed(&mut self, index: Index, log: &Log) {
+        self.clip(log.last_index());
+        self.handed = self.handed.max(index).min(log.last_index());
+        self.durable = self.durable.max(index);
+        assert!(self.truncate_from.is_none(), "the log stands still while a snapshot is installed");
+    }
+
+    fn clip(&mut self, last: Index) {
+        self.durable = self.durable.min(last);
+        for persist in &mut self.in_flight {
+            persist.last = persist.last.min(last);
+        }
+    }
+
+    pub(crate) fn add_chunk(&mut self, chunk: SnapshotChunk) {
+        self.chunks.push_back(chunk);
+    }
+
+    /// The transfer was broken off: chunks that were not handed out yet are of no use.
+    pub(crate) fn drop_chunks(&mut self) {
+        self.chunks.clear();
+    }
+
+    /// The next thing to write, if there is one.
+    pub(crate) fn next_persist(&mut self, hard_state: HardState, log: &Log) -> Option<Persist> {
+        let log_is_new = self.truncate_from.is_some() || self.handed < log.last_index();
+        // The last chunk travels alone: the snapshot marker that it stands for must not come before entries
+        // that lie in front of it.
+        let chunk = match self.chunks.front() {
+            Some(chunk) if chunk.done && log_is_new => None,
+            _ => self.chunks.pop_front(),
+        };
+        if !self.hard_state_is_new && !log_is_new && chunk.is_none() {
+            return None;
+        }
+        self.last_id.0 += 1;
+        let hard_state = self.hard_state_is_new.then_some(hard_state);
+        if hard_state.is_some() {
+            self.hard_state_id = self.last_id;
+            self.hard_state_is_new = false;
+        }
+        let truncate_from = match &chunk {
+            Some(chunk) if chunk.done => contradicted(chunk, log),
+            _ => self.truncate_from.take(),
+        };
+        let mut entries = Vec::new();
+        if self.handed < log.last_index() {
+            entries.extend(log.tail(self.handed.next()).cloned());
+            self.handed = log.last_index();
+        }
+        self.in_flight.push_back(InFlight {
+            id: self.last_id,
+            last: self.handed,
+            chunk: chunk.as_ref().map(|chunk| ChunkWritten {
+                last_included_index: chunk.meta.last_included_index,
+                next_offset: chunk.offset + chunk.data.len() as u64,
+                done: chunk.done,
+            }),
+        });
+        Some(Persist { id: self.last_id, hard_state, snapshot_chunk: chunk, truncate_from, entries })
+    }
+
+    /// Everything up to `id` is on the disk. Gives back the last chunk of a snapshot among it.
+    ///
+    /// # Panics
+    /// If `id` was never handed out.
+    pub(crate) fn on_persisted(&mut self, id: PersistId) -> Option<ChunkWritten> {
+        assert!(id <= self.last_id, "only what was handed out can be durable");
+        let mut chunk = None;
+        while let Some(persist) = self.in_flight.pop_front_if(|persist| persist.id <= id) {
+            self.durable = self.durable.max(persist.last);
+            chunk = persist.chunk.or(chunk);
+        }
+        self.durable_id = self.durable_id.max(id);
+        assert!(self.durable <= self.handed, "what is durable was handed out");
+        chunk
+    }
+}
+
+/// Where the disk's log must be cut off when this last chunk is written: if our entry at the snapshot's
+/// position is another one, all behind it is wrong too (Figure 13, rules 6 and 7).
+fn contradicted(chunk: &SnapshotChunk, log: &Log) -> Option<Index> {
+    let at = chunk.meta.last_included_index;
+    let differs = log.term_at(at).is_some_and(|term| term != chunk.meta.last_included_term);
+    (differs && at < log.last_index()).then(|| at.next())
+}

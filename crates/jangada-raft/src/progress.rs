@@ -1,0 +1,177 @@
+//! What a leader knows about one follower, and how much it may send to it.
+//!
+//! `nextIndex[]` and `matchIndex[]` of Figure 2, with the windows that bound what is under way. What is sent
+//! and what an answer means stands in `replication.rs` and `snapshot.rs`.
+
+use alloc::collections::VecDeque;
+
+use crate::snapshot::Transmission;
+use crate::types::{Index, Time};
+
+/// One follower as the leader sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Progress {
+    /// The follower holds the leader's log up to here, on its disk. Never falls.
+    pub(crate) match_index: Index,
+    /// The next entry to send to it; above `match_index`.
+    pub(crate) next_index: Index,
+    pub(crate) mode: Mode,
+    /// When the last message of the present term came from it.
+    pub(crate) last_heard: Time,
+    /// The highest round that it has answered.
+    pub(crate) acked_round: u64,
+    /// It must get a message at the next opportunity, even if there are no entries for it.
+    pub(crate) heartbeat_due: bool,
+    /// The highest `leader_commit` that was sent to it.
+    pub(crate) commit_told: Index,
+    /// Reported as caught up already.
+    pub(crate) caught_up: bool,
+    /// It is not in the configuration any more, but shall still learn of that.
+    pub(crate) leaving: Option<Leaving>,
+}
+
+/// How the leader talks to a follower.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Mode {
+    /// It is not known where the logs agree: one message at a time until an answer tells.
+    Probe {
+        /// Entries are under way; only heartbeats go out until the answer.
+        asked: bool,
+    },
+    /// The logs agree up to `next_index - 1`: entries are streamed without waiting for answers.
+    Replicate(Window),
+    /// The entries that it needs are compacted away: it gets the snapshot.
+    Snapshot(Transmission),
+}
+
+/// A follower that has been removed is told the entry that removes it, so that it need not campaign to find
+/// out that nobody listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Leaving {
+    /// The entry that removes it.
+    pub(crate) index: Index,
+    /// It is forgotten after this, whatever it knows.
+    pub(crate) until: Time,
+}
+
+/// Entries that were sent and not answered yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Window {
+    /// For each message: its last entry and what it counts for.
+    sent: VecDeque<(Index, usize)>,
+    bytes: usize,
+}
+
+impl Progress {
+    /// A follower of which nothing is known: the leader tries its luck at `next_index`
+    /// (Figure 2: "initialized to leader last log index + 1").
+    pub(crate) fn new(next_index: Index, now: Time) -> Progress {
+        Progress {
+            match_index: Index::ZERO,
+            next_index,
+            mode: Mode::Probe { asked: false },
+            last_heard: now,
+            acked_round: 0,
+            heartbeat_due: true,
+            commit_told: Index::ZERO,
+            caught_up: false,
+            leaving: None,
+        }
+    }
+
+    /// The follower holds everything up to `index`. An answer that comes late never moves anything back.
+    /// Says whether it was news.
+    pub(crate) fn matched(&mut self, index: Index) -> bool {
+        let is_news = index > self.match_index;
+        self.match_index = self.match_index.max(index);
+        self.next_index = self.next_index.max(self.match_index.next());
+        if let Mode::Replicate(window) = &mut self.mode {
+            window.free_to(self.match_index);
+        }
+        is_news
+    }
+
+    /// The logs agree up to `next_index - 1`.
+    pub(crate) fn replicate(&mut self) {
+        self.mode = Mode::Replicate(Window::default());
+    }
+
+    /// Something was lost or contradicts: try at `next_index`, carefully.
+    pub(crate) fn probe(&mut self, next_index: Index) {
+        self.next_index = next_index.max(self.match_index.next());
+        self.mode = Mode::Probe { asked: false };
+    }
+
+    pub(crate) fn is_replicating(&self) -> bool {
+        matches!(self.mode, Mode::Replicate(_))
+    }
+}
+
+impl Window {
+    /// Another message may be sent. An empty window takes any message: it must be possible to send an entry
+    /// that is larger than the bound.
+    pub(crate) fn has_room(&self, max_messages: usize, max_bytes: usize) -> bool {
+        self.sent.is_empty() || (self.sent.len() < max_messages && self.bytes < max_bytes)
+    }
+
+    /// A message with entries up to `last` was sent.
+    pub(crate) fn add(&mut self, last: Index, bytes: usize) {
+        debug_assert!(
+            self.sent.back().is_none_or(|(previous, _)| *previous < last),
+            "entries go out in order"
+        );
+        self.sent.push_back((last, bytes));
+        self.bytes += bytes;
+    }
+
+    /// Everything up to `index` has arrived.
+    fn free_to(&mut self, index: Index) {
+        while let Some((_, bytes)) = self.sent.pop_front_if(|(last, _)| *last <= index) {
+            self.bytes -= bytes;
+        }
+    }
+
+    pub(crate) fn messages(&self) -> usize {
+        self.sent.len()
+    }
+
+    pub(crate) fn last_sent(&self) -> Option<Index> {
+        self.sent.back().map(|(last, _)| *last)
+    }
+
+    /// The sum of the parts is the whole.
+    pub(crate) fn is_consistent(&self) -> bool {
+        self.bytes == self.sent.iter().map(|(_, bytes)| *bytes).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_moves_nothing_back() {
+        let mut progress = Progress::new(Index(10), Time::ZERO);
+        assert!(progress.matched(Index(8)));
+        assert!(!progress.matched(Index(3)));
+        assert_eq!((progress.match_index, progress.next_index), (Index(8), Index(10)));
+        progress.probe(Index(2));
+        assert_eq!(progress.next_index, Index(9), "what matches is never probed again");
+    }
+
+    #[test]
+    fn the_window_bounds_messages_and_bytes() {
+        let mut window = Window::default();
+        assert!(window.has_room(2, 100), "an empty window takes anything");
+        window.add(Index(1), 1_000);
+        assert!(!window.has_room(2, 100), "full in bytes");
+        assert!(window.has_room(2, 5_000));
+        window.add(Index(5), 10);
+        assert!(!window.has_room(2, 5_000), "full in messages");
+        window.free_to(Index(4));
+        assert_eq!((window.messages(), window.bytes), (1, 10));
+        window.free_to(Index(5));
+        assert_eq!((window.messages(), window.bytes), (0, 0));
+        assert!(window.is_consistent());
+    }
+}

@@ -1,0 +1,612 @@
+//! The server as a whole: what comes in is dispatched here, and only here does the role change.
+//!
+//! Paper, Figure 4 and "Rules for Servers" in Figure 2. What a message *means* stands in the file of its
+//! conversation; this file knows who may hear it, and what follows for the role. Start reading at
+//! [`Raft::handle`].
+
+use bytes::Bytes;
+
+use crate::config::Config;
+use crate::election::{self, Leadership};
+use crate::event::{Event, IgnoreReason, RoleChange};
+use crate::face::{Answer, Input, Output, Recovered, Refusal, SnapshotChunk};
+use crate::message::{Message, Rpc};
+use crate::quorum::{self, Tally};
+use crate::role::{ElectionTimer, Follower, Leader, Role};
+use crate::server::{Envelope, NUMBER_LIMIT, Server};
+use crate::types::{NodeId, Payload, PersistId, ReadId, Term, Time};
+use crate::{membership, read, replication, snapshot, transfer};
+
+/// One server: plain data that takes an [`Input`] and the time, and gives back what must be done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Raft {
+    pub(crate) server: Server,
+    pub(crate) role: Role,
+}
+
+impl Raft {
+    /// A server as its disk remembers it; a server that starts for the first time remembers the cluster's
+    /// first configuration, or nothing if it is to join one that exists. It begins as a follower, whatever it
+    /// was (Paper §5.2).
+    ///
+    /// # Panics
+    /// If `recovered` contradicts itself: a log with a hole, or with terms that fall.
+    #[must_use]
+    pub fn restore(now: Time, config: Config, recovered: Recovered) -> Raft {
+        let mut server = Server::restore(now, config, recovered);
+        let timer = ElectionTimer::start(&mut server);
+        let follower = Follower::new(&server, timer);
+        Raft { server, role: Role::Follower(follower) }
+    }
+
+    /// Takes one input. `now` never goes back; if it does, it is taken to stand still.
+    ///
+    /// What there is to do comes out of [`Raft::take_output`], which is to be called after each input, or after
+    /// each batch of them: what was proposed in between travels together.
+    ///
+    /// # Panics
+    /// If the host contradicts itself: reports as durable or applied what it was never given. No message from
+    /// outside can make it panic.
+    pub fn handle(&mut self, now: Time, input: Input) -> Answer {
+        self.server.now = self.server.now.max(now);
+        let mut answer = Answer::Done;
+        match input {
+            Input::TimePassed => self.on_time_passed(),
+            Input::Receive(message) => self.receive(message),
+            Input::Propose(command) => answer = self.propose(command),
+            Input::ChangeMembership(change) => answer = self.change_membership(change),
+            Input::Read(id) => self.read(id),
+            Input::TransferTo(target) => answer = self.transfer_to(target),
+            Input::Campaign => self.campaign(),
+            Input::Persisted(id) => self.on_persisted(id),
+            Input::Applied(index) => self.server.on_applied(index),
+            Input::SnapshotTaken(meta) => snapshot::on_snapshot_taken(&mut self.server, meta),
+            Input::SnapshotChunk { to, meta, offset, data, done } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    let chunk = SnapshotChunk { meta, offset, data, done };
+                    snapshot::on_chunk_read(&mut self.server, leader, to, chunk);
+                }
+            }
+        }
+        self.digest_news();
+        answer
+    }
+
+    /// What must now be done. `out` is emptied first; its vectors are used again.
+    pub fn take_output(&mut self, out: &mut Output) {
+        match &mut self.role {
+            Role::Leader(leader) => {
+                replication::flush(&mut self.server, leader);
+                membership::say_farewell(&self.server, leader);
+            }
+            Role::Follower(follower) => read::flush(&mut self.server, follower),
+            Role::PreCandidate(_) | Role::Candidate(_) => {}
+        }
+        let server = &mut self.server;
+        out.persist = server.next_persist();
+        let (applied, committed) = (server.outbox.committed, server.commit_index());
+        server.outbox.committed = committed;
+        out.committed = (applied < committed).then(|| applied.next()..=committed);
+        out.install = server.outbox.install.take();
+        out.send.clear();
+        out.reads.clear();
+        out.snapshot_requests.clear();
+        out.events.clear();
+        core::mem::swap(&mut out.send, &mut server.outbox.send);
+        core::mem::swap(&mut out.reads, &mut server.outbox.reads);
+        core::mem::swap(&mut out.snapshot_requests, &mut server.outbox.snapshot_requests);
+        core::mem::swap(&mut out.events, &mut server.outbox.events);
+    }
+
+    /// When [`Input::TimePassed`] is due, unless something else comes in before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Time {
+        match &self.role {
+            Role::Follower(follower) => {
+                follower.timer.deadline.min(read::next_deadline(&self.server, follower))
+            }
+            Role::PreCandidate(campaign) | Role::Candidate(campaign) => {
+                campaign.timer.deadline.min(campaign.ask_again)
+            }
+            Role::Leader(leader) => leader
+                .transfer
+                .map_or(leader.heartbeat_at, |transfer| leader.heartbeat_at.min(transfer.until)),
+        }
+    }
+
+    // ---- Requests -----------------------------------------------------------------------------------------
+
+    fn propose(&mut self, command: Bytes) -> Answer {
+        match &mut self.role {
+            Role::Leader(leader) => replication::propose(&mut self.server, leader, command),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => self.refuse_not_leader(),
+        }
+    }
+
+    fn change_membership(&mut self, change: crate::face::MembershipChange) -> Answer {
+        match &mut self.role {
+            Role::Leader(leader) => {
+                leader.news = true;
+                membership::change(&mut self.server, leader, change)
+            }
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => self.refuse_not_leader(),
+        }
+    }
+
+    fn transfer_to(&mut self, target: NodeId) -> Answer {
+        match &mut self.role {
+            Role::Leader(leader) => transfer::begin(&mut self.server, leader, target),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => self.refuse_not_leader(),
+        }
+    }
+
+    fn refuse_not_leader(&mut self) -> Answer {
+        let why = Refusal::NotLeader { leader: self.leader() };
+        self.server.event(Event::ProposalRefused { why });
+        Answer::Refused(why)
+    }
+
+    fn read(&mut self, id: ReadId) {
+        match &mut self.role {
+            Role::Leader(leader) => read::on_read(&mut self.server, leader, id),
+            Role::Follower(follower) => read::forward(&mut self.server, follower, id),
+            Role::PreCandidate(_) | Role::Candidate(_) => {
+                self.server.refuse_read(id, Refusal::NotLeader { leader: None });
+            }
+        }
+    }
+
+    /// As if the election timeout had just passed, so with a pre-vote first where pre-votes are on: a wish
+    /// from outside does not depose a leader that others hear. For the founder of a fresh cluster, which need
+    /// not wait, and for lessons. A leader, and whoever must not campaign, does nothing.
+    fn campaign(&mut self) {
+        // A lease rests on this server's promise not to take part in an election; its own is no exception.
+        let promised = self.server.config.lease_reads && self.server.living_leader().is_some();
+        if !matches!(self.role, Role::Leader(_)) && election::can_campaign(&self.server) && !promised {
+            self.start_election(RoleChange::Asked);
+        }
+    }
+
+    // ---- Time and disk ------------------------------------------------------------------------------------
+
+    fn on_time_passed(&mut self) {
+        let now = self.server.now;
+        match &mut self.role {
+            Role::Follower(follower) => {
+                read::on_time_passed(&mut self.server, follower);
+                if now >= follower.timer.deadline {
+                    self.on_election_timeout();
+                }
+            }
+            Role::PreCandidate(campaign) | Role::Candidate(campaign) => {
+                if now >= campaign.timer.deadline {
+                    self.on_election_timeout();
+                } else if now >= campaign.ask_again {
+                    election::ask_again(&mut self.server, campaign);
+                }
+            }
+            Role::Leader(leader) => {
+                transfer::abort_if_late(&mut self.server, leader);
+                if now >= leader.heartbeat_at {
+                    self.on_heartbeat_due();
+                }
+            }
+        }
+    }
+
+    /// "If election timeout elapses without receiving AppendEntries RPC from current leader or granting vote
+    /// to candidate: convert to candidate" (Figure 2); "if election timeout elapses: start new election".
+    fn on_election_timeout(&mut self) {
+        if election::can_campaign(&self.server) {
+            self.start_election(RoleChange::ElectionTimeout);
+        } else {
+            // Not a voter, or not now. The leader is lost for it as well.
+            self.become_follower(RoleChange::ElectionTimeout);
+        }
+    }
+
+    /// The leader says that it lives (Paper §5.2), and looks whether anybody hears it.
+    fn on_heartbeat_due(&mut self) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let server = &mut self.server;
+        if server.config.check_quorum && !hears_quorum(server, leader) {
+            return self.become_follower(RoleChange::QuorumLost);
+        }
+        leader.heartbeat_at = server.now + server.config.heartbeat_interval;
+        if server.config.lease_reads {
+            read::begin_round(server, leader);
+        }
+        read::give_up_old(server, leader);
+        transfer::tell_again(leader);
+        for progress in leader.progress.values_mut() {
+            snapshot::revive(server, progress);
+        }
+        replication::heartbeat(leader);
+        leader.news = true;
+    }
+
+    fn on_persisted(&mut self, id: PersistId) {
+        let server = &mut self.server;
+        let before = server.disk.durable();
+        let chunk = server.disk.on_persisted(id);
+        let last = server.disk.durable();
+        if last > before {
+            server.event(Event::Durable { last });
+        }
+        server.release_waiting();
+        if let Some(chunk) = chunk {
+            snapshot::on_chunk_written(server, chunk);
+        }
+        match &mut self.role {
+            Role::Follower(follower) => {
+                if let Some(chunk) = chunk {
+                    snapshot::acknowledge_chunk(server, follower, chunk);
+                }
+                replication::on_persisted(server, follower);
+            }
+            Role::PreCandidate(_) => {}
+            Role::Candidate(campaign) => {
+                let tally = election::on_own_vote_durable(server, campaign);
+                self.on_tally(tally);
+            }
+            Role::Leader(leader) => leader.news = true,
+        }
+    }
+
+    /// What a leader concludes from all that it has learnt, in this order: a commit lets reads and
+    /// membership changes go on.
+    fn digest_news(&mut self) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        while core::mem::take(&mut leader.news) {
+            let committed = self.server.commit_index();
+            replication::advance_commit(&mut self.server, leader);
+            read::advance(&mut self.server, leader);
+            transfer::advance(&mut self.server, leader);
+            if membership::advance(&mut self.server, leader) {
+                return self.leave_office();
+            }
+            leader.news |= self.server.commit_index() > committed;
+        }
+    }
+
+    /// The leader is not part of the cluster that it leads, and that is committed: it steps down (Paper §6).
+    /// A last message tells the others what is committed, and the one that is furthest to go on at once.
+    fn leave_office(&mut self) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        replication::heartbeat(leader);
+        replication::flush(&mut self.server, leader);
+        let voters = &self.server.membership().voters;
+        let successor = leader.progress.iter().filter(|(id, _)| voters.contains(id));
+        if let Some((to, _)) = successor.max_by_key(|(_, progress)| progress.match_index) {
+            self.server.send(*to, Rpc::TimeoutNow);
+        }
+        self.become_follower(RoleChange::Removed);
+    }
+
+    // ---- Messages -----------------------------------------------------------------------------------------
+
+    fn receive(&mut self, message: Message) {
+        let envelope = Envelope::of(&message);
+        if let Some(why) = self.misdirected(&message) {
+            return self.server.ignore(envelope, why);
+        }
+        let (from, sequence, term) = (message.from, message.sequence, message.term);
+        let (kind, index, count) = message.rpc.gist();
+        self.server.event(Event::Received { from, sequence, term, kind, index, count });
+        if term.0 >= NUMBER_LIMIT {
+            return self.server.ignore(envelope, IgnoreReason::Malformed);
+        }
+        if !self.may_hear(from, &message.rpc) {
+            return self.server.ignore(envelope, IgnoreReason::UnknownSender);
+        }
+        if term > self.server.term() {
+            self.on_later_term(envelope, message.rpc);
+        } else if term < self.server.term() {
+            self.on_earlier_term(envelope, message.rpc);
+        } else {
+            self.dispatch(envelope, message.rpc);
+        }
+    }
+
+    fn misdirected(&self, message: &Message) -> Option<IgnoreReason> {
+        if message.cluster != self.server.config.cluster {
+            Some(IgnoreReason::WrongCluster)
+        } else if message.to != self.server.id() || message.from == message.to {
+            Some(IgnoreReason::WrongRecipient)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the sender may say this to us.
+    ///
+    /// Requests are heard from anybody in the cluster, known or not (Paper §6: "servers accept AppendEntries
+    /// from a leader that is not part of their latest configuration … a server may have to vote for a
+    /// candidate that is not part of its current configuration"): our configuration may lag behind, or be
+    /// empty as that of a server that is about to join. Answers, and the questions that followers put to their
+    /// leader, come only from those that belong to the configuration, or that we have dealings with: a
+    /// server that was removed has no say, whatever its term.
+    fn may_hear(&self, from: NodeId, rpc: &Rpc) -> bool {
+        let is_request = match rpc {
+            Rpc::RequestVote(_) | Rpc::AppendEntries(_) | Rpc::InstallSnapshot(_) | Rpc::TimeoutNow => true,
+            Rpc::RequestVoteReply(_)
+            | Rpc::AppendEntriesReply(_)
+            | Rpc::InstallSnapshotReply(_)
+            | Rpc::ReadIndex(_)
+            | Rpc::ReadIndexReply(_) => false,
+        };
+        let is_known = match &self.role {
+            Role::Leader(leader) => leader.progress.contains_key(&from),
+            Role::Follower(follower) => follower.leader == Some(from),
+            Role::PreCandidate(_) | Role::Candidate(_) => false,
+        };
+        is_request || is_known || self.server.membership().contains(from)
+    }
+
+    /// "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to follower"
+    /// (Figure 2, rules for all servers). A pre-vote only asks about a term, and a protected server does not
+    /// follow a candidate into one.
+    fn on_later_term(&mut self, envelope: Envelope, rpc: Rpc) {
+        if let Rpc::RequestVote(ask) = &rpc {
+            let leadership = self.leadership();
+            if ask.pre_vote || election::protects(&self.server, leadership, ask).is_some() {
+                election::on_request_vote(&mut self.server, leadership, envelope, ask);
+                return;
+            }
+        }
+        self.enter_term(envelope.term, envelope.from);
+        self.dispatch(envelope, rpc);
+    }
+
+    /// A request of an earlier term is answered with ours, so that the sender learns of it; never with
+    /// silence, which would leave a server that fell behind alone for ever. An answer of an earlier term has
+    /// nothing to say, but for a vote that was refused by a server that would not enter our term.
+    fn on_earlier_term(&mut self, envelope: Envelope, rpc: Rpc) {
+        match rpc {
+            Rpc::RequestVote(ask) => {
+                let leadership = self.leadership();
+                election::on_request_vote(&mut self.server, leadership, envelope, &ask);
+            }
+            Rpc::AppendEntries(append) => {
+                replication::refuse_old_term(&mut self.server, envelope, &append);
+            }
+            Rpc::InstallSnapshot(install) => {
+                snapshot::refuse_old_term(&mut self.server, envelope, &install);
+            }
+            Rpc::RequestVoteReply(reply) if !reply.vote_granted || reply.pre_vote => {
+                self.dispatch(envelope, Rpc::RequestVoteReply(reply));
+            }
+            Rpc::RequestVoteReply(_)
+            | Rpc::AppendEntriesReply(_)
+            | Rpc::InstallSnapshotReply(_)
+            | Rpc::TimeoutNow
+            | Rpc::ReadIndex(_)
+            | Rpc::ReadIndexReply(_) => self.server.ignore(envelope, IgnoreReason::OldTerm),
+        }
+    }
+
+    /// Who does what on which message, every pair written out. The terms have been compared: apart from the
+    /// votes, whose terms are their own matter, the message is of the present term.
+    fn dispatch(&mut self, envelope: Envelope, rpc: Rpc) {
+        let leadership = self.leadership();
+        let server = &mut self.server;
+        match (rpc, &mut self.role) {
+            (Rpc::RequestVote(ask), Role::Follower(follower)) => {
+                if election::on_request_vote(server, leadership, envelope, &ask) {
+                    follower.timer = ElectionTimer::start(server);
+                }
+            }
+            (Rpc::RequestVote(ask), Role::PreCandidate(_)) => {
+                if election::on_request_vote(server, leadership, envelope, &ask) {
+                    self.become_follower(RoleChange::ElectionLost);
+                }
+            }
+            (Rpc::RequestVote(ask), Role::Candidate(_) | Role::Leader(_)) => {
+                let voted = election::on_request_vote(server, leadership, envelope, &ask);
+                assert!(!voted, "whoever campaigned in this term has voted for itself");
+            }
+
+            (Rpc::RequestVoteReply(reply), Role::PreCandidate(campaign) | Role::Candidate(campaign)) => {
+                let tally = election::on_request_vote_reply(server, campaign, envelope, &reply);
+                self.on_tally(tally);
+            }
+            (Rpc::RequestVoteReply(_), Role::Follower(_) | Role::Leader(_)) => {
+                server.ignore(envelope, IgnoreReason::Stale);
+            }
+
+            (Rpc::AppendEntries(append), Role::Follower(follower)) => {
+                replication::on_append_entries(server, follower, envelope, append);
+            }
+            (Rpc::InstallSnapshot(install), Role::Follower(follower)) => {
+                snapshot::on_install_snapshot(server, follower, envelope, install);
+            }
+            (
+                rpc @ (Rpc::AppendEntries(_) | Rpc::InstallSnapshot(_)),
+                Role::PreCandidate(_) | Role::Candidate(_),
+            ) => {
+                // "If AppendEntries RPC received from new leader: convert to follower" (Figure 2), and then do
+                // as a follower does.
+                self.become_follower(RoleChange::LeaderFound);
+                self.dispatch(envelope, rpc);
+            }
+            (Rpc::AppendEntries(_) | Rpc::InstallSnapshot(_), Role::Leader(_)) => {
+                // Two leaders in one term: election safety rules it out (Paper §5.2).
+                server.ignore(envelope, IgnoreReason::Malformed);
+            }
+
+            (Rpc::AppendEntriesReply(reply), Role::Leader(leader)) => {
+                replication::on_append_entries_reply(server, leader, envelope, &reply);
+            }
+            (Rpc::InstallSnapshotReply(reply), Role::Leader(leader)) => {
+                snapshot::on_install_snapshot_reply(server, leader, envelope, &reply);
+            }
+            (
+                Rpc::AppendEntriesReply(_) | Rpc::InstallSnapshotReply(_),
+                Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_),
+            ) => server.ignore(envelope, IgnoreReason::WrongRole),
+
+            (Rpc::TimeoutNow, Role::Follower(follower)) => {
+                if transfer::on_timeout_now(server, follower, envelope) {
+                    self.on_timeout_now(envelope);
+                }
+            }
+            (Rpc::TimeoutNow, Role::PreCandidate(_)) => self.on_timeout_now(envelope),
+            (Rpc::TimeoutNow, Role::Candidate(_) | Role::Leader(_)) => {
+                server.ignore(envelope, IgnoreReason::WrongRole);
+            }
+
+            (Rpc::ReadIndex(question), Role::Leader(leader)) => {
+                read::on_read_index(server, leader, envelope, &question);
+            }
+            (Rpc::ReadIndex(question), Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_)) => {
+                server.ignore(envelope, IgnoreReason::WrongRole);
+                read::refuse_question(server, envelope.from, &question);
+            }
+            (Rpc::ReadIndexReply(reply), Role::Follower(follower)) => {
+                read::on_read_index_reply(server, follower, envelope, &reply);
+            }
+            (Rpc::ReadIndexReply(_), Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_)) => {
+                server.ignore(envelope, IgnoreReason::Stale);
+            }
+        }
+    }
+
+    /// The leader wants this server to take over (Thesis §3.10, step 3): no waiting, no pre-vote.
+    fn on_timeout_now(&mut self, envelope: Envelope) {
+        if election::can_campaign(&self.server) {
+            self.become_candidate(RoleChange::Asked, true);
+        } else {
+            self.server.ignore(envelope, IgnoreReason::CannotCampaign);
+        }
+    }
+
+    pub(crate) fn leadership(&self) -> Leadership {
+        let me = self.server.id();
+        match &self.role {
+            Role::Leader(_) => Leadership { of_term: Some(me), alive: Some(me) },
+            Role::Follower(follower) => {
+                Leadership { of_term: follower.leader, alive: self.server.living_leader() }
+            }
+            Role::PreCandidate(_) | Role::Candidate(_) => {
+                Leadership { of_term: None, alive: self.server.living_leader() }
+            }
+        }
+    }
+
+    // ---- Transitions --------------------------------------------------------------------------------------
+
+    fn start_election(&mut self, why: RoleChange) {
+        if self.server.config.pre_vote {
+            self.become_pre_candidate(why);
+        } else {
+            self.become_candidate(why, false);
+        }
+    }
+
+    fn on_tally(&mut self, tally: Tally) {
+        match (tally, &self.role) {
+            (Tally::Open, _) => {}
+            (Tally::Won, Role::PreCandidate(_)) => self.become_candidate(RoleChange::PreVoteWon, false),
+            (Tally::Won, Role::Candidate(_)) => self.become_leader(),
+            (Tally::Lost, Role::PreCandidate(_) | Role::Candidate(_)) => {
+                self.become_follower(RoleChange::ElectionLost);
+            }
+            (Tally::Won | Tally::Lost, Role::Follower(_) | Role::Leader(_)) => {
+                unreachable!("only who campaigns counts votes")
+            }
+        }
+    }
+
+    /// Another server is in a later term. A follower stays one, and keeps its election timer: that somebody
+    /// campaigns is no sign of a leader.
+    fn enter_term(&mut self, term: Term, from: NodeId) {
+        let timer = match &self.role {
+            Role::Follower(follower) => Some(follower.timer),
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => None,
+        };
+        self.end_role();
+        self.server.enter_term(term, Some(from));
+        let timer_now = timer.unwrap_or_else(|| ElectionTimer::start(&mut self.server));
+        self.role = Role::Follower(Follower::new(&self.server, timer_now));
+        if timer.is_none() {
+            self.report_role(RoleChange::HigherTerm);
+        }
+    }
+
+    /// Follows, or waits, in the present term.
+    fn become_follower(&mut self, why: RoleChange) {
+        let was_follower = matches!(self.role, Role::Follower(_));
+        self.end_role();
+        let timer = ElectionTimer::start(&mut self.server);
+        self.role = Role::Follower(Follower::new(&self.server, timer));
+        if !was_follower {
+            self.report_role(why);
+        }
+    }
+
+    fn become_pre_candidate(&mut self, why: RoleChange) {
+        self.end_role();
+        let campaign = election::start(&mut self.server, true, false);
+        self.role = Role::PreCandidate(campaign);
+        self.report_role(why);
+        self.check_votes();
+    }
+
+    /// "On conversion to candidate, start election: increment currentTerm, vote for self, reset election
+    /// timer, send RequestVote RPCs to all other servers" (Figure 2).
+    fn become_candidate(&mut self, why: RoleChange, leadership_transfer: bool) {
+        self.end_role();
+        let me = self.server.id();
+        self.server.enter_term(self.server.term().next(), None);
+        self.server.vote_for(me);
+        let campaign = election::start(&mut self.server, false, leadership_transfer);
+        self.role = Role::Candidate(campaign);
+        self.report_role(why);
+        self.check_votes();
+    }
+
+    /// In a cluster of one, the question is its own answer.
+    fn check_votes(&mut self) {
+        if let Role::PreCandidate(campaign) | Role::Candidate(campaign) = &self.role {
+            let tally = election::standing(&self.server, campaign);
+            self.on_tally(tally);
+        }
+    }
+
+    /// "Upon election: send initial empty AppendEntries RPCs to each server" (Figure 2). Ours carry the no-op
+    /// of Paper §8 at the same time.
+    fn become_leader(&mut self) {
+        let leader = Leader::new(&self.server);
+        self.role = Role::Leader(leader);
+        self.report_role(RoleChange::ElectionWon);
+        if let Role::Leader(leader) = &mut self.role {
+            let index = replication::append(&mut self.server, leader, Payload::Noop);
+            assert!(index == leader.first_of_term, "a leader's first entry is its no-op");
+        }
+    }
+
+    /// What a role leaves behind when it ends: reads that nobody can confirm any more.
+    fn end_role(&mut self) {
+        match &mut self.role {
+            Role::Follower(follower) => read::abandon_forwarded(&mut self.server, &mut follower.reads),
+            Role::PreCandidate(_) | Role::Candidate(_) => {}
+            Role::Leader(leader) => read::abandon(&mut self.server, leader),
+        }
+    }
+
+    fn report_role(&mut self, why: RoleChange) {
+        let (role, term) = (self.role.name(), self.server.term());
+        self.server.event(Event::RoleChanged { role, term, why });
+    }
+}
+
+/// Whether a majority, of both halves if the configuration is joint, was heard within an election timeout
+/// (CheckQuorum, Thesis §6.2: "a leader steps down if an election timeout elapses without a successful round
+/// of heartbeats to a majority of its cluster").
+fn hears_quorum(server: &Server, leader: &Leader) -> bool {
+    let patience = server.config.election_timeout_max;
+    quorum::agrees(server.membership(), |id| match leader.progress.get(&id) {
+        Some(progress) => server.now.since(progress.last_heard) < patience,
+        None => id == server.id(),
+    })
+}

@@ -1,0 +1,5 @@
+//! The core's integration tests: whole servers, talking over a network that lives in memory.
+
+#[allow(dead_code, reason = "a world to build upon: not each test file uses all of it")]
+mod cluster; // the world
+mod sanity; // the shortest stories
