@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::store_face::{Request, Response};
+use jangada_kv::{Request, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -290,6 +290,12 @@ impl Handle {
                     .to_owned(),
             ))
         })
+    }
+
+    /// Where the server's status hangs.
+    #[must_use]
+    pub fn board(&self) -> &StatusBoard {
+        &self.status
     }
 
     /// The latest status of the server.

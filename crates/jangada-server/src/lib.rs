@@ -6,4 +6,9 @@
 
 pub mod handle; // the door between the connections and the replica thread
 pub mod status; // what a server says about itself
-pub mod store_face; // the store's requests and responses, until the store itself has them
+pub mod limits; // every bound on what a client may ask for
+pub mod front; // the client port
+pub mod resp; // Redis's protocol
+mod words; // plain words for netcat
+pub(crate) mod http; // health, metrics, status, administration
+pub mod metrics; // counters, and the page for Prometheus

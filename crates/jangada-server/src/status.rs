@@ -4,8 +4,9 @@
 //! The replica thread publishes a fresh [`Status`] some twenty times a second; everybody else only reads
 //! the latest one. It is a photograph: nothing here decides anything, and no request waits for it.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use jangada_trace::metrics::Metrics as Counted;
 use serde::{Deserialize, Serialize};
 
 /// One server's view of itself and of its cluster.
@@ -168,26 +169,38 @@ impl Status {
 #[derive(Clone, Debug)]
 pub struct StatusBoard {
     latest: Arc<RwLock<Arc<Status>>>,
+    counted: Arc<RwLock<Option<Counted>>>,
 }
 
 impl StatusBoard {
     /// A board that shows `status`.
     #[must_use]
     pub fn new(status: Status) -> StatusBoard {
-        StatusBoard { latest: Arc::new(RwLock::new(Arc::new(status))) }
+        StatusBoard { latest: Arc::new(RwLock::new(Arc::new(status))), counted: Arc::default() }
     }
 
     /// Replaces what is shown.
     pub fn publish(&self, status: Status) {
         let status = Arc::new(status);
         // A reader that panicked cannot have left the reference half written: go on with it.
-        *self.latest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = status;
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
     /// What is shown now.
     #[must_use]
     pub fn latest(&self) -> Arc<Status> {
-        Arc::clone(&self.latest.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Arc::clone(&self.latest.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces what the events of this server were folded into, for `/metrics`.
+    pub fn publish_counted(&self, counted: Counted) {
+        *self.counted.write().unwrap_or_else(PoisonError::into_inner) = Some(counted);
+    }
+
+    /// What the events were folded into, if that was ever published.
+    #[must_use]
+    pub fn counted(&self) -> Option<Counted> {
+        self.counted.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

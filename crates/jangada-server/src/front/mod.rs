@@ -1,0 +1,237 @@
+//! The client port: who may connect, which protocol they speak, and the threads that serve them.
+//!
+//! One thread accepts and deals the connections out; each thread runs all its connections on a runtime of its
+//! own, so that nothing of a connection is ever shared between threads. RESP and plain words are served by
+//! [`connection`], HTTP by [`crate::http`].
+
+mod shared; // what all connections share
+mod stop; // the wish to stop
+mod admission; // who may connect
+mod sniff; // which protocol a client speaks
+mod rewound; // putting back what was read to find out
+pub(crate) mod pipeline; // commands that wait for their answers
+mod connection; // the loop of RESP and plain words
+
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::net::TcpStream as StdStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+pub use admission::{Admission, Guest};
+pub use shared::Shared;
+pub use stop::Stop;
+
+use crate::http;
+use rewound::Rewound;
+use sniff::{Protocol, sniff};
+
+/// How long the acceptor rests when the system refuses it another socket.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The running client port of a server.
+#[derive(Debug)]
+pub struct Front {
+    threads: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Front {
+    /// Serves the clients that connect to `listener`, on `threads` threads.
+    ///
+    /// # Errors
+    /// If the system gives no thread or no event queue.
+    ///
+    /// # Panics
+    /// If `threads` is 0.
+    pub fn start(listener: StdListener, threads: usize, shared: &Arc<Shared>) -> io::Result<Front> {
+        assert!(threads > 0, "somebody must accept connections");
+        listener.set_nonblocking(true)?;
+        let (stop, stopped) = watch::channel(false);
+        let mut front = Front { threads: Vec::new(), stop };
+        let (mut inboxes, mut queues) = (Vec::new(), Vec::new());
+        for _ in 0..threads {
+            let (queue, inbox) = mpsc::unbounded_channel();
+            queues.push(queue);
+            inboxes.push(inbox);
+        }
+        let mut acceptor = Some((listener, queues));
+        for (number, inbox) in inboxes.into_iter().enumerate() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let acceptor = acceptor.take();
+            let shared = Arc::clone(shared);
+            let stopped = stopped.clone();
+            let thread = thread::Builder::new().name(format!("clients-{number}"));
+            front.threads.push(thread.spawn(move || {
+                runtime.block_on(async {
+                    if let Some((listener, queues)) = acceptor {
+                        tokio::spawn(accept(
+                            listener,
+                            queues,
+                            Arc::clone(&shared),
+                            Stop::new(stopped.clone()),
+                        ));
+                    }
+                    work(inbox, shared, stopped).await;
+                });
+            })?);
+        }
+        Ok(front)
+    }
+
+    /// Accepts no more connections, lets the open ones finish what is under way, and returns when all are
+    /// closed or [`crate::limits::Limits::drain_time`] is over.
+    pub fn stop(self) {
+        self.stop.send_replace(true);
+        for thread in self.threads {
+            // A thread that panicked has already said so; the others still drain.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A connection that was accepted, on its way to its thread.
+type Arrival = (StdStream, Guest);
+
+/// Accepts connections and deals them out in turn.
+async fn accept(
+    listener: StdListener,
+    queues: Vec<mpsc::UnboundedSender<Arrival>>,
+    shared: Arc<Shared>,
+    mut stop: Stop,
+) {
+    let listener = TcpListener::from_std(listener).expect("the runtime drives sockets");
+    let admission = Admission::new(&shared.limits);
+    let mut turn = queues.iter().cycle();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.wait() => return,
+        };
+        let Ok((stream, address)) = accepted else {
+            // Out of file descriptors, or the client is gone already: neither is a reason to stop.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        match admission.admit(address.ip()) {
+            Some(guest) => {
+                shared.counters.accepted.fetch_add(1, Relaxed);
+                let queue = turn.next().expect("there is at least one thread");
+                if let Ok(stream) = stream.into_std() {
+                    // The thread is gone only when it panicked: its share of the connections closes.
+                    let _ = queue.send((stream, guest));
+                }
+            }
+            None => {
+                shared.counters.turned_away.fetch_add(1, Relaxed);
+                // Best effort, in Redis's words: the protocol is not known yet.
+                let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+            }
+        }
+    }
+}
+
+/// Serves the connections that arrive, until the server stops.
+async fn work(
+    mut inbox: mpsc::UnboundedReceiver<Arrival>,
+    shared: Arc<Shared>,
+    stopped: watch::Receiver<bool>,
+) {
+    let door = Door::new(shared);
+    let mut stop = Stop::new(stopped.clone());
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some((stream, guest)) = inbox.recv() => {
+                let Ok(stream) = TcpStream::from_std(stream) else { continue };
+                // Replies leave in as few packets as possible already; waiting for more only costs time.
+                let _ = stream.set_nodelay(true);
+                let (door, stop) = (door.clone(), Stop::new(stopped.clone()));
+                connections.spawn(async move {
+                    // An error ends the connection, and there is nobody else to tell.
+                    let _ = door.serve(stream, stop).await;
+                    door.shared.counters.closed.fetch_add(1, Relaxed);
+                    drop(guest);
+                });
+            }
+            Some(_) = connections.join_next() => {}
+            () = stop.wait() => break,
+        }
+    }
+    let drain = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(door.shared.limits.drain_time, drain).await;
+}
+
+/// What serves a stream, whatever its protocol. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Door {
+    shared: Arc<Shared>,
+    router: axum::Router,
+}
+
+impl Door {
+    /// A door to the server.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>) -> Door {
+        Door { router: http::router(Arc::clone(&shared)), shared }
+    }
+
+    /// Serves one stream until it ends.
+    ///
+    /// # Errors
+    /// If the stream fails.
+    pub async fn serve<S>(&self, mut stream: S, mut stop: Stop) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limits = &self.shared.limits;
+        let mut first = BytesMut::new();
+        let listen = first_bytes(&mut stream, &mut first, limits.line_bytes);
+        let protocol = tokio::select! {
+            heard = tokio::time::timeout(limits.first_byte_time, listen) => heard,
+            () = stop.wait() => return Ok(()),
+        };
+        let Ok(protocol) = protocol else {
+            self.shared.counters.timed_out.fetch_add(1, Relaxed);
+            return Ok(());
+        };
+        let shared = Arc::clone(&self.shared);
+        match protocol? {
+            Some(Protocol::Resp) => connection::serve(stream, first, false, shared, stop).await,
+            Some(Protocol::Lines) => connection::serve(stream, first, true, shared, stop).await,
+            Some(Protocol::Http1) => {
+                http::serve(Rewound::new(first, stream), self.router.clone(), limits, stop).await;
+                Ok(())
+            }
+            Some(Protocol::Http2) => {
+                self.shared.counters.protocol_errors.fetch_add(1, Relaxed);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads until the protocol is known. `None`: the client left without a word.
+async fn first_bytes<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    first: &mut BytesMut,
+    line_bytes: usize,
+) -> io::Result<Option<Protocol>> {
+    loop {
+        if let Some(protocol) = sniff(first, line_bytes) {
+            return Ok(Some(protocol));
+        }
+        if stream.read_buf(first).await? == 0 {
+            return Ok(None);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The requests that change the cluster: `POST /members` and `POST /transfer`.
+//!
+//! An error is JSON, too: `{"error": sentence, "kind": word, "leader_client_addr": address or null}`.
+//!
+//! | status | kind | meaning |
+//! |---|---|---|
+//! | 400 | `refused` | the request cannot be understood |
+//! | 403 | `refused` | a page of another origin sent it |
+//! | 409 | `refused` | impossible or dangerous; nothing changed |
+//! | 415 | `refused` | it is not declared as `application/json` |
+//! | 421 | `not_leader` | ask the leader |
+//! | 503 | `no_quorum` | no majority can be reached; nothing changed |
+//! | 504 | `deadline`, `unknown_outcome` | not done in time; it may still come true: ask for the status |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::origin;
+use crate::front::Shared;
+use crate::handle::{AdminError, AdminRequest};
+
+/// The longest that a request may ask us to wait.
+const MAX_TIMEOUT_MS: u64 = 60_000;
+
+/// How much later than asked we stop waiting for the replica, which should have given up by itself.
+const GRACE: Duration = Duration::from_secs(2);
+
+pub(super) async fn change_members(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match body(&shared, request).await {
+        Ok(change) => ask(&shared, AdminRequest::ChangeMembers(change)).await,
+        Err(response) => response,
+    }
+}
+
+pub(super) async fn transfer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match body(&shared, request).await {
+        Ok(transfer) => ask(&shared, AdminRequest::Transfer(transfer)).await,
+        Err(response) => response,
+    }
+}
+
+/// The request's body, if it may be sent and can be understood.
+async fn body<T: DeserializeOwned>(shared: &Shared, request: Request) -> Result<T, Response> {
+    if let Err(why) = origin::check(request.headers(), &shared.client_addr) {
+        return Err(refused(StatusCode::FORBIDDEN, why));
+    }
+    let declared = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = declared.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        let why = "the body must be declared as Content-Type: application/json";
+        return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    let reading = to_bytes(request.into_body(), shared.limits.http_body_bytes);
+    let bytes = match tokio::time::timeout(shared.limits.http_head_time, reading).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => return Err(refused(StatusCode::BAD_REQUEST, &format!("no body: {error}"))),
+        Err(_) => return Err(refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+    };
+    serde_json::from_slice(&bytes)
+        .map_err(|error| refused(StatusCode::BAD_REQUEST, &format!("the body cannot be understood: {error}")))
+}
+
+async fn ask(shared: &Shared, mut request: AdminRequest) -> Response {
+    let timeout_ms = match &mut request {
+        AdminRequest::ChangeMembers(change) => &mut change.timeout_ms,
+        AdminRequest::Transfer(transfer) => &mut transfer.timeout_ms,
+    };
+    *timeout_ms = (*timeout_ms).min(MAX_TIMEOUT_MS);
+    let patience = Duration::from_millis(*timeout_ms) + GRACE;
+    match tokio::time::timeout(patience, shared.handle.admin(request)).await {
+        Ok(Ok(answer)) => Json(answer).into_response(),
+        Ok(Err(error)) => failed(error),
+        Err(_) => failed(AdminError::Deadline(
+            "this server did not answer in time; the change may still come true: ask for the status"
+                .to_owned(),
+        )),
+    }
+}
+
+fn failed(error: AdminError) -> Response {
+    let (status, kind, why, leader) = match error {
+        AdminError::Refused(why) => (StatusCode::CONFLICT, "refused", why, None),
+        AdminError::NotLeader { why, leader_client_addr } => {
+            (StatusCode::MISDIRECTED_REQUEST, "not_leader", why, leader_client_addr)
+        }
+        AdminError::NoQuorum(why) => (StatusCode::SERVICE_UNAVAILABLE, "no_quorum", why, None),
+        AdminError::OutcomeUnknown(why) => (StatusCode::GATEWAY_TIMEOUT, "unknown_outcome", why, None),
+        AdminError::Deadline(why) => (StatusCode::GATEWAY_TIMEOUT, "deadline", why, None),
+    };
+    (status, Json(json!({ "error": why, "kind": kind, "leader_client_addr": leader }))).into_response()
+}
+
+fn refused(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({ "error": why, "kind": "refused", "leader_client_addr": null }))).into_response()
+}

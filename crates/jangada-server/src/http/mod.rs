@@ -1,0 +1,93 @@
+//! HTTP/1.1 on the client port: health, metrics, status, and the two requests that change the cluster.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /livez` | 200 `ok`: the process serves |
+//! | `GET /readyz` | 200 `ok`, or 503 and why this server cannot answer requests now |
+//! | `GET /metrics` | Prometheus' text format |
+//! | `GET /status` | [`Status`](crate::status::Status) as JSON |
+//! | `POST /members` | change the voters: [`ChangeMembers`](crate::handle::ChangeMembers) |
+//! | `POST /transfer` | move the leadership: [`Transfer`](crate::handle::Transfer) |
+//!
+//! A web page in somebody's browser must not be able to change a cluster. What changes something wants
+//! `Content-Type: application/json`, which no plain form sends, and accepts an `Origin` only from this very
+//! server under an address that no foreign name server can claim.
+
+mod admin; // the requests that change the cluster
+mod origin; // which pages may send them
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::front::{Shared, Stop};
+use crate::limits::Limits;
+
+/// The pages of a server.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .route("/members", post(admin::change_members))
+        .route("/transfer", post(admin::transfer))
+        .fallback(unknown)
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
+        .with_state(shared)
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve<S>(stream: S, router: Router, limits: &Limits, mut stop: Stop)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.http_head_time)
+        .max_buf_size(limits.http_head_bytes)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    // Errors of a connection concern the client alone, who has seen them.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.wait() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    shared.counters.http_requests.fetch_add(1, Relaxed);
+    next.run(request).await
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    match &shared.handle.status().problem {
+        None => "ok\n".into_response(),
+        Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let page = shared.counters.page(shared.handle.board());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
+}
+
+async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    axum::Json(&*shared.handle.status()).into_response()
+}
+
+async fn unknown() -> Response {
+    let pages = "no such page; there are /livez, /readyz, /metrics, /status, and POST /members, /transfer\n";
+    (StatusCode::NOT_FOUND, pages).into_response()
+}
