@@ -100,10 +100,15 @@ pub(crate) struct BatchHeader {
 }
 
 impl BatchHeader {
+    /// Cheap: these bytes may be a header.
+    pub(crate) fn is_named(bytes: &[u8]) -> bool {
+        u32_at(bytes, 4) == MAGIC
+    }
+
     /// The sound header at `offset`, if there is one.
     pub(crate) fn decode(key: SegmentKey, offset: u64, bytes: &[u8]) -> Option<BatchHeader> {
         let mut fields: &[u8] = bytes.get(..BATCH_HEADER_BYTES)?;
-        if bytes[4..8] != MAGIC.to_le_bytes() {
+        if !BatchHeader::is_named(bytes) {
             return None;
         }
         if key.checksum(offset, &bytes[4..BATCH_HEADER_BYTES]) != fields.get_u32_le() {

@@ -163,9 +163,12 @@ impl<D: Disk> SegmentReader<D> {
             }
             let mut within = 0;
             while within + BATCH_HEADER_BYTES <= window.len() {
-                let header = BatchHeader::decode(self.key, at + within as u64, &window[within..]);
-                if header.is_some_and(|header| header.number >= number) {
-                    return Ok(true);
+                let slot = &window[within..within + BATCH_HEADER_BYTES];
+                if BatchHeader::is_named(slot) {
+                    let header = BatchHeader::decode(self.key, at + within as u64, slot);
+                    if header.is_some_and(|header| header.number >= number) {
+                        return Ok(true);
+                    }
                 }
                 within += ALIGNMENT as usize;
             }
@@ -210,7 +213,9 @@ pub(crate) struct SegmentPool<D: Disk> {
 
 /// A new segment under way; a crash leaves it behind without harm.
 const ASIDE: &str = "segment.tmp";
-const ZEROS: &[u8] = &[0; 1 << 20];
+/// How many zeros are written, and synced, at a time.
+pub(crate) const FILL_SLICE: u64 = 1 << 20;
+const ZEROS: &[u8] = &[0; FILL_SLICE as usize];
 
 impl<D: Disk> SegmentPool<D> {
     /// Takes over what is left of earlier runs: `names` is the directory.
@@ -229,8 +234,9 @@ impl<D: Disk> SegmentPool<D> {
         Ok(SegmentPool { disk: disk.clone(), identity: *identity, spares, spare_limit })
     }
 
-    /// A segment, ready for its first batch. A new one has `filled` bytes, a recycled one whatever it had.
-    pub(crate) fn begin(&mut self, sequence: u64, filled: u64) -> Result<Tail<D::File>, Error> {
+    /// A segment, ready for its first batch. A new one has a first slice of zeros, `limit` bytes at most; a
+    /// recycled one is as long as it was.
+    pub(crate) fn begin(&mut self, sequence: u64, limit: u64) -> Result<Tail<D::File>, Error> {
         let disk = &self.disk;
         let name = segment_name(sequence);
         let (aside, file) = match self.spares.pop_front() {
@@ -247,8 +253,7 @@ impl<D: Disk> SegmentPool<D> {
         // A recycled segment needs a free header where its first batch will stand; the rest of its old
         // content fits no checksum of the new number.
         let mut first = encode_header(&self.identity, sequence);
-        let wanted = if length == 0 { filled } else { 0 };
-        let wanted = wanted.clamp(FIRST_BATCH + PAGE_BYTES, 1 << 20);
+        let wanted = if length == 0 { limit.min(FILL_SLICE) } else { FIRST_BATCH + PAGE_BYTES };
         first.resize(usize::try_from(wanted).expect("at most a slice"), 0);
         disk.write_at(&file, 0, &first).map_err(Error::io(disk, Action::Write, &aside, Some(0)))?;
         disk.sync_data(&file).map_err(Error::io(disk, Action::Sync, &aside, None))?;
@@ -280,13 +285,13 @@ impl<D: Disk> SegmentPool<D> {
         disk.sync_dir().map_err(Error::io(disk, Action::SyncDir, &name, None))
     }
 
-    /// Lengthens a segment by a slice of zeros, up to `wanted`.
-    pub(crate) fn fill(&self, segment: &mut Tail<D::File>, wanted: u64) -> Result<(), Error> {
+    /// Lengthens a segment by a slice of zeros, to `limit` bytes at most.
+    pub(crate) fn fill(&self, segment: &mut Tail<D::File>, limit: u64) -> Result<(), Error> {
         let disk = &self.disk;
         let name = segment_name(segment.sequence);
         let offset = segment.length;
-        let count = wanted.saturating_sub(offset).min(ZEROS.len() as u64);
-        let zeros = &ZEROS[..usize::try_from(count).expect("at most ZEROS.len()")];
+        let count = limit.saturating_sub(offset).min(FILL_SLICE);
+        let zeros = &ZEROS[..usize::try_from(count).expect("at most a slice")];
         disk.write_at(&segment.file, offset, zeros).map_err(Error::io(
             disk,
             Action::Write,

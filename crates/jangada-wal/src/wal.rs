@@ -8,7 +8,7 @@ use crate::disk::Disk;
 use crate::error::{Action, Error};
 use crate::record::{BatchBuffer, BatchPlace, LogState, PAGE_BYTES, Position, Record, SEGMENT_END_BYTES};
 use crate::recovery::{ClosedSegment, Recovered, replay};
-use crate::segment::{FIRST_BATCH, SegmentPool, Tail, parse_segment_name, segment_name};
+use crate::segment::{FILL_SLICE, FIRST_BATCH, SegmentPool, Tail, parse_segment_name, segment_name};
 use crate::snapshot::{self, SnapshotReader, list_snapshots};
 
 /// The knobs of the log.
@@ -92,7 +92,7 @@ impl<D: Disk> Wal<D> {
         }
         let mut pool = SegmentPool::open(&disk, &config.identity, &names, config.spare_segments)?;
         if fresh {
-            pool.begin(1, config.fill_ahead_bytes.min(config.segment_bytes))?;
+            pool.begin(1, config.segment_bytes)?;
             sequences.push(1);
         }
         let log = replay(&disk, &config.identity, &sequences)?;
@@ -349,8 +349,7 @@ impl<D: Disk> Wal<D> {
     }
 
     fn begin_segment(&mut self) -> Result<Tail<D::File>, Error> {
-        let filled = self.config.fill_ahead_bytes.min(self.config.segment_bytes);
-        self.pool.begin(self.current.sequence + 1, filled)
+        self.pool.begin(self.current.sequence + 1, self.config.segment_bytes)
     }
 
     fn advance(&mut self, batch: u64) {
@@ -362,9 +361,11 @@ impl<D: Disk> Wal<D> {
     fn work_ahead(&mut self) -> Result<bool, Error> {
         let (segment, ahead) = (self.config.segment_bytes, self.config.fill_ahead_bytes);
         let end = self.current.offset.saturating_add(ahead);
-        let wanted = end.min(segment);
-        if self.current.length < wanted {
-            self.pool.fill(&mut self.current, wanted)?;
+        // A slice at a time: topping up after each batch would cost a sync each.
+        let slack = FILL_SLICE.min(ahead / 2);
+        let current = &mut self.current;
+        if current.length < segment && current.length + slack <= end {
+            self.pool.fill(current, segment)?;
             return Ok(true);
         }
         if end <= segment {
@@ -372,7 +373,7 @@ impl<D: Disk> Wal<D> {
         }
         match &mut self.prepared {
             None => self.prepared = Some(self.begin_segment()?),
-            Some(next) if next.length < ahead.min(segment) => self.pool.fill(next, ahead.min(segment))?,
+            Some(next) if next.length < ahead.min(segment) => self.pool.fill(next, segment)?,
             Some(_) => return Ok(false),
         }
         Ok(true)

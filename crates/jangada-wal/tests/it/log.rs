@@ -75,7 +75,7 @@ fn a_snapshot_replaces_the_beginning_and_segments_are_used_again() {
             wal.append_entries(&entries(index..=index, round)).unwrap();
             wal.sync().unwrap();
         }
-        let meta = snapshot(&disk, round * 100 - 10, round);
+        let meta = snapshot(&disk, round * 100 - 10, round).unwrap();
         wal.snapshot_taken(&meta).unwrap();
         wal.remove_old_snapshots(&[]).unwrap();
         let recovered;
@@ -91,7 +91,7 @@ fn a_snapshot_of_another_history_leaves_no_entry() {
     let disk = MemDisk::new();
     let (mut wal, _) = open(&disk);
     wal.append_entries(&entries(1..=10, 1)).unwrap();
-    let meta = snapshot(&disk, 5, 2);
+    let meta = snapshot(&disk, 5, 2).unwrap();
     wal.snapshot_taken(&meta).unwrap();
     assert_eq!(wal.last_index(), Index(5));
     wal.append_entries(&entries(6..=7, 3)).unwrap();

@@ -1,5 +1,7 @@
 //! The log from outside: what it promises, on a disk that crashes and refuses.
 #![allow(clippy::unwrap_used)]
 
+mod crash_points;
 mod log;
+mod script;
 mod support;

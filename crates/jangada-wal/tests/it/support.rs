@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use jangada_raft::types::{Entry, HardState, Index, NodeId, Payload, SnapshotMeta, Term};
 use jangada_wal::snapshot::Origin;
-use jangada_wal::{Disk, Recovered, SnapshotWriter, Wal, WalConfig};
+use jangada_wal::{Disk, Error, Recovered, SnapshotWriter, Wal, WalConfig};
 
 pub(crate) const IDENTITY: [u8; 16] = *b"cluster-1,node-1";
 
@@ -38,8 +38,8 @@ pub(crate) fn meta(index: u64, term: u64) -> SnapshotMeta {
 }
 
 /// Writes a snapshot file with some payload.
-pub(crate) fn snapshot<D: Disk>(disk: &D, index: u64, term: u64) -> SnapshotMeta {
-    let mut writer = SnapshotWriter::begin(disk, &IDENTITY, &meta(index, term), Origin::Taken).unwrap();
-    writer.write(0, format!("state at {index}").as_bytes()).unwrap();
-    writer.finish().unwrap()
+pub(crate) fn snapshot<D: Disk>(disk: &D, index: u64, term: u64) -> Result<SnapshotMeta, Error> {
+    let mut writer = SnapshotWriter::begin(disk, &IDENTITY, &meta(index, term), Origin::Taken)?;
+    writer.write(0, format!("state at {index}").as_bytes())?;
+    writer.finish()
 }
