@@ -1,0 +1,230 @@
+//! Requests that wait for their answers.
+//!
+//! A *batch* is what one client, or one follower for its clients, sent in one go; its answers leave together.
+//! A *proposal* is one command of a batch that became a log entry: it is answered when an entry with its index
+//! is applied. If that entry's term is another, the command is gone for certain (Paper §5.3: index and term
+//! name an entry), and the client may be told to try again.
+
+use std::collections::VecDeque;
+
+use jangada_raft::types::{Index, NodeId, Term, Time};
+
+use crate::effect::{Failure, Token};
+
+/// Who waits for a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client of this server.
+    Local(Token),
+    /// A follower that forwarded the batch, with its own number for it.
+    Peer(NodeId, u64),
+}
+
+/// A batch, complete.
+pub(crate) struct Finished<R> {
+    pub(crate) origin: Origin,
+    pub(crate) answers: Vec<Result<R, Failure>>,
+}
+
+struct Batch<R> {
+    origin: Origin,
+    answers: Vec<Option<Result<R, Failure>>>,
+    missing: usize,
+    deadline: Time,
+}
+
+struct Proposal {
+    index: Index,
+    term: Term,
+    batch: usize,
+    slot: u32,
+}
+
+/// The write batches that this server answers for.
+pub(crate) struct Pending<R> {
+    batches: Vec<Option<Batch<R>>>,
+    free: Vec<usize>,
+    /// In the order of their indexes.
+    proposals: VecDeque<Proposal>,
+    finished: Vec<Finished<R>>,
+}
+
+impl<R> Pending<R> {
+    pub(crate) fn new() -> Pending<R> {
+        Pending { batches: Vec::new(), free: Vec::new(), proposals: VecDeque::new(), finished: Vec::new() }
+    }
+
+    /// Opens a batch of `count` commands and returns its number.
+    pub(crate) fn open(&mut self, origin: Origin, count: usize, deadline: Time) -> usize {
+        let mut answers = Vec::with_capacity(count);
+        answers.resize_with(count, || None);
+        let batch = Batch { origin, answers, missing: count, deadline };
+        match self.free.pop() {
+            Some(number) => {
+                self.batches[number] = Some(batch);
+                number
+            }
+            None => {
+                self.batches.push(Some(batch));
+                self.batches.len() - 1
+            }
+        }
+    }
+
+    /// The command in `slot` became the entry (index, term).
+    pub(crate) fn proposed(&mut self, batch: usize, slot: u32, index: Index, term: Term) {
+        if let Some(last) = self.proposals.back() {
+            assert!(last.index < index, "a leader appends in rising order, and truncation clears the tail");
+        }
+        self.proposals.push_back(Proposal { index, term, batch, slot });
+    }
+
+    /// The entry (index, term) was applied; a command has a response, an entry of Raft's own has none.
+    pub(crate) fn applied(&mut self, index: Index, term: Term, response: Option<R>) {
+        while let Some(first) = self.proposals.front() {
+            if first.index > index {
+                return;
+            }
+            let hit = first.index == index && first.term == term;
+            let Some(Proposal { batch, slot, .. }) = self.proposals.pop_front() else { return };
+            if hit {
+                let response = response.expect("what was proposed as a command is applied as one");
+                self.answer(batch, slot, Ok(response));
+                return;
+            }
+            // Another entry took its place: this one can never be committed.
+            self.answer(batch, slot, Err(Failure::NoLeader));
+        }
+    }
+
+    /// The state machine jumped to `index` by a snapshot: what became of the commands before it is unknown.
+    pub(crate) fn jumped_to(&mut self, index: Index) {
+        while self.proposals.front().is_some_and(|first| first.index <= index) {
+            if let Some(Proposal { batch, slot, .. }) = self.proposals.pop_front() {
+                self.answer(batch, slot, Err(Failure::OutcomeUnknown));
+            }
+        }
+    }
+
+    /// Entries from `from` on left this server's log; another server may still hold and commit them.
+    pub(crate) fn truncated(&mut self, from: Index) {
+        while self.proposals.back().is_some_and(|last| last.index >= from) {
+            if let Some(Proposal { batch, slot, .. }) = self.proposals.pop_back() {
+                self.answer(batch, slot, Err(Failure::OutcomeUnknown));
+            }
+        }
+    }
+
+    /// Nothing more can be said of any proposal: answer them all with "unknown".
+    pub(crate) fn abandon_all(&mut self) {
+        self.truncated(Index::ZERO);
+    }
+
+    /// Answers what waits for longer than it may.
+    pub(crate) fn expire(&mut self, now: Time) {
+        for number in 0..self.batches.len() {
+            let Some(batch) = &mut self.batches[number] else { continue };
+            if batch.deadline > now {
+                continue;
+            }
+            for answer in &mut batch.answers {
+                if answer.is_none() {
+                    *answer = Some(Err(Failure::OutcomeUnknown));
+                }
+            }
+            batch.missing = 0;
+            self.proposals.retain(|proposal| proposal.batch != number);
+            self.finish(number);
+        }
+    }
+
+    /// The command in `slot` has its answer.
+    pub(crate) fn answer(&mut self, batch: usize, slot: u32, answer: Result<R, Failure>) {
+        let Some(open) = self.batches[batch].as_mut() else { return };
+        let place = &mut open.answers[slot as usize];
+        assert!(place.is_none(), "a command is answered once");
+        *place = Some(answer);
+        open.missing -= 1;
+        if open.missing == 0 {
+            self.finish(batch);
+        }
+    }
+
+    fn finish(&mut self, number: usize) {
+        let batch = self.batches[number].take().expect("only an open batch is finished");
+        self.free.push(number);
+        let answers = batch.answers.into_iter().map(|answer| answer.unwrap_or(Err(Failure::OutcomeUnknown)));
+        self.finished.push(Finished { origin: batch.origin, answers: answers.collect() });
+    }
+
+    /// Does the command in `slot` still wait for its answer?
+    pub(crate) fn is_open(&self, batch: usize, slot: u32) -> bool {
+        let open = self.batches.get(batch).and_then(Option::as_ref);
+        open.is_some_and(|open| open.answers.get(slot as usize).is_some_and(Option::is_none))
+    }
+
+    /// Takes the batches that are complete.
+    pub(crate) fn take_finished(&mut self) -> Vec<Finished<R>> {
+        core::mem::take(&mut self.finished)
+    }
+
+    /// How many batches wait.
+    pub(crate) fn open_batches(&self) -> usize {
+        self.batches.len() - self.free.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATER: Time = Time(1_000);
+
+    fn one_batch_of_two() -> (Pending<u32>, usize) {
+        let mut pending = Pending::new();
+        let batch = pending.open(Origin::Local(Token(7)), 2, LATER);
+        pending.proposed(batch, 0, Index(5), Term(2));
+        pending.proposed(batch, 1, Index(6), Term(2));
+        (pending, batch)
+    }
+
+    #[test]
+    fn a_batch_is_answered_once_and_in_order() {
+        let (mut pending, _) = one_batch_of_two();
+        pending.applied(Index(4), Term(1), Some(40));
+        pending.applied(Index(5), Term(2), Some(50));
+        assert!(pending.take_finished().is_empty());
+        pending.applied(Index(6), Term(2), Some(60));
+        let finished = pending.take_finished();
+        assert_eq!(finished.len(), 1);
+        assert_eq!(finished[0].answers, vec![Ok(50), Ok(60)]);
+        assert_eq!(pending.open_batches(), 0);
+    }
+
+    #[test]
+    fn another_term_at_the_index_means_certainly_lost() {
+        let (mut pending, _) = one_batch_of_two();
+        pending.applied(Index(5), Term(3), Some(50));
+        pending.applied(Index(6), Term(3), Some(60));
+        assert_eq!(pending.take_finished()[0].answers, vec![Err(Failure::NoLeader), Err(Failure::NoLeader)]);
+    }
+
+    #[test]
+    fn a_truncated_entry_may_still_live_elsewhere() {
+        let (mut pending, _) = one_batch_of_two();
+        pending.applied(Index(5), Term(2), Some(50));
+        pending.truncated(Index(6));
+        assert_eq!(pending.take_finished()[0].answers, vec![Ok(50), Err(Failure::OutcomeUnknown)]);
+    }
+
+    #[test]
+    fn a_deadline_answers_what_is_open() {
+        let (mut pending, _) = one_batch_of_two();
+        pending.expire(Time(999));
+        assert!(pending.take_finished().is_empty());
+        pending.expire(LATER);
+        assert_eq!(pending.take_finished()[0].answers.len(), 2);
+        pending.applied(Index(5), Term(2), Some(50));
+        assert!(pending.take_finished().is_empty());
+    }
+}

@@ -1,0 +1,309 @@
+//! One replica: Raft, its state machine, and the requests of clients, put together.
+//!
+//! Like the core it is a value: `handle` takes an input and the time, `take_effects` gives back what must be
+//! done. A driver (the server's replica thread, the simulator's world) calls `handle` for all that waits and
+//! then `take_effects` once: that is where batching happens.
+//!
+//! Requests are in `requests.rs`, snapshots in `snapshots.rs`, membership and transfer in `admin.rs`.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use jangada_raft::Raft;
+use jangada_raft::config::Config;
+use jangada_raft::event::Event as RaftEvent;
+use jangada_raft::face::{Answer, Input as RaftInput, Output, Recovered};
+use jangada_raft::types::{Index, NodeId, Payload, Time};
+
+use crate::admin::Wish;
+use crate::clock::ReplicatedClock;
+use crate::effect::{Effect, Input};
+use crate::event::{ClientEvent, Event};
+use crate::frame::Frame;
+use crate::log_writer::{LogJob, ReadPurpose};
+use crate::pending::Pending;
+use crate::requests::Requests;
+use crate::snapshots::{Restoring, Taking};
+use crate::state_machine::{STAMP_BYTES, Stamp, StateMachine};
+
+/// The knobs of a replica around its core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaConfig {
+    /// Bytes of log entries in memory at which a snapshot is begun.
+    pub snapshot_after_bytes: usize,
+    /// About how many bytes of a snapshot are handed to the disk at a time.
+    pub snapshot_part_bytes: usize,
+    /// How long a request may wait for its answer.
+    pub request_timeout: Duration,
+    /// Most bytes of commands that wait for a leader.
+    pub max_waiting_bytes: usize,
+    /// Most batches that wait for a leader.
+    pub max_waiting_batches: usize,
+    /// Most entries applied in one step, so that messages do not wait too long for it.
+    pub max_apply_entries: u64,
+}
+
+impl Default for ReplicaConfig {
+    fn default() -> ReplicaConfig {
+        ReplicaConfig {
+            snapshot_after_bytes: 64 << 20,
+            snapshot_part_bytes: 256 << 10,
+            request_timeout: Duration::from_secs(5),
+            max_waiting_bytes: 32 << 20,
+            max_waiting_batches: 16_384,
+            max_apply_entries: 4_096,
+        }
+    }
+}
+
+/// How often requests are looked over for those that have waited long enough.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(25);
+
+/// One replica.
+pub struct Replica<S: StateMachine> {
+    pub(crate) raft: Raft,
+    pub(crate) state: S,
+    pub(crate) config: ReplicaConfig,
+    election_timeout_max: Duration,
+    /// `lastApplied` of the paper.
+    pub(crate) applied: Index,
+    pub(crate) clock: ReplicatedClock,
+    pub(crate) pending: Pending<S::Response>,
+    pub(crate) requests: Requests<S::Query>,
+    pub(crate) taking: Option<Taking<S>>,
+    pub(crate) restoring: Option<Restoring<S>>,
+    pub(crate) snapshot_asked: bool,
+    pub(crate) wishes: Vec<Wish>,
+    /// The entry with which we last proposed what was due; one at a time.
+    due_proposed: Index,
+    next_sweep: Time,
+    pub(crate) now: Time,
+    pub(crate) effects: Vec<Effect<S>>,
+    pub(crate) events: Vec<Event>,
+    output: Output,
+}
+
+impl<S: StateMachine> Replica<S> {
+    /// A replica as it comes back from its disk. `state` is empty: a durable snapshot is loaded into it by
+    /// effects, before anything is applied.
+    #[must_use]
+    pub fn restore(
+        now: Time,
+        raft: Config,
+        config: ReplicaConfig,
+        recovered: Recovered,
+        state: S,
+    ) -> Replica<S> {
+        let election_timeout_max = raft.election_timeout_max;
+        let snapshot = recovered.snapshot.clone();
+        let mut replica = Replica {
+            raft: Raft::restore(now, raft, recovered),
+            state,
+            config,
+            election_timeout_max,
+            applied: Index::ZERO,
+            clock: ReplicatedClock::starting_at(Stamp(0), now),
+            pending: Pending::new(),
+            requests: Requests::new(),
+            taking: None,
+            restoring: None,
+            snapshot_asked: false,
+            wishes: Vec::new(),
+            due_proposed: Index::ZERO,
+            next_sweep: now,
+            now,
+            effects: Vec::new(),
+            events: Vec::new(),
+            output: Output::default(),
+        };
+        if snapshot.last_included_index > Index::ZERO {
+            replica.begin_restore(snapshot);
+        }
+        replica
+    }
+
+    /// Takes one input. What there is to do comes out of [`Replica::take_effects`].
+    pub fn handle(&mut self, now: Time, input: Input<S>) {
+        self.now = now;
+        match input {
+            Input::TimePassed => {
+                self.raft.handle(now, RaftInput::TimePassed);
+            }
+            Input::Peer(_, Frame::Raft(message)) => {
+                self.raft.handle(now, RaftInput::Receive(message));
+            }
+            Input::Peer(from, Frame::Forward { id, commands }) => self.on_forward(from, id, commands),
+            Input::Peer(from, Frame::ForwardReply { id, answers }) => {
+                self.on_forward_reply(from, id, answers)
+            }
+            Input::Writes { token, commands } => self.on_writes(token, commands),
+            Input::Reads { token, queries } => self.on_reads(token, queries),
+            Input::Log(done) => self.on_log_done(done),
+            Input::ChangeMembership { token, change } => self.on_change_membership(token, change),
+            Input::Transfer { token, to } => self.on_transfer(token, to),
+            Input::GiveUp(token) => self.on_give_up(token),
+            Input::TakeSnapshot => self.snapshot_asked = true,
+            Input::Campaign => {
+                self.raft.handle(now, RaftInput::Campaign);
+            }
+        }
+    }
+
+    /// Moves everything on as far as it goes now, and appends what must be done to `effects` and what
+    /// happened to `events`.
+    pub fn take_effects(&mut self, now: Time, effects: &mut Vec<Effect<S>>, events: &mut Vec<Event>) {
+        self.now = now;
+        self.take_output();
+        self.apply_committed();
+        self.follow_leader();
+        self.propose_due();
+        self.take_snapshot();
+        // What was proposed or asked just now has things to send and to persist.
+        self.take_output();
+        self.answer_ready_reads();
+        self.answer_wishes();
+        if self.now >= self.next_sweep {
+            self.sweep_requests();
+            self.next_sweep = self.now + SWEEP_INTERVAL;
+        }
+        self.send_finished();
+        effects.append(&mut self.effects);
+        events.append(&mut self.events);
+    }
+
+    /// When `handle(TimePassed)` and `take_effects` are wanted at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Time {
+        let mut deadline = self.raft.next_deadline();
+        if self.raft.is_leader()
+            && self.due_proposed <= self.applied
+            && let Some(due) = self.state.next_due()
+        {
+            deadline = deadline.min(self.clock.time_of(due));
+        }
+        if self.pending.open_batches() > 0 || !self.requests.is_idle() {
+            deadline = deadline.min(self.next_sweep);
+        }
+        if self.restoring.is_none() && self.applied < self.raft.commit_index() {
+            return Time::ZERO;
+        }
+        deadline
+    }
+
+    fn take_output(&mut self) {
+        let mut output = core::mem::take(&mut self.output);
+        self.raft.take_output(&mut output);
+        for message in output.send.drain(..) {
+            self.effects.push(Effect::Send(message.to, Frame::Raft(message)));
+        }
+        if let Some(persist) = output.persist.take() {
+            self.effects.push(Effect::Log(LogJob::Persist(persist)));
+        }
+        for request in output.snapshot_requests.drain(..) {
+            self.effects.push(Effect::Log(LogJob::ReadSnapshot {
+                purpose: ReadPurpose::Send(request.to),
+                last_included_index: request.last_included_index,
+                offset: request.offset,
+                max_bytes: request.max_bytes,
+            }));
+        }
+        if let Some(meta) = output.install.take() {
+            self.begin_restore(meta);
+        }
+        for read in output.reads.drain(..) {
+            self.on_read_ready(read.id, read.index);
+        }
+        for event in output.events.drain(..) {
+            if let RaftEvent::Truncated { from, .. } = event {
+                self.pending.truncated(from);
+            }
+            self.events.push(Event::Raft(event));
+        }
+        self.output = output;
+    }
+
+    fn apply_committed(&mut self) {
+        if self.restoring.is_some() {
+            return;
+        }
+        let last = self.raft.commit_index().min(self.applied + self.config.max_apply_entries);
+        if last <= self.applied {
+            return;
+        }
+        for entry in self.raft.entries(self.applied.next()..=last) {
+            let response = match &entry.payload {
+                Payload::Command(command) => {
+                    let (stamp, command) = split_stamp(command);
+                    self.clock.applied(stamp, self.now);
+                    Some(self.state.apply(stamp, &command))
+                }
+                Payload::Noop | Payload::Membership(_) => None,
+            };
+            self.pending.applied(entry.index, entry.term, response);
+        }
+        self.set_applied(last);
+    }
+
+    pub(crate) fn set_applied(&mut self, index: Index) {
+        assert!(index >= self.applied, "lastApplied never goes back");
+        self.applied = index;
+        self.raft.handle(self.now, RaftInput::Applied(index));
+    }
+
+    /// Leader: proposes what the state machine wants by now (keys whose time is over), one entry at a time.
+    fn propose_due(&mut self) {
+        let leads = self.raft.is_leader() && self.raft.has_committed_own_term();
+        if !leads || self.due_proposed > self.applied || self.restoring.is_some() {
+            return;
+        }
+        let estimate = self.clock.estimate(self.now);
+        if self.state.next_due().is_none_or(|due| due > estimate) {
+            return;
+        }
+        let Some(mut command) = self.state.due(estimate) else { return };
+        let stamp = self.clock.stamp(self.now);
+        command[..STAMP_BYTES].copy_from_slice(&stamp.0.to_le_bytes());
+        if let Answer::Appended { index, .. } = self.raft.handle(self.now, RaftInput::Propose(command.into()))
+        {
+            self.due_proposed = index;
+            self.events.push(Event::Client(ClientEvent::ExpiryProposed { index }));
+        }
+    }
+
+    /// The longest election timeout: how long a request looks for a leader.
+    pub(crate) fn election_timeout(&self) -> Duration {
+        self.election_timeout_max
+    }
+
+    /// The core, to be looked at.
+    #[must_use]
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// The state machine, to be looked at.
+    #[must_use]
+    pub fn state(&self) -> &S {
+        &self.state
+    }
+
+    /// `lastApplied` of the paper.
+    #[must_use]
+    pub fn last_applied(&self) -> Index {
+        self.applied
+    }
+
+    /// This server.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.raft.id()
+    }
+}
+
+/// A command's stamp and the rest of it.
+fn split_stamp(command: &Bytes) -> (Stamp, Bytes) {
+    let Some((stamp, _)) = command.split_first_chunk::<STAMP_BYTES>() else {
+        return (Stamp::default(), Bytes::new());
+    };
+    (Stamp(u64::from_le_bytes(*stamp)), command.slice(STAMP_BYTES..))
+}

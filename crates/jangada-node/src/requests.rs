@@ -1,0 +1,390 @@
+//! Clients' requests on their way: proposed by the leader, forwarded by a follower, or waiting for a leader.
+//!
+//! A request never waits for a leader longer than one election timeout, and never for its answer longer than
+//! `ReplicaConfig::request_timeout`. What certainly had no effect is refused in other words than what may
+//! have had one.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use jangada_raft::face::{Answer, Input as RaftInput, Refusal};
+use jangada_raft::types::{Index, NodeId, ReadId, Term, Time};
+
+use crate::effect::{Effect, Failure, Token};
+use crate::event::{ClientEvent, Event};
+use crate::frame::Frame;
+use crate::pending::{Finished, Origin};
+use crate::replica::Replica;
+use crate::state_machine::{STAMP_BYTES, StateMachine};
+
+/// Requests that are on their way.
+pub(crate) struct Requests<Q> {
+    /// Without a leader to turn to.
+    waiting: VecDeque<Waiting<Q>>,
+    waiting_bytes: usize,
+    /// Handed to a leader, by our number for the batch.
+    forwarded: BTreeMap<u64, Forwarded>,
+    next_forward: u64,
+    /// Reads whose index is not known yet.
+    asked: BTreeMap<ReadId, ReadBatch<Q>>,
+    next_read: u64,
+    /// Reads that wait until so much is applied.
+    ready: VecDeque<(Index, ReadBatch<Q>)>,
+    /// Whom we followed when we last looked.
+    followed: (Term, Option<NodeId>),
+    leaderless_since: Time,
+}
+
+/// A request without a leader.
+struct Waiting<Q> {
+    give_up: Time,
+    bytes: usize,
+    work: Work<Q>,
+}
+
+enum Work<Q> {
+    Writes(WriteBatch),
+    Reads(ReadBatch<Q>),
+}
+
+/// The commands of a batch, from one slot on.
+struct WriteBatch {
+    batch: usize,
+    first_slot: u32,
+    commands: Vec<Bytes>,
+}
+
+struct Forwarded {
+    to: NodeId,
+    term: Term,
+    give_up: Time,
+    work: WriteBatch,
+}
+
+pub(crate) struct ReadBatch<Q> {
+    token: Token,
+    queries: Vec<Q>,
+    give_up: Time,
+    deadline: Time,
+}
+
+impl<Q> Requests<Q> {
+    pub(crate) fn new() -> Requests<Q> {
+        Requests {
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            forwarded: BTreeMap::new(),
+            next_forward: 1,
+            asked: BTreeMap::new(),
+            next_read: 1,
+            ready: VecDeque::new(),
+            followed: (Term::ZERO, None),
+            leaderless_since: Time::ZERO,
+        }
+    }
+
+    /// Nothing waits here.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.forwarded.is_empty() && self.asked.is_empty() && self.ready.is_empty()
+    }
+}
+
+impl<S: StateMachine> Replica<S> {
+    /// Commands of a client of this server.
+    pub(crate) fn on_writes(&mut self, token: Token, commands: Vec<Vec<u8>>) {
+        let commands: Vec<Bytes> = commands.into_iter().map(Bytes::from).collect();
+        let batch = self.pending.open(Origin::Local(token), commands.len(), self.request_deadline());
+        self.route(WriteBatch { batch, first_slot: 0, commands }, self.leader_patience());
+    }
+
+    /// Commands that a follower forwards. We do not pass them on again: it will find the leader by itself.
+    pub(crate) fn on_forward(&mut self, from: NodeId, id: u64, commands: Vec<Bytes>) {
+        if !self.raft.is_leader() {
+            let answers = commands.iter().map(|_| Err(Failure::NoLeader)).collect();
+            self.effects.push(Effect::Send(from, Frame::ForwardReply { id, answers }));
+            return;
+        }
+        let batch = self.pending.open(Origin::Peer(from, id), commands.len(), self.request_deadline());
+        self.propose(WriteBatch { batch, first_slot: 0, commands }, self.now);
+    }
+
+    /// The leader's answer to what we forwarded.
+    pub(crate) fn on_forward_reply(&mut self, from: NodeId, id: u64, answers: Vec<Result<Bytes, Failure>>) {
+        let Some(forwarded) = self.requests.forwarded.get(&id) else { return };
+        if forwarded.to != from || answers.len() != forwarded.work.commands.len() {
+            return;
+        }
+        let Some(Forwarded { work, give_up, .. }) = self.requests.forwarded.remove(&id) else { return };
+        let nothing_happened = answers.iter().all(|answer| *answer == Err(Failure::NoLeader));
+        if nothing_happened && self.now < give_up {
+            // The leader that we knew no longer leads. Another look does no harm, as nothing had an effect.
+            self.wait_for_leader(Work::Writes(work), give_up);
+            return;
+        }
+        for (slot, answer) in (work.first_slot..).zip(answers) {
+            let answer = answer.and_then(|bytes| S::decode_response(bytes).ok_or(Failure::BadAnswer));
+            self.pending.answer(work.batch, slot, answer);
+        }
+    }
+
+    /// Reads of a client of this server.
+    pub(crate) fn on_reads(&mut self, token: Token, queries: Vec<S::Query>) {
+        let (give_up, deadline) = (self.leader_patience(), self.request_deadline());
+        self.ask(ReadBatch { token, queries, give_up, deadline });
+    }
+
+    fn route(&mut self, work: WriteBatch, give_up: Time) {
+        if self.raft.is_leader() {
+            return self.propose(work, give_up);
+        }
+        let Some(leader) = self.raft.leader() else {
+            return self.wait_for_leader(Work::Writes(work), give_up);
+        };
+        let id = self.requests.next_forward;
+        self.requests.next_forward += 1;
+        let commands = work.commands.clone();
+        let requests = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+        self.events.push(Event::Client(ClientEvent::Forwarded { to: leader, requests }));
+        self.effects.push(Effect::Send(leader, Frame::Forward { id, commands }));
+        self.requests.forwarded.insert(id, Forwarded { to: leader, term: self.raft.term(), give_up, work });
+    }
+
+    /// Leader: each command becomes an entry, with our stamp.
+    fn propose(&mut self, work: WriteBatch, give_up: Time) {
+        if self.raft.transferring_to().is_some() && give_up > self.now {
+            return self.wait_for_leader(Work::Writes(work), give_up);
+        }
+        let stamp = self.clock.stamp(self.now).0.to_le_bytes();
+        let WriteBatch { batch, first_slot, commands } = work;
+        for (slot, command) in (first_slot..).zip(commands) {
+            let Some(command) = stamped(command, stamp) else {
+                self.pending.answer(batch, slot, Err(Failure::BadAnswer));
+                continue;
+            };
+            match self.raft.handle(self.now, RaftInput::Propose(command)) {
+                Answer::Appended { index, term } => self.pending.proposed(batch, slot, index, term),
+                Answer::Refused(refusal) => self.pending.answer(batch, slot, Err(failure(refusal))),
+                Answer::Done => unreachable!("a proposal is appended or refused"),
+            }
+        }
+    }
+
+    fn ask(&mut self, batch: ReadBatch<S::Query>) {
+        if self.raft.leader().is_none() {
+            let give_up = batch.give_up;
+            return self.wait_for_leader(Work::Reads(batch), give_up);
+        }
+        let id = ReadId(self.requests.next_read);
+        self.requests.next_read += 1;
+        match self.raft.handle(self.now, RaftInput::Read(id)) {
+            Answer::Refused(refusal) => self.refuse_reads(batch, failure(refusal)),
+            Answer::Done | Answer::Appended { .. } => {
+                self.requests.asked.insert(id, batch);
+            }
+        }
+    }
+
+    /// The core has found the index of a read, or has given it up.
+    pub(crate) fn on_read_ready(&mut self, id: ReadId, index: Result<Index, Refusal>) {
+        let Some(batch) = self.requests.asked.remove(&id) else { return };
+        match index {
+            Ok(index) if index <= self.applied => self.answer_reads(batch),
+            Ok(index) => self.requests.ready.push_back((index, batch)),
+            Err(Refusal::NotLeader { .. } | Refusal::Transferring) if batch.give_up > self.now => {
+                let give_up = batch.give_up;
+                self.wait_for_leader(Work::Reads(batch), give_up);
+            }
+            Err(refusal) => self.refuse_reads(batch, failure(refusal)),
+        }
+    }
+
+    /// More is applied: answers the reads that waited for it.
+    pub(crate) fn answer_ready_reads(&mut self) {
+        let mut still = VecDeque::new();
+        for (index, batch) in core::mem::take(&mut self.requests.ready) {
+            if index <= self.applied {
+                self.answer_reads(batch);
+            } else {
+                still.push_back((index, batch));
+            }
+        }
+        self.requests.ready = still;
+    }
+
+    fn answer_reads(&mut self, batch: ReadBatch<S::Query>) {
+        let now = self.clock.estimate(self.now);
+        let answers = batch.queries.iter().map(|query| Ok(self.state.read(now, query))).collect();
+        self.effects.push(Effect::Reply(batch.token, answers));
+    }
+
+    fn refuse_reads(&mut self, batch: ReadBatch<S::Query>, failure: Failure) {
+        self.note_failures(failure, batch.queries.len());
+        let answers = batch.queries.iter().map(|_| Err(failure)).collect();
+        self.effects.push(Effect::Reply(batch.token, answers));
+    }
+
+    fn wait_for_leader(&mut self, work: Work<S::Query>, give_up: Time) {
+        let bytes = match &work {
+            Work::Writes(writes) => writes.commands.iter().map(Bytes::len).sum(),
+            Work::Reads(_) => 0,
+        };
+        let full = self.requests.waiting_bytes + bytes > self.config.max_waiting_bytes
+            || self.requests.waiting.len() >= self.config.max_waiting_batches;
+        if full {
+            return self.refuse(work, Failure::Busy);
+        }
+        self.requests.waiting_bytes += bytes;
+        self.requests.waiting.push_back(Waiting { give_up, bytes, work });
+    }
+
+    fn refuse(&mut self, work: Work<S::Query>, failure: Failure) {
+        match work {
+            Work::Writes(WriteBatch { batch, first_slot, commands }) => {
+                for (slot, _) in (first_slot..).zip(commands) {
+                    self.pending.answer(batch, slot, Err(failure));
+                }
+            }
+            Work::Reads(batch) => self.refuse_reads(batch, failure),
+        }
+    }
+
+    /// Looks whom we follow now, and lets the requests follow.
+    pub(crate) fn follow_leader(&mut self) {
+        let followed = (self.raft.term(), self.raft.leader());
+        if followed != self.requests.followed {
+            if self.requests.followed.1.is_some() && followed.1.is_none() {
+                self.requests.leaderless_since = self.now;
+            }
+            self.requests.followed = followed;
+            if followed.1.is_some() {
+                self.forget_old_leader(followed);
+            }
+        }
+        // In the middle of a transfer the leader refuses: what waits goes to the new leader, or back to it.
+        if followed.1.is_some() && !self.requests.waiting.is_empty() && self.raft.transferring_to().is_none()
+        {
+            self.requests.waiting_bytes = 0;
+            for Waiting { give_up, work, .. } in core::mem::take(&mut self.requests.waiting) {
+                match work {
+                    Work::Writes(writes) => self.route(writes, give_up),
+                    Work::Reads(batch) => self.ask(batch),
+                }
+            }
+        }
+    }
+
+    /// What an older leader still owes us, it will hardly pay.
+    fn forget_old_leader(&mut self, (term, leader): (Term, Option<NodeId>)) {
+        let old = |forwarded: &Forwarded| forwarded.term != term || Some(forwarded.to) != leader;
+        self.abandon_forwarded(old);
+    }
+
+    fn abandon_forwarded(&mut self, which: impl Fn(&Forwarded) -> bool) {
+        let ids: Vec<u64> = (self.requests.forwarded.iter())
+            .filter(|(_, forwarded)| which(forwarded))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            if let Some(forwarded) = self.requests.forwarded.remove(&id) {
+                self.refuse(Work::Writes(forwarded.work), Failure::OutcomeUnknown);
+            }
+        }
+    }
+
+    /// Answers what has waited long enough.
+    pub(crate) fn sweep_requests(&mut self) {
+        for waiting in core::mem::take(&mut self.requests.waiting) {
+            if waiting.give_up > self.now {
+                self.requests.waiting.push_back(waiting);
+                continue;
+            }
+            self.requests.waiting_bytes = self.requests.waiting_bytes.saturating_sub(waiting.bytes);
+            self.refuse(waiting.work, Failure::NoLeader);
+        }
+        let leaderless = self.raft.leader().is_none();
+        if leaderless && self.now >= self.requests.leaderless_since + self.election_timeout() {
+            self.abandon_forwarded(|_| true);
+            self.pending.abandon_all();
+        }
+        self.pending.expire(self.now);
+        let now = self.now;
+        let (open, pending) = (&self.pending, &mut self.requests.forwarded);
+        pending.retain(|_, forwarded| open.is_open(forwarded.work.batch, forwarded.work.first_slot));
+        let late: Vec<ReadId> = (self.requests.asked.iter())
+            .filter(|(_, batch)| batch.deadline <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            if let Some(batch) = self.requests.asked.remove(&id) {
+                self.refuse_reads(batch, Failure::NoLeader);
+            }
+        }
+    }
+
+    /// Sends out the write batches that are complete.
+    pub(crate) fn send_finished(&mut self) {
+        for Finished { origin, answers } in self.pending.take_finished() {
+            for failure in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+                self.note_failures(*failure, 1);
+            }
+            match origin {
+                Origin::Local(token) => self.effects.push(Effect::Reply(token, answers)),
+                Origin::Peer(to, id) => {
+                    let encoded = |response: S::Response| {
+                        let mut bytes = Vec::new();
+                        S::encode_response(&response, &mut bytes);
+                        Bytes::from(bytes)
+                    };
+                    let answers = answers.into_iter().map(|answer| answer.map(encoded)).collect();
+                    self.effects.push(Effect::Send(to, Frame::ForwardReply { id, answers }));
+                }
+            }
+        }
+    }
+
+    fn note_failures(&mut self, failure: Failure, requests: usize) {
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+        self.events.push(Event::Client(match failure {
+            Failure::OutcomeUnknown => ClientEvent::OutcomeUnknown { requests },
+            Failure::NoLeader
+            | Failure::Busy
+            | Failure::TooLarge
+            | Failure::Refused(_)
+            | Failure::TransferFailed
+            | Failure::BadAnswer => ClientEvent::Refused { requests },
+        }));
+    }
+
+    /// Until when a request that comes now may look for a leader.
+    fn leader_patience(&self) -> Time {
+        self.now + self.election_timeout()
+    }
+
+    fn request_deadline(&self) -> Time {
+        self.now + self.config.request_timeout
+    }
+}
+
+/// Writes the stamp into a command's free bytes; `None` if it has not even these.
+fn stamped(command: Bytes, stamp: [u8; STAMP_BYTES]) -> Option<Bytes> {
+    if command.len() < STAMP_BYTES {
+        return None;
+    }
+    // Nobody else holds the bytes of a command that has just come from a client: no copy is made then.
+    let mut command: Vec<u8> = command.into();
+    command[..STAMP_BYTES].copy_from_slice(&stamp);
+    Some(Bytes::from(command))
+}
+
+fn failure(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::NotLeader { .. } | Refusal::Transferring => Failure::NoLeader,
+        Refusal::Busy => Failure::Busy,
+        Refusal::TooLarge => Failure::TooLarge,
+        Refusal::ChangePending
+        | Refusal::TooEarly
+        | Refusal::BadMembership
+        | Refusal::NoChange
+        | Refusal::BadTarget => Failure::Refused(refusal),
+    }
+}
