@@ -4,6 +4,18 @@
 //! peers, client. Everything that decides lives in the pure crates below; here bytes are moved and time is
 //! asked for.
 
+pub mod config; // what a server is told at its start
+pub mod error; // why it did not start, or stopped
+pub mod run; // a server from its first breath to its last
+mod identity; // who this server is, on its own disk
+mod random; // the only source of randomness
+mod replica_thread; // the loop: wait, take all that waits, carry out what follows
+mod core; // the replica with what surrounds it on its thread
+mod admin; // membership and transfer, checked against what is alive
+mod report; // status, and why there is no leader
+mod log_thread; // the thread that owns the disk
+mod peer; // links between servers
+mod event_log; // the readers of the event stream: metrics, stderr
 pub mod handle; // the door between the connections and the replica thread
 pub mod status; // what a server says about itself
 pub mod limits; // every bound on what a client may ask for
@@ -12,3 +24,7 @@ pub mod resp; // Redis's protocol
 mod words; // plain words for netcat
 pub(crate) mod http; // health, metrics, status, administration
 pub mod metrics; // counters, and the page for Prometheus
+
+pub use config::{Founding, LogStyle, Profile, ServerConfig};
+pub use error::ServerError;
+pub use run::{Ready, StopHandle, run};

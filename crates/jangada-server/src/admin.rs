@@ -1,0 +1,296 @@
+//! Administrators' requests: checked here against what is alive, before anything changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use jangada_node::book::{Book, BookEntry, node_id};
+use jangada_node::effect::{AdminDone, Failure, Input, Token};
+use jangada_raft::event::RoleName;
+use jangada_raft::face::{MembershipChange, Refusal};
+use jangada_raft::types::NodeId;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::core::Core;
+use crate::handle::{AdminAnswer, AdminError, AdminRequest, ChangeMembers, NewMember, Tolerance, Transfer};
+use crate::peer::directory::Directory;
+use crate::peer::handshake::{Purpose, Welcome};
+use crate::peer::link::knock;
+
+/// Longest time that an administrator waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+pub(crate) type AdminReply = oneshot::Sender<Result<AdminAnswer, AdminError>>;
+
+/// Requests under way.
+#[derive(Default)]
+pub(crate) struct AdminDesk {
+    open: BTreeMap<u64, Open>,
+}
+
+struct Open {
+    reply: AdminReply,
+    deadline: Instant,
+    before: Option<Tolerance>,
+}
+
+/// A membership change whose new servers have been asked.
+pub(crate) struct Probed {
+    request: ChangeMembers,
+    reply: AdminReply,
+    /// One for each new server: its page in the book, or why it cannot join.
+    newcomers: Result<Vec<BookEntry>, String>,
+}
+
+impl Core {
+    pub(crate) fn on_admin(
+        &mut self,
+        request: AdminRequest,
+        reply: AdminReply,
+        probed: &UnboundedSender<Probed>,
+    ) {
+        if let Err(error) = self.must_lead() {
+            let _gone = reply.send(Err(error));
+            return;
+        }
+        match request {
+            AdminRequest::Transfer(transfer) => self.transfer(&transfer, reply),
+            AdminRequest::ChangeMembers(request) => {
+                let (directory, probed) = (self.directory.clone(), probed.clone());
+                tokio::task::spawn_local(async move {
+                    let newcomers = probe(&directory, &request.new).await;
+                    let _stopping = probed.send(Probed { request, reply, newcomers });
+                });
+            }
+        }
+    }
+
+    fn must_lead(&self) -> Result<(), AdminError> {
+        let raft = self.replica.raft();
+        if raft.role_name() == RoleName::Leader {
+            return Ok(());
+        }
+        let Some(leader) = raft.leader() else { return Err(AdminError::NoQuorum(self.no_leader_sentence())) };
+        let book = self.directory.book();
+        let address = book.get(leader).map(|entry| entry.client_addr.clone()).filter(|addr| !addr.is_empty());
+        Err(AdminError::NotLeader {
+            why: format!("{} leads, not this server: ask it", book.name(leader)),
+            leader_client_addr: address,
+        })
+    }
+
+    fn transfer(&mut self, request: &Transfer, reply: AdminReply) {
+        let book = self.directory.book();
+        let Some(to) = book.by_name(&request.to).map(|entry| entry.id) else {
+            let known: Vec<&str> = book.entries.iter().map(|entry| entry.name.as_str()).collect();
+            let why =
+                format!("there is no server {} in the cluster; its members: {}", request.to, known.join(" "));
+            let _gone = reply.send(Err(AdminError::Refused(why)));
+            return;
+        };
+        let token = self.open(reply, request.timeout_ms, None);
+        self.handle(Input::Transfer { token, to });
+    }
+
+    /// The new servers have been asked: go on, or refuse.
+    pub(crate) fn on_probed(&mut self, probed: Probed) {
+        let Probed { request, reply, newcomers } = probed;
+        let change = self.must_lead().and_then(|()| {
+            let newcomers = newcomers.map_err(AdminError::Refused)?;
+            self.plan(&request, newcomers).map_err(AdminError::Refused)
+        });
+        match change {
+            Err(error) => {
+                let _gone = reply.send(Err(error));
+            }
+            Ok(change) => {
+                let before = self.tolerance();
+                let token = self.open(reply, request.timeout_ms, Some(before));
+                self.handle(Input::ChangeMembership { token, change });
+            }
+        }
+    }
+
+    /// The change that is asked for, or why it is impossible or dangerous.
+    fn plan(&self, request: &ChangeMembers, newcomers: Vec<BookEntry>) -> Result<MembershipChange, String> {
+        let membership = self.replica.raft().membership();
+        let mut book = self.directory.book();
+        let members: BTreeSet<NodeId> = membership
+            .voters
+            .iter()
+            .chain(membership.outgoing.iter().flatten())
+            .chain(&membership.learners)
+            .copied()
+            .collect();
+        book.entries.retain(|entry| members.contains(&entry.id));
+        for newcomer in &newcomers {
+            if members.contains(&newcomer.id) {
+                return Err(format!("{} is a member already: nothing to add", newcomer.name));
+            }
+            if let Some(other) = book.entries.iter().find(|entry| entry.peer_addr == newcomer.peer_addr) {
+                return Err(format!(
+                    "{} and {} have the same address {}",
+                    other.name, newcomer.name, other.peer_addr
+                ));
+            }
+        }
+        let alive_newcomers: BTreeSet<NodeId> = newcomers.iter().map(|entry| entry.id).collect();
+        let book = Book::new(book.entries.into_iter().chain(newcomers).collect());
+        let mut voters = BTreeSet::new();
+        for name in &request.voters {
+            let Some(entry) = book.by_name(name) else {
+                let known: Vec<&str> = book.entries.iter().map(|entry| entry.name.as_str()).collect();
+                return Err(format!(
+                    "there is no server {name} in the cluster (members: {}): add it first, or check the name",
+                    known.join(" ")
+                ));
+            };
+            if !voters.insert(entry.id) {
+                return Err(format!("{name} stands twice in the list of voters"));
+            }
+        }
+        if voters.is_empty() {
+            return Err("no voters would be left: a cluster needs at least one".to_owned());
+        }
+        self.would_live(&voters, &alive_newcomers, &book)?;
+        let mut learners = membership.learners.clone();
+        learners.retain(|learner| !voters.contains(learner));
+        if let Some(target) = &membership.target {
+            learners.retain(|learner| target.learners.contains(learner));
+        }
+        Ok(MembershipChange { voters, learners, context: book.encode() })
+    }
+
+    fn would_live(
+        &self,
+        voters: &BTreeSet<NodeId>,
+        newcomers: &BTreeSet<NodeId>,
+        book: &Book,
+    ) -> Result<(), String> {
+        let me = self.replica.id();
+        let (alive, away): (Vec<NodeId>, Vec<NodeId>) =
+            voters.iter().partition(|id| **id == me || newcomers.contains(id) || self.reachable(**id));
+        if alive.len() > voters.len() / 2 {
+            return Ok(());
+        }
+        let away: Vec<String> = away.iter().map(|id| book.name(*id)).collect();
+        Err(format!(
+            "only {} of the {} voters after the change would be alive ({} cannot be reached now): the cluster \
+             could not go on. Bring them back first",
+            alive.len(),
+            voters.len(),
+            away.join(", ")
+        ))
+    }
+
+    fn open(&mut self, reply: AdminReply, timeout_ms: u64, before: Option<Tolerance>) -> Token {
+        let token = self.token();
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
+        self.desk.open.insert(token.0, Open { reply, deadline, before });
+        token
+    }
+
+    pub(crate) fn answer_admin(&mut self, token: Token, outcome: Result<AdminDone, Failure>) {
+        let Some(Open { reply, before, .. }) = self.desk.open.remove(&token.0) else { return };
+        // The answer tells of the configuration that is now in force: links and names must follow first.
+        self.follow_membership();
+        let answer = match outcome {
+            Ok(AdminDone::Transferred { term }) => {
+                let leader = self.replica.raft().leader();
+                let leader = leader.map_or_else(String::new, |leader| self.directory.name(leader));
+                Ok(AdminAnswer::Transferred { leader, term: term.0 })
+            }
+            Ok(AdminDone::MembershipChanged) => {
+                let after = self.tolerance();
+                Ok(AdminAnswer::Members { before: before.unwrap_or_else(|| after.clone()), after })
+            }
+            Err(failure) => Err(self.admin_error(failure)),
+        };
+        let _gone = reply.send(answer);
+    }
+
+    fn admin_error(&self, failure: Failure) -> AdminError {
+        let refused = |why: &str| AdminError::Refused(why.to_owned());
+        match failure {
+            Failure::Refused(Refusal::ChangePending) => refused(
+                "another membership change is under way: wait until it is done (jangada cluster status)",
+            ),
+            Failure::Refused(Refusal::TooEarly) => {
+                refused("the leader is new and has committed nothing yet: try again in a moment")
+            }
+            Failure::Refused(Refusal::BadMembership) => {
+                refused("these voters make no cluster: check the names")
+            }
+            Failure::Refused(Refusal::BadTarget) => {
+                refused("that server is no voter of the cluster: only a voter can lead")
+            }
+            Failure::Refused(Refusal::Transferring) => {
+                refused("leadership is being handed over already: try again in a moment")
+            }
+            Failure::Refused(_)
+            | Failure::NoLeader
+            | Failure::Busy
+            | Failure::TooLarge
+            | Failure::BadAnswer => AdminError::NoQuorum(self.no_leader_sentence()),
+            Failure::TransferFailed => {
+                refused("the other server did not take over within an election timeout; the leader goes on")
+            }
+            Failure::OutcomeUnknown => AdminError::OutcomeUnknown(
+                "the leader changed in between: the next one completes the change or drops it; look with \
+                 jangada cluster status"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Tells those who have waited long enough.
+    pub(crate) fn expire_admins(&mut self) {
+        let now = Instant::now();
+        let late = self.desk.open.iter().find(|(_, open)| open.deadline <= now).map(|(token, _)| *token);
+        let Some(token) = late else { return };
+        if let Some(open) = self.desk.open.remove(&token) {
+            self.handle(Input::GiveUp(Token(token)));
+            let why = "it was not done in time. New servers that had not caught up were let go again; a change \
+                       that had gone further will be completed: look with jangada cluster status";
+            let _gone = open.reply.send(Err(AdminError::Deadline(why.to_owned())));
+        }
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        let membership = self.replica.raft().membership();
+        let book = self.directory.book();
+        let voters: Vec<String> = membership.voters.iter().map(|id| book.name(*id)).collect();
+        let me = self.replica.id();
+        let away = membership.voters.iter().filter(|id| **id != me && !self.reachable(**id)).count();
+        let tolerates = (voters.len().saturating_sub(1) / 2).saturating_sub(away) as u64;
+        Tolerance { voters, tolerates }
+    }
+}
+
+/// Asks each new server who it is.
+async fn probe(directory: &Directory, new: &[NewMember]) -> Result<Vec<BookEntry>, String> {
+    let mut questions = JoinSet::new();
+    for member in new.iter().cloned() {
+        let hello = directory.hello(Some(node_id(&member.name)), Purpose::Ask);
+        questions.spawn_local(async move {
+            let NewMember { name, peer_addr, client_addr } = member;
+            match knock(&peer_addr, &hello).await {
+                Ok((_, Welcome::Yes { me, .. })) => Ok(BookEntry {
+                    id: NodeId(me.id),
+                    name,
+                    incarnation: me.incarnation,
+                    peer_addr,
+                    client_addr,
+                }),
+                Ok((_, Welcome::No { why, .. })) => {
+                    Err(format!("{name} at {peer_addr} does not want to: {why}"))
+                }
+                Err(why) => Err(format!(
+                    "{name} cannot be reached at {peer_addr} ({why}): start it first; nothing was changed"
+                )),
+            }
+        });
+    }
+    questions.join_all().await.into_iter().collect()
+}

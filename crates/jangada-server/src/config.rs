@@ -1,0 +1,163 @@
+//! What a server is told at its start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jangada_node::book::node_id;
+use jangada_raft::types::NodeId;
+
+use crate::error::ServerError;
+
+/// How a server is set up. The binary fills it from flags, environment and file.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The server's name; its number follows from it.
+    pub name: String,
+    /// Where its disk is.
+    pub data_dir: PathBuf,
+    /// Where clients connect.
+    pub listen_client: SocketAddr,
+    /// Where peers connect.
+    pub listen_peer: SocketAddr,
+    /// What the other servers are told about where clients connect; `listen_client` if `None`.
+    pub advertise_client: Option<String>,
+    /// What the other servers are told about where peers connect. If `None`, what `peers` says of this
+    /// server, else `listen_peer`.
+    pub advertise_peer: Option<String>,
+    /// The founding members, name and peer address; empty for a cluster of this server alone. If this server
+    /// is not among them, it joins theirs: it waits until it is added.
+    pub peers: Vec<(String, String)>,
+    /// How the cluster comes into being.
+    pub founding: Founding,
+    /// PreVote and CheckQuorum, or the paper alone.
+    pub profile: Profile,
+    /// How often a leader says that it lives.
+    pub heartbeat: Duration,
+    /// The shortest election timeout.
+    pub election_timeout_min: Duration,
+    /// The longest.
+    pub election_timeout_max: Duration,
+    /// Seeds the election timeouts; drawn if `None`.
+    pub seed: Option<u64>,
+    /// Threads that serve clients' connections.
+    pub connection_threads: usize,
+    /// Largest request in bytes.
+    pub max_request_bytes: usize,
+    /// Most client connections.
+    pub max_connections: usize,
+    /// Bytes of log in memory at which a snapshot is taken.
+    pub snapshot_after_bytes: usize,
+    /// How long a request may wait for its answer.
+    pub request_timeout: Duration,
+    /// What the log on stderr looks like.
+    pub log: LogStyle,
+}
+
+/// How the cluster comes into being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Founding {
+    /// All founding members meet once, then the first election begins.
+    Handshake,
+    /// The configuration is taken as given and incarnations are not checked: the lab.
+    Static,
+}
+
+/// Which Raft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// With PreVote and CheckQuorum.
+    Default,
+    /// The paper alone, for lessons.
+    Classic,
+}
+
+/// What the log on stderr looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStyle {
+    /// Sentences.
+    Text,
+    /// One JSON object a line.
+    Json,
+    /// The university lab's own lines.
+    Lab,
+    /// Nothing.
+    Quiet,
+}
+
+impl ServerConfig {
+    /// A single server with its data in `data_dir`, on free ports of the loopback interface.
+    #[must_use]
+    pub fn single(name: &str, data_dir: PathBuf) -> ServerConfig {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        ServerConfig {
+            name: name.to_owned(),
+            data_dir,
+            listen_client: loopback,
+            listen_peer: loopback,
+            advertise_client: None,
+            advertise_peer: None,
+            peers: Vec::new(),
+            founding: Founding::Handshake,
+            profile: Profile::Default,
+            heartbeat: Duration::from_millis(50),
+            election_timeout_min: Duration::from_millis(250),
+            election_timeout_max: Duration::from_millis(500),
+            seed: None,
+            connection_threads: 1,
+            max_request_bytes: 3 << 19,
+            max_connections: 10_000,
+            snapshot_after_bytes: 64 << 20,
+            request_timeout: Duration::from_secs(5),
+            log: LogStyle::Text,
+        }
+    }
+
+    /// This server's number.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        node_id(&self.name)
+    }
+
+    /// Does this server wait to be added to the cluster of `peers`?
+    #[must_use]
+    pub fn joins(&self) -> bool {
+        !self.peers.is_empty() && self.peers.iter().all(|(name, _)| *name != self.name)
+    }
+
+    /// Refuses what cannot work, before anything is touched.
+    ///
+    /// # Errors
+    /// [`ServerError::Config`] with a sentence.
+    pub fn validate(&self) -> Result<(), ServerError> {
+        let refuse = |why: String| Err(ServerError::Config(why));
+        if self.name.is_empty() || self.name.len() > 64 || self.name.contains(|c: char| !is_name_char(c)) {
+            return refuse(format!(
+                "'{}' is no server name: use 1 to 64 letters, digits, '-', '_' or '.', such as n1",
+                self.name
+            ));
+        }
+        for (position, (name, addr)) in self.peers.iter().enumerate() {
+            for (other_name, other_addr) in &self.peers[..position] {
+                if node_id(name) == node_id(other_name) {
+                    return refuse(format!(
+                        "the name {name} stands twice in --peers: each server has its own"
+                    ));
+                }
+                if addr == other_addr {
+                    return refuse(format!(
+                        "{other_name} and {name} have the same address {addr} in --peers: each needs its own"
+                    ));
+                }
+            }
+        }
+        if self.connection_threads == 0 {
+            return refuse("connection_threads is 0: nobody would serve clients; use 1".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}

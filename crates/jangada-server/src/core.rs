@@ -1,0 +1,306 @@
+//! The replica with what surrounds it on its thread: links, log, clients' answers, the readers of events.
+//!
+//! Nothing is decided here. `replica_thread.rs` waits and calls; this file carries inputs in and effects out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use jangada_node::book::Book;
+use jangada_node::effect::{Effect, Failure, Input, Token};
+use jangada_node::event::{Event, Record};
+use jangada_node::log_writer::LogJob;
+use jangada_node::replica::Replica;
+use jangada_raft::event::{Event as RaftEvent, RoleName};
+use jangada_raft::types::{NodeId, Time};
+use tokio::sync::oneshot;
+
+use crate::admin::AdminDesk;
+use crate::error::ServerError;
+use crate::event_log::EventLog;
+use crate::handle::{Answers, Batch, BatchItem, Kind, RequestError};
+use crate::log_thread::{LogReport, LogThread};
+use crate::peer::accept::PeerBatch;
+use crate::peer::directory::Directory;
+use crate::peer::link::{LinkNews, Links};
+use crate::status::StatusBoard;
+use jangada_node::kv_machine::KvMachine;
+
+/// A fresh status is published this often while anything happens.
+const STATUS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Everything on the replica thread.
+pub(crate) struct Core {
+    pub(crate) replica: Replica<KvMachine>,
+    pub(crate) links: Links,
+    pub(crate) directory: Directory,
+    pub(crate) desk: AdminDesk,
+    pub(crate) started: Instant,
+    /// When each peer was last heard.
+    pub(crate) heard: BTreeMap<NodeId, Instant>,
+    pub(crate) max_request_bytes: usize,
+    /// Peers that opened a link to us though our configuration does not name them (yet).
+    callers: BTreeMap<NodeId, String>,
+    log: LogThread,
+    clients: HashMap<Token, Waiting>,
+    next_token: u64,
+    effects: Vec<Effect<KvMachine>>,
+    events: Vec<Event>,
+    jobs: Vec<LogJob>,
+    event_log: EventLog,
+    board: StatusBoard,
+    next_status: Instant,
+    seq: u64,
+}
+
+struct Waiting {
+    kind: Kind,
+    reply: oneshot::Sender<Answers>,
+}
+
+/// What a core is made of.
+pub(crate) struct Parts {
+    pub(crate) replica: Replica<KvMachine>,
+    pub(crate) links: Links,
+    pub(crate) directory: Directory,
+    pub(crate) log: LogThread,
+    pub(crate) event_log: EventLog,
+    pub(crate) board: StatusBoard,
+    pub(crate) started: Instant,
+    pub(crate) max_request_bytes: usize,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Core {
+        let mut core = Core {
+            replica: parts.replica,
+            links: parts.links,
+            directory: parts.directory,
+            desk: AdminDesk::default(),
+            started: parts.started,
+            heard: BTreeMap::new(),
+            max_request_bytes: parts.max_request_bytes,
+            callers: BTreeMap::new(),
+            log: parts.log,
+            clients: HashMap::new(),
+            next_token: 1,
+            effects: Vec::new(),
+            events: Vec::new(),
+            jobs: Vec::new(),
+            event_log: parts.event_log,
+            board: parts.board,
+            next_status: parts.started,
+            seq: 0,
+        };
+        core.follow_membership();
+        core
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// When the clock will next be of interest.
+    pub(crate) fn next_wake(&self) -> Instant {
+        let deadline = self.started.checked_add(Duration::from_nanos(self.replica.next_deadline().0));
+        let latest = self.next_status + STATUS_INTERVAL;
+        deadline.map_or(latest, |deadline| deadline.min(latest))
+    }
+
+    pub(crate) fn on_batch(&mut self, batch: Batch) {
+        let token = self.token();
+        let Batch { kind, requests, reply, .. } = batch;
+        let (mut commands, mut queries) = (Vec::new(), Vec::new());
+        match kind {
+            Kind::Write => commands.reserve(requests.len()),
+            Kind::Read => queries.reserve(requests.len()),
+        }
+        for request in requests {
+            match request {
+                BatchItem::Write { encoded } => commands.push(encoded),
+                BatchItem::Read(query) => queries.push(query),
+            }
+        }
+        self.clients.insert(token, Waiting { kind, reply });
+        let input = match kind {
+            Kind::Write => Input::Writes { token, commands },
+            Kind::Read => Input::Reads { token, queries },
+        };
+        self.replica.handle(self.now(), input);
+    }
+
+    pub(crate) fn on_peer_batch(&mut self, batch: PeerBatch) {
+        let PeerBatch { from, address, frames } = batch;
+        self.heard.insert(from, Instant::now());
+        if self.callers.get(&from) != Some(&address) {
+            self.callers.insert(from, address);
+            self.follow_membership();
+        }
+        let now = self.now();
+        for frame in frames {
+            self.replica.handle(now, Input::Peer(from, frame));
+        }
+    }
+
+    pub(crate) fn on_log_report(&mut self, report: LogReport) -> Result<(), ServerError> {
+        let done = report.map_err(|why| {
+            ServerError::Disk(format!(
+                "{why}. What is on the disk can only be known by reading it: this server stops, and looks \
+                 when it is started again"
+            ))
+        })?;
+        let now = self.now();
+        for done in done {
+            self.replica.handle(now, Input::Log(done));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_link_news(&mut self, news: LinkNews) -> Result<(), ServerError> {
+        match news {
+            LinkNews::Event(event) => {
+                self.events.push(event);
+                Ok(())
+            }
+            LinkNews::Expelled(why) => Err(ServerError::Refused(why)),
+        }
+    }
+
+    pub(crate) fn handle(&mut self, input: Input<KvMachine>) {
+        self.replica.handle(self.now(), input);
+    }
+
+    /// Carries out all that is to be done now.
+    pub(crate) fn step(&mut self) -> Result<(), ServerError> {
+        let now = self.now();
+        let mut effects = core::mem::take(&mut self.effects);
+        self.replica.take_effects(now, &mut effects, &mut self.events);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send(to, frame) => self.links.send(to, &frame),
+                Effect::Log(job) => self.jobs.push(job),
+                Effect::Reply(token, answers) => self.answer(token, answers),
+                Effect::AdminReply(token, outcome) => self.answer_admin(token, outcome),
+                Effect::Halt(why) => return Err(ServerError::Corrupt(why)),
+            }
+        }
+        self.effects = effects;
+        if !self.jobs.is_empty() {
+            self.log.send(core::mem::take(&mut self.jobs));
+        }
+        self.tell_events(now);
+        self.expire_admins();
+        if Instant::now() >= self.next_status {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    fn tell_events(&mut self, time: Time) {
+        let mut members_changed = false;
+        let node = self.replica.id();
+        for event in self.events.drain(..) {
+            members_changed |= matches!(event, Event::Raft(RaftEvent::MembershipChanged { .. }))
+                || matches!(event, Event::Raft(RaftEvent::SnapshotInstalled { .. }))
+                || matches!(event, Event::Raft(RaftEvent::Truncated { .. }));
+            self.seq += 1;
+            self.event_log.record(&Record { time, node, seq: self.seq, event });
+        }
+        if members_changed {
+            self.follow_membership();
+            self.publish();
+        }
+    }
+
+    /// Links and names follow the configuration in force.
+    pub(crate) fn follow_membership(&mut self) {
+        let membership = self.replica.raft().membership();
+        let book = Book::decode(&membership.context).unwrap_or_default();
+        let me = self.replica.id();
+        let outgoing = membership.outgoing.iter().flatten();
+        let members = membership.voters.iter().chain(outgoing).chain(&membership.learners);
+        let mut peers = self.callers.clone();
+        for id in members.filter(|id| **id != me) {
+            if let Some(entry) = book.get(*id) {
+                peers.insert(*id, entry.peer_addr.clone());
+            }
+        }
+        self.event_log.set_names(book.entries.iter().map(|entry| (entry.id, entry.name.clone())));
+        self.links.reach(&peers);
+        self.directory.set_book(book);
+    }
+
+    fn answer(&mut self, token: Token, answers: Vec<Result<jangada_kv::Response, Failure>>) {
+        let Some(Waiting { kind, reply }) = self.clients.remove(&token) else { return };
+        let answers = answers.into_iter().map(|answer| answer.map_err(|why| self.request_error(kind, why)));
+        // A client that has gone needs no answer.
+        let _gone = reply.send(answers.collect());
+    }
+
+    fn request_error(&self, kind: Kind, failure: Failure) -> RequestError {
+        match failure {
+            Failure::NoLeader | Failure::Refused(_) | Failure::TransferFailed => {
+                RequestError::NoLeader { why: self.no_leader_sentence() }
+            }
+            Failure::Busy => RequestError::Busy,
+            Failure::TooLarge => RequestError::TooLarge { limit: self.max_request_bytes },
+            Failure::OutcomeUnknown if kind == Kind::Read => RequestError::Deadline,
+            Failure::OutcomeUnknown => RequestError::OutcomeUnknown {
+                why: "the leader was lost before it could say what became of this write: it may or may not \
+                      take effect; read the key to see"
+                    .to_owned(),
+            },
+            Failure::BadAnswer => RequestError::Bad(
+                "the servers do not understand each other: do all run one version?".to_owned(),
+            ),
+        }
+    }
+
+    pub(crate) fn token(&mut self) -> Token {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        token
+    }
+
+    pub(crate) fn publish(&mut self) {
+        self.next_status = Instant::now() + STATUS_INTERVAL;
+        let status = self.status();
+        self.board.publish(status);
+        self.board.publish_counted(self.event_log.counted());
+    }
+
+    /// The server is told to stop: a leader hands its leadership over first, so that nobody waits for an
+    /// election timeout.
+    pub(crate) fn begin_farewell(&mut self) {
+        let raft = self.replica.raft();
+        if raft.role_name() != RoleName::Leader {
+            return;
+        }
+        let best = (raft.progress())
+            .filter(|progress| raft.membership().voters.contains(&progress.id) && self.reachable(progress.id))
+            .max_by_key(|progress| progress.match_index)
+            .map(|progress| progress.id);
+        if let Some(to) = best {
+            let token = self.token();
+            self.handle(Input::Transfer { token, to });
+        }
+    }
+
+    /// Nothing holds a stopping server any longer: it does not lead others, and owes no answer.
+    pub(crate) fn has_said_farewell(&self) -> bool {
+        let raft = self.replica.raft();
+        let leads_others = raft.role_name() == RoleName::Leader
+            && raft.membership().voters.iter().any(|id| *id != raft.id() && self.reachable(*id));
+        !leads_others && self.clients.is_empty()
+    }
+
+    /// What happened outside of the replica.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Writes what is left, waits for it, and lets go of those who still wait for an answer.
+    pub(crate) fn finish(&mut self) {
+        self.log.finish();
+        self.clients.clear();
+    }
+}

@@ -1,0 +1,147 @@
+//! The readers of the event stream inside the server: metrics, and the log on stderr.
+//!
+//! Lines are written by a thread of their own: a terminal that stands still must not hold up Raft. Lines that
+//! do not fit into its queue are dropped, and counted in the next line.
+
+use std::io::Write;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jangada_node::event::{Event, Record};
+use jangada_raft::event::Event as RaftEvent;
+use jangada_raft::types::NodeId;
+use jangada_trace::lab::{self, Lab};
+use jangada_trace::metrics::Metrics;
+use jangada_trace::names::Names;
+use jangada_trace::words::{self, Level, Words};
+use jangada_trace::{clock, jsonl};
+
+use crate::config::LogStyle;
+
+/// Lines that may wait for the terminal.
+const MAX_WAITING_LINES: usize = 4_096;
+
+/// The readers of one server's events.
+pub(crate) struct EventLog {
+    style: LogStyle,
+    words: Words,
+    names: Names,
+    lab: Lab,
+    metrics: Metrics,
+    writer: Option<LineWriter>,
+}
+
+struct LineWriter {
+    lines: Option<SyncSender<String>>,
+    dropped: u64,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EventLog {
+    /// `hosts` are the lab's names for the servers.
+    pub(crate) fn new(style: LogStyle, hosts: Names) -> std::io::Result<EventLog> {
+        let writer = if style == LogStyle::Quiet { None } else { Some(LineWriter::start()?) };
+        Ok(EventLog {
+            style,
+            words: Words::default(),
+            names: Names::default(),
+            lab: Lab::new(hosts),
+            metrics: Metrics::new(),
+            writer,
+        })
+    }
+
+    pub(crate) fn set_names(&mut self, names: impl Iterator<Item = (NodeId, String)>) {
+        for (id, name) in names {
+            self.words.names_mut().insert(id, name.clone());
+            self.names.insert(id, name);
+        }
+    }
+
+    /// What the events were folded into.
+    pub(crate) fn counted(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// The lab's first lines.
+    pub(crate) fn lab_started(&mut self, host: &str) {
+        if self.style == LogStyle::Lab {
+            for line in self.lab.started(host) {
+                self.write(lab::dated(unix_millis() / 1_000, &line));
+            }
+        }
+    }
+
+    /// Shows one record to all readers.
+    pub(crate) fn record(&mut self, record: &Record) {
+        self.metrics.fold(record);
+        match self.style {
+            LogStyle::Text => {
+                // What happens to every single message and entry is told elsewhere; here it only costs time.
+                let timer = matches!(record.event, Event::Raft(RaftEvent::ElectionTimerReset { .. }));
+                if (timer || words::level(&record.event) < Level::Trace)
+                    && let Some(line) = self.words.line(record, Level::Info)
+                {
+                    self.write(format!("{} {line}", clock::rfc3339(unix_millis())));
+                }
+            }
+            LogStyle::Json => {
+                if words::level(&record.event) <= Level::Info {
+                    self.write(jsonl::line(record, &self.names));
+                }
+            }
+            LogStyle::Lab => {
+                for line in self.lab.lines(&record.event) {
+                    self.write(lab::dated(unix_millis() / 1_000, &line));
+                }
+            }
+            LogStyle::Quiet => {}
+        }
+    }
+
+    fn write(&mut self, line: String) {
+        if let Some(writer) = &mut self.writer {
+            writer.write(line);
+        }
+    }
+}
+
+impl LineWriter {
+    fn start() -> std::io::Result<LineWriter> {
+        let (lines, inbox) = sync_channel::<String>(MAX_WAITING_LINES);
+        let write = move || {
+            for mut line in inbox {
+                line.push('\n');
+                // A log that nobody can read any more is no reason to stop serving.
+                let _closed = std::io::stderr().write_all(line.as_bytes());
+            }
+        };
+        let thread = std::thread::Builder::new().name("lines".to_owned()).spawn(write)?;
+        Ok(LineWriter { lines: Some(lines), dropped: 0, thread: Some(thread) })
+    }
+
+    fn write(&mut self, line: String) {
+        let Some(lines) = &self.lines else { return };
+        if self.dropped > 0 && lines.try_send(format!("({} lines were dropped)", self.dropped)).is_ok() {
+            self.dropped = 0;
+        }
+        if let Err(TrySendError::Full(_)) = lines.try_send(line) {
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Drop for LineWriter {
+    fn drop(&mut self) {
+        self.lines = None;
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn unix_millis() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,269 @@
+//! Links to the peers: one outgoing connection each.
+//!
+//! A link never blocks the replica: frames go into a bounded outbox, and what does not fit is dropped (Raft
+//! sends again). While the link is down nothing is kept, as old messages are worth nothing.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use jangada_node::event::{Event, LinkLoss, NetEvent};
+use jangada_node::frame::{self, Frame};
+use jangada_raft::types::NodeId;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc::UnboundedSender};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::peer::directory::Directory;
+use crate::peer::handshake::{self, Hello, Purpose, Refusal, Welcome};
+
+/// Bytes that may wait for a peer.
+const MAX_OUTBOX_BYTES: usize = 16 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A peer that takes nothing for so long is cut off and connected to anew.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_WHEN_UNWELCOME: Duration = Duration::from_secs(2);
+
+/// What the links tell the replica thread.
+pub(crate) enum LinkNews {
+    /// Something happened.
+    Event(Event),
+    /// The cluster refuses us for good: a sentence.
+    Expelled(String),
+}
+
+/// How a link is.
+#[derive(Clone, Debug)]
+pub(crate) enum LinkState {
+    Connecting,
+    Up,
+    Down { since: Instant, what: String },
+}
+
+/// The links of one server.
+pub(crate) struct Links {
+    directory: Directory,
+    links: BTreeMap<NodeId, Link>,
+    news: UnboundedSender<LinkNews>,
+}
+
+struct Link {
+    address: String,
+    shared: Rc<Shared>,
+    task: AbortHandle,
+}
+
+struct Shared {
+    to: NodeId,
+    outbox: RefCell<Vec<u8>>,
+    dropped: Cell<u32>,
+    filled: Notify,
+    state: RefCell<LinkState>,
+}
+
+impl Links {
+    pub(crate) fn new(directory: Directory, news: UnboundedSender<LinkNews>) -> Links {
+        Links { directory, links: BTreeMap::new(), news }
+    }
+
+    /// Has exactly these links: opens what is new, closes what is gone.
+    pub(crate) fn reach(&mut self, peers: &BTreeMap<NodeId, String>) {
+        self.links.retain(|id, link| {
+            let stays = peers.get(id) == Some(&link.address);
+            if !stays {
+                link.task.abort();
+            }
+            stays
+        });
+        for (id, address) in peers {
+            if !self.links.contains_key(id) {
+                let link = self.open(*id, address.clone());
+                self.links.insert(*id, link);
+            }
+        }
+    }
+
+    fn open(&self, to: NodeId, address: String) -> Link {
+        let shared = Rc::new(Shared {
+            to,
+            outbox: RefCell::new(Vec::new()),
+            dropped: Cell::new(0),
+            filled: Notify::new(),
+            state: RefCell::new(LinkState::Connecting),
+        });
+        let run = run(self.directory.clone(), Rc::clone(&shared), address.clone(), self.news.clone());
+        let task = tokio::task::spawn_local(run).abort_handle();
+        Link { address, shared, task }
+    }
+
+    /// Puts a frame into the outbox of its link, if that is up and not full.
+    pub(crate) fn send(&self, to: NodeId, frame: &Frame) {
+        let Some(link) = self.links.get(&to) else { return };
+        if !matches!(*link.shared.state.borrow(), LinkState::Up) {
+            return;
+        }
+        let mut outbox = link.shared.outbox.borrow_mut();
+        if outbox.len() >= MAX_OUTBOX_BYTES {
+            link.shared.dropped.set(link.shared.dropped.get() + 1);
+            return;
+        }
+        if outbox.is_empty() {
+            link.shared.filled.notify_one();
+        }
+        frame::encode(frame, self.directory.route_to(to), &mut outbox);
+    }
+
+    /// How the link to a peer is; `None` if there is none.
+    pub(crate) fn state(&self, to: NodeId) -> Option<LinkState> {
+        self.links.get(&to).map(|link| link.shared.state.borrow().clone())
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        for link in self.links.values() {
+            link.task.abort();
+        }
+    }
+}
+
+async fn run(directory: Directory, shared: Rc<Shared>, address: String, news: UnboundedSender<LinkNews>) {
+    let peer = shared.to;
+    let mut pause = FIRST_PAUSE;
+    let mut reported = None;
+    loop {
+        match connect(&directory, peer, &address).await {
+            Ok(stream) => {
+                pause = FIRST_PAUSE;
+                reported = None;
+                shared.outbox.borrow_mut().clear();
+                shared.state.replace(LinkState::Up);
+                let _stopping = news.send(LinkNews::Event(Event::Net(NetEvent::Connected { peer })));
+                let broken = pump(&shared, stream, &news).await;
+                down(&shared, LinkLoss::Broken, broken.to_string(), &mut reported, &news);
+            }
+            Err(Failed::Io(why, what)) => down(&shared, why, what, &mut reported, &news),
+            Err(Failed::Unwelcome(refusal, what)) => {
+                if refusal == Refusal::DiskLost {
+                    let _stopping = news.send(LinkNews::Expelled(what.clone()));
+                }
+                down(&shared, LinkLoss::Unwelcome, what, &mut reported, &news);
+                pause = PAUSE_WHEN_UNWELCOME;
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Notes that the link is down, and says so once for each reason.
+fn down(
+    shared: &Shared,
+    why: LinkLoss,
+    what: String,
+    reported: &mut Option<LinkLoss>,
+    news: &UnboundedSender<LinkNews>,
+) {
+    let mut state = shared.state.borrow_mut();
+    let since = match &*state {
+        LinkState::Down { since, .. } => *since,
+        LinkState::Connecting | LinkState::Up => Instant::now(),
+    };
+    *state = LinkState::Down { since, what };
+    if *reported != Some(why) {
+        *reported = Some(why);
+        let event = Event::Net(NetEvent::Lost { peer: shared.to, why });
+        let _stopping = news.send(LinkNews::Event(event));
+    }
+}
+
+enum Failed {
+    Io(LinkLoss, String),
+    Unwelcome(Refusal, String),
+}
+
+async fn connect(directory: &Directory, peer: NodeId, address: &str) -> Result<TcpStream, Failed> {
+    let hello = directory.hello(Some(peer), Purpose::Link);
+    match knock(address, &hello).await {
+        Ok((stream, Welcome::Yes { .. })) => Ok(stream),
+        Ok((_, Welcome::No { refusal, why })) => Err(Failed::Unwelcome(refusal, why)),
+        Err(why) => {
+            let loss = match why.kind() {
+                io::ErrorKind::ConnectionRefused => LinkLoss::Refused,
+                io::ErrorKind::TimedOut => LinkLoss::TimedOut,
+                _ => LinkLoss::Broken,
+            };
+            let what = match loss {
+                LinkLoss::Refused => format!("refused {address}"),
+                LinkLoss::TimedOut => format!("did not answer at {address}"),
+                LinkLoss::Broken | LinkLoss::Unwelcome => format!("{why} at {address}"),
+            };
+            Err(Failed::Io(loss, what))
+        }
+    }
+}
+
+/// Connects and exchanges first words.
+pub(crate) async fn knock(address: &str, hello: &Hello) -> io::Result<(TcpStream, Welcome)> {
+    let timed_out = || io::Error::from(io::ErrorKind::TimedOut);
+    let mut stream =
+        timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| timed_out())??;
+    stream.set_nodelay(true)?;
+    let words = async {
+        handshake::send(&mut stream, hello).await?;
+        handshake::receive(&mut stream).await
+    };
+    let welcome = timeout(GREETING_TIMEOUT, words).await.map_err(|_| timed_out())??;
+    Ok((stream, welcome))
+}
+
+/// Sends what the outbox gets, all that waits in one write, until the connection breaks.
+async fn pump(shared: &Shared, mut stream: TcpStream, news: &UnboundedSender<LinkNews>) -> io::Error {
+    let mut bytes = Vec::new();
+    loop {
+        tokio::select! {
+            () = shared.filled.notified() => {}
+            closed = closed(&stream) => return closed,
+        }
+        loop {
+            bytes.clear();
+            core::mem::swap(&mut bytes, &mut *shared.outbox.borrow_mut());
+            if bytes.is_empty() {
+                break;
+            }
+            match timeout(WRITE_TIMEOUT, stream.write_all(&bytes)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => return why,
+                Err(_) => return io::Error::other("it took nothing for 5 s"),
+            }
+        }
+        let messages = shared.dropped.replace(0);
+        if messages > 0 {
+            let event = Event::Net(NetEvent::Dropped { peer: shared.to, messages });
+            let _stopping = news.send(LinkNews::Event(event));
+        }
+    }
+}
+
+/// Waits until the peer closes: it never says anything more on this connection.
+async fn closed(stream: &TcpStream) -> io::Error {
+    let mut nothing = [0; 16];
+    loop {
+        if let Err(why) = stream.readable().await {
+            return why;
+        }
+        match stream.try_read(&mut nothing) {
+            Ok(0) => return io::Error::other("it closed the connection"),
+            Ok(_) => return io::Error::other("it spoke out of turn"),
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
+            Err(why) => return why,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The only place where this program asks the world for randomness.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+
+/// A random number. Seeds and incarnations, not secrets.
+#[must_use]
+pub(crate) fn u64() -> u64 {
+    // The standard library seeds each hasher from the operating system.
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}

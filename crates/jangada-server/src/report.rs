@@ -1,0 +1,159 @@
+//! What the server says of itself: the status, and why it cannot serve.
+
+use std::time::{Duration, Instant};
+
+use jangada_raft::event::RoleName as RaftRole;
+use jangada_raft::types::NodeId;
+
+use crate::core::Core;
+use crate::peer::link::LinkState;
+use crate::status::{MemberRole, MemberStatus, MembershipStage, MembershipStatus, RoleName, Status};
+
+impl Core {
+    /// A photograph.
+    pub(crate) fn status(&self) -> Status {
+        let raft = self.replica.raft();
+        let me = self.directory.me();
+        let leader = raft.leader();
+        let book = self.directory.book();
+        let store = &self.replica.state().store;
+        let members = self.members();
+        let problem = leader.is_none().then(|| self.no_leader_sentence());
+        Status {
+            name: me.name,
+            id: me.id,
+            cluster_id: me.cluster.map_or_else(String::new, |cluster| format!("{cluster:016x}")),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ms: millis(self.started.elapsed()),
+            role: match raft.role_name() {
+                RaftRole::Follower => RoleName::Follower,
+                RaftRole::PreCandidate => RoleName::PreCandidate,
+                RaftRole::Candidate => RoleName::Candidate,
+                RaftRole::Leader => RoleName::Leader,
+            },
+            term: raft.term().0,
+            leader: leader.map(|id| book.name(id)),
+            leader_client_addr: (leader.and_then(|id| book.get(id)))
+                .map(|entry| entry.client_addr.clone())
+                .filter(|addr| !addr.is_empty()),
+            commit_index: raft.commit_index().0,
+            applied_index: self.replica.last_applied().0,
+            last_index: raft.last_index().0,
+            snapshot_index: raft.snapshot_meta().last_included_index.0,
+            log_bytes: raft.log_bytes() as u64,
+            revision: store.revision().0,
+            keys: store.key_count(),
+            membership: members,
+            problem,
+        }
+    }
+
+    fn members(&self) -> MembershipStatus {
+        let membership = self.replica.raft().membership();
+        let outgoing = membership.outgoing.iter().flatten().filter(|id| !membership.voters.contains(id));
+        let voters = membership.voters.iter().map(|id| (*id, MemberRole::Voter));
+        let outgoing = outgoing.map(|id| (*id, MemberRole::Outgoing));
+        let learners = membership.learners.iter().map(|id| (*id, MemberRole::Learner));
+        let mut members: Vec<MemberStatus> =
+            voters.chain(outgoing).chain(learners).map(|(id, role)| self.member(id, role)).collect();
+        members.sort_by_key(|member| member.id);
+        let voters = || members.iter().filter(|member| member.role == MemberRole::Voter);
+        let all = voters().count();
+        let away = voters().filter(|member| !member.reachable).count();
+        let stage = match (&membership.outgoing, &membership.target) {
+            (Some(_), _) => MembershipStage::Joint,
+            (None, Some(_)) => MembershipStage::CatchUp,
+            (None, None) => MembershipStage::Final,
+        };
+        MembershipStatus {
+            stage,
+            tolerates: (all.saturating_sub(1) / 2).saturating_sub(away) as u64,
+            members,
+        }
+    }
+
+    fn member(&self, id: NodeId, role: MemberRole) -> MemberStatus {
+        let raft = self.replica.raft();
+        let book = self.directory.book();
+        let entry = book.get(id);
+        let last = raft.last_index();
+        let me = id == raft.id();
+        let match_index = if me && raft.role_name() == RaftRole::Leader {
+            Some(last)
+        } else {
+            raft.progress().find(|progress| progress.id == id).map(|progress| progress.match_index)
+        };
+        MemberStatus {
+            name: book.name(id),
+            id: id.0,
+            role,
+            peer_addr: entry.map_or_else(String::new, |entry| entry.peer_addr.clone()),
+            client_addr: entry.map_or_else(String::new, |entry| entry.client_addr.clone()),
+            reachable: me || self.reachable(id),
+            heard_ms_ago: self.heard.get(&id).filter(|_| !me).map(|heard| millis(heard.elapsed())),
+            match_index: match_index.map(|index| index.0),
+            lag: match_index.map(|index| last.0.saturating_sub(index.0)),
+        }
+    }
+
+    /// Is a peer there? A leader hears its followers all the time; others can only tell by the link.
+    pub(crate) fn reachable(&self, id: NodeId) -> bool {
+        let up = matches!(self.links.state(id), Some(LinkState::Up));
+        let raft = self.replica.raft();
+        let speaks = raft.role_name() == RaftRole::Leader || raft.leader() == Some(id);
+        if !speaks {
+            return up;
+        }
+        let patience = raft.config().election_timeout_max * 2;
+        up && self.heard.get(&id).is_some_and(|heard| heard.elapsed() < patience)
+    }
+
+    /// Why there is no leader, as far as this server can tell, and what now.
+    pub(crate) fn no_leader_sentence(&self) -> String {
+        let raft = self.replica.raft();
+        let membership = raft.membership();
+        let book = self.directory.book();
+        if membership.voters.is_empty() {
+            return "this server is not a member of the cluster yet: add it (jangada cluster add), or ask \
+                    another server"
+                .to_owned();
+        }
+        let mut away = Vec::new();
+        let now = Instant::now();
+        for id in membership.voters.iter().filter(|id| **id != raft.id()) {
+            let name = book.name(*id);
+            match self.links.state(*id) {
+                Some(LinkState::Up) => {}
+                Some(LinkState::Down { since, what }) => {
+                    away.push(format!("{name} {what} {} ago", age(now.duration_since(since))));
+                }
+                Some(LinkState::Connecting) | None => away.push(format!("{name} not reached yet")),
+            }
+        }
+        let voters = membership.voters.len();
+        let there = voters - away.len();
+        if there > voters / 2 {
+            return format!(
+                "no leader at the moment: {there} of {voters} voters are reachable, an election is under way; \
+                 try again in a moment"
+            );
+        }
+        format!(
+            "no quorum: {there} of {voters} voters reachable ({}); reads and writes wait until enough return",
+            away.join(", ")
+        )
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn age(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else {
+        format!("{} s", duration.as_secs())
+    }
+}

@@ -1,0 +1,360 @@
+//! A server from its first breath to its last.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jangada_node::book::{Book, BookEntry};
+use jangada_node::effect::Input;
+use jangada_node::event::{DiskEvent, Event};
+use jangada_node::kv_machine::KvMachine;
+use jangada_node::log_writer::LogWriter;
+use jangada_node::replica::{Replica, ReplicaConfig};
+use jangada_raft::config::Config;
+use jangada_raft::face::Recovered;
+use jangada_raft::types::{ClusterId, Index, Membership, SnapshotMeta, Time};
+use jangada_trace::names::Names;
+use jangada_wal::{FileDisk, Wal, WalConfig};
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use crate::config::{LogStyle, Profile, ServerConfig};
+use crate::core::{Core, Parts};
+use crate::error::ServerError;
+use crate::event_log::EventLog;
+use crate::front::{Front, Shared};
+use crate::handle::Handle;
+use crate::identity::Identity;
+use crate::limits::Limits;
+use crate::log_thread::LogThread;
+use crate::peer::accept;
+use crate::peer::directory::Directory;
+use crate::peer::founding::{Founded, found};
+use crate::peer::handshake::{Card, FoundingRecord};
+use crate::peer::link::Links;
+use crate::replica_thread::{self, Inboxes};
+use crate::status::{Status, StatusBoard};
+
+/// Submissions that may wait for the replica thread.
+const SUBMISSION_QUEUE: usize = 4_096;
+/// Reads from peers that may wait for the replica thread.
+const PEER_QUEUE: usize = 256;
+/// What a frame may be longer than the entries that it carries.
+const FRAME_OVERHEAD: usize = 4 << 20;
+
+/// What a server that has come up says of itself.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Its name.
+    pub name: String,
+    /// Where clients connect.
+    pub client: SocketAddr,
+    /// Where peers connect.
+    pub peer: SocketAddr,
+    /// Where its disk is.
+    pub data_dir: PathBuf,
+}
+
+/// Stops a running server.
+#[derive(Clone, Debug)]
+pub struct StopHandle(Arc<watch::Sender<bool>>);
+
+impl StopHandle {
+    /// A handle, not yet given to a server.
+    #[must_use]
+    pub fn new() -> StopHandle {
+        StopHandle(Arc::new(watch::channel(false).0))
+    }
+
+    /// Asks the server to stop: leadership is handed over, the disk is written, `run` returns.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Default for StopHandle {
+    fn default() -> StopHandle {
+        StopHandle::new()
+    }
+}
+
+/// Runs a server on this thread (and a few of its own) until SIGTERM, SIGINT or `stop`.
+///
+/// `ready` is called once its ports are open and its disk is read.
+///
+/// # Errors
+/// Why it did not start, or could not go on; [`ServerError::exit_code`] has the process's exit code.
+pub fn run(config: ServerConfig, stop: &StopHandle, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
+    config.validate()?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| ServerError::Environment(format!("no runtime: {why}")))?;
+    let local = LocalSet::new();
+    let outcome = runtime.block_on(local.run_until(serve(config, stop, ready)));
+    // Links and connections end here, before the runtime does.
+    drop(local);
+    outcome
+}
+
+async fn serve(
+    mut config: ServerConfig,
+    stop: &StopHandle,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), ServerError> {
+    let started = Instant::now();
+    let disk = FileDisk::open(&config.data_dir).map_err(|why| ServerError::Environment(why.to_string()))?;
+    let mut identity = Identity::open(&disk, &config)?;
+    let client_listener = bind(config.listen_client, "clients")?;
+    let peer_listener = bind(config.listen_peer, "peers")?;
+    config.listen_client = client_listener.local_addr().map_err(environment)?;
+    config.listen_peer = peer_listener.local_addr().map_err(environment)?;
+
+    let directory = Directory::new(card(&config, &identity), identity.founding.clone());
+    let (news, links_inbox) = mpsc::unbounded_channel();
+    let (peers_out, peers) = mpsc::channel(PEER_QUEUE);
+    let max_frame = config.max_request_bytes + FRAME_OVERHEAD;
+    let door =
+        accept::serve(tokio_listener(peer_listener)?, directory.clone(), max_frame, peers_out, news.clone());
+    tokio::task::spawn_local(door);
+    signals(stop)?;
+
+    let mut event_log = EventLog::new(config.log, lab_hosts(&config)).map_err(environment)?;
+    if config.log == LogStyle::Lab {
+        event_log.lab_started(&format!("localhost:{}", config.listen_peer.port()));
+    }
+    let mut stopped = stop.0.subscribe();
+    let by_me = tokio::select! {
+        by_me = settle(&config, &directory, &mut identity, &disk) => by_me?,
+        _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+    };
+
+    let board = StatusBoard::new(Status::starting(&config.name, identity.id));
+    let (handle, submissions) = Handle::new(SUBMISSION_QUEUE, board.clone());
+    let (reports, log) = mpsc::unbounded_channel();
+    let (replica, opened, writer) = open(&config, &mut identity, disk, started)?;
+    let mut core = Core::new(Parts {
+        replica,
+        links: Links::new(directory.clone(), news),
+        directory,
+        log: LogThread::start(writer, reports).map_err(environment)?,
+        event_log,
+        board,
+        started,
+        max_request_bytes: config.max_request_bytes,
+    });
+    core.tell(opened);
+    if by_me {
+        core.handle(Input::Campaign);
+    }
+    let (probes, probed) = mpsc::unbounded_channel();
+    let mut inboxes = Inboxes { submissions, peers, log, links: links_inbox, probed, probes, stop: stopped };
+    core.step()?;
+    core.publish();
+    let limits = Limits {
+        request_bytes: config.max_request_bytes,
+        connections: config.max_connections,
+        ..Limits::default()
+    };
+    let shared = Arc::new(Shared::new(handle, limits, config.listen_client.to_string()));
+    let front = Front::start(client_listener, config.connection_threads, &shared).map_err(environment)?;
+    ready(&Ready {
+        name: config.name.clone(),
+        client: config.listen_client,
+        peer: config.listen_peer,
+        data_dir: config.data_dir.clone(),
+    });
+    let outcome = replica_thread::run(&mut core, &mut inboxes).await;
+    // Requests that came too late: their connections see that nobody will answer, and end.
+    inboxes.submissions.close();
+    while inboxes.submissions.try_recv().is_ok() {}
+    core.finish();
+    front.stop();
+    outcome
+}
+
+/// Finds out which cluster this server belongs to, and makes it durable. True: founded by this server now.
+async fn settle(
+    config: &ServerConfig,
+    directory: &Directory,
+    identity: &mut Identity,
+    disk: &FileDisk,
+) -> Result<bool, ServerError> {
+    if identity.cluster.is_some() {
+        same_cluster(config, identity)?;
+        return Ok(false);
+    }
+    let name = config.name.clone();
+    let notice = |text: &str| eprintln!("{name}: {text}");
+    let Founded { cluster, record, by_me } = found(config, directory, notice).await?;
+    identity.cluster = Some(cluster);
+    identity.founding.clone_from(&record);
+    identity.write(disk)?;
+    // Only what is durable is told to others.
+    directory.found(cluster, record);
+    Ok(by_me)
+}
+
+/// The data directory must belong to the cluster that the flags speak of.
+fn same_cluster(config: &ServerConfig, identity: &Identity) -> Result<(), ServerError> {
+    let Some(founding) = &identity.founding else { return Ok(()) };
+    if config.peers.is_empty() || config.joins() {
+        return Ok(());
+    }
+    let known = |name: &str, addr: &str| {
+        founding.members.iter().any(|member| member.name == name && member.peer_addr == addr)
+    };
+    let others = config.peers.iter().filter(|(name, _)| *name != config.name);
+    if others.clone().count() > 0
+        && !others.clone().any(|(name, addr)| known(name, addr))
+        && founding.members.len() > 1
+    {
+        let members: Vec<String> =
+            founding.members.iter().map(|member| format!("{}={}", member.name, member.peer_addr)).collect();
+        return Err(ServerError::Refused(format!(
+            "{} holds data of another cluster (founded with {}), not of the one that --peers names: check \
+             --data-dir and --peers",
+            config.data_dir.display(),
+            members.join(",")
+        )));
+    }
+    Ok(())
+}
+
+/// Reads the disk.
+fn open(
+    config: &ServerConfig,
+    identity: &mut Identity,
+    disk: FileDisk,
+    started: Instant,
+) -> Result<(Replica<KvMachine>, Event, LogWriter<FileDisk>), ServerError> {
+    let cluster = identity.cluster.expect("a server settles before it opens its log");
+    let token = log_token(cluster, identity.id);
+    let wal_config = WalConfig { create: !identity.log_begun, ..WalConfig::new(token) };
+    let (wal, found) = Wal::open(disk.clone(), wal_config).map_err(log_error)?;
+    if !identity.log_begun {
+        identity.log_begun = true;
+        identity.write(&disk)?;
+    }
+    let snapshot = found.snapshot.clone().unwrap_or_else(|| first_snapshot(identity.founding.as_ref()));
+    let opened = Event::Disk(DiskEvent::Opened {
+        entries: found.entries.len() as u64,
+        last: found.entries.last().map_or(snapshot.last_included_index, |entry| entry.index),
+        snapshot: snapshot.last_included_index,
+        torn_bytes: found.torn_bytes,
+    });
+    let recovered = Recovered { hard_state: found.hard_state, snapshot, entries: found.entries };
+    let raft = raft_config(config, identity, cluster);
+    raft.validate().map_err(ServerError::Config)?;
+    let replica_config = ReplicaConfig {
+        snapshot_after_bytes: config.snapshot_after_bytes,
+        request_timeout: config.request_timeout.max(config.election_timeout_max * 2),
+        ..ReplicaConfig::default()
+    };
+    let now = Time(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    let replica = Replica::restore(now, raft, replica_config, recovered, KvMachine::new());
+    Ok((replica, opened, LogWriter::new(disk, token, wal)))
+}
+
+/// Whose log it is: part of every checksum, so that a file of another server is never taken for ours.
+fn log_token(cluster: u64, id: u64) -> [u8; 16] {
+    let mut token = [0; 16];
+    token[..8].copy_from_slice(&cluster.to_le_bytes());
+    token[8..].copy_from_slice(&id.to_le_bytes());
+    token
+}
+
+fn log_error(why: jangada_wal::Error) -> ServerError {
+    if why.is_corruption() {
+        ServerError::Corrupt(why.to_string())
+    } else {
+        ServerError::Disk(why.to_string())
+    }
+}
+
+/// Before the first entry stands the configuration that the cluster was founded with.
+fn first_snapshot(founding: Option<&FoundingRecord>) -> SnapshotMeta {
+    let Some(founding) = founding else { return SnapshotMeta::default() };
+    let book = Book::new(founding.members.iter().map(BookEntry::from).collect());
+    let voters = book.entries.iter().map(|entry| entry.id).collect();
+    let membership = Membership { voters, context: book.encode(), ..Membership::default() };
+    SnapshotMeta { last_included_index: Index::ZERO, membership, ..SnapshotMeta::default() }
+}
+
+fn raft_config(config: &ServerConfig, identity: &Identity, cluster: u64) -> Config {
+    let seed = config.seed.unwrap_or_else(crate::random::u64);
+    let base = match config.profile {
+        Profile::Default => Config::new(identity.node_id(), ClusterId(cluster), seed),
+        Profile::Classic => Config::classic(identity.node_id(), ClusterId(cluster), seed),
+    };
+    Config {
+        first_sequence: identity.starts << 40 | 1,
+        heartbeat_interval: config.heartbeat,
+        election_timeout_min: config.election_timeout_min,
+        election_timeout_max: config.election_timeout_max,
+        max_command_bytes: config.max_request_bytes,
+        ..base
+    }
+}
+
+fn card(config: &ServerConfig, identity: &Identity) -> Card {
+    let named = config.peers.iter().find(|(name, _)| *name == config.name).map(|(_, addr)| addr.clone());
+    let peer_addr = config.advertise_peer.clone().or(named).unwrap_or_else(|| config.listen_peer.to_string());
+    Card {
+        id: identity.id,
+        name: identity.name.clone(),
+        incarnation: identity.incarnation,
+        cluster: identity.cluster,
+        peer_addr,
+        client_addr: config.advertise_client.clone().unwrap_or_else(|| config.listen_client.to_string()),
+    }
+}
+
+fn lab_hosts(config: &ServerConfig) -> Names {
+    let mut hosts = Names::default();
+    let table: BTreeMap<_, _> =
+        config.peers.iter().map(|(name, addr)| (jangada_node::book::node_id(name), addr)).collect();
+    for (id, addr) in table {
+        hosts.insert(id, addr.clone());
+    }
+    hosts
+}
+
+fn bind(addr: SocketAddr, whom: &str) -> Result<std::net::TcpListener, ServerError> {
+    let listener = std::net::TcpListener::bind(addr).map_err(|why| {
+        let hint = if why.kind() == std::io::ErrorKind::AddrInUse {
+            ": another program listens there; stop it, or choose another port"
+        } else {
+            ""
+        };
+        ServerError::Environment(format!("cannot listen for {whom} on {addr} ({why}){hint}"))
+    })?;
+    listener.set_nonblocking(true).map_err(environment)?;
+    Ok(listener)
+}
+
+fn tokio_listener(listener: std::net::TcpListener) -> Result<TcpListener, ServerError> {
+    TcpListener::from_std(listener).map_err(environment)
+}
+
+fn environment(why: std::io::Error) -> ServerError {
+    ServerError::Environment(why.to_string())
+}
+
+/// SIGTERM and SIGINT are a request to stop.
+fn signals(stop: &StopHandle) -> Result<(), ServerError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signal = signal(kind).map_err(environment)?;
+        let stop = stop.clone();
+        tokio::task::spawn_local(async move {
+            signal.recv().await;
+            stop.stop();
+        });
+    }
+    Ok(())
+}
