@@ -14,6 +14,7 @@ pub mod message; // the RPCs
 pub mod event; // what happened
 pub mod face; // what goes in, what comes out
 pub mod raft; // the server as a whole: dispatch, and every change of the role
+mod admission; // who may say what to us
 mod server; // what all roles share
 mod role; // what each role has for itself
 mod election; // RequestVote and the pre-vote

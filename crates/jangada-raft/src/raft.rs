@@ -11,11 +11,11 @@ use crate::election::{self, Leadership};
 use crate::event::{Event, IgnoreReason, RoleChange};
 use crate::face::{Answer, Input, Output, Recovered, Refusal, SnapshotChunk};
 use crate::message::{Message, Rpc};
-use crate::quorum::{self, Tally};
+use crate::quorum::Tally;
 use crate::role::{ElectionTimer, Follower, Leader, Role};
 use crate::server::{Envelope, NUMBER_LIMIT, Server};
 use crate::types::{NodeId, Payload, PersistId, ReadId, Term, Time};
-use crate::{membership, read, replication, snapshot, transfer};
+use crate::{admission, membership, read, replication, snapshot, transfer};
 
 /// One server: plain data that takes an [`Input`] and the time, and gives back what must be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -209,7 +209,7 @@ impl Raft {
     fn on_heartbeat_due(&mut self) {
         let Role::Leader(leader) = &mut self.role else { return };
         let server = &mut self.server;
-        if server.config.check_quorum && !hears_quorum(server, leader) {
+        if server.config.check_quorum && !replication::hears_quorum(server, leader) {
             return self.become_follower(RoleChange::QuorumLost);
         }
         leader.heartbeat_at = server.now + server.config.heartbeat_interval;
@@ -287,7 +287,7 @@ impl Raft {
 
     fn receive(&mut self, message: Message) {
         let envelope = Envelope::of(&message);
-        if let Some(why) = self.misdirected(&message) {
+        if let Some(why) = admission::misdirected(&self.server, &message) {
             return self.server.ignore(envelope, why);
         }
         let (from, sequence, term) = (message.from, message.sequence, message.term);
@@ -296,7 +296,7 @@ impl Raft {
         if term.0 >= NUMBER_LIMIT {
             return self.server.ignore(envelope, IgnoreReason::Malformed);
         }
-        if !self.may_hear(from, &message.rpc) {
+        if !admission::may_hear(&self.server, &self.role, from, &message.rpc) {
             return self.server.ignore(envelope, IgnoreReason::UnknownSender);
         }
         if term > self.server.term() {
@@ -306,41 +306,6 @@ impl Raft {
         } else {
             self.dispatch(envelope, message.rpc);
         }
-    }
-
-    fn misdirected(&self, message: &Message) -> Option<IgnoreReason> {
-        if message.cluster != self.server.config.cluster {
-            Some(IgnoreReason::WrongCluster)
-        } else if message.to != self.server.id() || message.from == message.to {
-            Some(IgnoreReason::WrongRecipient)
-        } else {
-            None
-        }
-    }
-
-    /// Whether the sender may say this to us.
-    ///
-    /// Requests are heard from anybody in the cluster, known or not (Paper §6: "servers accept AppendEntries
-    /// from a leader that is not part of their latest configuration … a server may have to vote for a
-    /// candidate that is not part of its current configuration"): our configuration may lag behind, or be
-    /// empty as that of a server that is about to join. Answers, and the questions that followers put to their
-    /// leader, come only from those that belong to the configuration, or that we have dealings with: a
-    /// server that was removed has no say, whatever its term.
-    fn may_hear(&self, from: NodeId, rpc: &Rpc) -> bool {
-        let is_request = match rpc {
-            Rpc::RequestVote(_) | Rpc::AppendEntries(_) | Rpc::InstallSnapshot(_) | Rpc::TimeoutNow => true,
-            Rpc::RequestVoteReply(_)
-            | Rpc::AppendEntriesReply(_)
-            | Rpc::InstallSnapshotReply(_)
-            | Rpc::ReadIndex(_)
-            | Rpc::ReadIndexReply(_) => false,
-        };
-        let is_known = match &self.role {
-            Role::Leader(leader) => leader.progress.contains_key(&from),
-            Role::Follower(follower) => follower.leader == Some(from),
-            Role::PreCandidate(_) | Role::Candidate(_) => false,
-        };
-        is_request || is_known || self.server.membership().contains(from)
     }
 
     /// "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to follower"
@@ -598,15 +563,4 @@ impl Raft {
         let (role, term) = (self.role.name(), self.server.term());
         self.server.event(Event::RoleChanged { role, term, why });
     }
-}
-
-/// Whether a majority, of both halves if the configuration is joint, was heard within an election timeout
-/// (CheckQuorum, Thesis §6.2: "a leader steps down if an election timeout elapses without a successful round
-/// of heartbeats to a majority of its cluster").
-fn hears_quorum(server: &Server, leader: &Leader) -> bool {
-    let patience = server.config.election_timeout_max;
-    quorum::agrees(server.membership(), |id| match leader.progress.get(&id) {
-        Some(progress) => server.now.since(progress.last_heard) < patience,
-        None => id == server.id(),
-    })
 }

@@ -240,6 +240,17 @@ pub(crate) fn advance_commit(server: &mut Server, leader: &mut Leader) {
     server.commit_to(reached);
 }
 
+/// Whether a majority, of both halves if the configuration is joint, was heard within an election timeout
+/// (CheckQuorum, Thesis §6.2: "a leader steps down if an election timeout elapses without a successful round
+/// of heartbeats to a majority of its cluster").
+pub(crate) fn hears_quorum(server: &Server, leader: &Leader) -> bool {
+    let patience = server.config.election_timeout_max;
+    quorum::agrees(server.membership(), |id| match leader.progress.get(&id) {
+        Some(progress) => server.now.since(progress.last_heard) < patience,
+        None => id == server.id(),
+    })
+}
+
 // ---- The follower ---------------------------------------------------------------------------------------
 
 /// AppendEntries, receiver rules 2 to 5 (Figure 2). Rule 1, the term, and the change of the role have been

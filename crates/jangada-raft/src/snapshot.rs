@@ -38,8 +38,8 @@ pub(crate) struct Transmission {
     requested: Option<Time>,
     /// When the transfer last made progress, or began again at `acked`.
     moved_at: Time,
-    /// It began again at `acked`, and has made no progress since then.
-    rewound: bool,
+    /// The follower has said where it stands, since there was progress or we began again by ourselves.
+    corrected: bool,
 }
 
 /// A snapshot that arrives, as far as it was handed to the disk.
@@ -96,7 +96,7 @@ pub(crate) fn begin(server: &Server, progress: &mut Progress) {
         sent_all: false,
         requested: None,
         moved_at: server.now,
-        rewound: false,
+        corrected: false,
     });
 }
 
@@ -190,19 +190,20 @@ pub(crate) fn on_install_snapshot_reply(
     if reply.installed {
         // Our log begins behind it by now: on to the newer snapshot.
         begin(server, progress);
-    } else if reply.next_offset > transmission.next {
-        server.ignore(envelope, IgnoreReason::Malformed);
     } else if reply.next_offset > transmission.acked {
+        // It may be ahead of what we think to have sent, if a late answer has taken us back.
         transmission.acked = reply.next_offset;
+        if transmission.next < reply.next_offset {
+            transmission.rewind(server.now);
+        }
         transmission.moved_at = server.now;
-        transmission.rewound = false;
-    } else if (reply.next_offset == transmission.acked && !transmission.rewound)
-        || server.now.since(transmission.moved_at) >= server.config.heartbeat_interval
-    {
-        // A chunk was lost, or the follower has started anew. Once, and then at most once in a heartbeat
-        // interval: each of the chunks behind a hole brings such an answer.
+        transmission.corrected = false;
+    } else if !transmission.corrected {
+        // A chunk was lost, or the follower has started anew and wants it all again. Once, until there is
+        // progress: each of the chunks behind a hole brings such an answer.
         transmission.acked = reply.next_offset;
         transmission.rewind(server.now);
+        transmission.corrected = true;
     }
 }
 
@@ -213,7 +214,7 @@ impl Transmission {
         self.sent_all = false;
         self.requested = None;
         self.moved_at = now;
-        self.rewound = true;
+        self.corrected = false;
     }
 
     pub(crate) fn last_included_index(&self) -> Index {

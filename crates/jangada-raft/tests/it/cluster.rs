@@ -91,6 +91,8 @@ pub(crate) struct World {
     pub(crate) committed: BTreeMap<Index, Entry>,
     reads: BTreeMap<ReadId, Index>,
     next_read: u64,
+    /// The configuration of the server that is at work, before its present input.
+    in_force_before: Membership,
     out: Output,
 }
 
@@ -130,6 +132,7 @@ impl World {
             committed: BTreeMap::new(),
             reads: BTreeMap::new(),
             next_read: 1,
+            in_force_before: Membership::default(),
             out: Output::default(),
         };
         let membership = Membership::of(ids(1..=count));
@@ -235,6 +238,7 @@ impl World {
         let now = self.now;
         let node = self.nodes.get_mut(&id).expect("a server");
         let raft = node.raft.as_mut().expect("it runs");
+        self.in_force_before = raft.membership().clone();
         let answer = raft.handle(now, input);
         check_invariants(raft);
         self.after(id);
@@ -454,7 +458,7 @@ impl World {
         let entries: Vec<Entry> = raft.entries(first..=last).cloned().collect();
         assert_eq!(entries.len() as u64, last - first + 1, "what is committed is here");
         for entry in entries {
-            self.check_committed(&entry);
+            self.check_committed(id, &entry);
             let node = self.nodes.get_mut(&id).expect("a server");
             node.applied = entry.index;
             if let Payload::Command(command) = entry.payload {
@@ -475,7 +479,7 @@ impl World {
     }
 
     /// State machine safety, and: what is committed is on the disks of a majority.
-    fn check_committed(&mut self, entry: &Entry) {
+    fn check_committed(&mut self, id: NodeId, entry: &Entry) {
         if let Some(known) = self.committed.get(&entry.index) {
             assert_eq!(known, entry, "seed {}: another entry at a committed index", self.seed);
             return;
@@ -487,20 +491,18 @@ impl World {
                     || recovered.entries.iter().any(|it| it.index == entry.index && it.term == entry.term)
             })
         };
-        let configurations = self.nodes.values().filter_map(|node| node.raft.as_ref());
-        let durable = configurations.filter(|raft| raft.role_name() == RoleName::Leader).any(|raft| {
-            quorum::agrees(raft.membership(), holds) || self.was_durable(raft, entry.index, &holds)
-        });
-        assert!(durable, "seed {}: {} is committed, but not durable", self.seed, entry.index);
+        // Whoever applies an entry first is the leader that committed it just now, under the configuration
+        // that was in force before this input, or one that came into force with it.
+        let durable =
+            quorum::agrees(self.raft(id).membership(), holds) || quorum::agrees(&self.in_force_before, holds);
+        assert!(
+            durable,
+            "seed {}: {} is committed, but not durable\n{}",
+            self.seed,
+            entry.index,
+            self.picture()
+        );
         self.committed.insert(entry.index, entry.clone());
-    }
-
-    /// The configuration may have changed in the moment of the commit: the one before it will do.
-    fn was_durable(&self, raft: &Raft, index: Index, holds: &impl Fn(NodeId) -> bool) -> bool {
-        let before = raft
-            .entries(index..=raft.last_index())
-            .any(|entry| matches!(&entry.payload, Payload::Membership(_)) && entry.index > index);
-        before && quorum::agrees(raft.committed_membership(), holds)
     }
 
     /// The state as bytes, chunk by chunk.

@@ -3,3 +3,4 @@
 #[allow(dead_code, reason = "a world to build upon: not each test file uses all of it")]
 mod cluster; // the world
 mod sanity; // the shortest stories
+mod chaos; // everything at once
