@@ -82,6 +82,15 @@ pub enum Profile {
     Classic,
 }
 
+impl From<Profile> for jangada_server::config::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Default => Self::Default,
+            Profile::Classic => Self::Classic,
+        }
+    }
+}
+
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -10,6 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jangada_server::config::Founding;
+use jangada_trace::lab::{INVALID_ID, RESERVED_ID};
 
 use super::serve::{self, Settings};
 use crate::config_file::{LogFormat, LogStyle, Profile};
@@ -52,13 +54,13 @@ pub struct Arguments {
 /// 2 for an id that is not in the table; the server's own exit codes after that.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.id == 0 {
-        output::note(
-            "[MAIN] Reserved instanceID('0'): 0 means \"no vote\" and \"no leader\" there; the servers are 1 to 5.",
-        );
+        output::note(&format!(
+            "[MAIN] {RESERVED_ID}: 0 stands for no vote and no leader; the servers are 1 to 5."
+        ));
         return Err(Failure::silent(Exit::Usage));
     }
     if !(1..=SERVERS).contains(&arguments.id) {
-        output::note("[MAIN] Invalid instance id.");
+        output::note(INVALID_ID);
         return Err(Failure::silent(Exit::Usage));
     }
     let settings = settings(arguments.id, &arguments.dir);
@@ -66,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         forget(&settings.data_dir)?;
     }
     let seed = arguments.seed.as_deref().map(|text| u64::from(fnv1a_32(text.as_bytes())));
-    serve::serve(settings, serve::Founding::Static, seed)
+    serve::serve(settings, Founding::Static, seed)
 }
 
 fn settings(id: i64, dir: &Path) -> Settings {

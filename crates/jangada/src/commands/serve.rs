@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use jangada_server::config::{Founding, LogStyle as ServerLog, ServerConfig};
+use jangada_server::{Ready, StopHandle};
 
 use crate::config_file::{LogFormat, LogStyle, Options, Profile};
 use crate::failure::Failure;
@@ -98,24 +101,69 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             ));
         }
     }
-    serve(settings, Founding::Agreed, None)
-}
-
-/// How a new cluster comes to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Founding {
-    /// The founding members meet and agree that they are new.
-    Agreed,
-    /// The table of members is taken as it is: the lab.
-    Static,
+    serve(settings, Founding::Handshake, None)
 }
 
 /// Runs a server with settings that were checked; `seed` fixes its random timeouts.
 ///
 /// # Errors
-/// The server's own.
-pub fn serve(settings: Settings, _founding: Founding, _seed: Option<u64>) -> Result<(), Failure> {
-    Err(Failure::refused(format!("{}: this build has no server yet", settings.name)))
+/// The server's own, with its exit code.
+pub fn serve(settings: Settings, founding: Founding, seed: Option<u64>) -> Result<(), Failure> {
+    let log_format = settings.log_format;
+    let config = server_config(settings, founding, seed);
+    let ended = jangada_server::run(config, &StopHandle::new(), |ready| say_ready(ready, log_format));
+    ended.map_err(|error| Failure { exit: error.exit_code(), message: error.to_string() })
+}
+
+fn server_config(settings: Settings, founding: Founding, seed: Option<u64>) -> ServerConfig {
+    let defaults = ServerConfig::single(&settings.name, settings.data_dir.clone());
+    let count = |value: Option<u32>, default: usize| value.map_or(default, |value| value as usize);
+    let bytes = |value: Option<u64>, default: usize| {
+        value.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX))
+    };
+    let half_the_cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    // A lone server founds its cluster without asking anybody.
+    let alone = !settings.join && settings.peers.len() == 1;
+    ServerConfig {
+        listen_client: settings.listen_client,
+        listen_peer: settings.listen_peer,
+        advertise_client: Some(settings.advertise_client),
+        advertise_peer: settings.advertise_peer,
+        peers: if alone { Vec::new() } else { settings.peers.into_iter().collect() },
+        founding,
+        profile: settings.profile.into(),
+        heartbeat: Duration::from_millis(settings.heartbeat_ms),
+        election_timeout_min: Duration::from_millis(settings.election_timeout_ms.0),
+        election_timeout_max: Duration::from_millis(settings.election_timeout_ms.1),
+        seed,
+        connection_threads: count(settings.connection_threads, half_the_cores),
+        max_request_bytes: bytes(settings.max_request_bytes, defaults.max_request_bytes),
+        max_connections: count(settings.max_connections, defaults.max_connections),
+        snapshot_after_bytes: bytes(settings.snapshot_log_bytes, defaults.snapshot_after_bytes),
+        log: match (settings.log_style, settings.log_format) {
+            (LogStyle::Lab, _) => ServerLog::Lab,
+            (LogStyle::Events, LogFormat::Text) => ServerLog::Text,
+            (LogStyle::Events, LogFormat::Json) => ServerLog::Json,
+        },
+        ..defaults
+    }
+}
+
+/// The last line of a start: where to connect, and something to paste.
+fn say_ready(ready: &Ready, format: LogFormat) {
+    let (name, client, peer) = (&ready.name, ready.client, ready.peer);
+    let paste = format!("jangada client --servers {client} set hello world");
+    output::note(&match format {
+        LogFormat::Text => format!(
+            "{name} ready: clients on {client}, peers on {peer}, data in {}; try: {paste}",
+            ready.data_dir.display()
+        ),
+        LogFormat::Json => serde_json::json!({
+            "event": "ready", "node": name, "client_addr": client.to_string(), "peer_addr": peer.to_string(),
+            "data_dir": ready.data_dir, "try": paste,
+        })
+        .to_string(),
+    });
 }
 
 /// A server that belongs to a demonstration or a test must not outlive it, however that ends.
