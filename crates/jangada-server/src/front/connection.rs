@@ -26,7 +26,7 @@ use crate::resp::reply::{Reply, Version};
 use crate::resp::session::{Action, Question, Session};
 
 /// The least and the most room that is made for one read. Busy connections earn more.
-const READ_BYTES: (usize, usize) = (4 * 1024, 256 * 1024);
+pub(crate) const READ_BYTES: (usize, usize) = (4 * 1024, 256 * 1024);
 
 /// A buffer that had to grow beyond this is given back when it is empty.
 const KEPT_BYTES: usize = 256 * 1024;

@@ -193,7 +193,7 @@ impl Door {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = &self.shared.limits;
-        let mut first = BytesMut::new();
+        let mut first = BytesMut::with_capacity(connection::READ_BYTES.0);
         let listen = first_bytes(&mut stream, &mut first, limits.line_bytes);
         let protocol = tokio::select! {
             heard = tokio::time::timeout(limits.first_byte_time, listen) => heard,
