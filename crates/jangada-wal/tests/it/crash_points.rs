@@ -188,6 +188,26 @@ fn what_open_returns_survives_the_next_power_loss() {
         let found = check_opens(&disk, &outcome, &format!("operation {operation}"));
         let after = check_opens(&disk.power_loss(|_, _| vec![]), &outcome, "after the power loss");
         assert_eq!(after, found, "operation {operation}");
+        // And so does what is then written, in this segment and the next.
+        let (mut wal, recovered) = Wal::open(disk.clone(), small()).unwrap();
+        let mut expected = Memory::of(recovered);
+        for _ in 0..3 {
+            let next = entry(wal.last_index().next().0, 9, &"long ".repeat(1000));
+            wal.append_entries(std::slice::from_ref(&next)).unwrap();
+            wal.sync().unwrap();
+            expected.entries.push(next);
+        }
+        let found = Wal::open(disk.power_loss(|_, _| vec![]), small()).unwrap().1;
+        assert_eq!(Memory::of(found), expected, "operation {operation}");
+    }
+}
+
+/// If nothing of a write reached the disk, nothing is torn.
+#[test]
+fn only_what_is_there_is_counted_as_torn() {
+    for (operation, disk, _) in crashes(&life()) {
+        let (_, recovered) = Wal::open(disk.power_loss(|_, _| vec![]), small()).unwrap();
+        assert_eq!(recovered.torn_bytes, 0, "operation {operation}");
     }
 }
 

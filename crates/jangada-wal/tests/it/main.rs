@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash_points;
+mod damage;
 mod log;
+mod props;
 mod script;
+mod snapshots;
 mod support;

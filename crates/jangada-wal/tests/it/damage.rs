@@ -1,0 +1,244 @@
+//! Damage to what was durable: refused with the place, and nothing is touched. It is never taken for a torn
+//! tail, however it came about.
+
+use jangada_raft::types::Index;
+use jangada_wal::error::Damage;
+use jangada_wal::{Disk, Error, MemDisk, Wal, WalConfig};
+
+use crate::script::{Memory, life, run};
+use crate::support::{IDENTITY, entries, entry, meta, open, small, snapshot};
+
+/// A log of several segments, with a snapshot, that has come to rest.
+fn rested() -> (MemDisk, Memory) {
+    let disk = MemDisk::new();
+    let outcome = run(&disk, &life());
+    assert!(outcome.error.is_none());
+    let (mut wal, recovered) = open(&disk);
+    wal.append_entries(&entries(16..=17, 5)).unwrap();
+    wal.sync().unwrap();
+    wal.seal().unwrap();
+    let mut memory = Memory::of(recovered);
+    memory.entries.extend(entries(16..=17, 5));
+    (disk.process_killed(), memory)
+}
+
+fn segments(disk: &MemDisk) -> Vec<String> {
+    disk.list().unwrap().into_iter().filter(|name| name.ends_with(".wal")).collect()
+}
+
+/// Opens a damaged disk: refused without a change, or as if nothing had happened (the damage was to bytes
+/// that mean nothing).
+fn check_refused_or_whole(disk: &MemDisk, memory: &Memory, context: &str) -> bool {
+    let unsynced = disk.unsynced();
+    match Wal::open(disk.clone(), small()) {
+        Ok((_, recovered)) => {
+            assert!(Memory::of(recovered) == *memory, "{context}: something is lost");
+            false
+        }
+        Err(error) => {
+            assert!(error.is_corruption(), "{context}: {error}");
+            assert_eq!(disk.unsynced(), unsynced, "{context}: something was written");
+            true
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_refused_or_means_nothing() {
+    let (disk, memory) = rested();
+    let mut refused = 0;
+    for name in segments(&disk) {
+        for byte in 0..disk.content(&name).unwrap().len() as u64 {
+            let damaged = disk.process_killed();
+            damaged.flip_bit(&name, 8 * byte + byte % 8);
+            refused += usize::from(check_refused_or_whole(&damaged, &memory, &format!("{name} byte {byte}")));
+        }
+    }
+    assert!(refused > 4_000, "most bytes of the log mean something, but only {refused} were missed");
+}
+
+#[test]
+fn a_lost_sector_or_page_is_refused_or_meant_nothing() {
+    let (disk, memory) = rested();
+    let names = segments(&disk);
+    for (at, name) in names.iter().enumerate() {
+        let content = disk.content(name).unwrap();
+        for size in [512, 4096] {
+            for start in (0..content.len()).step_by(size) {
+                // The last batch and its seal may lie in one sector: whoever loses both has lost the proof.
+                let used = content.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+                if at + 1 == names.len() && start + size > used - 512 {
+                    continue;
+                }
+                let damaged = disk.process_killed();
+                let mut other = content.clone();
+                other[start..start + size].fill(0);
+                damaged.set_content(name, &other);
+                check_refused_or_whole(&damaged, &memory, &format!("{name} bytes {start}+{size}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_that_belongs_elsewhere_is_not_accepted() {
+    let (disk, memory) = rested();
+    let names = segments(&disk);
+    for (at, to) in names.iter().enumerate() {
+        let content = disk.content(to).unwrap();
+        let used = content.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        for from in &names {
+            let source = disk.content(from).unwrap();
+            for (target, block) in (0..content.len())
+                .step_by(512)
+                .flat_map(|target| source.chunks_exact(512).step_by(3).map(move |block| (target, block)))
+            {
+                if at + 1 == names.len() && target + 512 > used - 512 {
+                    continue;
+                }
+                let damaged = disk.process_killed();
+                let mut other = content.clone();
+                other[target..target + 512].copy_from_slice(block);
+                damaged.set_content(to, &other);
+                check_refused_or_whole(&damaged, &memory, &format!("{to} at {target} from {from}"));
+            }
+        }
+    }
+}
+
+/// A whole sound batch, written where another one should be.
+#[test]
+fn a_misdirected_batch_is_not_accepted() {
+    let disk = MemDisk::new();
+    let (mut wal, _) = open(&disk);
+    // Three batches of equal length behind the first: each fits exactly into the place of another.
+    for index in 1..=4 {
+        wal.append_entries(&[entry(index, 1, &format!("value {index}"))]).unwrap();
+        wal.sync().unwrap();
+    }
+    drop(wal);
+    let name = segments(&disk).remove(0);
+    let content = disk.content(&name).unwrap();
+    let batches: Vec<usize> =
+        (4096..8192).step_by(8).filter(|at| content[at + 4..at + 8] == *b"jwal").collect();
+    let [_, second, third, fourth] = batches[..] else { panic!("four batches: {batches:?}") };
+    let mut swapped = content.clone();
+    swapped[second..third].copy_from_slice(&content[third..fourth]);
+    disk.set_content(&name, &swapped);
+    match Wal::open(disk, small()).err() {
+        Some(Error::Corrupt { offset, index, damage, .. }) => {
+            assert_eq!((offset, index, damage), (second as u64, Some(Index(2)), Damage::Batch));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_lost_file_is_missed() {
+    let (disk, _) = rested();
+    for name in disk.list().unwrap() {
+        if name.ends_with(".spare") {
+            continue;
+        }
+        let damaged = disk.process_killed();
+        damaged.remove(&name).unwrap();
+        let error = Wal::open(damaged, small()).err().unwrap_or_else(|| panic!("{name} was not missed"));
+        assert!(error.is_corruption(), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_lost_beginning_is_a_hole() {
+    let disk = MemDisk::new();
+    let (mut wal, _) = open(&disk);
+    for index in 1..=4 {
+        wal.append_entries(&[entry(index, 1, &"long ".repeat(1000))]).unwrap();
+        wal.sync().unwrap();
+    }
+    disk.remove(&segments(&disk)[0]).unwrap();
+    match Wal::open(disk, small()).err() {
+        Some(Error::Corrupt { index, damage, .. }) => {
+            assert_eq!((index, damage), (Some(Index(1)), Damage::Hole));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_message_names_file_offset_and_index() {
+    let disk = MemDisk::new();
+    let (mut wal, _) = open(&disk);
+    for index in 1..=3 {
+        wal.append_entries(&entries(index..=index, 1)).unwrap();
+        wal.sync().unwrap();
+    }
+    let name = segments(&disk).remove(0);
+    let content = disk.content(&name).unwrap();
+    let text = b"value 2 of";
+    let at = content.windows(text.len()).position(|window| window == text).unwrap();
+    disk.flip_bit(&name, 8 * at as u64);
+    let batch = (4096..at).rev().find(|at| content[at + 4..at + 8] == *b"jwal").unwrap();
+    assert_eq!(
+        Wal::open(disk, small()).err().unwrap().to_string(),
+        format!(
+            "mem:{name} is damaged at byte {batch}: a record's checksum is wrong, though later batches are \
+             there; entries from index 2 on are affected; nothing was changed, restore the file or replace \
+             this node"
+        )
+    );
+}
+
+/// Without the seal nobody can tell: the last batch may have been under way when the power went.
+#[test]
+fn damage_to_the_very_last_batch_is_seen_only_if_it_was_sealed() {
+    let disk = MemDisk::new();
+    let (mut wal, _) = open(&disk);
+    wal.append_entries(&entries(1..=1, 1)).unwrap();
+    wal.sync().unwrap();
+    wal.append_entries(&entries(2..=2, 1)).unwrap();
+    wal.sync().unwrap();
+    let name = segments(&disk).remove(0);
+    let content = disk.content(&name).unwrap();
+    let at = 8 * content.iter().rposition(|byte| *byte != 0).unwrap() as u64;
+
+    let unsealed = disk.process_killed();
+    unsealed.flip_bit(&name, at);
+    let (_, recovered) = open(&unsealed);
+    assert_eq!(recovered.entries, entries(1..=1, 1));
+    assert!(recovered.torn_bytes > 0);
+
+    wal.seal().unwrap();
+    disk.flip_bit(&name, at);
+    assert!(Wal::open(disk, small()).err().unwrap().is_corruption());
+}
+
+#[test]
+fn the_log_is_not_cut_for_a_snapshot_that_is_not_there() {
+    let disk = MemDisk::new();
+    let (mut wal, _) = open(&disk);
+    wal.append_entries(&entries(1..=3, 1)).unwrap();
+    wal.sync().unwrap();
+    assert!(matches!(wal.snapshot_taken(&meta(2, 1)), Err(Error::Missing { .. })));
+    assert_eq!(open(&disk).1.entries, entries(1..=3, 1));
+}
+
+#[test]
+fn a_snapshot_without_its_log_is_no_new_beginning() {
+    let disk = MemDisk::new();
+    snapshot(&disk, 7, 2).unwrap();
+    assert!(matches!(Wal::open(disk, small()).err(), Some(Error::Missing { .. })));
+}
+
+#[test]
+fn another_version_is_named() {
+    let disk = MemDisk::new();
+    drop(open(&disk));
+    let name = segments(&disk).remove(0);
+    let mut content = disk.content(&name).unwrap();
+    content[12] = 2;
+    let checksum = crc32c::crc32c(&content[..40]).to_le_bytes();
+    content[40..44].copy_from_slice(&checksum);
+    disk.set_content(&name, &content);
+    let error = Wal::open(disk, WalConfig::new(IDENTITY)).err().unwrap();
+    assert!(matches!(error, Error::UnknownVersion { version: 2, .. }), "{error}");
+}
