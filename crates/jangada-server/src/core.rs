@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use jangada_node::book::Book;
 use jangada_node::effect::{Effect, Failure, Input, Token};
-use jangada_node::event::{Event, Record};
+use jangada_node::event::{Event, NetEvent, Record};
+use jangada_node::frame::Frame;
 use jangada_node::log_writer::LogJob;
 use jangada_node::replica::Replica;
 use jangada_raft::event::{Event as RaftEvent, RoleName};
@@ -21,7 +22,7 @@ use crate::handle::{Answers, Batch, BatchItem, Kind, RequestError};
 use crate::log_thread::{LogReport, LogThread};
 use crate::peer::accept::PeerBatch;
 use crate::peer::directory::Directory;
-use crate::peer::link::{LinkNews, Links};
+use crate::peer::link::{LinkNews, LinkState, Links};
 use crate::status::StatusBoard;
 use jangada_node::kv_machine::KvMachine;
 
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) max_request_bytes: usize,
     /// Peers that opened a link to us though our configuration does not name them (yet).
     callers: BTreeMap<NodeId, String>,
+    /// This server has founded the cluster and has yet to campaign.
+    founder: bool,
     log: LogThread,
     clients: HashMap<Token, Waiting>,
     next_token: u64,
@@ -67,6 +70,8 @@ pub(crate) struct Parts {
     pub(crate) board: StatusBoard,
     pub(crate) started: Instant,
     pub(crate) max_request_bytes: usize,
+    /// This server has founded the cluster just now.
+    pub(crate) founder: bool,
 }
 
 impl Core {
@@ -80,6 +85,7 @@ impl Core {
             heard: BTreeMap::new(),
             max_request_bytes: parts.max_request_bytes,
             callers: BTreeMap::new(),
+            founder: parts.founder,
             log: parts.log,
             clients: HashMap::new(),
             next_token: 1,
@@ -92,6 +98,9 @@ impl Core {
             seq: 0,
         };
         core.follow_membership();
+        if core.founder {
+            core.campaign_as_founder();
+        }
         core
     }
 
@@ -159,6 +168,9 @@ impl Core {
         match news {
             LinkNews::Event(event) => {
                 self.events.push(event);
+                if self.founder && matches!(event, Event::Net(NetEvent::Connected { .. })) {
+                    self.campaign_as_founder();
+                }
                 Ok(())
             }
             LinkNews::Expelled(why) => Err(ServerError::Refused(why)),
@@ -169,6 +181,18 @@ impl Core {
         self.replica.handle(self.now(), input);
     }
 
+    /// The founder need not wait for an election timeout: nobody else can lead a cluster that it has founded
+    /// just now. It begins once a majority can hear it.
+    fn campaign_as_founder(&mut self) {
+        let voters = &self.replica.raft().membership().voters;
+        let me = self.replica.id();
+        let up = |id: &&NodeId| **id == me || matches!(self.links.state(**id), Some(LinkState::Up));
+        if voters.iter().filter(up).count() > voters.len() / 2 {
+            self.founder = false;
+            self.handle(Input::Campaign);
+        }
+    }
+
     /// Carries out all that is to be done now.
     pub(crate) fn step(&mut self) -> Result<(), ServerError> {
         let now = self.now();
@@ -176,7 +200,15 @@ impl Core {
         self.replica.take_effects(now, &mut effects, &mut self.events);
         for effect in effects.drain(..) {
             match effect {
-                Effect::Send(to, frame) => self.links.send(to, &frame),
+                Effect::Send(to, frame) => {
+                    if !self.links.send(to, &frame)
+                        && let Frame::Forward { id, commands } = frame
+                    {
+                        // The commands never left: the leader has not seen them, and will not.
+                        let answers = vec![Err(Failure::NoLeader); commands.len()];
+                        self.replica.handle(now, Input::Peer(to, Frame::ForwardReply { id, answers }));
+                    }
+                }
                 Effect::Log(job) => self.jobs.push(job),
                 Effect::Reply(token, answers) => self.answer(token, answers),
                 Effect::AdminReply(token, outcome) => self.answer_admin(token, outcome),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jangada_node::book::{Book, BookEntry};
-use jangada_node::effect::Input;
 use jangada_node::event::{DiskEvent, Event};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::log_writer::LogWriter;
@@ -146,11 +145,9 @@ async fn serve(
         board,
         started,
         max_request_bytes: config.max_request_bytes,
+        founder: by_me,
     });
     core.tell(opened);
-    if by_me {
-        core.handle(Input::Campaign);
-    }
     let (probes, probed) = mpsc::unbounded_channel();
     let mut inboxes = Inboxes { submissions, peers, log, links: links_inbox, probed, probes, stop: stopped };
     core.step()?;

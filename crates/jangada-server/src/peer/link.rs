@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that takes nothing for so long is cut off and connected to anew.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_WHEN_UNWELCOME: Duration = Duration::from_secs(2);
 
@@ -103,21 +103,23 @@ impl Links {
         Link { address, shared, task }
     }
 
-    /// Puts a frame into the outbox of its link, if that is up and not full.
-    pub(crate) fn send(&self, to: NodeId, frame: &Frame) {
-        let Some(link) = self.links.get(&to) else { return };
+    /// Puts a frame into the outbox of its link, if that is up and not full; otherwise says `false`: it will
+    /// never leave.
+    pub(crate) fn send(&self, to: NodeId, frame: &Frame) -> bool {
+        let Some(link) = self.links.get(&to) else { return false };
         if !matches!(*link.shared.state.borrow(), LinkState::Up) {
-            return;
+            return false;
         }
         let mut outbox = link.shared.outbox.borrow_mut();
         if outbox.len() >= MAX_OUTBOX_BYTES {
             link.shared.dropped.set(link.shared.dropped.get() + 1);
-            return;
+            return false;
         }
         if outbox.is_empty() {
             link.shared.filled.notify_one();
         }
         frame::encode(frame, self.directory.route_to(to), &mut outbox);
+        true
     }
 
     /// How the link to a peer is; `None` if there is none.
@@ -150,6 +152,8 @@ async fn run(directory: Directory, shared: Rc<Shared>, address: String, news: Un
                 down(&shared, LinkLoss::Broken, broken.to_string(), &mut reported, &news);
             }
             Err(Failed::Io(why, what)) => down(&shared, why, what, &mut reported, &news),
+            // It will learn of the founding within milliseconds.
+            Err(Failed::Unwelcome(Refusal::NotFounded, _)) => pause = FIRST_PAUSE,
             Err(Failed::Unwelcome(refusal, what)) => {
                 if refusal == Refusal::DiskLost {
                     let _stopping = news.send(LinkNews::Expelled(what.clone()));
