@@ -2,9 +2,9 @@
 //!
 //! - `by_key` answers ranges, and gives snapshots their order.
 //! - `by_hash` answers look-ups of single keys, several times faster than a search by key, and gives SCAN an order
-//!   that fits into a 64-bit cursor (see [`crate::scan`]).
+//!   that fits into a number (see [`crate::scan`]).
 //!
-//! Both are ordered maps and not hash tables: they never stop to grow, and chosen keys cannot make them slow.
+//! Neither ever stops to grow, and chosen keys cannot make them slow.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -12,6 +12,7 @@ use core::ops::Bound;
 
 use crate::entry::Entry;
 use crate::hash::hash as hash_bytes;
+use crate::hash_index::HashIndex;
 use crate::slab::{Slab, Slot};
 use crate::small_key::SmallKey;
 use crate::types::KeyRange;
@@ -22,13 +23,13 @@ const CROWDED: Slot = Slot(u32::MAX);
 pub(crate) struct KeyIndex {
     entries: Slab<Entry>,
     by_key: BTreeMap<SmallKey, Slot>,
-    by_hash: BTreeMap<u64, Slot>,
-    crowded: BTreeSet<(u64, Slot)>,
+    by_hash: HashIndex,
+    crowded: BTreeSet<(u32, Slot)>,
 }
 
-/// The hash of a key. 53 bits, so that it can serve as a cursor (see [`crate::scan`]).
-fn hash(key: &[u8]) -> u64 {
-    hash_bytes(key) >> 11
+/// The hash of a key. With 32 bits, of a million keys about two hundred share theirs with another.
+fn hash(key: &[u8]) -> u32 {
+    (hash_bytes(key) >> 32) as u32
 }
 
 /// Keys in order, on their way into the index.
@@ -45,7 +46,7 @@ impl KeyIndex {
         KeyIndex {
             entries: Slab::new(),
             by_key: BTreeMap::new(),
-            by_hash: BTreeMap::new(),
+            by_hash: HashIndex::new(),
             crowded: BTreeSet::new(),
         }
     }
@@ -60,7 +61,7 @@ impl KeyIndex {
 
     /// The entry of `key`, tombstones included.
     pub(crate) fn find(&self, key: &[u8]) -> Option<Slot> {
-        match *self.by_hash.get(&hash(key))? {
+        match self.by_hash.get(hash(key))? {
             CROWDED => self.by_key.get(key).copied(),
             slot => (self.entries.get(slot).key.as_slice() == key).then_some(slot),
         }
@@ -98,7 +99,7 @@ impl KeyIndex {
     /// Fills the empty index all at once: faster than one by one, and more compact.
     pub(crate) fn add_sorted(&mut self, sorted: SortedEntries) {
         assert!(self.by_key.is_empty(), "only an empty index can be filled at once");
-        let mut hashes: Vec<(u64, Slot)> =
+        let mut hashes: Vec<(u32, Slot)> =
             sorted.0.iter().map(|(key, slot)| (hash(key.as_slice()), *slot)).collect();
         hashes.sort_unstable();
         for pair in hashes.windows(2) {
@@ -106,13 +107,15 @@ impl KeyIndex {
                 self.crowded.extend(pair.iter().copied());
             }
         }
-        for at in 1..hashes.len() {
-            if hashes[at - 1].0 == hashes[at].0 {
-                hashes[at - 1].1 = CROWDED;
-                hashes[at].1 = CROWDED;
+        // Of each run of equal hashes one stays, marked.
+        hashes.dedup_by(|later, kept| {
+            let is_equal = later.0 == kept.0;
+            if is_equal {
+                kept.1 = CROWDED;
             }
-        }
-        self.by_hash = hashes.into_iter().collect();
+            is_equal
+        });
+        self.by_hash = HashIndex::from_sorted(&hashes);
         self.by_key = sorted.0.into_iter().collect();
     }
 
@@ -123,10 +126,10 @@ impl KeyIndex {
         // Once crowded, a hash stays so until its last key has gone: rare, and still right.
         if self.crowded.remove(&(hash, slot)) {
             if self.crowded.range((hash, Slot(0))..=(hash, CROWDED)).next().is_none() {
-                self.by_hash.remove(&hash);
+                self.by_hash.remove(hash);
             }
         } else {
-            self.by_hash.remove(&hash);
+            self.by_hash.remove(hash);
         }
         entry
     }
@@ -150,8 +153,8 @@ impl KeyIndex {
     }
 
     /// The entries from hash `from` on in hash order, and by key where hashes are equal.
-    pub(crate) fn in_hash_order(&self, from: u64) -> impl Iterator<Item = (u64, Slot)> {
-        self.by_hash.range(from..).flat_map(|(&hash, &slot)| {
+    pub(crate) fn in_hash_order(&self, from: u32) -> impl Iterator<Item = (u32, Slot)> {
+        self.by_hash.range_from(from).flat_map(|(hash, slot)| {
             let crowded = self.crowded.range((hash, Slot(0))..=(hash, CROWDED));
             let alone = (slot != CROWDED).then_some((hash, slot));
             crowded.copied().chain(alone)

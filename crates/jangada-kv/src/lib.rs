@@ -35,6 +35,7 @@ pub mod types; // numbers, key ranges, key-value pairs
 // The state.
 mod entry; // a key and its newest version
 mod hash;
+mod hash_index; // from a hash to a slot
 mod history; // all older versions
 mod key_index; // finding entries
 mod slab; // where entries lie

@@ -4,9 +4,7 @@
 //! lives in no connection and on no server: it stays good for ever, on every replica, across changes of leader.
 //! Each key that exists from the beginning of a scan to its end is returned exactly once; one that comes or goes in
 //! between may or may not be. (The order of the keys themselves would do too, but Redis's clients want cursors that
-//! are numbers, and no number says where a key stands.)
-//!
-//! Cursors stay below 2^53, which clients that keep them in a floating-point number need.
+//! are numbers, and no number says where a key stands.) Cursors have 32 bits, so any client's kind of number will do.
 
 use alloc::vec::Vec;
 
@@ -34,12 +32,15 @@ impl Store {
 
     pub(crate) fn scan(&self, cursor: u64, pattern: Option<&Bytes>, count: u64) -> Reply {
         let mut keys = Vec::new();
+        let Ok(cursor) = u32::try_from(cursor) else {
+            return Reply::Scan { cursor: 0, keys }; // It is beyond the last hash.
+        };
         let count = usize::try_from(count.max(1)).unwrap_or(usize::MAX);
         let mut last_hash = None;
         for (seen, (hash, slot)) in self.index.in_hash_order(cursor).enumerate() {
             // Keys with the same hash cannot be told apart by a cursor, so they come together.
             if seen >= count && last_hash != Some(hash) {
-                return Reply::Scan { cursor: hash, keys };
+                return Reply::Scan { cursor: u64::from(hash), keys };
             }
             last_hash = Some(hash);
             let key = self.key(slot);

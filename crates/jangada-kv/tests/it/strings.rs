@@ -263,7 +263,7 @@ fn scan_returns_each_lasting_key_exactly_once() {
     for step in 0.. {
         let scan = Command::Scan { cursor, pattern: Some(bytes("key:*")), count: 7 };
         let Reply::Scan { cursor: next, keys } = world.query(scan) else { panic!("a scan gets a scan") };
-        assert!(next < 1 << 53, "cursors fit into a floating-point number");
+        assert!(next < 1 << 32, "cursors fit into any kind of number");
         seen.extend(keys);
         // Keys with odd numbers come and go all the time.
         world.run(Command::Delete { keys: vec![bytes(&format!("key:{}", step * 2 + 1))] });
