@@ -14,11 +14,16 @@ fn rested() -> (MemDisk, Memory) {
     let outcome = run(&disk, &life());
     assert!(outcome.error.is_none());
     let (mut wal, recovered) = open(&disk);
-    wal.append_entries(&entries(16..=17, 5)).unwrap();
-    wal.sync().unwrap();
-    wal.seal().unwrap();
     let mut memory = Memory::of(recovered);
-    memory.entries.extend(entries(16..=17, 5));
+    let text = "long ".repeat(900);
+    for index in 16..=24 {
+        let next = if index % 2 == 0 { entry(index, 5, &text) } else { entry(index, 5, "short") };
+        wal.append_entries(std::slice::from_ref(&next)).unwrap();
+        wal.sync().unwrap();
+        memory.entries.push(next);
+    }
+    wal.seal().unwrap();
+    assert!(segments(&disk).len() >= 3);
     (disk.process_killed(), memory)
 }
 
