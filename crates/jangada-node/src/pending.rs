@@ -44,14 +44,23 @@ struct Proposal {
 pub(crate) struct Pending<R> {
     batches: Vec<Option<Batch<R>>>,
     free: Vec<usize>,
-    /// In the order of their indexes.
+    /// Commands whose entries stand in this server's log, in the order of their indexes.
     proposals: VecDeque<Proposal>,
+    /// Commands whose entries left this server's log. Another server may still hold and commit them: the entry
+    /// that is committed in their place decides.
+    orphans: Vec<Proposal>,
     finished: Vec<Finished<R>>,
 }
 
 impl<R> Pending<R> {
     pub(crate) fn new() -> Pending<R> {
-        Pending { batches: Vec::new(), free: Vec::new(), proposals: VecDeque::new(), finished: Vec::new() }
+        Pending {
+            batches: Vec::new(),
+            free: Vec::new(),
+            proposals: VecDeque::new(),
+            orphans: Vec::new(),
+            finished: Vec::new(),
+        }
     }
 
     /// Opens a batch of `count` commands and returns its number.
@@ -80,44 +89,67 @@ impl<R> Pending<R> {
     }
 
     /// The entry (index, term) was applied; a command has a response, an entry of Raft's own has none.
-    pub(crate) fn applied(&mut self, index: Index, term: Term, response: Option<R>) {
+    pub(crate) fn applied(&mut self, index: Index, term: Term, mut response: Option<R>) {
+        if !self.orphans.is_empty() {
+            self.settle_orphans(index, term, &mut response);
+        }
         while let Some(first) = self.proposals.front() {
             if first.index > index {
                 return;
             }
-            let hit = first.index == index && first.term == term;
-            let Some(Proposal { batch, slot, .. }) = self.proposals.pop_front() else { return };
-            if hit {
-                let response = response.expect("what was proposed as a command is applied as one");
-                self.answer(batch, slot, Ok(response));
-                return;
-            }
-            // Another entry took its place: this one can never be committed.
-            self.answer(batch, slot, Err(Failure::NoLeader));
+            let Some(proposal) = self.proposals.pop_front() else { return };
+            self.settle(&proposal, index, term, &mut response);
         }
+    }
+
+    fn settle_orphans(&mut self, index: Index, term: Term, response: &mut Option<R>) {
+        for orphan in core::mem::take(&mut self.orphans) {
+            if orphan.index > index {
+                self.orphans.push(orphan);
+            } else {
+                self.settle(&orphan, index, term, response);
+            }
+        }
+    }
+
+    /// The place of a proposal in the log is decided for good: by its own entry, or by another one, and then
+    /// it can never be committed.
+    fn settle(&mut self, proposal: &Proposal, index: Index, term: Term, response: &mut Option<R>) {
+        let committed = proposal.index == index && proposal.term == term;
+        let answer = if committed {
+            Ok(response.take().expect("what was proposed as a command is applied as one, once"))
+        } else {
+            Err(Failure::NoLeader)
+        };
+        self.answer(proposal.batch, proposal.slot, answer);
     }
 
     /// The state machine jumped to `index` by a snapshot: what became of the commands before it is unknown.
     pub(crate) fn jumped_to(&mut self, index: Index) {
-        while self.proposals.front().is_some_and(|first| first.index <= index) {
-            if let Some(Proposal { batch, slot, .. }) = self.proposals.pop_front() {
-                self.answer(batch, slot, Err(Failure::OutcomeUnknown));
-            }
+        let (passed, ahead): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.orphans).into_iter().partition(|orphan| orphan.index <= index);
+        self.orphans = ahead;
+        for Proposal { batch, slot, .. } in passed {
+            self.answer(batch, slot, Err(Failure::OutcomeUnknown));
+        }
+        while let Some(first) = self.proposals.pop_front_if(|first| first.index <= index) {
+            self.answer(first.batch, first.slot, Err(Failure::OutcomeUnknown));
         }
     }
 
-    /// Entries from `from` on left this server's log; another server may still hold and commit them.
+    /// Entries from `from` on left this server's log.
     pub(crate) fn truncated(&mut self, from: Index) {
-        while self.proposals.back().is_some_and(|last| last.index >= from) {
-            if let Some(Proposal { batch, slot, .. }) = self.proposals.pop_back() {
-                self.answer(batch, slot, Err(Failure::OutcomeUnknown));
-            }
+        while let Some(last) = self.proposals.pop_back_if(|last| last.index >= from) {
+            self.orphans.push(last);
         }
     }
 
     /// Nothing more can be said of any proposal: answer them all with "unknown".
     pub(crate) fn abandon_all(&mut self) {
-        self.truncated(Index::ZERO);
+        let orphans = core::mem::take(&mut self.orphans);
+        for Proposal { batch, slot, .. } in core::mem::take(&mut self.proposals).into_iter().chain(orphans) {
+            self.answer(batch, slot, Err(Failure::OutcomeUnknown));
+        }
     }
 
     /// Answers what waits for longer than it may.
@@ -134,6 +166,7 @@ impl<R> Pending<R> {
             }
             batch.missing = 0;
             self.proposals.retain(|proposal| proposal.batch != number);
+            self.orphans.retain(|proposal| proposal.batch != number);
             self.finish(number);
         }
     }
@@ -210,11 +243,25 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_entry_may_still_live_elsewhere() {
+    fn what_is_committed_in_its_place_decides_on_a_truncated_entry() {
         let (mut pending, _) = one_batch_of_two();
+        pending.truncated(Index(5));
+        assert!(pending.take_finished().is_empty());
+        // The first comes back by another server that holds it; the second is replaced.
         pending.applied(Index(5), Term(2), Some(50));
+        pending.applied(Index(6), Term(4), None);
+        assert_eq!(pending.take_finished()[0].answers, vec![Ok(50), Err(Failure::NoLeader)]);
+    }
+
+    #[test]
+    fn behind_a_snapshot_nothing_is_known() {
+        let (mut pending, _) = one_batch_of_two();
         pending.truncated(Index(6));
-        assert_eq!(pending.take_finished()[0].answers, vec![Ok(50), Err(Failure::OutcomeUnknown)]);
+        pending.jumped_to(Index(9));
+        assert_eq!(
+            pending.take_finished()[0].answers,
+            vec![Err(Failure::OutcomeUnknown), Err(Failure::OutcomeUnknown)]
+        );
     }
 
     #[test]

@@ -1,0 +1,75 @@
+//! Keys expire by the log alone: by the leader's decision, never early, and the same on every server.
+
+use bytes::Bytes;
+use jangada_kv::Request;
+use jangada_kv::command::{Command, Expiry, Set};
+use std::time::Duration;
+
+use crate::world::World;
+
+fn set_for(key: &str, ms: u64) -> Request {
+    let set = Set::new(Bytes::from(key.to_owned()), Bytes::from_static(b"v"));
+    Request::Command(Command::Set(Set { expiry: Expiry::After(ms), ..set }))
+}
+
+fn keys(world: &World, id: u64) -> u64 {
+    world.nodes[&id].replica.state().store.key_count()
+}
+
+#[test]
+fn a_key_is_gone_from_all_servers_soon_after_its_time() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let token = world.write(leader, &[set_for("k", 1_000)]);
+    let _ = world.wait(token);
+    let written = world.now;
+    world.run_ms(900);
+    assert_eq!(world.get(leader, "k").as_deref(), Some("v"));
+    world.until("gone everywhere", |world| world.nodes.keys().all(|id| keys(world, *id) == 0));
+    let lived = world.now.since(written);
+    assert!(lived >= Duration::from_millis(990) && lived < Duration::from_millis(1_200), "lived {lived:?}");
+    world.assert_equal_states();
+}
+
+#[test]
+fn a_change_of_leader_never_expires_a_key_early() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let token = world.write(leader, &[set_for("k", 3_000)]);
+    let _ = world.wait(token);
+    let written = world.now;
+    // The leader changes twice; the second time its successor has only just come back from its disk.
+    world.crash(leader);
+    let second = world.agree();
+    world.start(leader);
+    world.agree();
+    world.crash(second);
+    world.until("gone everywhere", |world| world.nodes.keys().all(|id| keys(world, *id) == 0));
+    let lived = world.now.since(written);
+    assert!(lived >= Duration::from_millis(3_000), "lived only {lived:?}");
+    // Each change may add the time that no leader wrote down; ticks bound it.
+    assert!(lived < Duration::from_millis(6_000), "lived {lived:?}");
+}
+
+#[test]
+fn the_remaining_time_survives_an_idle_cluster_and_a_restart_of_all() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let token = world.write(leader, &[set_for("k", 30_000)]);
+    let _ = world.wait(token);
+    let written = world.now;
+    world.run_ms(20_000);
+    for id in 1..=3 {
+        world.crash(id);
+        world.start(id);
+    }
+    let leader = world.agree();
+    assert_eq!(world.get(leader, "k").as_deref(), Some("v"));
+    world.until("gone everywhere", |world| world.nodes.keys().all(|id| keys(world, *id) == 0));
+    let lived = world.now.since(written);
+    assert!(lived >= Duration::from_millis(30_000), "lived only {lived:?}");
+    assert!(
+        lived < Duration::from_millis(37_000),
+        "ticks every 5 s keep most of the time that passed: {lived:?}"
+    );
+}

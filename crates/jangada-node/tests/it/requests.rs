@@ -1,0 +1,159 @@
+//! What clients are told, and when.
+
+use jangada_kv::Response;
+use jangada_kv::command::Reply;
+use jangada_node::effect::Failure;
+use std::time::Duration;
+
+use crate::world::{World, get, set};
+
+/// The longest election timeout of the worlds here.
+const ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
+
+#[test]
+fn a_write_is_answered_once_a_majority_has_it_on_disk() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    world.set(leader, "d", "8");
+    // Power fails everywhere at that very moment: what was answered is there again.
+    for id in 1..=3 {
+        world.crash(id);
+    }
+    for id in 1..=3 {
+        world.start(id);
+    }
+    let leader = world.agree();
+    assert_eq!(world.get(leader, "d").as_deref(), Some("8"));
+    world.assert_equal_states();
+}
+
+#[test]
+fn a_single_server_answers_by_itself() {
+    let mut world = World::new(1);
+    world.agree();
+    world.set(1, "d", "8");
+    world.crash(1);
+    world.start(1);
+    world.agree();
+    assert_eq!(world.get(1, "d").as_deref(), Some("8"));
+}
+
+#[test]
+fn a_follower_forwards_writes_and_reads_its_own_state() {
+    let mut world = World::new(3);
+    let follower = world.follower();
+    world.set(follower, "d", "8");
+    assert_eq!(world.get(follower, "d").as_deref(), Some("8"));
+    let token = world.write(follower, &[set("a", "1"), set("b", "2"), set("c", "3")]);
+    assert_eq!(world.wait(token).len(), 3);
+    let token = world.read(follower, vec![get("a"), get("nothing"), get("c")]);
+    let value = |text: &'static str| Ok(Response::Reply(Reply::Value(text.as_bytes().into())));
+    assert_eq!(world.wait(token), vec![value("1"), Ok(Response::Reply(Reply::Nil)), value("3")]);
+}
+
+#[test]
+fn a_read_sees_every_write_that_was_answered_before_it() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let follower = world.follower();
+    for round in 0..50 {
+        let value = round.to_string();
+        world.set(leader, "d", &value);
+        assert_eq!(world.get(follower, "d"), Some(value));
+    }
+}
+
+#[test]
+fn without_a_leader_requests_are_refused_within_an_election_timeout() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    world.set(leader, "d", "8");
+    let alone = world.follower();
+    for id in (1..=3).filter(|id| *id != alone) {
+        world.crash(id);
+    }
+    world.until("it knows that it has no leader", |world| {
+        world.nodes[&alone].replica.raft().leader().is_none()
+    });
+    let (write, read) = (world.write(alone, &[set("d", "9")]), world.read(alone, vec![get("d")]));
+    let asked = world.now;
+    assert_eq!(world.wait(write), vec![Err(Failure::NoLeader)]);
+    assert_eq!(world.wait(read), vec![Err(Failure::NoLeader)]);
+    assert!(world.now.since(asked) <= ELECTION_TIMEOUT + Duration::from_millis(50));
+}
+
+#[test]
+fn requests_wait_for_the_next_leader_instead_of_failing() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let follower = world.follower();
+    world.crash(leader);
+    world.until("it knows that it has no leader", |world| {
+        world.nodes[&follower].replica.raft().leader().is_none()
+    });
+    world.set(follower, "d", "8");
+    assert_eq!(world.get(follower, "d").as_deref(), Some("8"));
+}
+
+#[test]
+fn an_isolated_leader_neither_acknowledges_nor_answers_from_the_past() {
+    let mut world = World::new(3);
+    let old = world.agree();
+    world.set(old, "x", "1");
+    world.isolate(old);
+    let write = world.write(old, &[set("y", "lost")]);
+    let read = world.read(old, vec![get("x")]);
+    assert_eq!(world.wait(write), vec![Err(Failure::OutcomeUnknown)]);
+    assert_eq!(world.wait(read), vec![Err(Failure::NoLeader)]);
+    world.until("another leads", |world| world.leader().is_some_and(|leader| leader != old));
+    let new = world.leader().expect("it was there just now");
+    world.set(new, "x", "2");
+    world.heal();
+    world.agree();
+    assert_eq!(world.get(old, "x").as_deref(), Some("2"));
+    assert_eq!(world.get(old, "y"), None);
+    world.assert_equal_states();
+}
+
+#[test]
+fn a_command_that_the_log_has_replaced_had_certainly_no_effect() {
+    let mut world = World::new(3);
+    let old = world.agree();
+    world.isolate(old);
+    let write = world.write(old, &[set("y", "lost")]);
+    // The others elect a leader and fill the same place of the log, before the old one steps down.
+    world.until("another leads", |world| world.leader().is_some_and(|leader| leader != old));
+    let answered = world.answers.contains_key(&write);
+    world.heal();
+    let answer = world.wait(write);
+    assert!(
+        answered || answer == vec![Err(Failure::NoLeader)] || answer == vec![Err(Failure::OutcomeUnknown)]
+    );
+    world.agree();
+    assert_eq!(world.get(old, "y"), None);
+}
+
+#[test]
+fn a_forwarded_write_whose_leader_dies_has_an_unknown_outcome() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let follower = world.follower();
+    let write = world.write(follower, &[set("d", "8")]);
+    world.tick();
+    world.crash(leader);
+    assert_eq!(world.wait(write), vec![Err(Failure::OutcomeUnknown)]);
+    world.agree();
+    world.set(follower, "e", "9");
+    world.assert_equal_states();
+}
+
+#[test]
+fn a_command_that_is_too_large_is_refused_before_it_enters_the_log() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let before = world.nodes[&leader].replica.raft().last_index();
+    let write = world.write(leader, &[set("d", &"x".repeat(3 << 20))]);
+    assert_eq!(world.wait(write), vec![Err(Failure::TooLarge)]);
+    assert_eq!(world.nodes[&leader].replica.raft().last_index(), before);
+    world.set(leader, "d", "8");
+}
