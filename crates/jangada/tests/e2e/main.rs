@@ -1,2 +1,17 @@
-//! End to end: the real binary, real processes, real sockets.
-fn main() {}
+//! End to end: the real binary, real processes, real sockets, kill -9. Conditions are waited for with a deadline,
+//! never for a fixed time. No test leaves a process behind.
+
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test may stop at once, and exports nothing")]
+
+mod cli; // the command line itself: help, exit codes, configuration errors
+mod client; // redis-cli, plain words through a socket, `jangada client` in a terminal-less world
+mod cluster; // `jangada cluster`: life, changes of members, wrong names
+mod demo; // the demonstration
+mod disk; // data directories: wrong, in use, full
+mod examples; // every example in every help text
+mod kill; // kill -9, SIGSTOP, restart of all, no quorum: no acknowledged write is lost
+mod lab; // `jangada node`: the university lab
+mod support; // clusters in temporary directories, clients that keep account
+#[path = "../../src/client/wire.rs"]
+#[allow(dead_code, reason = "the tests need less of it than the client")]
+mod wire; // the client's own connection

@@ -1,0 +1,155 @@
+//! How clients of all kinds are served.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{Cluster, ask, expect_exit, installed, jangada, netcat, stderr, stdout};
+use crate::wire::Reply;
+
+#[test]
+fn one_word_at_a_time_with_its_exit_codes() {
+    let cluster = Cluster::up(3);
+    let set = cluster.client(&["set", "d", "8"]);
+    expect_exit(&set, 0);
+    assert_eq!(stdout(&set), "OK\n");
+    let get = cluster.client(&["get", "d"]);
+    expect_exit(&get, 0);
+    assert_eq!(stdout(&get), "8\n");
+    expect_exit(&cluster.client(&["set", "words", "a@b", "-", "c d"]), 0);
+    assert_eq!(stdout(&cluster.client(&["get", "words"])), "a@b - c d\n");
+
+    let missing = cluster.client(&["get", "nothing"]);
+    expect_exit(&missing, 1);
+    assert_eq!((stdout(&missing), stderr(&missing)), (String::new(), String::new()));
+    let json = cluster.client(&["-o", "json", "get", "nothing"]);
+    expect_exit(&json, 1);
+    assert_eq!(stdout(&json), "{\"key\":\"nothing\",\"value\":null}\n");
+
+    assert_eq!(stdout(&cluster.client(&["show"])), "d 8\nwords a@b - c d\n");
+    let deleted = cluster.client(&["delete", "d", "words"]);
+    expect_exit(&deleted, 0);
+    assert_eq!(stdout(&deleted), "2 deleted\n");
+    expect_exit(&cluster.client(&["delete", "d"]), 1);
+    assert_eq!(stdout(&cluster.client(&["show"])), "");
+}
+
+#[test]
+fn an_empty_value_is_not_a_missing_key() {
+    let cluster = Cluster::up(1);
+    expect_exit(&cluster.client(&["set", "empty", ""]), 0);
+    let get = cluster.client(&["get", "empty"]);
+    expect_exit(&get, 0);
+    assert_eq!(stdout(&get), "\n");
+}
+
+#[test]
+fn a_pipe_is_read_to_its_last_line_and_nothing_is_lost() {
+    let cluster = Cluster::up(3);
+    let mut lines = String::from("\n   \n");
+    for number in 0..300 {
+        lines.push_str(&format!("set k{number} value {number}\n"));
+    }
+    // The last line has no end.
+    lines.push_str("fly\nget k299");
+    let mut child = jangada()
+        .args(["client", "--servers", &cluster.addresses(3).join(",")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    expect_exit(&output, 2);
+    assert!(stderr(&output).contains("line 303"), "{}", stderr(&output));
+    let printed = stdout(&output);
+    assert_eq!(printed.lines().filter(|line| *line == "OK").count(), 300);
+    assert_eq!(printed.lines().last(), Some("value 299"));
+}
+
+#[test]
+fn any_server_will_do_and_a_dead_one_is_passed_over() {
+    let cluster = Cluster::up(3);
+    for address in cluster.addresses(3) {
+        let set = jangada().args(["client", "--servers", &address, "set", "via", &address]).output().unwrap();
+        expect_exit(&set, 0);
+        let get = jangada().args(["client", "--servers", &address, "get", "via"]).output().unwrap();
+        assert_eq!(stdout(&get), format!("{address}\n"));
+    }
+    cluster.ok(&["kill", "leader"]);
+    let set = cluster.client(&["set", "after", "1"]);
+    expect_exit(&set, 0);
+    assert_eq!(stdout(&cluster.client(&["get", "after"])), "1\n");
+}
+
+#[test]
+fn several_clients_at_once_do_not_disturb_one_another() {
+    let cluster = Cluster::up(3);
+    let children: Vec<_> = (0..6)
+        .map(|number| {
+            let mut child = jangada()
+                .args(["client", "--servers", &cluster.addresses(3).join(",")])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines: String = (0..50).map(|line| format!("set k{number}-{line} {line}\n")).collect();
+            child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+            child
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        expect_exit(&output, 0);
+        assert_eq!(stdout(&output).lines().count(), 50);
+    }
+    assert_eq!(ask(&cluster.address(1), &["DBSIZE"], Duration::from_secs(5)).unwrap(), Reply::Integer(300));
+}
+
+#[test]
+fn plain_words_through_a_socket() {
+    let cluster = Cluster::up(3);
+    for address in cluster.addresses(3) {
+        let answers = netcat(&address, "set d 8\nget d\ndelete d\nget d\n", 4);
+        assert_eq!(answers.len(), 4, "{answers:?}");
+        assert!(answers[1].contains('8'), "{answers:?}");
+        assert!(!answers[3].contains('8'), "{answers:?}");
+    }
+}
+
+#[test]
+fn redis_cli_finds_itself_at_home() {
+    if !installed("redis-cli") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    let redis = |arguments: &[&str]| {
+        let port = cluster.base.to_string();
+        let output = Command::new("redis-cli").args(["-p", &port]).args(arguments).output().unwrap();
+        stdout(&output).trim().to_owned()
+    };
+    assert_eq!(redis(&["PING"]), "PONG");
+    assert_eq!(redis(&["SET", "k", "some value"]), "OK");
+    assert_eq!(redis(&["GET", "k"]), "some value");
+    assert_eq!(redis(&["SET", "k", "other", "NX"]), "");
+    assert_eq!(redis(&["INCR", "n"]), "1");
+    assert_eq!(redis(&["MSET", "a", "1", "b", "2"]), "OK");
+    assert_eq!(redis(&["MGET", "a", "b", "c"]), "1\n2");
+    assert_eq!(redis(&["EXPIRE", "a", "100"]), "1");
+    assert_eq!(redis(&["TTL", "k"]), "-1");
+    assert_eq!(redis(&["DEL", "a", "b", "c"]), "2");
+    assert_eq!(redis(&["EXISTS", "k"]), "1");
+    assert!(redis(&["GET"]).contains("wrong number of arguments"));
+    assert!(redis(&["NOSUCHCOMMAND"]).contains("unknown command"));
+}
+
+#[test]
+fn nobody_there_is_told_with_exit_code_3() {
+    let cluster = Cluster::place();
+    let output = cluster.client(&["--timeout", "0.3", "get", "d"]);
+    expect_exit(&output, 3);
+    assert!(stderr(&output).contains("connection refused"), "{}", stderr(&output));
+    expect_exit(&cluster.client(&["--timeout", "0.3", "status"]), 3);
+}

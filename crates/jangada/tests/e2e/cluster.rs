@@ -1,0 +1,169 @@
+//! `jangada cluster`: the life of real processes.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use crate::support::{Cluster, expect_exit, jangada, stderr, stdout, wait};
+
+#[test]
+fn up_status_down_and_up_again() {
+    let cluster = Cluster::up(3);
+    let status = cluster.status();
+    assert_eq!(status["servers"].as_array().unwrap().len(), 3);
+    assert_eq!(status["tolerance"]["tolerates"], 1);
+    for name in ["n1", "n2", "n3"] {
+        let home = cluster.data().join(name);
+        assert!(home.join("jangada.pid").exists() && home.join("jangada.log").exists());
+    }
+    let text = cluster.ok(&["status"]);
+    assert!(text.contains("leader") && text.contains("3 of 3 voters answer; 1 may fail"), "{text}");
+    let log = std::fs::read_to_string(cluster.data().join("n1/jangada.log")).unwrap();
+    let ready =
+        log.lines().find(|line| line.contains("ready")).unwrap_or_else(|| panic!("no ready line: {log}"));
+    assert!(ready.contains("jangada client"), "{ready}");
+
+    expect_exit(&cluster.client(&["set", "kept", "1"]), 0);
+    let twice = cluster.run(&["up", "3"]);
+    expect_exit(&twice, 4);
+    assert!(stderr(&twice).contains("already holds a running cluster"), "{}", stderr(&twice));
+
+    let down = cluster.ok(&["down"]);
+    assert!(down.contains("n1, n2, n3"), "{down}");
+    assert_eq!(cluster.ok(&["down"]).trim(), "nothing was running");
+    let other = cluster.run(&["up", "5"]);
+    expect_exit(&other, 4);
+    cluster.ok(&["up", "3"]);
+    assert_eq!(stdout(&cluster.client(&["get", "kept"])), "1\n");
+}
+
+#[test]
+fn names_that_do_not_exist_and_servers_that_do_not_run_are_told() {
+    let cluster = Cluster::up(1);
+    let wrong = cluster.run(&["kill", "n9"]);
+    expect_exit(&wrong, 2);
+    assert!(stderr(&wrong).contains("n1"), "{}", stderr(&wrong));
+    cluster.ok(&["kill", "n1"]);
+    let twice = cluster.run(&["kill", "n1"]);
+    expect_exit(&twice, 1);
+    assert!(stderr(&twice).contains("not running"), "{}", stderr(&twice));
+    let nowhere = jangada().args(["cluster", "--dir", "/nowhere/at/all", "status"]).output().unwrap();
+    expect_exit(&nowhere, 2);
+    assert!(stderr(&nowhere).contains("cluster up"), "{}", stderr(&nowhere));
+    expect_exit(&cluster.run(&["up", "0"]), 2);
+}
+
+#[test]
+fn a_taken_port_is_named_and_nothing_is_left_behind() {
+    let cluster = Cluster::place();
+    let taken = TcpListener::bind(("127.0.0.1", cluster.base + 3)).unwrap();
+    let output = cluster.run(&["up", "3", "--base-port", &cluster.base.to_string()]);
+    expect_exit(&output, 4);
+    let text = stderr(&output);
+    assert!(text.contains("n2's peer port") && text.contains(&(cluster.base + 3).to_string()), "{text}");
+    drop(taken);
+    expect_exit(&cluster.run(&["status"]), 2);
+    cluster.ok(&["up", "3", "--base-port", &cluster.base.to_string()]);
+}
+
+#[test]
+fn a_foreign_process_is_never_killed() {
+    let cluster = Cluster::up(1);
+    cluster.ok(&["kill", "n1"]);
+    // The pid is used again by somebody else.
+    let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    std::fs::write(cluster.data().join("n1/jangada.pid"), format!("{}\n", other.id())).unwrap();
+    expect_exit(&cluster.run(&["kill", "n1"]), 1);
+    assert!(other.try_wait().unwrap().is_none(), "it was killed");
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn two_are_added_in_one_change_and_the_leader_is_taken_out() {
+    let cluster = Cluster::up(3);
+    expect_exit(&cluster.client(&["set", "kept", "1"]), 0);
+    let added: Value = serde_json::from_str(&cluster.ok(&["-o", "json", "add", "n4", "n5"])).unwrap();
+    assert_eq!(added["before"]["tolerates"], 1);
+    assert_eq!(added["after"]["tolerates"], 2);
+    assert_eq!(added["after"]["voters"].as_array().unwrap().len(), 5);
+    for name in ["n4", "n5"] {
+        cluster.wait_caught_up(name);
+    }
+    let leader = cluster.leader();
+    let removed = cluster.ok(&["remove", "leader"]);
+    assert!(removed.contains(&format!("removed {leader}")) && removed.contains("4 voters"), "{removed}");
+    let next = cluster.leader();
+    assert_ne!(next, leader);
+    assert_eq!(stdout(&cluster.client(&["get", "kept"])), "1\n");
+    assert_eq!(cluster.server(&leader), Value::Null, "a removed server that is stopped is not shown");
+}
+
+#[test]
+fn a_removed_server_that_comes_back_disturbs_nobody() {
+    let cluster = Cluster::up(4);
+    let leader = cluster.leader();
+    let leaving = cluster.follower();
+    cluster.ok(&["remove", &leaving]);
+    let term = cluster.server(&leader)["status"]["term"].clone();
+    // It comes back with its old data, believing to be a member.
+    cluster.ok(&["restart", &leaving]);
+    for number in 0..20 {
+        expect_exit(&cluster.client(&["set", "k", &number.to_string()]), 0);
+    }
+    wait("its answer", || cluster.server(&leaving)["status"]["role"].as_str().map(str::to_owned));
+    let after = cluster.server(&leader);
+    assert_eq!(after["status"]["role"], "leader");
+    assert_eq!(after["status"]["term"], term, "it disturbed the others");
+}
+
+#[test]
+fn dangerous_changes_are_refused_before_anything_changes() {
+    let cluster = Cluster::up(3);
+    let voters = |cluster: &Cluster| cluster.status()["tolerance"]["voters"].clone();
+    let before = voters(&cluster);
+    for (arguments, exit, words) in [
+        (&["remove", "n9"][..], 2, "n9"),
+        (&["add", "n1"], 4, "member already"),
+        (&["add", "n4", "n4"], 2, "twice"),
+        (&["add", "x"], 2, "n1, n2"),
+        (&["remove", "n1", "n2", "n3"], 4, "no member"),
+        (&["transfer", "n9"], 2, "n9"),
+    ] {
+        let output = cluster.run(arguments);
+        expect_exit(&output, exit);
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+    }
+    // Of those that would stay, too few live.
+    let follower = cluster.follower();
+    cluster.ok(&["kill", &follower]);
+    let leader = cluster.leader();
+    let other = ["n1", "n2", "n3"].into_iter().find(|name| *name != leader && *name != follower).unwrap();
+    let output = cluster.run(&["remove", other]);
+    expect_exit(&output, 4);
+    cluster.ok(&["restart", &follower]);
+    assert_eq!(voters(&cluster), before);
+    assert!(!cluster.data().join("n4").exists(), "a refused server leaves nothing");
+}
+
+#[test]
+fn members_set_changes_to_exactly_these() {
+    let cluster = Cluster::up(3);
+    let text = cluster.ok(&["members", "set", "n1,n4,n5"]);
+    assert!(
+        text.contains("added n4") && text.contains("removed n2") && text.contains("removed n3"),
+        "{text}"
+    );
+    let status = cluster.status();
+    assert_eq!(status["tolerance"]["voters"], serde_json::json!(["n1", "n4", "n5"]));
+    expect_exit(&cluster.client(&["set", "a", "1"]), 0);
+}
+
+#[test]
+fn the_lead_is_handed_over() {
+    let cluster = Cluster::up(3);
+    let follower = cluster.follower();
+    let text = cluster.ok(&["transfer", &follower]);
+    assert!(text.starts_with(&format!("{follower} leads")), "{text}");
+    assert_eq!(cluster.leader(), follower);
+}

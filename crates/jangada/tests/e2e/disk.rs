@@ -1,0 +1,168 @@
+//! Data directories: wrong ones, used ones, full ones; and a good end.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::{Cluster, Guarded, ask, expect_exit, jangada, ports, stderr, wait};
+use crate::wire::Reply;
+
+const A_WHILE: Duration = Duration::from_secs(10);
+
+#[test]
+fn sigterm_is_a_clean_stop_and_everything_is_there_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(2);
+    let address = format!("127.0.0.1:{base}");
+    for round in 0..3 {
+        let mut server = Guarded::serve(dir.path(), base, &[]);
+        server.wait_said("ready");
+        if round > 0 {
+            assert_eq!(ask(&address, &["GET", "k"], A_WHILE).unwrap(), Reply::Bulk(Some(b"v".to_vec())));
+        }
+        assert_eq!(ask(&address, &["SET", "k", "v"], A_WHILE).unwrap(), Reply::Status("OK".into()));
+        server.signal(if round == 1 { Signal::INT } else { Signal::TERM });
+        assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn a_directory_of_another_server_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(2);
+    let mut first = Guarded::serve(dir.path(), base, &["--name", "n1"]);
+    first.wait_said("ready");
+    first.signal(Signal::TERM);
+    assert_eq!(first.exit_code(), Some(0));
+    let mut second = Guarded::serve(dir.path(), base, &["--name", "n2"]);
+    let code = second.exit_code();
+    assert!(matches!(code, Some(2 | 4)), "{code:?}: {}", second.said());
+    assert!(second.said().contains("n1") && second.said().contains("n2"), "{}", second.said());
+}
+
+#[test]
+fn a_directory_of_another_cluster_is_refused() {
+    let one = Cluster::up(3);
+    let other = Cluster::up(3);
+    one.ok(&["down"]);
+    other.ok(&["down"]);
+    let (from, to) = (other.data().join("n1/data"), one.data().join("n1/data"));
+    std::fs::remove_dir_all(&to).unwrap();
+    expect_exit(&Command::new("cp").arg("-r").args([&from, &to]).output().unwrap(), 0);
+    // It may notice at once or when it meets the others; it never serves them.
+    let _ = one.run(&["restart", "n2", "n3"]);
+    let _ = one.run(&["restart", "n1"]);
+    expect_exit(&one.client(&["set", "a", "1"]), 0);
+    let status = one.server("n1");
+    assert!(status["process"] == "down" || status["status"]["leader"].is_null(), "{status}");
+}
+
+#[test]
+fn a_directory_in_use_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Guarded::serve(dir.path(), ports(2), &[]);
+    first.wait_said("ready");
+    let mut second = Guarded::serve(dir.path(), ports(2), &[]);
+    assert_ne!(second.exit_code(), Some(0));
+    assert!(second.said().contains("in use") || second.said().contains("lock"), "{}", second.said());
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let base = ports(2);
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", base)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Guarded::serve(dir.path(), base, &[]);
+    assert_eq!(server.exit_code(), Some(2));
+    assert!(server.said().contains(&base.to_string()), "{}", server.said());
+}
+
+/// Mounts a small tmpfs, if this test may.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(megabytes: u32) -> Option<SmallDisk> {
+        let dir = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
+        match mount {
+            Ok(output) if output.status.success() => Some(SmallDisk(dir)),
+            Ok(output) => {
+                eprintln!("skipped: cannot mount a tmpfs: {}", stderr(&output).trim());
+                None
+            }
+            Err(error) => {
+                eprintln!("skipped: cannot mount a tmpfs: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_clear_error_and_loses_nothing() {
+    let Some(disk) = SmallDisk::mount(160) else { return };
+    let data = disk.0.path().join("data");
+    let base = ports(2);
+    let address = format!("127.0.0.1:{base}");
+    let mut server = Guarded::serve(&data, base, &[]);
+    server.wait_said("ready");
+    // Somebody else fills the disk while we write.
+    let mut acknowledged = 0_u32;
+    let value = "x".repeat(100_000);
+    let filler = disk.0.path().join("filler");
+    for number in 0..3_000 {
+        if number == 20 {
+            let mut bytes = std::fs::File::create(&filler).unwrap();
+            let _ = std::io::copy(&mut std::io::repeat(0), &mut bytes);
+        }
+        match ask(&address, &["SET", &format!("k{number}"), &value], A_WHILE) {
+            Ok(Reply::Status(_)) => acknowledged = number + 1,
+            Ok(_) | Err(_) => break,
+        }
+    }
+    assert!((20..3_000).contains(&acknowledged), "{acknowledged} writes on a full disk");
+    let ended = wait("a word about the disk, or the end", || {
+        let ended = server.child.try_wait().unwrap();
+        let said = server.said().to_lowercase();
+        (ended.is_some() || said.contains("space") || said.contains("full")).then_some(ended)
+    });
+    if let Some(status) = ended {
+        assert_eq!(status.code(), Some(6), "{}", server.said());
+    }
+    drop(server);
+    std::fs::remove_file(&filler).unwrap();
+    let server = Guarded::serve(&data, base, &[]);
+    server.wait_said("ready");
+    for number in 0..acknowledged {
+        let found = ask(&address, &["STRLEN", &format!("k{number}")], A_WHILE).unwrap();
+        assert_eq!(found, Reply::Integer(100_000), "k{number} of {acknowledged}");
+    }
+}
+
+#[test]
+fn a_lost_disk_does_not_come_back_under_the_old_name() {
+    let cluster = Cluster::up(3);
+    expect_exit(&cluster.client(&["set", "a", "1"]), 0);
+    let follower = cluster.follower();
+    cluster.ok(&["kill", &follower]);
+    std::fs::remove_dir_all(cluster.data().join(&follower).join("data")).unwrap();
+    let _ = cluster.run(&["restart", &follower]);
+    // Whether it stops or only is not let in: it follows nobody and votes for nobody.
+    let status = wait("a word about it", || {
+        let log = std::fs::read_to_string(cluster.data().join(&follower).join("jangada.log")).ok()?;
+        let status = cluster.server(&follower);
+        (status["process"] == "down" || log.contains("lost") || log.contains("incarnation")).then_some(status)
+    });
+    assert!(status["process"] == "down" || status["status"]["leader"].is_null(), "{status}");
+    expect_exit(&cluster.client(&["get", "a"]), 0);
+    let _ = jangada();
+}

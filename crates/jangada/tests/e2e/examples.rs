@@ -1,0 +1,107 @@
+//! Every example in every help text is run, in its order, on ports of its own.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::lab::the_lab;
+use crate::support::{Guarded, expect_exit, jangada, ports, stdout, wait};
+
+/// The example lines of `jangada WORDS --help`, each split into its arguments.
+fn examples(words: &[&str]) -> Vec<Vec<String>> {
+    let help = stdout(&jangada().args(words).arg("--help").output().unwrap());
+    let joined = help.replace("\\\n", " ");
+    let lines = joined.lines().filter_map(|line| line.trim().strip_prefix("$ jangada "));
+    let found: Vec<Vec<String>> =
+        lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect();
+    assert!(!found.is_empty(), "{words:?} has no examples");
+    found
+}
+
+/// The program in a directory and on ports of this test's own.
+fn here(dir: &Path, base: u16) -> Command {
+    let mut command = jangada();
+    let address = |offset: u16| format!("127.0.0.1:{}", base + offset);
+    command.current_dir(dir).env("JANGADA_BASE_PORT", base.to_string());
+    command.env("JANGADA_SERVERS", [0, 2, 4].map(address).join(","));
+    command.env("JANGADA_LISTEN_CLIENT", address(0));
+    command
+}
+
+fn run_all(dir: &Path, base: u16, lines: &[Vec<String>]) {
+    for line in lines {
+        let output = here(dir, base).args(line).output().unwrap();
+        eprintln!("$ jangada {}\n{}", line.join(" "), stdout(&output));
+        expect_exit(&output, 0);
+    }
+}
+
+/// Stops the cluster even if an example failed.
+struct Down<'a>(&'a Path, u16);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        let _ = here(self.0, self.1).args(["cluster", "kill", "all"]).output();
+    }
+}
+
+#[test]
+fn those_of_the_program_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(20);
+    let _down = Down(dir.path(), base);
+    // The demonstration has a test of its own.
+    let lines: Vec<_> = examples(&[]).into_iter().filter(|line| line[0] != "demo").collect();
+    run_all(dir.path(), base, &lines);
+}
+
+#[test]
+fn those_of_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(20);
+    let _down = Down(dir.path(), base);
+    run_all(dir.path(), base, &examples(&["cluster"]));
+}
+
+#[test]
+fn those_of_client_and_completions() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(20);
+    let _down = Down(dir.path(), base);
+    run_all(dir.path(), base, &[["cluster", "up", "3"].map(str::to_owned).to_vec()]);
+    run_all(dir.path(), base, &examples(&["client"]));
+    run_all(dir.path(), base, &examples(&["completions"]));
+}
+
+#[test]
+fn those_of_serve() {
+    for line in examples(&["serve"]) {
+        let dir = tempfile::tempdir().unwrap();
+        let base = ports(20);
+        // The ports of the text are the default ones; here they are those of this test.
+        let moved = line.iter().map(|word| {
+            (0..6).fold(word.clone(), |word, offset| {
+                word.replace(&format!(":{}", 2379 + offset), &format!(":{}", base + offset))
+            })
+        });
+        let moved: Vec<String> = moved.collect();
+        let mut server = Guarded::spawn(here(dir.path(), base).args(&moved));
+        wait("a server that listens", || TcpStream::connect(("127.0.0.1", base)).ok());
+        server.signal(Signal::TERM);
+        assert_eq!(server.exit_code(), Some(0), "{moved:?}: {}", server.said());
+    }
+}
+
+#[test]
+fn those_of_node() {
+    let _lab = the_lab();
+    let dir = tempfile::tempdir().unwrap();
+    for line in examples(&["node"]) {
+        let mut server = Guarded::spawn(here(dir.path(), 1).args(&line));
+        server.wait_said("[SERVER] Listening on");
+        server.signal(Signal::INT);
+        assert!(matches!(server.exit_code(), Some(0 | 130)), "{line:?}");
+    }
+}

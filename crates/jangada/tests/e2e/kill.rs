@@ -1,0 +1,139 @@
+//! What may die, and what must survive: every acknowledged write.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Cluster, Load, ask, expect_all, expect_exit, stderr, wait};
+use crate::wire::Reply;
+
+#[test]
+fn the_leader_is_killed_under_load_and_nothing_acknowledged_is_lost() {
+    let cluster = Cluster::up(3);
+    let load = Load::start(cluster.addresses(3), 4);
+    load.wait_more(200);
+    for _ in 0..2 {
+        let leader = cluster.leader();
+        cluster.ok(&["kill", "leader"]);
+        assert_eq!(cluster.server(&leader)["process"], "down");
+        load.wait_more(200);
+        assert_ne!(cluster.leader(), leader);
+        cluster.ok(&["restart", &leader]);
+        load.wait_more(50);
+    }
+    let acknowledged = load.stop();
+    for address in cluster.addresses(3) {
+        expect_all(&acknowledged, &address);
+    }
+}
+
+#[test]
+fn a_follower_is_killed_under_load_and_catches_up() {
+    let cluster = Cluster::up(3);
+    let load = Load::start(cluster.addresses(3), 4);
+    load.wait_more(100);
+    let follower = cluster.follower();
+    cluster.ok(&["kill", &follower]);
+    load.wait_more(300);
+    cluster.ok(&["restart", &follower]);
+    load.wait_more(100);
+    let acknowledged = load.stop();
+    cluster.wait_caught_up(&follower);
+    let address = cluster.server(&follower)["client_addr"].as_str().unwrap().to_owned();
+    expect_all(&acknowledged, &address);
+}
+
+#[test]
+fn a_paused_leader_is_replaced_and_returns_as_a_follower() {
+    let cluster = Cluster::up(3);
+    let load = Load::start(cluster.addresses(3), 4);
+    load.wait_more(100);
+    let leader = cluster.leader();
+    let term = cluster.server(&leader)["status"]["term"].as_u64().unwrap();
+    cluster.ok(&["pause", "leader"]);
+    assert_eq!(cluster.server(&leader)["process"], "paused");
+    let next = wait("another leader", || {
+        let name = cluster.leader();
+        (name != leader).then_some(name)
+    });
+    load.wait_more(100);
+    cluster.ok(&["resume", &leader]);
+    wait("the old leader to follow", || {
+        let status = &cluster.server(&leader)["status"];
+        (status["role"] == "follower" && status["term"].as_u64()? > term).then_some(())
+    });
+    let acknowledged = load.stop();
+    assert_ne!(next, leader);
+    for address in cluster.addresses(3) {
+        expect_all(&acknowledged, &address);
+    }
+}
+
+#[test]
+fn all_are_killed_at_once_and_come_back_with_everything() {
+    let cluster = Cluster::up(3);
+    let load = Load::start(cluster.addresses(3), 4);
+    load.wait_more(300);
+    cluster.ok(&["kill", "all"]);
+    let acknowledged = load.stop();
+    cluster.ok(&["restart", "all"]);
+    cluster.leader();
+    for address in cluster.addresses(3) {
+        expect_all(&acknowledged, &address);
+    }
+}
+
+#[test]
+fn with_three_of_five_dead_nobody_leads_and_everything_is_refused_in_time() {
+    let cluster = Cluster::up(5);
+    expect_exit(&cluster.client(&["set", "before", "1"]), 0);
+    let leader = cluster.leader();
+    let victims: Vec<String> = ["n1", "n2", "n3", "n4", "n5"]
+        .iter()
+        .filter(|name| **name != leader)
+        .take(2)
+        .map(|name| (*name).to_owned())
+        .chain([leader.clone()])
+        .collect();
+    let victims: Vec<&str> = victims.iter().map(String::as_str).collect();
+    cluster.ok(&[&["kill"], victims.as_slice()].concat());
+
+    let status = cluster.status();
+    let survivors =
+        status["servers"].as_array().unwrap().iter().filter(|server| server["process"] == "running");
+    let survivors: Vec<String> =
+        survivors.map(|server| server["client_addr"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(survivors.len(), 2);
+    for address in &survivors {
+        for command in [&["SET", "during", "2"][..], &["GET", "before"]] {
+            let begun = Instant::now();
+            // A server that knows that nobody leads says so within an election timeout, not at the deadline.
+            let reply = ask(address, command, Duration::from_secs(10)).unwrap();
+            let Reply::Error(text) = &reply else { panic!("{command:?} was answered with {reply:?}") };
+            assert!(text.contains("quorum") || text.contains("leader"), "{text}");
+            assert!(begun.elapsed() < Duration::from_secs(5), "{command:?} took {:?}", begun.elapsed());
+        }
+    }
+    let refused = cluster.client(&["--timeout", "1", "set", "during", "2"]);
+    expect_exit(&refused, 3);
+    assert!(cluster.status()["leader"].is_null());
+    assert_eq!(cluster.status()["tolerance"]["quorum"], false);
+
+    cluster.ok(&["restart", victims[0]]);
+    cluster.leader();
+    let found = cluster.client(&["get", "before"]);
+    expect_exit(&found, 0);
+    let absent = cluster.client(&["get", "during"]);
+    assert_eq!(absent.status.code(), Some(1), "a refused write was carried out: {}", stderr(&absent));
+}
+
+#[test]
+fn four_go_on_without_the_leader_and_three_without_the_next_one() {
+    let cluster = Cluster::up(5);
+    let first = cluster.leader();
+    cluster.ok(&["kill", "leader"]);
+    let second = cluster.leader();
+    assert_ne!(first, second);
+    cluster.ok(&["kill", "leader"]);
+    let third = cluster.leader();
+    assert!(third != first && third != second);
+    expect_exit(&cluster.client(&["set", "still", "here"]), 0);
+}

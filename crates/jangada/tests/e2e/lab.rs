@@ -1,0 +1,108 @@
+//! The university lab: five processes on localhost:3001 … 3005, one after the other in this one test, because the
+//! lab's ports are fixed.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::{Guarded, ask, expect_exit, jangada, stderr, wait};
+use crate::wire::Reply;
+
+/// Only one lab at a time.
+pub fn the_lab() -> MutexGuard<'static, ()> {
+    static LAB: Mutex<()> = Mutex::new(());
+    LAB.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn node(dir: &Path, id: u16, more: &[&str]) -> Guarded {
+    let mut command = jangada();
+    command.current_dir(dir).args(["node", "-id", &id.to_string()]).args(more);
+    Guarded::spawn(&mut command)
+}
+
+fn status(id: u16) -> Option<serde_json::Value> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", 4_000 + id)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+    stream.write_all(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
+}
+
+/// Whoever leads among `ids`, with its term.
+fn leader(ids: &[u16]) -> Option<(u16, u64)> {
+    let all = ids.iter().filter_map(|id| Some((*id, status(*id)?)));
+    let leaders = all.filter(|(_, status)| status["role"] == "leader");
+    leaders.filter_map(|(id, status)| Some((id, status["term"].as_u64()?))).max_by_key(|(_, term)| *term)
+}
+
+#[test]
+fn wrong_ids_are_refused_in_the_labs_words() {
+    for (id, words) in
+        [("6", "[MAIN] Invalid instance id."), ("-1", "Invalid instance id"), ("0", "Reserved")]
+    {
+        let output = jangada().args(["node", "-id", id]).output().unwrap();
+        expect_exit(&output, 2);
+        assert!(stderr(&output).contains(words), "{id}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn five_processes_elect_lose_and_elect_again() {
+    let _lab = the_lab();
+    let dir = tempfile::tempdir().unwrap();
+    let all = [1, 2, 3, 4, 5];
+    let mut nodes: Vec<Option<Guarded>> = all.map(|id| Some(node(dir.path(), id, &["-seed", "lab"]))).into();
+    let of = |id: u16| usize::from(id - 1);
+
+    // S35: started one by one, one of them leads.
+    let (first, first_term) = wait("a leader", || leader(&all));
+    let said = nodes[of(first)].as_ref().unwrap().said();
+    for words in [
+        "[SERVER] Listening on 'localhost:300",
+        "[FOLLOWER] Run Logic.",
+        "[CANDIDATE] Running for term",
+        "[LEADER] Run Logic.",
+    ] {
+        assert!(said.contains(words), "{words} is missing:\n{said}");
+    }
+    let written = ask(&format!("127.0.0.1:{}", 4_000 + first), &["SET", "d", "8"], Duration::from_secs(10));
+    assert_eq!(written.unwrap(), Reply::Status("OK".into()));
+
+    // S36, S37: without it another one leads in a higher term; when it returns, it follows.
+    nodes[of(first)] = None;
+    let rest: Vec<u16> = all.into_iter().filter(|id| *id != first).collect();
+    let (second, second_term) = wait("another leader", || leader(&rest));
+    assert!(second_term > first_term);
+    nodes[of(first)] = Some(node(dir.path(), first, &[]));
+    wait("the old leader to follow", || {
+        let status = status(first)?;
+        (status["role"] == "follower" && status["leader"] == format!("n{second}").as_str()).then_some(())
+    });
+
+    // S38: two leaders killed one after the other, three elect.
+    let mut left: Vec<u16> = all.to_vec();
+    for _ in 0..2 {
+        let (id, _) = wait("a leader", || leader(&left));
+        nodes[of(id)] = None;
+        left.retain(|other| *other != id);
+    }
+    let (third, third_term) = wait("a leader of three", || leader(&left));
+
+    // S39: three killed, the two left never elect; their terms keep rising.
+    nodes[of(third)] = None;
+    left.retain(|other| *other != third);
+    wait("terms that rise in vain", || {
+        let terms = left.iter().filter_map(|id| status(*id)?["term"].as_u64()).max()?;
+        (terms >= third_term + 2).then_some(())
+    });
+    assert_eq!(leader(&left), None);
+
+    // S9: Ctrl+C ends one.
+    let mut last = nodes[of(left[0])].take().unwrap();
+    last.signal(Signal::INT);
+    assert!(matches!(last.exit_code(), Some(0 | 130)), "{:?}", last.exit_code());
+}
