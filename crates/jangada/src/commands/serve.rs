@@ -16,7 +16,8 @@ use crate::output;
 const EXAMPLES: &str = "\
 Examples:
   $ jangada serve
-  $ jangada serve --name n1 --data-dir n1.data --listen-client 127.0.0.1:2379 --listen-peer 127.0.0.1:2380 \\
+  $ jangada serve --name n1 --data-dir n1.data \\
+      --listen-client 127.0.0.1:2379 --listen-peer 127.0.0.1:2380 \\
       --peers n1=127.0.0.1:2380,n2=127.0.0.1:2382,n3=127.0.0.1:2384
 
 Each setting may also stand in the environment (--data-dir is JANGADA_DATA_DIR) or in the --config file

@@ -4,6 +4,8 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +30,8 @@ pub struct Stage {
     /// All servers that will appear.
     pub layout: Layout,
     keep: bool,
+    /// Set after Ctrl+C: from then on another thread clears everything away and ends the process.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Stage {
@@ -38,7 +42,7 @@ impl Stage {
     pub fn prepare(count: u32, keep: bool) -> Result<Stage, Failure> {
         let dir = fresh_directory()?;
         let layout = Layout::plan(&dir, count, free_ports(count)?, &[])?;
-        let stage = Stage { layout, keep };
+        let stage = Stage { layout, keep, interrupted: Arc::default() };
         stage.watch_signals()?;
         Ok(stage)
     }
@@ -46,6 +50,13 @@ impl Stage {
     /// Keeps the directory: something in it may explain what went wrong.
     pub fn keep(&mut self) {
         self.keep = true;
+    }
+
+    /// After Ctrl+C servers vanish, and whatever fails then is no news: waits for the end of this process.
+    pub fn yield_to_signal(&self) {
+        while self.interrupted.load(Ordering::SeqCst) {
+            thread::park();
+        }
     }
 
     /// The server called n`number`.
@@ -153,7 +164,7 @@ impl Stage {
 
     /// After Ctrl+C nothing remains, whatever the story is doing at that moment.
     fn watch_signals(&self) -> Result<(), Failure> {
-        let layout = self.layout.clone();
+        let (layout, interrupted) = (self.layout.clone(), Arc::clone(&self.interrupted));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         thread::spawn(move || {
             let exit = runtime.block_on(async {
@@ -169,6 +180,7 @@ impl Stage {
                     _ = terminate.recv() => 143,
                 }
             });
+            interrupted.store(true, Ordering::SeqCst);
             clear(&layout, false);
             std::process::exit(exit);
         });
@@ -178,6 +190,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        self.yield_to_signal();
         clear(&self.layout, self.keep);
     }
 }

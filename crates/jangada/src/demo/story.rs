@@ -32,6 +32,7 @@ pub fn tell(keep: bool, format: Format) -> Result<(), Failure> {
     let mut teller = Teller::new(format);
     let told = Story { stage: &mut stage, teller: &mut teller, ledger: Arc::default(), alive: Vec::new() }
         .chapters();
+    stage.yield_to_signal();
     let end = told.and_then(|()| teller.end());
     if end.is_err() {
         stage.keep();

@@ -204,6 +204,7 @@ impl Cluster {
 pub struct Guarded {
     pub child: Child,
     said: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Guarded {
@@ -211,12 +212,12 @@ impl Guarded {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (input, copy) = (child.stderr.take().unwrap(), Arc::clone(&said));
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in BufReader::new(input).lines().map_while(Result::ok) {
                 copy.lock().unwrap().push_str(&format!("{line}\n"));
             }
         });
-        Guarded { child, said }
+        Guarded { child, said, reader: Some(reader) }
     }
 
     /// `jangada serve` with a directory and two ports.
@@ -246,10 +247,14 @@ impl Guarded {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for its last word.
     pub fn exit_code(&mut self) -> Option<i32> {
         let child = &mut self.child;
-        wait("the end of a process", || child.try_wait().unwrap()).code()
+        let status = wait("the end of a process", || child.try_wait().unwrap());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status.code()
     }
 }
 
