@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::wire::{Connection, Reply, WireError, reason};
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::output;
 
 /// Between two rounds over all servers.
@@ -102,8 +102,8 @@ impl Session {
             let answer = connection.call(arguments, until);
             let why = match answer {
                 Ok(Reply::Error(text)) => match refusal(&text) {
-                    Refusal::ForNow => self.not_now(&address, &text),
-                    Refusal::Unknown => return Err(unknown(&address, &text)),
+                    Refusal::ForNow => self.not_now(&address, sentence(&text)),
+                    Refusal::Unknown => return Err(unknown(&format!("{address}: {}", sentence(&text)))),
                     Refusal::Final => return Err(Failure::refused(format!("{address} refused: {text}"))),
                 },
                 Ok(reply) => {
@@ -114,7 +114,10 @@ impl Session {
                 }
                 Err(WireError::Lost(error)) if effect == Effect::Write => {
                     self.leave();
-                    return Err(unknown(&address, &reason(&error)));
+                    return Err(unknown(&format!(
+                        "{address}: {}; the write may still happen, read the key before you repeat it",
+                        reason(&error)
+                    )));
                 }
                 Err(WireError::Protocol(what)) => {
                     self.leave();
@@ -235,13 +238,13 @@ fn refusal(text: &str) -> Refusal {
     }
 }
 
-fn unknown(address: &str, why: &str) -> Failure {
-    Failure::new(
-        Exit::Unreachable,
-        format!(
-            "outcome unknown: {address}: {why}. It may have happened, now or soon; read the key before you repeat it"
-        ),
-    )
+/// The words after the code.
+fn sentence(text: &str) -> &str {
+    text.split_once(' ').map_or(text, |(_, sentence)| sentence)
+}
+
+fn unknown(what: &str) -> Failure {
+    Failure::unreachable(format!("outcome unknown: {what}"))
 }
 
 #[cfg(test)]
