@@ -9,7 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::layout::{Layout, Server};
 use crate::failure::Failure;
@@ -104,18 +107,60 @@ fn is_ours(name: &OsStr) -> bool {
     name.to_string_lossy().starts_with("JANGADA_")
 }
 
-/// Sends a signal to a server's process, if it still is that server.
+/// A server's process, held so that its pid cannot come to mean another one.
+#[derive(Debug)]
+pub struct Held {
+    /// What it did when it was taken hold of.
+    pub state: State,
+    descriptor: OwnedFd,
+}
+
+/// Takes hold of a server's process; `None` if there is none.
+pub fn hold(layout: &Layout, server: &Server) -> Option<Held> {
+    let pid = state(layout, server).pid()?;
+    let descriptor = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
+    // Only now is it certain that the descriptor is that server: before, the pid could have changed hands.
+    match state(layout, server) {
+        State::Gone => None,
+        state => Some(Held { state, descriptor }),
+    }
+}
+
+impl Held {
+    /// Sends it a signal. One that has ended takes it no ill.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        match pidfd_send_signal(&self.descriptor, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(Failure::refused(format!("cannot signal pid {:?}: {error}", self.state.pid()))),
+        }
+    }
+
+    /// Waits until all of it has ended: its last thread too, and with it its ports and its lock.
+    pub fn wait_end(&self, deadline: Instant) -> bool {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).ok();
+            let mut wanted = [PollFd::new(&self.descriptor, PollFlags::IN)];
+            match poll(&mut wanted, timeout.as_ref()) {
+                Ok(count) => return count > 0,
+                Err(_) if left.is_zero() => return false,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Sends a signal to a server's process, if it still is that server, and gives back how it was before.
 ///
 /// # Errors
 /// When the system refuses.
 pub fn signal(layout: &Layout, server: &Server, signal: Signal) -> Result<State, Failure> {
-    let before = state(layout, server);
-    if let Some(pid) = before.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
-        kill_process(pid, signal).map_err(|error| {
-            Failure::refused(format!("cannot signal {} (pid {pid:?}): {error}", server.name))
-        })?;
-    }
-    Ok(before)
+    let Some(held) = hold(layout, server) else { return Ok(State::Gone) };
+    held.signal(signal)?;
+    Ok(held.state)
 }
 
 /// Waits until the server's process looks as wanted.

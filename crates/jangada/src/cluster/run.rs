@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::layout::{Layout, Server};
-use super::process::{self, POLL, State};
+use super::process::{self, Held, POLL, State};
 use super::status::{self, Overview};
 use crate::client::http;
 use crate::client::wire::reason;
@@ -20,6 +20,8 @@ pub const START_PATIENCE: Duration = Duration::from_secs(30);
 pub const READY_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a server may take to stop after SIGTERM.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a port may still belong to a process that is ending.
+const PORT_GRACE: Duration = Duration::from_millis(500);
 /// One look at `/readyz`.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -75,12 +77,18 @@ pub fn abandon(started: &mut Vec<Started>) {
 }
 
 fn ports_are_free(server: &Server) -> Result<(), Failure> {
+    // The last threads of a process that was killed a moment ago may still hold them.
+    let deadline = Instant::now() + PORT_GRACE;
     for (what, address) in [("client", &server.client), ("peer", &server.peer)] {
-        if let Err(error) = TcpListener::bind(address) {
-            return Err(Failure::refused(format!(
-                "{}'s {what} port is not free: {address}: {error}; stop what uses it, or choose another --base-port",
-                server.name
-            )));
+        while let Err(error) = TcpListener::bind(address) {
+            if Instant::now() >= deadline {
+                return Err(Failure::refused(format!(
+                    "{}'s {what} port is not free: {address}: {error}; stop what uses it, or choose another \
+                     --base-port",
+                    server.name
+                )));
+            }
+            thread::sleep(POLL);
         }
     }
     Ok(())
@@ -192,32 +200,34 @@ pub fn leader(layout: &Layout, deadline: Instant) -> Result<Server, Failure> {
 /// # Errors
 /// When a signal is refused.
 pub fn stop(layout: &Layout, servers: &[Server], patience: Duration) -> Result<Vec<Server>, Failure> {
-    for server in servers {
-        let before = process::signal(layout, server, Signal::TERM)?;
-        if matches!(before, State::Paused(_)) {
-            process::signal(layout, server, Signal::CONT)?;
+    let held = servers.iter().filter_map(|server| Some((server, process::hold(layout, server)?)));
+    let held: Vec<(&Server, Held)> = held.collect();
+    for (_, process) in &held {
+        process.signal(Signal::TERM)?;
+        if matches!(process.state, State::Paused(_)) {
+            process.signal(Signal::CONT)?;
         }
     }
     let deadline = Instant::now() + patience;
-    let gone = |state| state == State::Gone;
-    Ok(servers
-        .iter()
-        .filter(|server| !process::wait_until(layout, server, deadline, gone))
-        .cloned()
-        .collect())
+    let stubborn = held.iter().filter(|(_, process)| !process.wait_end(deadline));
+    Ok(stubborn.map(|(server, _)| (*server).clone()).collect())
 }
 
-/// Kills a server (SIGKILL) and waits until it is gone.
+/// Kills servers (SIGKILL), all at once, and waits until they are gone. Gives back how they were before.
 ///
 /// # Errors
-/// When the signal is refused.
-pub fn kill(layout: &Layout, server: &Server) -> Result<State, Failure> {
-    let before = process::signal(layout, server, Signal::KILL)?;
+/// When a signal is refused.
+pub fn kill(layout: &Layout, servers: &[Server]) -> Result<Vec<State>, Failure> {
+    let held: Vec<Option<Held>> = servers.iter().map(|server| process::hold(layout, server)).collect();
+    for process in held.iter().flatten() {
+        process.signal(Signal::KILL)?;
+    }
     let deadline = Instant::now() + STOP_PATIENCE;
-    match process::wait_until(layout, server, deadline, |state| state == State::Gone) {
-        true => Ok(before),
-        false => {
-            Err(Failure::refused(format!("{} did not end after SIGKILL (a hanging disk?)", server.name)))
+    for (server, process) in servers.iter().zip(&held) {
+        if process.as_ref().is_some_and(|process| !process.wait_end(deadline)) {
+            let name = &server.name;
+            return Err(Failure::refused(format!("{name} did not end after SIGKILL (a hanging disk?)")));
         }
     }
+    Ok(held.iter().map(|process| process.as_ref().map_or(State::Gone, |process| process.state)).collect())
 }

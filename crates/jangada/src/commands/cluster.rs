@@ -288,13 +288,13 @@ fn each(
     names: &[String],
     format: Format,
     done: &str,
-    action: impl Fn(&Layout, &Server) -> Result<State, Failure>,
+    action: impl Fn(&Layout, &[Server]) -> Result<Vec<State>, Failure>,
 ) -> Result<(), Failure> {
     let servers = run::resolve(layout, names)?;
     let mut absent = Vec::new();
     let mut acted = Vec::new();
-    for server in &servers {
-        match action(layout, server)?.pid() {
+    for (server, before) in servers.iter().zip(action(layout, &servers)?) {
+        match before.pid() {
             Some(pid) => acted.push((server.name.clone(), pid)),
             None => absent.push(server.name.clone()),
         }
@@ -320,18 +320,28 @@ fn each(
     }
 }
 
-fn pause(layout: &Layout, server: &Server) -> Result<State, Failure> {
-    let before = process::signal(layout, server, Signal::STOP)?;
-    let deadline = Instant::now() + STOP_PATIENCE;
-    process::wait_until(layout, server, deadline, |state| matches!(state, State::Paused(_) | State::Gone));
-    Ok(before)
+fn pause(layout: &Layout, servers: &[Server]) -> Result<Vec<State>, Failure> {
+    signal_and_see(layout, servers, Signal::STOP, |state| matches!(state, State::Paused(_) | State::Gone))
 }
 
-fn resume(layout: &Layout, server: &Server) -> Result<State, Failure> {
-    let before = process::signal(layout, server, Signal::CONT)?;
+fn resume(layout: &Layout, servers: &[Server]) -> Result<Vec<State>, Failure> {
+    signal_and_see(layout, servers, Signal::CONT, |state| matches!(state, State::Running(_) | State::Gone))
+}
+
+/// Signals all of them, waits until it shows, and gives back how they were before.
+fn signal_and_see(
+    layout: &Layout,
+    servers: &[Server],
+    signal: Signal,
+    shows: impl Fn(State) -> bool,
+) -> Result<Vec<State>, Failure> {
+    let before: Result<Vec<State>, Failure> =
+        servers.iter().map(|server| process::signal(layout, server, signal)).collect();
     let deadline = Instant::now() + STOP_PATIENCE;
-    process::wait_until(layout, server, deadline, |state| matches!(state, State::Running(_) | State::Gone));
-    Ok(before)
+    for server in servers {
+        process::wait_until(layout, server, deadline, &shows);
+    }
+    before
 }
 
 fn restart(layout: &Layout, names: &[String], format: Format) -> Result<(), Failure> {

@@ -227,11 +227,11 @@ fn dismiss(layout: &mut Layout, leaving: &[&String]) -> Result<(), Failure> {
     layout.save()?;
     let servers = layout.servers.iter().filter(|server| leaving.contains(&&server.name));
     let servers: Vec<Server> = servers.cloned().collect();
-    for stubborn in run::stop(layout, &servers, STOP_PATIENCE)? {
-        output::note(&format!("{} is no member any more, but did not stop; it is killed", stubborn.name));
-        run::kill(layout, &stubborn)?;
+    let stubborn = run::stop(layout, &servers, STOP_PATIENCE)?;
+    for server in &stubborn {
+        output::note(&format!("{} is no member any more, but did not stop; it is killed", server.name));
     }
-    Ok(())
+    run::kill(layout, &stubborn).map(drop)
 }
 
 fn tell(changed: &Changed, added: &[Server], removed: &[&String], format: Format) -> Result<(), Failure> {

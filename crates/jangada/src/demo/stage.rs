@@ -10,7 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jangada_server::status::Status;
-use rustix::process::Signal;
 
 use crate::cluster::layout::{Layout, Server, ports};
 use crate::cluster::process;
@@ -95,13 +94,7 @@ impl Stage {
     /// # Errors
     /// When the system refuses.
     pub fn kill(&self, servers: &[Server]) -> Result<(), Failure> {
-        for server in servers {
-            process::signal(&self.layout, server, Signal::KILL)?;
-        }
-        for server in servers {
-            run::kill(&self.layout, server)?;
-        }
-        Ok(())
+        run::kill(&self.layout, servers).map(drop)
     }
 
     /// What `server` says about itself.
@@ -197,10 +190,8 @@ impl Drop for Stage {
 
 /// Kills all servers and removes their directory.
 fn clear(layout: &Layout, keep: bool) {
-    for server in &layout.servers {
-        // Whoever is gone already needs no signal.
-        let _ = run::kill(layout, server);
-    }
+    // Whoever is gone already needs no signal; whoever cannot be killed dies with this process.
+    let _ = run::kill(layout, &layout.servers);
     if keep {
         output::note(&format!("the servers' data and logs are kept in {}", layout.dir.display()));
     } else if let Err(error) = fs::remove_dir_all(&layout.dir) {
