@@ -10,6 +10,28 @@
 //!   (refused with segment, offset and index: nothing is touched).
 //! - A failed write or fsync is final: the log is poisoned and never tries again.
 //!
+//! ```
+//! use bytes::Bytes;
+//! use jangada_raft::types::{Entry, HardState, Index, NodeId, Payload, Term};
+//! use jangada_wal::{MemDisk, Wal, WalConfig};
+//!
+//! let disk = MemDisk::new(); // or FileDisk::open(path)?
+//! let config = WalConfig::new(*b"cluster 1 node 1");
+//! let (mut wal, recovered) = Wal::open(disk.clone(), config.clone())?;
+//! assert!(recovered.fresh);
+//!
+//! let command = Payload::Command(Bytes::from_static(b"set d 8"));
+//! let entry = Entry { term: Term(1), index: Index(1), payload: command };
+//! wal.append_hard_state(HardState { term: Term(1), voted_for: Some(NodeId(1)) })?;
+//! wal.append_entries(&[entry.clone()])?;
+//! wal.sync()?; // one write, one fdatasync: now both may be promised
+//!
+//! drop(wal); // a crash
+//! let (_, recovered) = Wal::open(disk, config)?;
+//! assert_eq!(recovered.entries, [entry]);
+//! # Ok::<(), jangada_wal::Error>(())
+//! ```
+//!
 //! Nothing here asks for the clock, for randomness or for threads, and only `file_disk.rs` touches the
 //! operating system: everything else goes through [`Disk`], so that a simulator can be the disk.
 

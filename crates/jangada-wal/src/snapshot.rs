@@ -361,19 +361,29 @@ pub fn list_snapshots<D: Disk>(disk: &D) -> Result<Vec<Index>, Error> {
     Ok(found)
 }
 
-/// Removes all snapshots but those that end with one of `kept`.
-pub(crate) fn remove_others<D: Disk>(disk: &D, kept: &[Index]) -> Result<usize, Error> {
-    let mut removed = 0;
+/// Removes the snapshots that the one at `newest` has replaced. A newer one may be there already, with its
+/// marker on its way.
+pub(crate) fn remove_older<D: Disk>(disk: &D, newest: Index) -> Result<(), Error> {
+    remove_where(disk, |at| at < newest)
+}
+
+/// Removes the snapshots that have no marker in the log.
+pub(crate) fn remove_all_but<D: Disk>(disk: &D, marked: Index) -> Result<(), Error> {
+    remove_where(disk, |at| at != marked)
+}
+
+fn remove_where<D: Disk>(disk: &D, unwanted: impl Fn(Index) -> bool) -> Result<(), Error> {
+    let mut removed = false;
     for name in names(disk)? {
-        if parse_name(&name).is_some_and(|at| !kept.contains(&at.index)) {
+        if parse_name(&name).is_some_and(|at| unwanted(at.index)) {
             disk.remove(&name).map_err(Error::io(disk, Action::Remove, &name, None))?;
-            removed += 1;
+            removed = true;
         }
     }
-    if removed > 0 {
+    if removed {
         disk.sync_dir().map_err(Error::io(disk, Action::SyncDir, "", None))?;
     }
-    Ok(removed)
+    Ok(())
 }
 
 /// Removes what a crash left of snapshots that were never finished.

@@ -98,7 +98,7 @@ impl<D: Disk> Wal<D> {
         let log = replay(&disk, &config.identity, &sequences)?;
         let snapshot = marked_snapshot(&disk, &config.identity, log.state.snapshot)?;
         snapshot::remove_unfinished(&disk, &names)?;
-        snapshot::remove_others(&disk, &[log.state.snapshot.index])?;
+        snapshot::remove_all_but(&disk, log.state.snapshot.index)?;
         let recovered = Recovered {
             hard_state: log.state.hard_state,
             snapshot,
@@ -210,8 +210,8 @@ impl<D: Disk> Wal<D> {
     }
 
     /// Notes that a snapshot, which is durable under its name (`SnapshotWriter::finish`), replaces the log's
-    /// beginning; syncs, with everything that is queued; then lets go of the segments that are not needed
-    /// any more.
+    /// beginning; syncs, with everything that is queued; then lets go of the segments and of the older
+    /// snapshots that are not needed any more. Whoever has one of these open can go on reading it.
     ///
     /// If the log holds the snapshot's last entry, with the same term, what follows it stays. Otherwise no
     /// entry stays (Paper, Figure 13). A snapshot that is not newer than the log's newest changes nothing.
@@ -231,23 +231,7 @@ impl<D: Disk> Wal<D> {
                 let old = wal.closed.pop_front().expect("it was looked at a line before");
                 wal.pool.retire(old.sequence)?;
             }
-            Ok(())
-        })
-    }
-
-    /// Removes the snapshots that the newest one has replaced, except those in use. (One that is open stays
-    /// readable anyway; `in_use` is for those that somebody will open again.) Returns how many.
-    ///
-    /// # Errors
-    /// If the disk refuses; the log is poisoned then.
-    pub fn remove_old_snapshots(&mut self, in_use: &[Index]) -> Result<usize, Error> {
-        self.guarded(|wal| {
-            let mut kept = in_use.to_vec();
-            // A newer one is durable already, and its marker is on its way.
-            kept.extend(
-                list_snapshots(&wal.disk)?.into_iter().filter(|at| *at >= wal.durable.snapshot.index),
-            );
-            snapshot::remove_others(&wal.disk, &kept)
+            snapshot::remove_older(&wal.disk, wal.durable.snapshot.index)
         })
     }
 

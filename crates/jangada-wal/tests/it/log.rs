@@ -1,8 +1,10 @@
 //! What goes in comes out.
 
 use jangada_raft::types::Index;
-use jangada_wal::{Error, MemDisk, Wal, WalConfig};
+use jangada_wal::file_disk::LOCK_FILE;
+use jangada_wal::{Disk, Error, FileDisk, MemDisk, Wal, WalConfig};
 
+use crate::script::{Memory, life, run};
 use crate::support::{entries, entry, open, small, snapshot, vote};
 
 #[test]
@@ -77,7 +79,6 @@ fn a_snapshot_replaces_the_beginning_and_segments_are_used_again() {
         }
         let meta = snapshot(&disk, round * 100 - 10, round).unwrap();
         wal.snapshot_taken(&meta).unwrap();
-        wal.remove_old_snapshots(&[]).unwrap();
         let recovered;
         (wal, recovered) = open(&disk);
         assert_eq!(recovered.snapshot, Some(meta));
@@ -99,6 +100,29 @@ fn a_snapshot_of_another_history_leaves_no_entry() {
     let (_, recovered) = open(&disk);
     assert_eq!(recovered.snapshot, Some(meta));
     assert_eq!(recovered.entries, entries(6..=7, 3));
+}
+
+/// The disk in memory imitates this one.
+#[test]
+fn the_scripted_life_goes_the_same_way_in_a_real_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FileDisk::open(directory.path()).unwrap();
+    let outcome = run(&disk, &life());
+    assert!(outcome.error.is_none(), "{:?}", outcome.error);
+    assert_eq!(Memory::of(open(&disk).1), outcome.promised);
+    let mut names = disk.list().unwrap();
+    names.retain(|name| name != LOCK_FILE);
+    names.sort();
+    let in_memory = MemDisk::new();
+    run(&in_memory, &life());
+    assert_eq!(names, in_memory.list().unwrap());
+}
+
+/// The log lives on a thread of its own.
+#[test]
+fn the_log_can_be_sent_to_another_thread() {
+    fn sendable<T: Send>() {}
+    sendable::<Wal<FileDisk>>();
 }
 
 #[test]

@@ -141,9 +141,7 @@ fn take<D: Disk>(wal: &mut Wal<D>, disk: &D, step: &Step, memory: &Memory) -> Re
         }
         Step::Snapshot { index, term } => {
             let meta = snapshot(disk, *index, *term)?;
-            wal.snapshot_taken(&meta)?;
-            wal.remove_old_snapshots(&[])?;
-            Ok(())
+            wal.snapshot_taken(&meta)
         }
         Step::Maintain => {
             while wal.maintain()? {}
