@@ -17,8 +17,8 @@ Examples:
   $ jangada cluster status
   $ jangada cluster down
 
-Exit codes: 0 ok, 1 no or not found, 2 usage or configuration, 3 unreachable, no quorum or outcome unknown,
-4 refused, 5 data corrupt, 6 disk failed, 124 deadline, 130/143 signals.";
+Exit codes: 0 ok, 1 no or not found, 2 usage or configuration, 3 unreachable, no quorum or outcome \
+unknown, 4 refused, 5 data corrupt, 6 disk failed, 124 deadline, 130/143 signals.";
 
 /// A replicated, linearizable key-value store: Raft in one binary.
 #[derive(Debug, Parser)]

@@ -45,13 +45,13 @@ pub struct Options {
     /// Between which times an election timeout is drawn [default: 250-500]
     #[arg(long, env = "JANGADA_ELECTION_TIMEOUT_MS", value_name = "MIN-MAX")]
     pub election_timeout_ms: Option<String>,
-    /// `classic` is the paper alone: no PreVote, no CheckQuorum [default: default]
+    /// Which Raft [default: default]
     #[arg(long, env = "JANGADA_PROFILE", value_enum)]
     pub profile: Option<Profile>,
     /// How the log on stderr is written [default: text]
     #[arg(long, env = "JANGADA_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
-    /// `lab` writes the lines of the university lab [default: events]
+    /// In whose words the log is written [default: events]
     #[arg(long, env = "JANGADA_LOG_STYLE", value_enum)]
     pub log_style: Option<LogStyle>,
     /// Listen beyond this machine although nothing is encrypted yet
@@ -66,7 +66,7 @@ pub struct Options {
     /// Take a snapshot after this many bytes of log [default: 67108864]
     #[arg(long, env = "JANGADA_SNAPSHOT_LOG_BYTES", value_name = "BYTES")]
     pub snapshot_log_bytes: Option<u64>,
-    /// Threads that serve client connections [default: half the cores, at least 1]
+    /// Threads that serve client connections [default: half the cores]
     #[arg(long, env = "JANGADA_CONNECTION_THREADS", value_name = "COUNT")]
     pub connection_threads: Option<u32>,
 }
@@ -75,10 +75,10 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
-    /// All of them.
+    /// With PreVote and CheckQuorum.
     #[default]
     Default,
-    /// Raft as in the paper.
+    /// The paper alone, for lessons.
     Classic,
 }
 

@@ -21,9 +21,9 @@ Examples:
   $ jangada client delete hello
   $ jangada client status
 
-Without a word it asks: at a prompt, or line by line from a pipe. `get` of a missing key prints (nil) on a
-terminal and nothing in a pipe, and exits with 1. What certainly had no effect is repeated until --timeout;
-a write whose outcome is unknown is reported (exit code 3) and never repeated.";
+Without a word it asks: at a prompt, or line by line from a pipe. `get` of a missing key prints (nil) \
+on a terminal and nothing in a pipe, and exits with 1. What certainly had no effect is repeated until \
+--timeout; a write whose outcome is unknown is reported (exit code 3) and never repeated.";
 
 /// The servers, and perhaps one thing to do.
 #[derive(Args, Debug)]

@@ -26,7 +26,8 @@ Examples:
   $ jangada cluster remove n4
   $ jangada cluster down
 
-NAME is n1, n2 …, or `leader`, or `all`. n*i* serves clients on port P+2(i-1) and peers on the next one.";
+NAME is n1, n2 …, or `leader`, or `all`. n1 serves clients on --base-port and peers on the next one, \
+n2 on the next two, and so on.";
 
 /// Which cluster, and what to do with it.
 #[derive(Args, Debug)]

@@ -20,8 +20,8 @@ Examples:
       --listen-client 127.0.0.1:2379 --listen-peer 127.0.0.1:2380 \\
       --peers n1=127.0.0.1:2380,n2=127.0.0.1:2382,n3=127.0.0.1:2384
 
-Each setting may also stand in the environment (--data-dir is JANGADA_DATA_DIR) or in the --config file
-(data-dir = \"…\"): flag > environment > file > default.";
+Each setting may also stand in the environment (--data-dir is JANGADA_DATA_DIR) or in the --config \
+file (data-dir = \"…\"): flag > environment > file > default.";
 
 /// Flags, and a file for what they do not say.
 #[derive(Args, Debug)]
@@ -222,7 +222,12 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
     let advertise_peer = advertised("peer", named, listen_peer)?;
     let heartbeat_ms = options.heartbeat_ms.unwrap_or(50);
     let election_timeout_ms = election_timeout(options.election_timeout_ms.as_deref(), heartbeat_ms)?;
-    check_bounds(options.max_request_bytes, options.max_connections, options.connection_threads)?;
+    check_bounds(&[
+        ("--max-request-bytes", options.max_request_bytes),
+        ("--max-connections", options.max_connections.map(u64::from)),
+        ("--snapshot-log-bytes", options.snapshot_log_bytes),
+        ("--connection-threads", options.connection_threads.map(u64::from)),
+    ])?;
     Ok(Settings {
         name,
         data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("jangada.data")),
@@ -343,13 +348,8 @@ fn election_timeout(text: Option<&str>, heartbeat_ms: u64) -> Result<(u64, u64),
     Ok((from, to))
 }
 
-fn check_bounds(request: Option<u64>, connections: Option<u32>, threads: Option<u32>) -> Result<(), Failure> {
-    let zero = [
-        ("--max-request-bytes", request.map(|value| value == 0)),
-        ("--max-connections", connections.map(|value| value == 0)),
-        ("--connection-threads", threads.map(|value| value == 0)),
-    ];
-    match zero.iter().find(|(_, is_zero)| *is_zero == Some(true)) {
+fn check_bounds(bounds: &[(&str, Option<u64>)]) -> Result<(), Failure> {
+    match bounds.iter().find(|(_, value)| *value == Some(0)) {
         Some((flag, _)) => {
             Err(Failure::usage(format!("{flag} 0: nobody could ever be served; leave it out")))
         }
