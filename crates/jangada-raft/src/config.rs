@@ -52,6 +52,9 @@ pub struct Config {
     pub snapshot_window_chunks: usize,
     /// Bytes of entries kept behind a new snapshot, for followers that are only a little late.
     pub keep_bytes_behind_snapshot: usize,
+    /// Bytes of entries kept behind the snapshot that a follower is receiving right now. Without them the next
+    /// snapshot would cut off what it needs after this one, and a busy leader could send snapshots for ever.
+    pub keep_bytes_during_transfer: usize,
     /// A learner counts as caught up when it misses no more entries than this (Thesis §4.2.1).
     pub caught_up_entries: u64,
 }
@@ -82,6 +85,7 @@ impl Config {
             snapshot_chunk_bytes: 256 << 10,
             snapshot_window_chunks: 8,
             keep_bytes_behind_snapshot: 8 << 20,
+            keep_bytes_during_transfer: 64 << 20,
             caught_up_entries: 64,
         }
     }

@@ -14,7 +14,7 @@ use crate::message::{Message, Rpc};
 use crate::quorum::Tally;
 use crate::role::{ElectionTimer, Follower, Leader, Role};
 use crate::server::{Envelope, NUMBER_LIMIT, Server};
-use crate::types::{NodeId, Payload, PersistId, ReadId, Term, Time};
+use crate::types::{NodeId, Payload, PersistId, ReadId, SnapshotMeta, Term, Time};
 use crate::{admission, membership, read, replication, snapshot, transfer};
 
 /// One server: plain data that takes an [`Input`] and the time, and gives back what must be done.
@@ -60,12 +60,9 @@ impl Raft {
             Input::Campaign => self.campaign(),
             Input::Persisted(id) => self.on_persisted(id),
             Input::Applied(index) => self.server.on_applied(index),
-            Input::SnapshotTaken(meta) => snapshot::on_snapshot_taken(&mut self.server, meta),
+            Input::SnapshotTaken(meta) => self.on_snapshot_taken(meta),
             Input::SnapshotChunk { to, meta, offset, data, done } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    let chunk = SnapshotChunk { meta, offset, data, done };
-                    snapshot::on_chunk_read(&mut self.server, leader, to, chunk);
-                }
+                self.on_chunk_read(to, SnapshotChunk { meta, offset, data, done });
             }
         }
         self.digest_news();
@@ -250,6 +247,21 @@ impl Raft {
                 self.on_tally(tally);
             }
             Role::Leader(leader) => leader.news = true,
+        }
+    }
+
+    fn on_snapshot_taken(&mut self, meta: SnapshotMeta) {
+        let in_transfer = match &self.role {
+            Role::Leader(leader) => snapshot::oldest_in_transfer(leader),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
+        };
+        snapshot::on_snapshot_taken(&mut self.server, in_transfer, meta);
+    }
+
+    fn on_chunk_read(&mut self, to: NodeId, chunk: SnapshotChunk) {
+        // Whoever leads no more has no use for a chunk that it asked for.
+        if let Role::Leader(leader) = &mut self.role {
+            snapshot::on_chunk_read(&mut self.server, leader, to, chunk);
         }
     }
 

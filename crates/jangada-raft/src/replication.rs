@@ -26,7 +26,7 @@ use crate::message::{AppendEntries, AppendEntriesReply, AppendOutcome, Rpc};
 use crate::progress::{Mode, Progress};
 use crate::quorum;
 use crate::role::{Follower, Leader};
-use crate::server::{Envelope, Server};
+use crate::server::{Envelope, NUMBER_LIMIT, Server};
 use crate::snapshot;
 use crate::types::{Entry, Index, NodeId, Payload, Term};
 
@@ -384,10 +384,15 @@ pub(crate) fn refuse_old_term(server: &mut Server, envelope: Envelope, append: &
 fn is_well_formed(append: &AppendEntries, term: Term) -> bool {
     let mut index = append.prev_log_index;
     let mut entry_term = append.prev_log_term;
-    if (index == Index::ZERO) != (entry_term == Term::ZERO) {
+    if (index == Index::ZERO) != (entry_term == Term::ZERO) || index.0 >= NUMBER_LIMIT {
         return false;
     }
     for entry in &append.entries {
+        if let Payload::Membership(membership) = &entry.payload
+            && !membership.is_well_formed()
+        {
+            return false;
+        }
         if entry.index != index.next() || entry.term < entry_term || entry.term == Term::ZERO {
             return false;
         }

@@ -59,11 +59,12 @@ pub(crate) struct Installing {
 // ---- Our own snapshots ----------------------------------------------------------------------------------
 
 /// A snapshot of our state machine is durable: the log before it is not needed any more, but for a few entries
-/// that spare a slow follower the whole snapshot.
+/// that spare a slow follower the whole snapshot. `in_transfer` is the oldest snapshot that a follower is
+/// receiving: it needs what follows *that* one.
 ///
 /// # Panics
-/// If the snapshot is not one of our committed and applied state.
-pub(crate) fn on_snapshot_taken(server: &mut Server, meta: SnapshotMeta) {
+/// If the snapshot is not one of our committed state.
+pub(crate) fn on_snapshot_taken(server: &mut Server, in_transfer: Option<Index>, meta: SnapshotMeta) {
     let (index, term) = (meta.last_included_index, meta.last_included_term);
     // One that was installed in the meantime is the better one.
     if index <= server.snapshot.last_included_index {
@@ -75,13 +76,26 @@ pub(crate) fn on_snapshot_taken(server: &mut Server, meta: SnapshotMeta) {
     assert!(*membership == meta.membership, "a snapshot knows the configuration as of its last entry");
     server.snapshot = meta;
     server.event(Event::SnapshotTaken { index, term });
-    let kept = server.log.index_to_keep_bytes(index, server.config.keep_bytes_behind_snapshot);
+    let mut cut = server.log.index_to_keep_bytes(index, server.config.keep_bytes_behind_snapshot);
+    if let Some(needed) = in_transfer {
+        let bound = server.log.index_to_keep_bytes(index, server.config.keep_bytes_during_transfer);
+        cut = cut.min(needed.max(bound));
+    }
     // What was not yet handed to the disk must not be forgotten: it would leave a hole there.
-    let cut = kept.min(server.disk.handed());
+    let cut = cut.min(server.disk.handed());
     if cut > server.log.base_index() {
         server.log.cut_to(cut);
     }
     server.configurations.on_compacted(index);
+}
+
+/// The oldest snapshot that is on its way to a follower.
+pub(crate) fn oldest_in_transfer(leader: &Leader) -> Option<Index> {
+    let transmissions = leader.progress.values().filter_map(|progress| match &progress.mode {
+        Mode::Snapshot(transmission) => Some(transmission.last_included_index),
+        Mode::Probe { .. } | Mode::Replicate(_) => None,
+    });
+    transmissions.min()
 }
 
 // ---- The leader -----------------------------------------------------------------------------------------
@@ -170,7 +184,10 @@ pub(crate) fn on_install_snapshot_reply(
     let Some(progress) = leader.progress.get_mut(&envelope.from) else {
         return server.ignore(envelope, IgnoreReason::UnknownSender);
     };
-    if reply.round > leader.round || reply.last_included_index > server.snapshot.last_included_index {
+    if reply.round > leader.round
+        || reply.last_included_index > server.snapshot.last_included_index
+        || reply.next_offset >= NUMBER_LIMIT
+    {
         return server.ignore(envelope, IgnoreReason::Malformed);
     }
     progress.last_heard = server.now;
@@ -239,6 +256,11 @@ pub(crate) fn on_install_snapshot(
     }
     follower.round = follower.round.max(install.round);
     let index = install.meta.last_included_index;
+    let contradicts = |term: Term| term != install.meta.last_included_term;
+    if index <= follower.verified && server.log.term_at(index).is_some_and(contradicts) {
+        // Not what the same leader said before.
+        return server.ignore(envelope, IgnoreReason::Malformed);
+    }
     if index <= server.commit_index() {
         return answer_needless(server, follower, envelope, index);
     }
@@ -315,7 +337,7 @@ pub(crate) fn on_chunk_written(server: &mut Server, chunk: ChunkWritten) {
 
 /// Tells the leader that a chunk has arrived for good.
 pub(crate) fn acknowledge_chunk(server: &mut Server, follower: &mut Follower, chunk: ChunkWritten) {
-    follower.verified = follower.verified.max(server.commit_index());
+    follower.verified = follower.verified.max(server.commit_index()).min(server.log.last_index());
     // Not a chunk of an earlier leader's transfer: this leader would believe that we have *its* bytes.
     let is_present = follower.receiving.as_ref().is_some_and(|receiving| {
         receiving.meta.last_included_index == chunk.last_included_index
@@ -357,7 +379,7 @@ fn well_formed_end(install: &InstallSnapshot, term: Term) -> Option<u64> {
         && meta.last_included_index.0 < NUMBER_LIMIT
         && meta.last_included_term > Term::ZERO
         && meta.last_included_term <= term
-        && !meta.membership.voters.is_empty()
+        && meta.membership.is_well_formed()
         && (*done || !Bytes::is_empty(data));
     let end = offset.checked_add(data.len() as u64)?;
     (is_sound && end < NUMBER_LIMIT).then_some(end)

@@ -203,6 +203,14 @@ impl Membership {
         self.is_voter(id) || self.learners.contains(&id)
     }
 
+    /// Somebody can decide something: no half of it, nor its target, is empty. Others never enter a log.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        !self.voters.is_empty()
+            && self.outgoing.as_ref().is_none_or(|outgoing| !outgoing.is_empty())
+            && self.target.as_ref().is_none_or(|target| !target.voters.is_empty())
+    }
+
     /// All servers that receive the log.
     #[must_use]
     pub fn members(&self) -> BTreeSet<NodeId> {
