@@ -2,5 +2,9 @@
 #![allow(clippy::unwrap_used)] // Everything here is a test.
 
 mod etcd; // etcd's operations
+mod generate; // random requests
+mod model; // the store as naive as can be
+mod model_strings; // its string commands
+mod props; // the two compared
 mod strings; // Redis's commands
 mod support; // short ways to say things
