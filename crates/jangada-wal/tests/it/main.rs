@@ -3,6 +3,7 @@
 
 mod crash_points;
 mod damage;
+mod format;
 mod log;
 mod props;
 mod script;

@@ -94,7 +94,7 @@ fn choices() -> impl Strategy<Value = Vec<(u8, u64, usize)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_random_life_is_remembered(choices in choices()) {
