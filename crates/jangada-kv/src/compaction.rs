@@ -82,3 +82,78 @@ impl Store {
         self.pins.iter().map(|pin| pin.floor).fold(self.floor, Revision::min)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    use bytes::Bytes;
+
+    use crate::command::{Command, Set};
+    use crate::request::Request;
+    use crate::store::Store;
+    use crate::types::{KeyRange, Millis, Retention};
+
+    fn run(store: &mut Store, command: Command) {
+        store.apply(Millis(1), &Request::Command(command));
+    }
+
+    fn set(store: &mut Store, number: u64) {
+        let key = Bytes::from(number.to_string());
+        run(store, Command::Set(Set::new(key, Bytes::from_static(&[0; 100]))));
+    }
+
+    fn kept(store: &Store) -> u64 {
+        store.history.next().0 - store.history.first().0
+    }
+
+    #[test]
+    fn writes_pay_for_what_they_make_obsolete() {
+        let mut store = Store::new();
+        store.apply(Millis(1), &Request::SetRetention(Retention { revisions: 100, bytes: u64::MAX }));
+        for i in 0..10_000 {
+            set(&mut store, i % 50);
+            assert!(kept(&store) <= 100);
+        }
+        store.apply(Millis(1), &Request::SetRetention(Retention { revisions: 100, bytes: 2_000 }));
+        for i in 0..10_000 {
+            set(&mut store, i % 50);
+            assert!(store.bytes() < 50 * 400 + 2_000);
+        }
+        assert!(kept(&store) <= 10);
+    }
+
+    #[test]
+    fn a_flush_leaves_nothing_behind() {
+        let mut store = Store::new();
+        store.apply(Millis(1), &Request::SetRetention(Retention { revisions: 1, bytes: u64::MAX }));
+        for i in 0..10_000 {
+            set(&mut store, i);
+        }
+        run(&mut store, Command::FlushAll);
+        assert_eq!((store.key_count(), store.bytes()), (0, 0));
+        let mut writes = 0_u64;
+        while kept(&store) > 1 {
+            set(&mut store, 7);
+            writes += 1;
+        }
+        assert!(writes < 2_500, "each write took its part: {writes}");
+        assert_eq!(store.index.range(&KeyRange::all()).collect::<Vec<_>>().len(), 1);
+    }
+
+    #[test]
+    fn a_snapshot_holds_back_the_collection_and_not_the_floor() {
+        let mut store = Store::new();
+        store.apply(Millis(1), &Request::SetRetention(Retention { revisions: 10, bytes: u64::MAX }));
+        let cursor = store.begin_snapshot();
+        for i in 0..1_000 {
+            set(&mut store, i % 50);
+        }
+        assert_eq!(store.floor().0, 1_001 - 9);
+        assert_eq!(kept(&store), 1_000);
+        store.end_snapshot(cursor);
+        while store.collect_garbage(100) {}
+        assert_eq!(kept(&store), 10);
+    }
+}

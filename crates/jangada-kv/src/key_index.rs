@@ -161,3 +161,74 @@ impl KeyIndex {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{ChangeId, Version};
+    use crate::types::Revision;
+    use alloc::format;
+    use alloc::string::String;
+
+    /// Pairs of keys whose hashes are equal, found by trying.
+    fn colliding_pairs() -> Vec<[String; 2]> {
+        let mut seen = BTreeMap::new();
+        let mut pairs = Vec::new();
+        for i in 0..200_000 {
+            let key = format!("k{i}");
+            if let Some(other) = seen.insert(hash(key.as_bytes()), key.clone()) {
+                pairs.push([other, key]);
+            }
+        }
+        assert!(pairs.len() > 1, "among so many there are some");
+        pairs
+    }
+
+    fn entry(key: &str) -> Entry {
+        let newest = Version::tombstone(Revision::FIRST);
+        Entry { key: SmallKey::new(key.as_bytes()), newest, newest_change: ChangeId::BEFORE_ALL }
+    }
+
+    fn check(index: &KeyIndex, there: &[&String], gone: &[&String]) {
+        for key in there {
+            let slot = index.find(key.as_bytes()).expect("it is there");
+            assert_eq!(index.entry(slot).key.as_slice(), key.as_bytes());
+        }
+        for key in gone {
+            assert_eq!(index.find(key.as_bytes()), None);
+        }
+        let in_hash_order: Vec<_> = index.in_hash_order(0).collect();
+        assert_eq!(in_hash_order.len(), there.len(), "each once");
+        for (hash_there, slot) in in_hash_order {
+            assert_eq!(hash_there, hash(index.entry(slot).key.as_slice()));
+        }
+    }
+
+    #[test]
+    fn keys_with_equal_hashes_are_told_apart() {
+        for [a, b] in colliding_pairs() {
+            let mut index = KeyIndex::new();
+            let slot_a = index.insert(entry(&a));
+            check(&index, &[&a], &[&b]);
+            let slot_b = index.insert(entry(&b));
+            check(&index, &[&a, &b], &[]);
+            index.remove(slot_a);
+            check(&index, &[&b], &[&a]);
+            let slot_a = index.insert(entry(&a));
+            index.remove(slot_b);
+            index.remove(slot_a);
+            check(&index, &[], &[&a, &b]);
+            index.insert(entry(&b));
+            check(&index, &[&b], &[&a]);
+
+            let mut sorted = SortedEntries::new();
+            let mut index = KeyIndex::new();
+            let (first, second) = (a.as_str().min(&b), a.as_str().max(&b));
+            assert!(index.push_sorted(&mut sorted, entry(first)).is_some());
+            assert!(index.push_sorted(&mut sorted, entry(first)).is_none());
+            assert!(index.push_sorted(&mut sorted, entry(second)).is_some());
+            index.add_sorted(sorted);
+            check(&index, &[&a, &b], &[]);
+        }
+    }
+}

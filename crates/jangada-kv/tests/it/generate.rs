@@ -129,6 +129,26 @@ fn txn_of(op: impl Strategy<Value = TxnOp> + Clone) -> impl Strategy<Value = Txn
     })
 }
 
+/// Many writes and deletes among more keys than elsewhere, so that some of them do not collide.
+pub(crate) fn writing_txn() -> impl Strategy<Value = Txn> {
+    let key =
+        || (0..40_u8).prop_map(|number| Bytes::from(vec![b'a' + number / 4; 1 + usize::from(number % 4)]));
+    let range = prop_oneof![
+        4 => key().prop_map(KeyRange::One),
+        8 => (key(), key()).prop_map(|(from, to)| KeyRange::Span { from, to }),
+        1 => key().prop_map(KeyRange::From),
+    ];
+    let leaf = prop_oneof![
+        key().prop_map(|key| TxnOp::Put(Put::new(key, Bytes::new()))),
+        range.prop_map(|range| TxnOp::DeleteRange(DeleteRange { range, prev_kv: false })),
+    ];
+    let op = leaf.prop_recursive(3, 16, 4, |op| {
+        (vec(op.clone(), 0..5), vec(op, 0..5))
+            .prop_map(|(success, failure)| TxnOp::Txn(Txn { compare: vec![], success, failure }))
+    });
+    vec(op, 0..8).prop_map(|success| Txn { success, ..Txn::default() })
+}
+
 fn expiry() -> impl Strategy<Value = Expiry> {
     prop_oneof![
         Just(Expiry::Clear),

@@ -338,6 +338,12 @@ fn check_put(put: &Put) -> Result<(), Error> {
     }
 }
 
+pub(crate) fn check_outer_txn(txn: &Txn) -> Result<(), Error> {
+    check_txn(txn, MAX_TXN_OPS)?;
+    no_clash(&txn.success)?;
+    no_clash(&txn.failure)
+}
+
 fn check_txn(txn: &Txn, allowed: usize) -> Result<(), Error> {
     let longest = [txn.compare.len(), txn.success.len(), txn.failure.len()].into_iter().max().unwrap();
     if longest > allowed {

@@ -10,7 +10,7 @@ use jangada_kv::{
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
-use crate::generate::request;
+use crate::generate::{request, writing_txn};
 use crate::model::{Model, key_value};
 use crate::support::{restore, snapshot};
 
@@ -202,6 +202,11 @@ proptest! {
         }
         test.end_snapshot();
         test.compare_states();
+    }
+
+    #[test]
+    fn collisions_in_a_txn_are_found(txn in writing_txn()) {
+        assert_eq!(txn.check(), crate::model::check_outer_txn(&txn));
     }
 
     #[test]
