@@ -3,5 +3,6 @@
 #[allow(dead_code, reason = "a world to build upon: not each test file uses all of it")]
 mod cluster; // the world
 mod sanity; // the shortest stories
+mod stories; // membership, snapshots, transfer, reads, the disk
 mod forged; // messages that no correct server sends
 mod chaos; // everything at once
