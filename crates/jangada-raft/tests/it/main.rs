@@ -6,3 +6,7 @@ mod sanity; // the shortest stories
 mod stories; // membership, snapshots, transfer, reads, the disk
 mod forged; // messages that no correct server sends
 mod chaos; // everything at once
+
+#[allow(dead_code, reason = "the words for scenarios, which follow")]
+mod world; // a cluster in memory with a checker above it, more devious than the first
+mod weather; // random worlds
