@@ -127,6 +127,15 @@ impl<D: Disk> LogWriter<D> {
         Ok(())
     }
 
+    /// Notes in the log that all of it was synced: damage to its very last batch is then told from a write
+    /// that a crash cut off. To be called when nothing was written for a while, and before a clean stop.
+    ///
+    /// # Errors
+    /// As [`LogWriter::run`].
+    pub fn rest(&mut self) -> Result<(), Error> {
+        self.wal.seal()
+    }
+
     fn persist(&mut self, persist: Persist) -> Result<PersistId, Error> {
         if let Some(hard_state) = persist.hard_state {
             self.wal.append_hard_state(hard_state)?;

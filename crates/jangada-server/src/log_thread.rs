@@ -3,8 +3,9 @@
 //! It takes all jobs that wait, has the log writer do them in one go, and says so. Without a timer: while one
 //! sync is under way, the next batch collects (group commit).
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jangada_node::log_writer::{LogDone, LogJob, LogWriter};
 use jangada_wal::FileDisk;
@@ -12,6 +13,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// Jobs taken in one go: bounds the wait of the first one.
 const MAX_JOBS: usize = 4_096;
+
+/// After so long without a job the log has come to rest.
+const REST_AFTER: Duration = Duration::from_millis(250);
 
 /// The replica thread's end.
 pub(crate) struct LogThread {
@@ -56,7 +60,15 @@ fn serve(
     inbox: &Receiver<Vec<LogJob>>,
     reports: &UnboundedSender<LogReport>,
 ) {
-    while let Ok(mut jobs) = inbox.recv() {
+    loop {
+        let mut jobs = match next_jobs(&mut writer, inbox) {
+            Ok(Some(jobs)) => jobs,
+            Ok(None) => return,
+            Err(error) => {
+                let _gone = reports.send(Err(error));
+                return;
+            }
+        };
         while jobs.len() < MAX_JOBS {
             let Ok(more) = inbox.try_recv() else { break };
             jobs.extend(more);
@@ -71,6 +83,24 @@ fn serve(
         if let Err(error) = writer.when_idle() {
             let _gone = reports.send(Err(error));
             return;
+        }
+    }
+}
+
+/// Waits for the next jobs; `None` at a clean stop. In between the log may come to rest.
+fn next_jobs(
+    writer: &mut LogWriter<FileDisk>,
+    inbox: &Receiver<Vec<LogJob>>,
+) -> Result<Option<Vec<LogJob>>, jangada_wal::Error> {
+    match inbox.recv_timeout(REST_AFTER) {
+        Ok(jobs) => Ok(Some(jobs)),
+        Err(RecvTimeoutError::Timeout) => {
+            writer.rest()?;
+            Ok(inbox.recv().ok())
+        }
+        Err(RecvTimeoutError::Disconnected) => {
+            writer.rest()?;
+            Ok(None)
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Every crash point of a scripted life: nothing that was promised is lost, nothing else appears.
 //!
 //! The script runs once for each operation of the disk, and stops there. Then the disk is found in each state
-//! that the crash may leave: each prefix of the write that was under way, each subset of its sectors, each
-//! subset of the names that were not synced. Each time the log must open and say one of two things: what was
-//! promised, or that and all of what was under way.
+//! that the crash may leave: each prefix of the write that was under way; each subset of the sectors that it
+//! changes (of more than five: each alone, each lost, each suffix); with and without the other changes that
+//! were not synced. Each time the log must open and say one of two things: what was promised, or that and all
+//! of what was under way.
 
 use std::ops::Range;
 
