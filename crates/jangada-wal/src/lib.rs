@@ -35,17 +35,28 @@
 //! Nothing here asks for the clock, for randomness or for threads, and only `file_disk.rs` touches the
 //! operating system: everything else goes through [`Disk`], so that a simulator can be the disk.
 
-pub mod checked_file; // small files, written whole or not at all
-pub mod codec; // entries, memberships and snapshot descriptions as bytes
+// What the log stands on.
 pub mod disk; // what we ask of a disk: the trait
 pub mod error; // what can go wrong
-pub mod file_disk; // a directory of the operating system
-pub mod mem_disk;
-mod record; // what stands in the log: records, and the batch that one sync writes
-mod recovery; // reading the log back
+
+pub mod codec; // entries, memberships and snapshot descriptions as bytes
+
+// The log, from the inside out.
+mod record; // what stands in it: records, and the batch that one sync writes
+
 mod segment; // the files that hold the batches
-pub mod snapshot; // the files that replace the log's beginning
-pub mod wal; // the log // a disk in memory that can crash
+
+mod recovery; // reading it back
+
+pub mod wal; // append, sync, go on, forget
+
+// The other files.
+pub mod checked_file; // small ones, written whole or not at all
+pub mod snapshot; // those that replace the log's beginning
+
+// Two disks.
+pub mod file_disk; // a directory of the operating system
+pub mod mem_disk; // a disk in memory that can crash
 
 pub use disk::Disk;
 pub use error::Error;
