@@ -206,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn on_protocol_error(&mut self, error: ProtocolError) {
         self.shared.counters.protocol_errors.fetch_add(1, Relaxed);
         let mut reply = Vec::new();
-        Reply::new(&mut reply, Version::Two).error(&format!("ERR {error}"));
+        Reply::new(&mut reply, Version::Two).error(format!("ERR {error}"));
         if self.pipeline.is_empty() {
             self.output.append(&mut reply);
         } else {

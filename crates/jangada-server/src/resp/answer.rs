@@ -70,7 +70,7 @@ pub(crate) fn write_parts(out: &mut Vec<u8>, version: Version, parts: &[ExecPart
 
 /// Writes why there is no answer.
 pub(crate) fn write_error(out: &mut Vec<u8>, error: &RequestError) {
-    Reply::new(out, Version::Two).error(&format!("{} {error}", code(error)));
+    Reply::new(out, Version::Two).error(format!("{} {error}", code(error)));
 }
 
 /// The stable first word of an error: the table above.
@@ -119,7 +119,7 @@ fn write_reply(out: &mut Vec<u8>, version: Version, shape: Shape, reply: &StoreR
         }
         StoreReply::Type(KeyType::String) => writer.simple("string"),
         StoreReply::Type(KeyType::Missing) => writer.simple("none"),
-        StoreReply::Error(error) => writer.error(&format!("ERR {error}")),
+        StoreReply::Error(error) => writer.error(format!("ERR {error}")),
     }
 }
 
@@ -157,7 +157,7 @@ fn slice(value: &[u8], first: i64, last: i64) -> &[u8] {
 fn write_unexpected(out: &mut Vec<u8>, response: &Response) {
     let mut writer = Reply::new(out, Version::Two);
     match response {
-        Response::Error(error) => writer.error(&format!("ERR {error}")),
+        Response::Error(error) => writer.error(format!("ERR {error}")),
         other => {
             debug_assert!(false, "an answer of another kind: {other:?}");
             writer.error("ERR internal error: the store answered another request");

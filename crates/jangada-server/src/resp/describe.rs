@@ -64,7 +64,7 @@ pub(crate) fn answer(session: &mut Session, local: Local, words: Arguments<'_>, 
         Local::Ping => match (words.get(1), words.len()) {
             (None, _) => reply.simple("PONG"),
             (Some(text), 2) => reply.bulk(text),
-            (Some(_), _) => reply.error(&wrong_arity("ping")),
+            (Some(_), _) => reply.error(wrong_arity("ping").as_bytes()),
         },
         Local::Echo => reply.bulk(&words[1]),
         Local::Time => {
@@ -81,7 +81,7 @@ pub(crate) fn answer(session: &mut Session, local: Local, words: Arguments<'_>, 
         Local::Auth => {
             let name = if words.len() == 2 { None } else { words.get(1) };
             match words.len() {
-                2 | 3 => reply.error(&no_login(name)),
+                2 | 3 => reply.error(no_login(name).as_bytes()),
                 _ => reply.error("ERR syntax error"),
             }
         }
@@ -121,7 +121,7 @@ fn hello(session: &mut Session, words: Arguments<'_>, out: &mut Vec<u8>) {
                 session.name = name.to_vec();
             }
         }
-        Err(refusal) => return Reply::new(out, session.version).error(&refusal),
+        Err(refusal) => return Reply::new(out, session.version).error(refusal.as_bytes()),
     }
     let mut reply = Reply::new(out, session.version);
     reply.map(7);
@@ -178,7 +178,7 @@ fn printable(name: &[u8]) -> Result<&[u8], Refusal> {
 
 fn client(session: &mut Session, words: Arguments<'_>, out: &mut Vec<u8>) {
     if let Err(refusal) = check_subcommand(Local::Client, words) {
-        return Reply::new(out, session.version).error(&refusal);
+        return Reply::new(out, session.version).error(refusal.as_bytes());
     }
     let mut reply = Reply::new(out, session.version);
     let word = &words[1];
@@ -192,7 +192,7 @@ fn client(session: &mut Session, words: Arguments<'_>, out: &mut Vec<u8>) {
                 session.name = name.to_vec();
                 reply.ok();
             }
-            Err(refusal) => reply.error(&refusal),
+            Err(refusal) => reply.error(refusal.as_bytes()),
         }
     } else if is(word, "info") {
         let name = String::from_utf8_lossy(&session.name);
@@ -206,7 +206,7 @@ fn client(session: &mut Session, words: Arguments<'_>, out: &mut Vec<u8>) {
 
 fn command(words: Arguments<'_>, reply: &mut Reply<'_>) {
     if let Err(refusal) = check_subcommand(Local::Command, words) {
-        return reply.error(&refusal);
+        return reply.error(refusal.as_bytes());
     }
     let asked = || words.from(2).map(Spec::find);
     match words.get(1) {
@@ -278,7 +278,7 @@ fn describe(spec: &Spec, reply: &mut Reply<'_>) {
 fn config(session: &Session, words: Arguments<'_>, out: &mut Vec<u8>) {
     let mut reply = Reply::new(out, session.version);
     if let Err(refusal) = check_subcommand(Local::Config, words) {
-        return reply.error(&refusal);
+        return reply.error(refusal.as_bytes());
     }
     if is(&words[1], "resetstat") {
         return reply.ok();
@@ -374,8 +374,8 @@ fn info(session: &Session, words: Arguments<'_>) -> String {
     text
 }
 
-/// The refusal of a command of no known name, with the beginning of what it came with.
-pub(crate) fn unknown_command(name: &[u8], words: Arguments<'_>) -> String {
+/// The refusal of a command of no known name, with the beginning of what it came with, byte for byte.
+pub(crate) fn unknown_command(name: &[u8], words: Arguments<'_>) -> Vec<u8> {
     const SHOWN: usize = 128;
     let mut with = Vec::new();
     for word in words.from(1) {
@@ -387,7 +387,6 @@ pub(crate) fn unknown_command(name: &[u8], words: Arguments<'_>) -> String {
         with.extend_from_slice(&word[..shown]);
         with.extend_from_slice(b"' ");
     }
-    let name = String::from_utf8_lossy(&name[..name.len().min(SHOWN)]);
-    let with = String::from_utf8_lossy(&with);
-    format!("ERR unknown command '{name}', with args beginning with: {with}")
+    let name = &name[..name.len().min(SHOWN)];
+    [b"ERR unknown command '", name, b"', with args beginning with: ", &with].concat()
 }

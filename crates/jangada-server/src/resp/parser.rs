@@ -105,10 +105,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::BulkHeaderTooLong => f.write_str("too big bulk count string"),
             // A line end here would end the error reply itself.
             ProtocolError::NotABulk(b'\r' | b'\n') => f.write_str("expected '$', got ' '"),
-            ProtocolError::NotABulk(byte @ b' '..=b'~') => {
-                write!(f, "expected '$', got '{}'", char::from(*byte))
-            }
-            ProtocolError::NotABulk(byte) => write!(f, "expected '$', got '{}'", byte.escape_ascii()),
+            ProtocolError::NotABulk(byte) => write!(f, "expected '$', got '{}'", char::from(*byte)),
             ProtocolError::BulkLength => f.write_str("invalid bulk length"),
             ProtocolError::Quotes => f.write_str("unbalanced quotes in request"),
             ProtocolError::CommandTooLong => f.write_str("too big command"),

@@ -38,9 +38,10 @@ impl<'a> Reply<'a> {
     }
 
     /// An error: its first word is its code. Line ends, which would end the reply, become spaces.
-    pub fn error(&mut self, text: &str) {
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        let one_line = |&byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
         self.out.push(b'-');
-        self.out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        self.out.extend(text.as_ref().iter().map(one_line));
         self.out.extend_from_slice(b"\r\n");
     }
 

@@ -137,7 +137,7 @@ impl Session {
         let Some(spec) = Spec::find(name) else { return self.unknown(name, words, out) };
         if let Err(refusal) = check_words(spec, words) {
             self.break_transaction();
-            Reply::new(out, self.version).error(&refusal);
+            Reply::new(out, self.version).error(refusal.as_bytes());
             return Action::Answered;
         }
         if self.depends_on_watch(spec.command) {
@@ -165,7 +165,7 @@ impl Session {
                     })
                 }
                 Err(refusal) => {
-                    Reply::new(out, self.version).error(&refusal);
+                    Reply::new(out, self.version).error(refusal.as_bytes());
                     Action::Answered
                 }
             },
@@ -337,8 +337,7 @@ impl Session {
         assert_eq!(watch.awaited, 0, "EXEC waits for the answers to WATCH");
         if transaction.broken || watch.failed {
             let why = if transaction.broken { "previous errors" } else { "a WATCH that failed" };
-            Reply::new(out, self.version)
-                .error(&format!("EXECABORT Transaction discarded because of {why}."));
+            Reply::new(out, self.version).error(format!("EXECABORT Transaction discarded because of {why}."));
             return Action::Answered;
         }
         let (commands, parts) = self.resolve(&transaction.commands);
@@ -365,7 +364,7 @@ impl Session {
                         parts.push(ExecPart::Reply(shape));
                         continue;
                     }
-                    Err(refusal) => Reply::new(&mut written, self.version).error(&refusal),
+                    Err(refusal) => Reply::new(&mut written, self.version).error(refusal.as_bytes()),
                 },
                 Command::Local(local) => describe::answer(self, local, queued.words(), &mut written),
                 Command::Bracket(_) => unreachable!("brackets are never queued"),
@@ -382,7 +381,7 @@ impl Session {
         }
         self.shared.counters.unknown_commands.fetch_add(1, Relaxed);
         self.break_transaction();
-        Reply::new(out, self.version).error(&describe::unknown_command(name, words));
+        Reply::new(out, self.version).error(describe::unknown_command(name, words));
         Action::Answered
     }
 }

@@ -125,7 +125,11 @@ fn set(words: Arguments<'_>) -> Result<Command, Refusal> {
             set.get = true;
         } else if is(option, "keepttl") && time.is_none() {
             keep = true;
-        } else if let Some(unit) = TimeUnit::of(option).filter(|_| time.is_none() && !keep) {
+        } else if let Some(unit) = TimeUnit::of(option)
+            && !keep
+            && time.is_none_or(|(other, _)| other == unit)
+        {
+            // The same unit twice is no contradiction to Redis: the last amount counts.
             time = Some((unit, words.get(at).ok_or(SYNTAX)?));
             at += 1;
         } else {
@@ -240,7 +244,7 @@ pub(crate) fn is(word: &[u8], name: &str) -> bool {
 }
 
 /// A unit of time in a command.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct TimeUnit {
     /// Milliseconds in one.
     scale: i64,
@@ -248,7 +252,7 @@ struct TimeUnit {
 }
 
 /// What an amount of time counts from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum From {
     Now,
     Epoch,
@@ -334,6 +338,7 @@ mod tests {
         let set = set_of("set k v NX get px 1500");
         assert_eq!((set.condition, set.get), (SetCondition::IfMissing, true));
         assert_eq!(set.expiry, Expiry::After(1_500));
+        assert_eq!(set_of("SET k v EX x EX 2").expiry, Expiry::After(2_000));
         assert_eq!(set_of("SET k v XX keepttl").expiry, Expiry::Keep);
         assert_eq!(set_of("SET k v EXAT 1").expiry, Expiry::At(Millis::ZERO));
         assert!(matches!(set_of("SET k v EXAT 99999999999").expiry, Expiry::After(_)));
