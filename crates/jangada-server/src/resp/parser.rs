@@ -225,6 +225,12 @@ impl Parser {
         if at > self.command_bytes {
             return Err(ProtocolError::CommandTooLong);
         }
+        if let Some((length, start)) = short_header(input, at)
+            && length <= self.bulk_bytes
+            && start + length <= self.command_bytes
+        {
+            return Ok(Some((length, start)));
+        }
         let Some(end) = self.header_end(input, at, ProtocolError::BulkHeaderTooLong)? else {
             return Ok(None);
         };
@@ -265,6 +271,25 @@ impl Parser {
         self.arguments.clear();
         self.arguments.shrink_to(KEPT);
     }
+}
+
+/// The header of almost every bulk string, `$` and a few digits: its length, and where the string begins. Whatever
+/// else stands there is left to the long way, which finds out what is wrong, or whether more bytes are needed.
+fn short_header(input: &[u8], at: usize) -> Option<(usize, usize)> {
+    const MOST_DIGITS: usize = 7;
+    let header = input.get(at..at + MOST_DIGITS + 3)?;
+    if header[0] != b'$' || (header[1] == b'0' && header[2] != b'\r') {
+        return None;
+    }
+    let mut length = 0;
+    for (digits, &byte) in header[1..=MOST_DIGITS + 1].iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => length = length * 10 + usize::from(byte - b'0'),
+            b'\r' if digits > 0 => return Some((length, at + digits + 3)),
+            _ => return None,
+        }
+    }
+    None
 }
 
 impl<'a> Arguments<'a> {
