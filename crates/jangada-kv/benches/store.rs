@@ -25,6 +25,12 @@ fn main() {
     bench_reads(&store, keys);
     bench_writes(&mut store, keys);
     bench_snapshot(&mut store);
+    once("KEYS *", || {
+        black_box(store.read(Millis(1), &Request::Command(Command::Keys { pattern: Bytes::from("*") })));
+    });
+    once("FLUSHALL", || {
+        store.apply(Millis(1), &Request::Command(Command::FlushAll));
+    });
 }
 
 /// In a mixed order, as clients do it: a fair view of the index.

@@ -76,7 +76,7 @@ struct Interval<'a> {
     end: End<'a>,
 }
 
-/// Where an interval ends. In the derived order a later end is larger for those with the same bytes, too.
+/// Where an interval ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End<'a> {
     Before(&'a [u8]),
@@ -157,5 +157,45 @@ impl<'a> Intervals<'a> {
     fn first_from(&self, key: &[u8]) -> Option<Interval<'a>> {
         let mut after = self.0.range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
         after.next().map(|(from, end)| Interval { from, end: *end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use bytes::Bytes;
+    use proptest::collection::vec;
+    use proptest::prelude::{ProptestConfig, Strategy, prop_oneof, proptest};
+
+    /// `a`, `aa`, `b`, `bb` … `j`, `jj`.
+    fn all_keys() -> Vec<Bytes> {
+        (b'a'..=b'j').flat_map(|byte| [1, 2].map(|length| Bytes::from(alloc::vec![byte; length]))).collect()
+    }
+
+    fn range() -> impl Strategy<Value = KeyRange> {
+        let key = || (0..20_usize).prop_map(|at| all_keys()[at].clone());
+        prop_oneof![
+            4 => key().prop_map(KeyRange::One),
+            8 => (key(), key()).prop_map(|(from, to)| KeyRange::Span { from, to }),
+            1 => key().prop_map(KeyRange::From),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_set_of_intervals_holds_the_keys_of_each(ranges in vec(range(), 0..8)) {
+            let mut intervals = Intervals::default();
+            for range in &ranges {
+                intervals.add(Interval::of(range));
+            }
+            for key in all_keys() {
+                assert_eq!(intervals.contain(&key), ranges.iter().any(|range| range.contains(&key)), "{key:?}");
+            }
+            let parts: Vec<Interval<'_>> = intervals.iter().collect();
+            assert!(parts.windows(2).all(|pair| !pair[0].end.reaches(pair[1].from)), "they do not overlap");
+        }
     }
 }
