@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // Everything here is a test.
 
 mod etcd; // etcd's operations
+mod format; // bytes that never change
 mod generate; // random requests
 mod model; // the store as naive as can be
 mod model_strings; // its string commands
