@@ -33,24 +33,28 @@ pub(crate) fn can_campaign(server: &Server) -> bool {
             .any_that_may_hold(server.commit_index(), |membership| membership.is_voter(id))
 }
 
-/// Asks all voters for their vote, or whether they would give it (Paper §5.2; Figure 2, rules for
-/// candidates). The term of a real campaign has been entered, and the vote for itself given, by the caller.
-pub(crate) fn start(server: &mut Server, pre_vote: bool, leadership_transfer: bool) -> Campaign {
-    let term = if pre_vote { server.term().next() } else { server.term() };
-    let mut campaign = Campaign {
+/// A campaign that has not asked anybody yet. The term of a real one has been entered, and the vote for
+/// itself given, by the caller.
+pub(crate) fn prepare(server: &mut Server, pre_vote: bool, leadership_transfer: bool) -> Campaign {
+    Campaign {
         pre_vote,
         leadership_transfer,
-        term,
+        term: if pre_vote { server.term().next() } else { server.term() },
         votes: BTreeMap::new(),
         timer: ElectionTimer::start(server),
         ask_again: server.now + server.config.heartbeat_interval,
-    };
-    if pre_vote {
-        // A pre-vote binds nobody, so there is nothing to wait for.
-        count(server, &mut campaign, server.id(), true);
     }
-    ask(server, &campaign);
-    campaign
+}
+
+/// Asks all voters for their vote, or whether they would give it (Paper §5.2; Figure 2, rules for
+/// candidates).
+pub(crate) fn start(server: &mut Server, campaign: &mut Campaign) -> Tally {
+    if campaign.pre_vote {
+        // A pre-vote binds nobody, so there is nothing to wait for.
+        count(server, campaign, server.id(), true);
+    }
+    ask(server, campaign);
+    standing(server, campaign)
 }
 
 /// Asks those who have not answered yet. A lost request would otherwise cost the whole election timeout
@@ -91,7 +95,7 @@ pub(crate) fn on_own_vote_durable(server: &mut Server, campaign: &mut Campaign) 
 }
 
 /// How the campaign stands: by the configuration in force, and by nobody outside of it.
-pub(crate) fn standing(server: &Server, campaign: &Campaign) -> Tally {
+fn standing(server: &Server, campaign: &Campaign) -> Tally {
     quorum::tally(server.membership(), |id| campaign.votes.get(&id).copied())
 }
 

@@ -72,7 +72,7 @@ impl Progress {
             mode: Mode::Probe { asked: false },
             last_heard: now,
             acked_round: 0,
-            heartbeat_due: true,
+            heartbeat_due: false,
             commit_told: Index::ZERO,
             caught_up: false,
             leaving: None,

@@ -5,6 +5,7 @@
 //! requires separate majorities from both the old and new configurations").
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::types::{Membership, NodeId};
 
@@ -48,19 +49,31 @@ pub fn tally(membership: &Membership, vote: impl Fn(NodeId) -> Option<bool>) -> 
 /// Used for the commit index (Paper §5.3, §5.4.2) and for read rounds (Thesis §6.4).
 #[must_use]
 pub fn reached<T: Copy + Ord>(membership: &Membership, at: impl Fn(NodeId) -> T) -> Option<T> {
-    // Counting for each candidate value is quadratic, and for the few voters of a cluster faster than to
-    // sort: nothing is allocated.
-    let reached_by_half = |half: &BTreeSet<NodeId>| {
-        half.iter()
-            .map(|id| at(*id))
-            .filter(|value| half.iter().filter(|id| at(**id) >= *value).count() >= majority(half.len()))
-            .max()
-    };
+    let reached_by_half = |half: &BTreeSet<NodeId>| highest_of_majority(half, &at);
     let new = reached_by_half(&membership.voters)?;
     match &membership.outgoing {
         Some(outgoing) => Some(new.min(reached_by_half(outgoing)?)),
         None => Some(new),
     }
+}
+
+fn highest_of_majority<T: Copy + Ord>(half: &BTreeSet<NodeId>, at: impl Fn(NodeId) -> T) -> Option<T> {
+    // Asked with each answer of a follower, so the few voters of a usual cluster fit on the stack.
+    let mut few = [at(*half.first()?); 16];
+    let mut many = Vec::new();
+    let values = match few.get_mut(..half.len()) {
+        Some(few) => few,
+        None => {
+            many.resize(half.len(), at(*half.first()?));
+            &mut many[..]
+        }
+    };
+    for (value, id) in values.iter_mut().zip(half) {
+        *value = at(*id);
+    }
+    // In rising order, everybody from this place on has reached what stands there: they are a majority.
+    values.sort_unstable();
+    Some(values[half.len() - majority(half.len())])
 }
 
 /// C_new, and C_old if the configuration is joint.
@@ -71,7 +84,6 @@ fn halves(membership: &Membership) -> impl Iterator<Item = &BTreeSet<NodeId>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     fn ids(numbers: &[u64]) -> BTreeSet<NodeId> {
         numbers.iter().copied().map(NodeId).collect()
@@ -123,6 +135,15 @@ mod tests {
                     .collect();
                 assert_eq!(reached(membership, at), expected.last().copied());
             }
+        }
+    }
+
+    #[test]
+    fn many_voters_are_counted_like_few() {
+        for count in 1..40 {
+            let membership = Membership::of((0..count).map(NodeId));
+            let majority = majority(usize::try_from(count).expect("small")) as u64;
+            assert_eq!(reached(&membership, |id| id.0), Some(count - majority));
         }
     }
 

@@ -523,10 +523,8 @@ impl Raft {
 
     fn become_pre_candidate(&mut self, why: RoleChange) {
         self.end_role();
-        let campaign = election::start(&mut self.server, true, false);
-        self.role = Role::PreCandidate(campaign);
-        self.report_role(why);
-        self.check_votes();
+        self.role = Role::PreCandidate(election::prepare(&mut self.server, true, false));
+        self.open_campaign(why);
     }
 
     /// "On conversion to candidate, start election: increment currentTerm, vote for self, reset election
@@ -536,16 +534,15 @@ impl Raft {
         let me = self.server.id();
         self.server.enter_term(self.server.term().next(), None);
         self.server.vote_for(me);
-        let campaign = election::start(&mut self.server, false, leadership_transfer);
-        self.role = Role::Candidate(campaign);
-        self.report_role(why);
-        self.check_votes();
+        self.role = Role::Candidate(election::prepare(&mut self.server, false, leadership_transfer));
+        self.open_campaign(why);
     }
 
-    /// In a cluster of one, the question is its own answer.
-    fn check_votes(&mut self) {
-        if let Role::PreCandidate(campaign) | Role::Candidate(campaign) = &self.role {
-            let tally = election::standing(&self.server, campaign);
+    /// In a cluster of one, the pre-vote is its own answer.
+    fn open_campaign(&mut self, why: RoleChange) {
+        self.report_role(why);
+        if let Role::PreCandidate(campaign) | Role::Candidate(campaign) = &mut self.role {
+            let tally = election::start(&mut self.server, campaign);
             self.on_tally(tally);
         }
     }
