@@ -186,3 +186,100 @@ fn contradicted(chunk: &SnapshotChunk, log: &Log) -> Option<Index> {
     let differs = log.term_at(at).is_some_and(|term| term != chunk.meta.last_included_term);
     (differs && at < log.last_index()).then(|| at.next())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Entry, Payload, SnapshotMeta, Term};
+    use bytes::Bytes;
+    use std::vec::Vec;
+
+    fn append(log: &mut Log, count: u64, term: u64) {
+        for _ in 0..count {
+            let index = log.last_index().next();
+            log.append(Entry { term: Term(term), index, payload: Payload::Noop });
+        }
+    }
+
+    fn truncate(disk: &mut Disk, log: &mut Log, from: u64) {
+        log.truncate_from(Index(from));
+        disk.on_truncated(Index(from));
+    }
+
+    fn indexes(persist: &Persist) -> Vec<u64> {
+        persist.entries.iter().map(|entry| entry.index.0).collect()
+    }
+
+    #[test]
+    fn nothing_new_is_nothing_to_write() {
+        let mut disk = Disk::new(Index::ZERO);
+        let log = Log::new(Index::ZERO, Term::ZERO, Vec::new());
+        assert_eq!(disk.next_persist(HardState::default(), &log), None);
+        assert!(disk.hard_state_is_durable());
+    }
+
+    #[test]
+    fn a_vote_is_durable_only_with_the_persist_that_carries_it() {
+        let mut disk = Disk::new(Index::ZERO);
+        let mut log = Log::new(Index::ZERO, Term::ZERO, Vec::new());
+        append(&mut log, 1, 1);
+        let entries = disk.next_persist(HardState::default(), &log).expect("an entry");
+        disk.on_hard_state_changed();
+        assert!(!disk.hard_state_is_durable());
+        let vote = disk.next_persist(HardState::default(), &log).expect("a vote");
+        assert!(vote.hard_state.is_some() && vote.entries.is_empty() && entries.hard_state.is_none());
+        disk.on_persisted(entries.id);
+        assert!(!disk.hard_state_is_durable());
+        disk.on_persisted(vote.id);
+        assert!(disk.hard_state_is_durable());
+    }
+
+    #[test]
+    fn a_late_confirmation_does_not_count_for_an_overwritten_entry() {
+        let mut disk = Disk::new(Index::ZERO);
+        let mut log = Log::new(Index::ZERO, Term::ZERO, Vec::new());
+        append(&mut log, 3, 1);
+        let first = disk.next_persist(HardState::default(), &log).expect("1..=3 of term 1");
+        truncate(&mut disk, &mut log, 2);
+        append(&mut log, 2, 2);
+        let second = disk.next_persist(HardState::default(), &log).expect("2..=3 of term 2");
+        assert_eq!((second.truncate_from, indexes(&second)), (Some(Index(2)), std::vec![2, 3]));
+        disk.on_persisted(first.id);
+        assert_eq!(disk.durable(), Index(1), "the disk has 2 and 3, but those of term 1");
+        disk.on_persisted(second.id);
+        assert_eq!(disk.durable(), Index(3));
+    }
+
+    #[test]
+    fn what_the_disk_never_saw_need_not_be_truncated_there() {
+        let mut disk = Disk::new(Index::ZERO);
+        let mut log = Log::new(Index::ZERO, Term::ZERO, Vec::new());
+        append(&mut log, 3, 1);
+        truncate(&mut disk, &mut log, 2);
+        append(&mut log, 1, 2);
+        let persist = disk.next_persist(HardState::default(), &log).expect("1 and 2");
+        assert_eq!((persist.truncate_from, indexes(&persist)), (None, std::vec![1, 2]));
+    }
+
+    #[test]
+    fn the_last_chunk_waits_for_the_entries_before_it_and_cuts_what_it_contradicts() {
+        let mut disk = Disk::new(Index::ZERO);
+        let mut log = Log::new(Index::ZERO, Term::ZERO, Vec::new());
+        append(&mut log, 5, 1);
+        let meta = SnapshotMeta {
+            last_included_index: Index(3),
+            last_included_term: Term(2),
+            ..SnapshotMeta::default()
+        };
+        disk.add_chunk(SnapshotChunk { meta, offset: 7, data: Bytes::from_static(b"abc"), done: true });
+        let entries = disk.next_persist(HardState::default(), &log).expect("the entries first");
+        assert!(entries.snapshot_chunk.is_none());
+        let chunk = disk.next_persist(HardState::default(), &log).expect("then the chunk");
+        assert_eq!((chunk.truncate_from, chunk.entries.len()), (Some(Index(4)), 0));
+        let written = disk.on_persisted(chunk.id).expect("a chunk");
+        assert_eq!((written.next_offset, written.done), (10, true));
+        log.reset(Index(3), Term(2));
+        disk.on_installed(Index(3), &log);
+        assert_eq!((disk.durable(), disk.handed()), (Index(3), Index(3)));
+    }
+}

@@ -203,3 +203,110 @@ impl Log {
         usize::try_from(position).ok().filter(|position| *position < self.entries.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Payload;
+    use bytes::Bytes;
+    use std::vec;
+
+    fn entry(index: u64, term: u64) -> Entry {
+        Entry {
+            term: Term(term),
+            index: Index(index),
+            payload: Payload::Command(Bytes::from_static(b"12345678")),
+        }
+    }
+
+    /// Entries 11.. with these terms, behind a snapshot at 10 of term 2.
+    fn log(terms: &[u64]) -> Log {
+        let entries = terms.iter().zip(11..).map(|(term, index)| entry(index, *term)).collect();
+        Log::new(Index(10), Term(2), entries)
+    }
+
+    #[test]
+    fn an_empty_log_ends_where_its_snapshot_does() {
+        let log = log(&[]);
+        assert_eq!((log.last_index(), log.last_term()), (Index(10), Term(2)));
+        assert_eq!(log.term_at(Index(10)), Some(Term(2)));
+        assert_eq!((log.term_at(Index(9)), log.term_at(Index(11))), (None, None));
+        assert_eq!(log.range(Index(1)..=Index(99)).len(), 0);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_but_never_empty() {
+        let log = log(&[2, 2, 3, 3]);
+        let size = Entry::OVERHEAD_BYTES + 8;
+        let batch = |from, max_entries, max_bytes| {
+            let (entries, bytes) = log.batch(Index(from), max_entries, max_bytes);
+            assert_eq!(bytes, entries.len() * size);
+            entries.len()
+        };
+        assert_eq!(batch(11, 100, usize::MAX), 4);
+        assert_eq!(batch(12, 2, usize::MAX), 2);
+        assert_eq!(batch(11, 100, 2 * size), 2);
+        assert_eq!(batch(11, 100, 2 * size - 1), 1);
+        assert_eq!(batch(11, 100, 1), 1, "an entry larger than the bound travels alone");
+        assert_eq!(batch(15, 100, usize::MAX), 0);
+    }
+
+    #[test]
+    fn only_a_contradiction_is_one() {
+        let log = log(&[2, 3, 3]);
+        let cases = [
+            (vec![entry(11, 2), entry(12, 3)], Fit::Held),
+            (vec![], Fit::Held),
+            (vec![entry(12, 3), entry(13, 3), entry(14, 4)], Fit::Extends(2)),
+            (vec![entry(14, 4)], Fit::Extends(0)),
+            (vec![entry(11, 2), entry(12, 4)], Fit::Contradicts(1)),
+            (vec![entry(13, 2), entry(14, 2)], Fit::Contradicts(0)),
+        ];
+        for (entries, expected) in cases {
+            assert_eq!(log.fit(&entries), expected, "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn terms_are_found_by_their_first_and_last_entry() {
+        let log = log(&[2, 3, 3, 6, 6, 6, 7]);
+        assert_eq!(log.first_index_of_term_at(Index(16)), Index(14));
+        assert_eq!(log.first_index_of_term_at(Index(17)), Index(17));
+        assert_eq!(log.first_index_of_term_at(Index(11)), Index(10), "the snapshot ends with that term");
+        assert_eq!(log.last_index_of_term(Term(3)), Some(Index(13)));
+        assert_eq!(log.last_index_of_term(Term(2)), Some(Index(11)));
+        assert_eq!(log.last_index_of_term(Term(7)), Some(Index(17)));
+        assert_eq!((log.last_index_of_term(Term(5)), log.last_index_of_term(Term(8))), (None, None));
+        assert_eq!(log.last_index_of_term(Term(1)), None);
+    }
+
+    #[test]
+    fn what_is_cut_or_truncated_does_not_count() {
+        let mut log = log(&[2, 3, 3, 6]);
+        let size = Entry::OVERHEAD_BYTES + 8;
+        assert_eq!(log.size_bytes(), 4 * size);
+        log.truncate_from(Index(14));
+        assert_eq!((log.last_index(), log.last_term(), log.size_bytes()), (Index(13), Term(3), 3 * size));
+        log.cut_to(Index(12));
+        assert_eq!((log.base_index(), log.first_index(), log.size_bytes()), (Index(12), Index(13), size));
+        assert_eq!(log.term_at(Index(12)), Some(Term(3)));
+        log.reset(Index(20), Term(8));
+        assert_eq!((log.last_index(), log.last_term(), log.size_bytes()), (Index(20), Term(8), 0));
+    }
+
+    #[test]
+    fn the_place_to_cut_keeps_at_least_so_many_bytes() {
+        let log = log(&[2, 2, 2, 2]);
+        let size = Entry::OVERHEAD_BYTES + 8;
+        assert_eq!(log.index_to_keep_bytes(Index(14), 0), Index(14));
+        assert_eq!(log.index_to_keep_bytes(Index(14), size), Index(13));
+        assert_eq!(log.index_to_keep_bytes(Index(13), 2 * size), Index(11));
+        assert_eq!(log.index_to_keep_bytes(Index(14), 100 * size), Index(10));
+    }
+
+    #[test]
+    #[should_panic(expected = "no hole")]
+    fn a_hole_is_a_bug() {
+        log(&[2]).append(entry(13, 2));
+    }
+}

@@ -276,3 +276,55 @@ fn report_caught_up(server: &mut Server, leader: &mut Leader) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Term;
+
+    fn of(voters: &[u64]) -> Membership {
+        Membership::of(voters.iter().copied().map(NodeId))
+    }
+
+    fn entry(index: u64, voters: &[u64]) -> Entry {
+        let payload = Payload::Membership(Box::new(of(voters)));
+        Entry { term: Term(1), index: Index(index), payload }
+    }
+
+    fn three() -> Configurations {
+        let mut configurations = Configurations::new(Index(3), of(&[1]));
+        configurations.on_appended(&entry(5, &[1, 2]));
+        configurations.on_appended(&entry(8, &[1, 2, 3]));
+        configurations
+    }
+
+    #[test]
+    fn the_last_one_is_in_force_until_it_is_truncated() {
+        let mut configurations = three();
+        assert_eq!(configurations.in_force(), &of(&[1, 2, 3]));
+        assert!(!configurations.on_truncated(Index(9)));
+        assert!(configurations.on_truncated(Index(8)));
+        assert_eq!((configurations.index(), configurations.in_force()), (Index(5), &of(&[1, 2])));
+    }
+
+    #[test]
+    fn a_snapshot_keeps_the_one_as_of_its_last_entry() {
+        let configurations = three();
+        for (index, voters) in [(3, &[1][..]), (4, &[1]), (5, &[1, 2]), (7, &[1, 2]), (8, &[1, 2, 3])] {
+            assert_eq!(configurations.as_of(Index(index)), &of(voters), "as of {index}");
+            let mut compacted = configurations.clone();
+            compacted.on_compacted(Index(index));
+            assert_eq!(compacted.as_of(Index(index)), &of(voters), "compacted to {index}");
+            assert_eq!(compacted.in_force(), &of(&[1, 2, 3]));
+        }
+    }
+
+    #[test]
+    fn only_what_is_surely_overruled_may_not_hold() {
+        let configurations = three();
+        let only_one = |membership: &Membership| membership.voters.len() == 1;
+        assert!(configurations.any_that_may_hold(Index(4), only_one));
+        assert!(!configurations.any_that_may_hold(Index(5), only_one));
+        assert!(configurations.any_that_may_hold(Index(9), |membership| membership.voters.len() == 3));
+    }
+}
