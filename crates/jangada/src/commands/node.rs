@@ -130,6 +130,8 @@ mod tests {
         assert_eq!(settings.listen_peer.to_string(), "127.0.0.1:3002");
         assert_eq!(settings.advertise_client, "localhost:4002");
         assert_eq!(settings.data_dir, Path::new("lab-data/n2"));
+        assert_eq!((settings.heartbeat_ms, settings.election_timeout_ms), (50, (500, 5_000)));
+        assert_eq!((settings.profile, settings.log_style), (Profile::Classic, LogStyle::Lab));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How clients of all kinds are served.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -26,10 +26,11 @@ fn one_word_at_a_time_with_its_exit_codes() {
     expect_exit(&json, 1);
     assert_eq!(stdout(&json), "{\"key\":\"nothing\",\"value\":null}\n");
 
-    assert_eq!(stdout(&cluster.client(&["show"])), "d 8\nwords a@b - c d\n");
-    let deleted = cluster.client(&["delete", "d", "words"]);
+    expect_exit(&cluster.client(&["set", "show", "1"]), 0);
+    assert_eq!(stdout(&cluster.client(&["show"])), "d 8\nshow 1\nwords a@b - c d\n");
+    let deleted = cluster.client(&["delete", "d", "words", "show"]);
     expect_exit(&deleted, 0);
-    assert_eq!(stdout(&deleted), "2 deleted\n");
+    assert_eq!(stdout(&deleted), "3 deleted\n");
     expect_exit(&cluster.client(&["delete", "d"]), 1);
     assert_eq!(stdout(&cluster.client(&["show"])), "");
 }
@@ -66,6 +67,63 @@ fn a_pipe_is_read_to_its_last_line_and_nothing_is_lost() {
     let printed = stdout(&output);
     assert_eq!(printed.lines().filter(|line| *line == "OK").count(), 300);
     assert_eq!(printed.lines().last(), Some("value 299"));
+}
+
+/// `jangada client` on a terminal of its own (from util-linux's `script`). Each text is typed once as many prompts
+/// have been shown as stand before it.
+fn at_a_terminal(cluster: &Cluster, typed: &[(usize, &str)]) -> (Option<i32>, String) {
+    let home = tempfile::tempdir().unwrap();
+    let line = format!("{} client --servers {}", env!("CARGO_BIN_EXE_jangada"), cluster.address(1));
+    // Should it wait for ever, `timeout` ends it.
+    let mut child = Command::new("timeout")
+        .args(["60", "script", "-qec", &line, "/dev/null"])
+        .envs([("TERM", "xterm"), ("NO_COLOR", "1")])
+        .env("XDG_STATE_HOME", home.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut shown = Vec::new();
+    let mut typed = typed.iter().peekable();
+    let mut read = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&shown);
+        // The line is drawn anew for each key; but bracketed paste is switched on once for each prompt.
+        let prompts = text.matches("\x1b[?2004h").count();
+        if let Some((_, keys)) = typed.next_if(|(after, _)| prompts >= *after) {
+            keyboard.write_all(keys.as_bytes()).unwrap();
+        }
+        match screen.read(&mut read) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => shown.extend_from_slice(&read[..count]),
+        }
+    }
+    let status = child.wait().unwrap();
+    let history = std::fs::read_to_string(home.path().join("jangada/client_history")).unwrap();
+    assert!(history.contains("set hello"), "{history}");
+    (status.code(), String::from_utf8_lossy(&shown).into_owned())
+}
+
+#[test]
+fn at_a_prompt_everything_typed_ahead_is_carried_out() {
+    if !installed("script") {
+        return;
+    }
+    let cluster = Cluster::up(1);
+    let typed = "set hello big world\r\r  \rget hello\rget nothing\rfly\rquit\r";
+    let (exit, shown) = at_a_terminal(&cluster, &[(1, typed)]);
+    assert_eq!(exit, Some(0), "{shown}");
+    let lines: Vec<&str> = shown.lines().map(str::trim).collect();
+    for words in ["OK", "big world", "(nil)"] {
+        assert!(lines.contains(&words), "{words} is missing:\n{shown:?}");
+    }
+    assert!(shown.contains("\"fly\" is not a word here"), "{shown}");
+    assert!(shown.contains(&format!("jangada[{}]>", cluster.address(1))), "{shown}");
+    // Ctrl+C leaves, with the exit code of that signal.
+    let (exit, shown) = at_a_terminal(&cluster, &[(1, "set hello 1\r"), (2, "\x03")]);
+    assert_eq!(exit, Some(130), "{shown}");
 }
 
 #[test]
