@@ -21,7 +21,7 @@ fn up_status_down_and_up_again() {
     let log = std::fs::read_to_string(cluster.data().join("n1/jangada.log")).unwrap();
     let ready =
         log.lines().find(|line| line.contains("ready")).unwrap_or_else(|| panic!("no ready line: {log}"));
-    assert!(ready.contains("jangada client"), "{ready}");
+    assert!(ready.contains("jangada client") && ready.contains("n1/data"), "{ready}");
 
     expect_exit(&cluster.client(&["set", "kept", "1"]), 0);
     let twice = cluster.run(&["up", "3"]);
