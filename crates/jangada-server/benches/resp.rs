@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p jangada-server --bench resp`
 
+#![allow(missing_docs, reason = "criterion's macros write functions without any")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

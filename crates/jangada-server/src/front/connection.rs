@@ -58,6 +58,8 @@ struct Connection<S> {
     read_bytes: usize,
     /// No more commands are taken; what is under way is finished.
     closing: bool,
+    /// The server stops, and waits for no client.
+    stopping: bool,
     /// The client will send no more.
     ended: bool,
     /// When bytes last went either way.
@@ -101,6 +103,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         sent: 0,
         read_bytes: READ_BYTES.0,
         closing: false,
+        stopping: false,
         ended: false,
         last_active: now,
         stalled_since: None,
@@ -300,7 +303,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let next = if bytes >= self.read_bytes { self.read_bytes * 2 } else { self.read_bytes / 2 };
                 self.read_bytes = next.clamp(READ_BYTES.0, READ_BYTES.1);
             }
-            Event::Stop => self.closing = true,
+            Event::Stop => {
+                self.closing = true;
+                self.stopping = true;
+            }
             Event::Timer => return self.on_timer(),
         }
         ControlFlow::Continue(())
@@ -341,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Says goodbye, and listens a little longer if the client may still be talking.
     async fn end(mut self) -> io::Result<()> {
         self.stream.shutdown().await?;
-        if !self.ended {
+        if !self.ended && !self.stopping {
             let mut rest = [0; 4096];
             let listen = async { while self.stream.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {} };
             let _ = tokio::time::timeout(LINGER, listen).await;

@@ -10,3 +10,4 @@ mod transactions; // MULTI, EXEC, WATCH
 mod pipelining; // order, batches and bounds
 mod words; // a person with netcat
 mod http; // health, status, administration
+mod port; // threads, places, and an orderly end
