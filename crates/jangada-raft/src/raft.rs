@@ -80,6 +80,7 @@ impl Raft {
             Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
         let server = &mut self.server;
+        snapshot::forget_some(server);
         out.persist = server.next_persist();
         let (applied, committed) = (server.outbox.committed, server.commit_index());
         server.outbox.committed = committed;

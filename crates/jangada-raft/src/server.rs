@@ -34,6 +34,8 @@ pub(crate) struct Server {
     pub(crate) log: Log,
     /// The latest durable snapshot of our own. The log may begin a little before its end.
     pub(crate) snapshot: SnapshotMeta,
+    /// Entries up to here are to be forgotten, a few at a time.
+    pub(crate) cut_goal: Index,
     /// The configurations in the log, and the snapshot's.
     pub(crate) configurations: Configurations,
     /// The last leader of any term that was heard of, and when. Kept when the term changes: what we promised
@@ -112,6 +114,7 @@ impl Server {
             configurations,
             leader_heard,
             commit_index: base,
+            cut_goal: base,
             last_applied: base,
             installing: None,
             outbox: Outbox::new(base),

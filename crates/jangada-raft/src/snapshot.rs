@@ -23,6 +23,9 @@ use crate::role::{Follower, Leader};
 use crate::server::{Envelope, NUMBER_LIMIT, Server};
 use crate::types::{Index, NodeId, SnapshotMeta, Term, Time};
 
+/// Entries that are forgotten with one output.
+const FORGOTTEN_AT_A_TIME: u64 = 2_048;
+
 /// A snapshot on its way to a follower.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Transmission {
@@ -81,12 +84,19 @@ pub(crate) fn on_snapshot_taken(server: &mut Server, in_transfer: Option<Index>,
         let bound = server.log.index_to_keep_bytes(index, server.config.keep_bytes_during_transfer);
         cut = cut.min(needed.max(bound));
     }
+    server.cut_goal = server.cut_goal.max(cut);
+    server.configurations.on_compacted(index);
+}
+
+/// Cuts the log a little further towards its goal: to free hundreds of thousands of entries in one go would
+/// keep heartbeats waiting.
+pub(crate) fn forget_some(server: &mut Server) {
+    let base = server.log.base_index();
     // What was not yet handed to the disk must not be forgotten: it would leave a hole there.
-    let cut = cut.min(server.disk.handed());
-    if cut > server.log.base_index() {
+    let cut = server.cut_goal.min(base + FORGOTTEN_AT_A_TIME).min(server.disk.handed());
+    if cut > base {
         server.log.cut_to(cut);
     }
-    server.configurations.on_compacted(index);
 }
 
 /// The oldest snapshot that is on its way to a follower.
