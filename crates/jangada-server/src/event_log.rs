@@ -6,11 +6,11 @@
 use std::io::Write;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jangada_node::event::{Event, Record};
 use jangada_raft::event::Event as RaftEvent;
-use jangada_raft::types::NodeId;
+use jangada_raft::types::{NodeId, Time};
 use jangada_trace::lab::{self, Lab};
 use jangada_trace::metrics::Metrics;
 use jangada_trace::names::Names;
@@ -22,6 +22,9 @@ use crate::config::LogStyle;
 /// Lines that may wait for the terminal.
 const MAX_WAITING_LINES: usize = 4_096;
 
+/// Of the messages that arrive, the words see one in so long a time.
+const TELL_OF_MESSAGES: Duration = Duration::from_millis(10);
+
 /// The readers of one server's events.
 pub(crate) struct EventLog {
     style: LogStyle,
@@ -29,6 +32,7 @@ pub(crate) struct EventLog {
     names: Names,
     lab: Lab,
     metrics: Metrics,
+    told_of_message: Time,
     writer: Option<LineWriter>,
 }
 
@@ -48,6 +52,7 @@ impl EventLog {
             names: Names::default(),
             lab: Lab::new(hosts),
             metrics: Metrics::new(),
+            told_of_message: Time::ZERO,
             writer,
         })
     }
@@ -78,9 +83,7 @@ impl EventLog {
         self.metrics.fold(record);
         match self.style {
             LogStyle::Text => {
-                // What happens to every single message and entry is told elsewhere; here it only costs time.
-                let timer = matches!(record.event, Event::Raft(RaftEvent::ElectionTimerReset { .. }));
-                if (timer || words::level(&record.event) < Level::Trace)
+                if self.matters_to_words(record)
                     && let Some(line) = self.words.line(record, Level::Info)
                 {
                     self.write(format!("{} {line}", clock::rfc3339(unix_millis())));
@@ -97,6 +100,22 @@ impl EventLog {
                 }
             }
             LogStyle::Quiet => {}
+        }
+    }
+
+    /// The words need to know of the election timer and of the leader's last sign of life. Every single message
+    /// and entry would only cost time.
+    fn matters_to_words(&mut self, record: &Record) -> bool {
+        match record.event {
+            Event::Raft(RaftEvent::Received { .. }) => {
+                let due = record.time.since(self.told_of_message) >= TELL_OF_MESSAGES;
+                if due {
+                    self.told_of_message = record.time;
+                }
+                due
+            }
+            Event::Raft(RaftEvent::ElectionTimerReset { .. }) => true,
+            event => words::level(&event) < Level::Trace,
         }
     }
 

@@ -23,6 +23,9 @@ const MAX_TAKEN: usize = 256;
 /// How long a stopping leader tries to hand its leadership over.
 const FAREWELL: Duration = Duration::from_millis(1_500);
 
+/// Longer than this between two steps means that the process was not allowed to run.
+const PAUSE: Duration = Duration::from_millis(150);
+
 /// Where the loop's inputs come from.
 pub(crate) struct Inboxes {
     pub(crate) submissions: Receiver<Submission>,
@@ -40,6 +43,7 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), Se
     let alarm = sleep_until(core.next_wake().into());
     tokio::pin!(alarm);
     let mut farewell: Option<Instant> = None;
+    let mut last_step = Instant::now();
     loop {
         tokio::select! {
             biased;
@@ -56,9 +60,16 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), Se
             }
         }
         take_what_waits(core, inboxes)?;
+        if last_step.elapsed() > PAUSE {
+            // The process stood still, and its clock did not. What arrived meanwhile comes first: otherwise a
+            // leader would miss the answers of its followers, and a follower its leader's heartbeats.
+            tokio::task::yield_now().await;
+            take_what_waits(core, inboxes)?;
+        }
         // Inputs do not look at the clock: what is due is due with each step.
         core.handle(Input::TimePassed);
         core.step()?;
+        last_step = Instant::now();
         let wake = core.next_wake();
         // Moving the alarm costs more than one needless wake-up: only an earlier deadline moves it at once.
         if alarm.is_elapsed() || wake < alarm.deadline().into_std() {
