@@ -31,6 +31,9 @@ use crate::state_machine::{STAMP_BYTES, Stamp, StateMachine};
 pub struct ReplicaConfig {
     /// Bytes of log entries in memory at which a snapshot is begun.
     pub snapshot_after_bytes: usize,
+    /// Most bytes of log entries in memory: beyond it new commands are refused as busy, until the snapshot that
+    /// is being taken is durable and the log is cut.
+    pub max_log_bytes: usize,
     /// About how many bytes of a snapshot are handed to the disk at a time.
     pub snapshot_part_bytes: usize,
     /// How long a request may wait for its answer.
@@ -47,6 +50,7 @@ impl Default for ReplicaConfig {
     fn default() -> ReplicaConfig {
         ReplicaConfig {
             snapshot_after_bytes: 64 << 20,
+            max_log_bytes: 512 << 20,
             snapshot_part_bytes: 256 << 10,
             request_timeout: Duration::from_secs(5),
             max_waiting_bytes: 32 << 20,

@@ -154,6 +154,9 @@ impl<S: StateMachine> Replica<S> {
         if self.raft.transferring_to().is_some() && give_up > self.now {
             return self.wait_for_leader(Work::Writes(work), give_up);
         }
+        if self.raft.log_bytes() > self.config.max_log_bytes {
+            return self.refuse(Work::Writes(work), Failure::Busy);
+        }
         let stamp = self.clock.stamp(self.now).0.to_le_bytes();
         let WriteBatch { batch, first_slot, commands } = work;
         for (slot, command) in (first_slot..).zip(commands) {

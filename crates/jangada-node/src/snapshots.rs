@@ -1,6 +1,6 @@
 //! Snapshots of the state machine: taken while writes go on, and loaded at a start or from a leader.
 //!
-//! Taking one never stops the replica: parts of about `snapshot_part_bytes` leave between batches, at most two
+//! Taking one never stops the replica: parts of about `snapshot_part_bytes` leave between batches, at most eight
 //! of them on their way to the disk. The log is cut only once the whole file is durable under its name.
 
 use jangada_raft::face::Input as RaftInput;
@@ -13,7 +13,7 @@ use crate::replica::Replica;
 use crate::state_machine::StateMachine;
 
 /// Parts that may be on their way to the disk.
-const PARTS_ON_THEIR_WAY: u32 = 2;
+const PARTS_ON_THEIR_WAY: u32 = 8;
 
 /// A snapshot that is being taken.
 pub(crate) struct Taking<S: StateMachine> {

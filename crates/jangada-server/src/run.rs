@@ -249,6 +249,10 @@ fn open(
     raft.validate().map_err(ServerError::Config)?;
     let replica_config = ReplicaConfig {
         snapshot_after_bytes: config.snapshot_after_bytes,
+        max_log_bytes: config
+            .snapshot_after_bytes
+            .saturating_mul(4)
+            .max(ReplicaConfig::default().max_log_bytes),
         request_timeout: config.request_timeout.max(config.election_timeout_max * 2),
         ..ReplicaConfig::default()
     };

@@ -98,3 +98,22 @@ fn a_snapshot_can_be_asked_for_at_any_time() {
     fill(&mut world, leader, "b", 50);
     world.assert_equal_states();
 }
+
+#[test]
+fn a_log_that_is_full_refuses_writes_until_it_is_cut() {
+    let config =
+        ReplicaConfig { snapshot_after_bytes: 1 << 30, max_log_bytes: 8 << 10, ..ReplicaConfig::default() };
+    let mut world = World::with(3, config);
+    let leader = world.agree();
+    fill(&mut world, leader, "a", 20);
+    let full = (0..200).find_map(|i| {
+        let token = world.write(leader, &[set(&format!("b-{i}"), &"v".repeat(200))]);
+        let answer = world.wait(token);
+        answer[0].is_err().then_some(answer)
+    });
+    assert_eq!(full, Some(vec![Err(jangada_node::effect::Failure::Busy)]));
+    let now = world.now;
+    world.nodes.get_mut(&leader).expect("it runs").replica.handle(now, Input::TakeSnapshot);
+    world.until("the log is cut", |world| world.nodes[&leader].replica.raft().log_bytes() < 8 << 10);
+    fill(&mut world, leader, "c", 10);
+}
