@@ -195,7 +195,8 @@ pub enum ExpireCondition {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Exec {
     /// Keys with their modification revision as [`Request::WatchRevision`](crate::Request::WatchRevision) told it;
-    /// if one of them differs now, nothing is done.
+    /// if one of them differs now, nothing is done. A key that was missing and is missing again has not changed,
+    /// whatever it was in between.
     pub watched: Vec<(Bytes, Option<Revision>)>,
     /// The commands.
     pub commands: Vec<Command>,

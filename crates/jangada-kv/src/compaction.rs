@@ -42,9 +42,8 @@ impl Store {
             if self.history.get(self.history.first()).is_none_or(|change| change.revision >= bound) {
                 return false;
             }
-            let (id, change) = self.history.pop().expect("it was just looked at");
-            let entry = self.index.entry(change.slot);
-            if entry.newest_change == id && entry.newest.is_tombstone() {
+            let change = self.history.pop().expect("it was just looked at");
+            if change.was_the_end() {
                 self.index.remove(change.slot);
             }
         }
@@ -90,7 +89,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use crate::command::{Command, Set};
+    use crate::command::{Command, Exec, Set};
     use crate::request::Request;
     use crate::store::Store;
     use crate::types::{KeyRange, Millis, Retention};
@@ -122,6 +121,23 @@ mod tests {
             assert!(store.bytes() < 50 * 400 + 2_000);
         }
         assert!(kept(&store) <= 10);
+    }
+
+    #[test]
+    fn what_one_request_changes_twice_is_collected_as_it_was_left() {
+        let mut store = Store::new();
+        store.apply(Millis(1), &Request::SetRetention(Retention { revisions: 1, bytes: u64::MAX }));
+        set(&mut store, 1);
+        let set =
+            |number: u64| Command::Set(Set::new(Bytes::from(number.to_string()), Bytes::from_static(b"new")));
+        let delete = |number: u64| Command::Delete { keys: Vec::from([Bytes::from(number.to_string())]) };
+        let commands = Vec::from([delete(1), set(1), set(2), delete(2)]);
+        store.apply(Millis(1), &Request::Exec(Exec { watched: Vec::new(), commands }));
+        run(&mut store, set(3));
+        run(&mut store, set(4));
+        let slots: Vec<_> = store.index.range(&KeyRange::all()).collect();
+        let keys: Vec<_> = slots.iter().map(|slot| store.index.entry(*slot).key.to_bytes()).collect();
+        assert_eq!(keys, ["1", "3", "4"], "1 is there again, 2 has gone for good");
     }
 
     #[test]

@@ -26,9 +26,12 @@ impl Hasher {
         for word in &mut words {
             self.number(u64::from_le_bytes(word.try_into().expect("chunks have 8 bytes")));
         }
-        let mut last = [0; 8];
-        last[..words.remainder().len()].copy_from_slice(words.remainder());
-        self.number(u64::from_le_bytes(last));
+        let rest = words.remainder();
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.number(u64::from_le_bytes(last));
+        }
         self.number(bytes.len() as u64);
     }
 

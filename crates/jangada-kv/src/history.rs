@@ -27,6 +27,8 @@ pub(crate) struct Change {
     earlier: Option<ChangeId>,
     /// The change that replaced what this one made.
     later: Option<ChangeId>,
+    /// Whether what it made is a tombstone. Known here so that collecting need not look at the key.
+    made_tombstone: bool,
     /// Bytes replaced by all changes before this one, since the store began.
     replaced_before: u64,
 }
@@ -71,13 +73,8 @@ impl History {
         self.segments[segment].get(at)
     }
 
-    /// Adds a change; `previous` comes with the id of the change that made it.
-    pub(crate) fn push(
-        &mut self,
-        revision: Revision,
-        slot: Slot,
-        previous: Option<(Version, ChangeId)>,
-    ) -> ChangeId {
+    /// Adds the change that makes `made`; `previous` comes with the id of the change that made it.
+    pub(crate) fn push(&mut self, slot: Slot, made: &Version, previous: Option<(Version, ChangeId)>) {
         let id = self.next;
         let (previous, earlier) = previous.unzip();
         if let Some(change) = earlier.and_then(|earlier| self.get_mut(earlier)) {
@@ -85,7 +82,9 @@ impl History {
         }
         let replaced_before = self.replaced;
         self.replaced += previous.as_ref().map_or(0, replaced_bytes);
-        let change = Change { revision, slot, previous, earlier, later: None, replaced_before };
+        let (revision, made_tombstone) = (made.mod_revision, made.is_tombstone());
+        let change =
+            Change { revision, slot, previous, earlier, later: None, made_tombstone, replaced_before };
         // An empty segment is always the only one, and serves for the next change wherever that falls.
         let starts_segment = id.0.is_multiple_of(SEGMENT as u64);
         if self.segments.back().is_none_or(|segment| starts_segment && !segment.is_empty()) {
@@ -93,19 +92,24 @@ impl History {
         }
         self.segments.back_mut().expect("a segment was just made sure of").push_back(change);
         self.next = ChangeId(id.0 + 1);
-        id
+    }
+
+    /// Notes that a change makes something else after all: its request has changed the key again.
+    pub(crate) fn remake(&mut self, id: ChangeId, made: &Version) {
+        if let Some(change) = self.get_mut(id) {
+            change.made_tombstone = made.is_tombstone();
+        }
     }
 
     /// Takes the oldest change away.
-    pub(crate) fn pop(&mut self) -> Option<(ChangeId, Change)> {
+    pub(crate) fn pop(&mut self) -> Option<Change> {
         let segment = self.segments.front_mut()?;
         let change = segment.pop_front()?;
         if segment.is_empty() && self.segments.len() > 1 {
             self.segments.pop_front();
         }
-        let id = self.first;
-        self.first = ChangeId(id.0 + 1);
-        Some((id, change))
+        self.first = ChangeId(self.first.0 + 1);
+        Some(change)
     }
 
     /// What a kept change made of its key: `newest` is the newest version of that key.
@@ -176,6 +180,13 @@ impl History {
         let at = id.0 as usize % SEGMENT;
         // The first segment has lost the changes before `first`.
         Some((segment, if segment == 0 { at - self.first.0 as usize % SEGMENT } else { at }))
+    }
+}
+
+impl Change {
+    /// Whether the change deleted its key, and nothing has happened to the key since.
+    pub(crate) fn was_the_end(&self) -> bool {
+        self.made_tombstone && self.later.is_none()
     }
 }
 

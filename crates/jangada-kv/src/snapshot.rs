@@ -253,9 +253,10 @@ impl SnapshotCursor {
 
     fn push_record(&mut self) {
         self.hasher.bytes(&self.record);
-        let mut length = Vec::with_capacity(10);
-        (self.record.len() as u64).encode(&mut length);
-        self.ready.extend_from_slice(&length);
-        self.ready.extend_from_slice(&self.record);
+        let length = self.record.len();
+        // The length stands in front, but is built behind: no second buffer.
+        (length as u64).encode(&mut self.record);
+        self.ready.extend_from_slice(&self.record[length..]);
+        self.ready.extend_from_slice(&self.record[..length]);
     }
 }

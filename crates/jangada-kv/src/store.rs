@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::entry::ChangeId;
 use crate::history::History;
@@ -36,6 +37,17 @@ pub struct Store {
     pub(crate) live_bytes: u64,
     /// The snapshots that are being read.
     pub(crate) pins: Vec<Pin>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("clock", &self.clock)
+            .field("revision", &self.revision)
+            .field("floor", &self.floor)
+            .field("keys", &self.key_count)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Store {

@@ -45,12 +45,11 @@ impl Store {
         match slot {
             Some(slot) => self.replace(slot, version),
             None => {
-                let revision = version.mod_revision;
                 let change = self.history.next();
                 let entry = Entry { key: SmallKey::new(key), newest: version, newest_change: change };
                 let slot = self.index.insert(entry);
                 self.count_in(slot);
-                self.history.push(revision, slot, None);
+                self.history.push(slot, &self.index.entry(slot).newest, None);
             }
         }
     }
@@ -65,15 +64,14 @@ impl Store {
     }
 
     fn replace(&mut self, slot: Slot, version: Version) {
-        let revision = version.mod_revision;
         self.count_out(slot);
-        let next_change = self.history.next();
         let entry = self.index.entry_mut(slot);
         let previous = core::mem::replace(&mut entry.newest, version);
-        // Otherwise the change that stands in the history already is now what this one made of it.
-        if previous.mod_revision != revision {
-            let made_by = core::mem::replace(&mut entry.newest_change, next_change);
-            self.history.push(revision, slot, Some((previous, made_by)));
+        if previous.mod_revision == entry.newest.mod_revision {
+            self.history.remake(entry.newest_change, &entry.newest);
+        } else {
+            let made_by = core::mem::replace(&mut entry.newest_change, self.history.next());
+            self.history.push(slot, &entry.newest, Some((previous, made_by)));
         }
         self.count_in(slot);
     }

@@ -81,7 +81,7 @@ fn snapshots() {
         "0a03016203030100010132",   // Revision 3: b = 2.
         "0b0301610402028407010133", // Revision 4: a = 3, created in 2, version 2, deadline 900.
         "080301620500000000",       // Revision 5: b is deleted.
-        "0c040103fa8afe87e7bca5a350", // The end: one key, three changes, and the hash.
+        "0c0401038daf9393a49dc89051", // The end: one key, three changes, and the hash.
     ];
     assert_eq!(hex(&snapshot(&mut world.store, 1 << 20)), expected.concat());
 }
