@@ -131,6 +131,9 @@ impl KeyIndex {
         } else {
             self.by_hash.remove(hash);
         }
+        if self.by_key.is_empty() {
+            self.entries = Slab::new(); // After a flush the places of a million keys should not stay.
+        }
         entry
     }
 
