@@ -55,7 +55,8 @@ pub struct Config {
     /// Bytes of entries kept behind the snapshot that a follower is receiving right now. Without them the next
     /// snapshot would cut off what it needs after this one, and a busy leader could send snapshots for ever.
     pub keep_bytes_during_transfer: usize,
-    /// A learner counts as caught up when it misses no more entries than this (Thesis §4.2.1).
+    /// A learner counts as caught up when it misses no more entries than this, or when it gets what there is
+    /// within an election timeout (Thesis §4.2.1).
     pub caught_up_entries: u64,
 }
 

@@ -200,7 +200,9 @@ fn is_caught_up(server: &Server, leader: &Leader, id: NodeId) -> bool {
     let Some(progress) = leader.progress.get(&id) else { return false };
     let lag = server.log.last_index() - progress.match_index;
     let is_here = server.now.since(progress.last_heard) < server.config.election_timeout_max;
-    progress.is_replicating() && is_here && lag <= server.config.caught_up_entries
+    let is_close = lag <= server.config.caught_up_entries
+        || progress.catch_up.keeps_pace(server.now, server.config.election_timeout_max);
+    progress.is_replicating() && is_here && is_close
 }
 
 /// Appends a configuration, which is in force from this moment on.
@@ -269,8 +271,8 @@ fn report_caught_up(server: &mut Server, leader: &mut Leader) {
     let caught_up: Vec<NodeId> =
         newcomers(server.membership(), target).filter(|id| is_caught_up(server, leader, *id)).collect();
     for peer in caught_up {
-        if let Some(progress) = leader.progress.get_mut(&peer).filter(|progress| !progress.caught_up) {
-            progress.caught_up = true;
+        if let Some(progress) = leader.progress.get_mut(&peer).filter(|it| !it.catch_up.reported) {
+            progress.catch_up.reported = true;
             let match_index = progress.match_index;
             server.event(Event::CaughtUp { peer, match_index });
         }

@@ -4,6 +4,7 @@
 //! and what an answer means stands in `replication.rs` and `snapshot.rs`.
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 use crate::snapshot::Transmission;
 use crate::types::{Index, Time};
@@ -24,8 +25,7 @@ pub(crate) struct Progress {
     pub(crate) heartbeat_due: bool,
     /// The highest `leader_commit` that was sent to it.
     pub(crate) commit_told: Index,
-    /// Reported as caught up already.
-    pub(crate) caught_up: bool,
+    pub(crate) catch_up: CatchUp,
     /// It is not in the configuration any more, but shall still learn of that.
     pub(crate) leaving: Option<Leaving>,
 }
@@ -42,6 +42,40 @@ pub(crate) enum Mode {
     Replicate(Window),
     /// The entries that it needs are compacted away: it gets the snapshot.
     Snapshot(Transmission),
+}
+
+/// How closely a follower follows, measured in rounds: in each, it must get what the leader had when the round
+/// began (Thesis §4.2.1). A busy leader is always some entries ahead of everybody; but when a round takes less
+/// than an election timeout, the follower keeps pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CatchUp {
+    target: Index,
+    began: Time,
+    /// The end of the last round that was short enough.
+    kept_pace_at: Option<Time>,
+    /// Told to the world already.
+    pub(crate) reported: bool,
+}
+
+impl CatchUp {
+    fn new(target: Index, now: Time) -> CatchUp {
+        CatchUp { target, began: now, kept_pace_at: None, reported: false }
+    }
+
+    /// The follower holds everything up to `match_index`, and the leader has entries up to `last`.
+    pub(crate) fn on_match(&mut self, match_index: Index, last: Index, now: Time, short: Duration) {
+        if match_index >= self.target {
+            if now.since(self.began) <= short {
+                self.kept_pace_at = Some(now);
+            }
+            (self.target, self.began) = (last, now);
+        }
+    }
+
+    /// It kept pace not longer ago than this.
+    pub(crate) fn keeps_pace(&self, now: Time, patience: Duration) -> bool {
+        self.kept_pace_at.is_some_and(|at| now.since(at) < patience)
+    }
 }
 
 /// A follower that has been removed is told the entry that removes it, so that it need not campaign to find
@@ -74,7 +108,7 @@ impl Progress {
             acked_round: 0,
             heartbeat_due: false,
             commit_told: Index::ZERO,
-            caught_up: false,
+            catch_up: CatchUp::new(next_index.previous(), now),
             leaving: None,
         }
     }
@@ -157,6 +191,20 @@ mod tests {
         assert_eq!((progress.match_index, progress.next_index), (Index(8), Index(10)));
         progress.probe(Index(2));
         assert_eq!(progress.next_index, Index(9), "what matches is never probed again");
+    }
+
+    #[test]
+    fn who_gets_in_a_short_time_what_there_was_keeps_pace() {
+        let (short, patience) = (Duration::from_millis(100), Duration::from_millis(300));
+        let ms = |ms: u64| Time::ZERO + Duration::from_millis(ms);
+        let mut catch_up = CatchUp::new(Index(1_000), Time::ZERO);
+        catch_up.on_match(Index(1_000), Index(5_000), ms(900), short);
+        assert!(!catch_up.keeps_pace(ms(900), patience), "the first round took long");
+        catch_up.on_match(Index(4_999), Index(8_000), ms(950), short);
+        assert!(!catch_up.keeps_pace(ms(950), patience), "the second one is not over");
+        catch_up.on_match(Index(5_500), Index(8_500), ms(990), short);
+        assert!(catch_up.keeps_pace(ms(990), patience), "3,000 entries behind, but 90 ms");
+        assert!(!catch_up.keeps_pace(ms(1_290), patience), "that was long ago");
     }
 
     #[test]

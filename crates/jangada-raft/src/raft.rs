@@ -365,8 +365,8 @@ impl Raft {
 
     /// Who does what on which message, every pair written out. The terms have been compared: apart from the
     /// votes, whose terms are their own matter, the message is of the present term.
+    // tidy: flat table
     fn dispatch(&mut self, envelope: Envelope, rpc: Rpc) {
-        // tidy: flat table
         let leadership = self.leadership();
         let server = &mut self.server;
         match (rpc, &mut self.role) {

@@ -171,6 +171,8 @@ fn on_accepted(server: &mut Server, progress: &mut Progress, envelope: Envelope,
         return server.ignore(envelope, IgnoreReason::Malformed);
     }
     progress.matched(match_index);
+    let (last, short) = (server.log.last_index(), server.config.election_timeout_min);
+    progress.catch_up.on_match(progress.match_index, last, server.now, short);
     let agrees = match &progress.mode {
         Mode::Replicate(_) => false,
         Mode::Probe { .. } => match_index >= progress.next_index.previous(),

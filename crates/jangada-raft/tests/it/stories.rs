@@ -51,6 +51,21 @@ fn two_servers_join_in_one_change_after_they_have_caught_up() {
 }
 
 #[test]
+fn a_server_joins_a_cluster_that_is_never_idle() {
+    let mut world = World::with(3, 18, |config| Config { caught_up_entries: 0, ..config });
+    let leader = world.elect();
+    world.add_joiner(4);
+    world.change(leader, 1..=4, []);
+    for _ in 0..3_000 {
+        for _ in 0..5 {
+            world.propose(leader, "busy");
+        }
+        world.run_for(std::time::Duration::from_micros(100));
+    }
+    assert!(has_voters(&world, 1..=4));
+}
+
+#[test]
 fn a_server_that_cannot_be_reached_never_becomes_a_voter_and_can_be_given_up() {
     let mut world = World::new(3, 12);
     let leader = world.elect();
