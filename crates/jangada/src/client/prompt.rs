@@ -1,7 +1,7 @@
 //! Words one after the other: from a person at a prompt (history, completion, hints), or from a pipe.
 
 use std::borrow::Cow;
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
 use rustyline::completion::{Completer, Pair};
@@ -16,6 +16,9 @@ use super::words::{self, WORDS, Word};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
 
+/// Longest line of a pipe; no server takes a value of that size.
+const MAX_LINE_BYTES: u64 = 64 << 20;
+
 /// Reads line by line until the end; a line that fails is reported and the next one is read all the same.
 ///
 /// # Errors
@@ -25,8 +28,11 @@ pub fn piped(session: &mut Session, input: &mut impl BufRead, format: Format) ->
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if input.read_until(b'\n', &mut line)? == 0 {
+        if input.take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
             break;
+        }
+        if line.len() as u64 == MAX_LINE_BYTES {
+            return Err(Failure::usage(format!("line {number} is longer than {MAX_LINE_BYTES} bytes")));
         }
         match words::parse(&line) {
             Ok(None) => {}

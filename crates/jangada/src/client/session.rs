@@ -91,6 +91,7 @@ impl Session {
         self.said.clear();
         let deadline = Instant::now() + self.timeout;
         let mut attempts = 0;
+        let mut refused = None;
         loop {
             let connection = self.connected(effect, deadline)?;
             attempts += 1;
@@ -102,13 +103,16 @@ impl Session {
             let answer = connection.call(arguments, until);
             let why = match answer {
                 Ok(Reply::Error(text)) => match refusal(&text) {
-                    Refusal::ForNow => self.not_now(&address, sentence(&text)),
+                    Refusal::ForNow => {
+                        refused = Some(format!("{address}: {}", sentence(&text)));
+                        self.not_now(sentence(&text))
+                    }
                     Refusal::Unknown => return Err(unknown(&format!("{address}: {}", sentence(&text)))),
                     Refusal::Final => return Err(Failure::refused(format!("{address} refused: {text}"))),
                 },
                 Ok(reply) => {
                     if attempts > 1 {
-                        self.say(format!("{address} answered"));
+                        self.say_at_last(&address);
                     }
                     return Ok(reply);
                 }
@@ -126,12 +130,13 @@ impl Session {
                 }
                 Err(error @ (WireError::NotSent(_) | WireError::Lost(_))) => {
                     self.leave();
-                    format!("{address}: {error}")
+                    error.to_string()
                 }
             };
-            self.say(format!("{why}; trying again"));
+            self.say(&address, &format!("{why}; trying again"));
             if Instant::now() + PAUSE >= deadline {
-                return Err(self.gave_up(&why));
+                // What a server said tells more than that the last attempt was cut short.
+                return Err(self.gave_up(&refused.unwrap_or_else(|| format!("{address}: {why}"))));
             }
             thread::sleep(PAUSE);
         }
@@ -170,7 +175,8 @@ impl Session {
                         )));
                     }
                     Err(error @ (WireError::NotSent(_) | WireError::Lost(_))) => {
-                        self.say(format!("{address}: {error}; trying {}", self.after()));
+                        let next = self.after();
+                        self.say(&address, &format!("{error}; trying {next}"));
                         reasons.push(format!("{address}: {error}"));
                         self.next += 1;
                     }
@@ -184,11 +190,11 @@ impl Session {
     }
 
     /// The server refused for now: the next attempt goes to the next one.
-    fn not_now(&mut self, address: &str, text: &str) -> String {
+    fn not_now(&mut self, text: &str) -> String {
         if self.servers.len() > 1 {
             self.leave();
         }
-        format!("{address}: {text}")
+        text.to_owned()
     }
 
     fn leave(&mut self) {
@@ -210,11 +216,21 @@ impl Session {
         ))
     }
 
-    /// Each sentence once per operation.
-    fn say(&mut self, text: String) {
-        if !self.quiet && !self.said.contains(&text) {
-            output::note(&text);
-            self.said.push(text);
+    /// Tells of each server's trouble once per operation: its words may change with every attempt ("3 s ago").
+    fn say(&mut self, address: &str, text: &str) {
+        if self.quiet {
+            return;
+        }
+        if !self.said.iter().any(|said| said == address) {
+            output::note(&format!("{address}: {text}"));
+            self.said.push(address.to_owned());
+        }
+    }
+
+    /// After trouble: it went well in the end.
+    fn say_at_last(&self, address: &str) {
+        if !self.quiet {
+            output::note(&format!("{address} answered"));
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The words of the client, the same at the prompt, in a pipe and on the command line: what they mean, how they are
 //! carried out, how their answers look.
 
-use serde::Serialize;
-
 use super::session::{Effect, Session};
 use super::wire::Reply;
 use crate::cluster::status::{self, Overview};
@@ -90,10 +88,21 @@ fn split_word(line: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
-    key: &'a str,
-    value: Option<&'a str>,
+/// A key and its value as JSON: `{"key":"d","value":"8"}`, `"value":null` if there is none. JSON knows no bytes: what
+/// is not UTF-8 stands under `key_hex` or `value_hex` instead.
+fn as_json(key: &[u8], value: Option<&[u8]>) -> serde_json::Value {
+    let mut object = serde_json::Map::new();
+    for (name, bytes) in [("key", Some(key)), ("value", value)] {
+        match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+            None => object.insert(name.to_owned(), serde_json::Value::Null),
+            Some((_, Ok(text))) => object.insert(name.to_owned(), text.into()),
+            Some((bytes, Err(_))) => {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                object.insert(format!("{name}_hex"), hex.into())
+            }
+        };
+    }
+    object.into()
 }
 
 /// Carries out one word and prints the answer. `Ok(false)` is "no": not there.
@@ -136,11 +145,7 @@ fn get(session: &mut Session, key: &[u8], format: Format) -> Result<bool, Failur
         }
     };
     match (format, &value) {
-        (Format::Json, value) => {
-            let value = value.as_deref().map(String::from_utf8_lossy);
-            let key = String::from_utf8_lossy(key);
-            output::json(&Found { key: &key, value: value.as_deref() })?;
-        }
+        (Format::Json, value) => output::json(&as_json(key, value.as_deref()))?,
         // A person sees text; a program gets the bytes as they are.
         (Format::Text, Some(value)) if output::to_terminal() => output::line(&output::printable(value))?,
         (Format::Text, Some(value)) => output::raw(&[value.as_slice(), b"\n"].concat())?,
@@ -168,18 +173,14 @@ fn delete(session: &mut Session, keys: &[Vec<u8>], format: Format) -> Result<boo
 
 fn show(session: &mut Session, format: Format) -> Result<bool, Failure> {
     let pairs = all_pairs(session)?;
-    for (key, value) in &pairs {
-        match format {
-            Format::Text => {
-                output::line(&format!("{} {}", output::printable(key), output::printable(value)))?
-            }
-            Format::Json => {
-                let (key, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(value));
-                output::json(&Found { key: &key, value: Some(&value) })?;
-            }
-        }
+    if format == Format::Json {
+        let pairs: Vec<_> = pairs.iter().map(|(key, value)| as_json(key, Some(value))).collect();
+        return output::json(&pairs).map(|()| true);
     }
-    if pairs.is_empty() && format == Format::Text && output::to_terminal() {
+    for (key, value) in &pairs {
+        output::line(&format!("{} {}", output::printable(key), output::printable(value)))?;
+    }
+    if pairs.is_empty() && output::to_terminal() {
         output::note("(no keys)");
     }
     Ok(true)
@@ -269,6 +270,13 @@ mod tests {
             let error = parse(line.as_bytes()).unwrap_err();
             assert!(error.contains(needs), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn json_keeps_absent_empty_and_binary_apart() {
+        assert_eq!(as_json(b"k", None).to_string(), r#"{"key":"k","value":null}"#);
+        assert_eq!(as_json(b"k", Some(b"")).to_string(), r#"{"key":"k","value":""}"#);
+        assert_eq!(as_json(b"k", Some(b"\xff\0")).to_string(), r#"{"key":"k","value_hex":"ff00"}"#);
     }
 
     #[test]

@@ -172,9 +172,7 @@ pub fn print_overview(overview: &Overview, format: Format) -> Result<(), Failure
     } else {
         let rows = overview.views.iter().map(|view| row(view, overview)).collect();
         output::line(&output::table(&COLUMNS, rows))?;
-        if let Some(tolerance) = overview.tolerance() {
-            output::line(&tolerance.sentence())?;
-        }
+        print_sentences(overview)?;
     }
     match overview.statuses().next() {
         Some(_) => Ok(()),
@@ -182,6 +180,22 @@ pub fn print_overview(overview: &Overview, format: Format) -> Result<(), Failure
             "no server answered; start one with `jangada serve` or `jangada cluster up`",
         )),
     }
+}
+
+/// What the table does not tell: how many may fail, and what keeps servers from serving.
+///
+/// # Errors
+/// When stdout is closed.
+pub fn print_sentences(overview: &Overview) -> Result<(), Failure> {
+    let answer =
+        overview.tolerance().map_or("no server answers".to_owned(), |tolerance| tolerance.sentence());
+    output::line(&answer)?;
+    for status in overview.statuses() {
+        if let Some(problem) = &status.problem {
+            output::line(&format!("{}: {problem}", status.name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The columns of [`row`].
@@ -199,11 +213,9 @@ pub fn row(view: &View, overview: &Overview) -> Vec<String> {
                     .find(|member| member.id == status.id)
                     .and_then(|member| member.lag)
             });
-            let problem =
-                status.problem.as_deref().map(|problem| format!(" ({problem})")).unwrap_or_default();
             vec![
                 status.name.clone(),
-                format!("{}{problem}", status.role.as_str()),
+                status.role.as_str().to_owned(),
                 status.term.to_string(),
                 status.commit_index.to_string(),
                 status.applied_index.to_string(),

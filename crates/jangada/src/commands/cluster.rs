@@ -244,20 +244,19 @@ fn report(layout: &Layout, format: Format) -> Result<(), Failure> {
             columns.push("PID");
             let rows = overview.views.iter().zip(&states).map(|(view, state)| {
                 let mut row = status::row(view, &overview);
-                let said = row[1].clone();
-                row[1] = match state {
-                    State::Gone => "down".to_owned(),
-                    State::Paused(_) => "paused".to_owned(),
-                    State::Running(_) => said,
-                };
+                match state {
+                    State::Gone => "down".clone_into(&mut row[1]),
+                    State::Paused(_) => "paused".clone_into(&mut row[1]),
+                    State::Running(_) => {}
+                }
+                if layout.find(&view.target.name).is_ok_and(|server| server.removed) {
+                    row[1].push_str(", removed");
+                }
                 row.push(state.pid().map_or("-".to_owned(), |pid| pid.to_string()));
                 row
             });
             output::line(&output::table(&columns, rows.collect()))?;
-            match overview.tolerance() {
-                Some(tolerance) => output::line(&tolerance.sentence()),
-                None => output::line("no server answers"),
-            }
+            status::print_sentences(&overview)
         }
     }
 }
@@ -375,6 +374,9 @@ fn restart(layout: &Layout, names: &[String], format: Format) -> Result<(), Fail
 }
 
 fn transfer(layout: &Layout, name: &str, format: Format) -> Result<(), Failure> {
+    if name == "leader" {
+        return Err(Failure::usage("the leader leads already; name another server"));
+    }
     let to = layout.find(name)?;
     if process::state(layout, to) == State::Gone {
         return Err(Failure::refused(format!(

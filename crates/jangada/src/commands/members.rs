@@ -245,12 +245,9 @@ fn tell(changed: &Changed, added: &[Server], removed: &[&String], format: Format
         output::line(&format!("removed {name} and stopped it; its data stays"))?;
     }
     let side = |tolerance: &jangada_server::handle::Tolerance| {
-        format!(
-            "{} voters ({}), {} may fail",
-            tolerance.voters.len(),
-            tolerance.voters.join(", "),
-            tolerance.tolerates
-        )
+        let (count, names) = (tolerance.voters.len(), tolerance.voters.join(", "));
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} voter{plural} ({names}), {} may fail", tolerance.tolerates)
     };
     output::line(&format!("before: {}", side(&changed.before)))?;
     output::line(&format!("after:  {}", side(&changed.after)))
