@@ -10,3 +10,6 @@ mod chaos; // everything at once
 #[allow(dead_code, reason = "the words for scenarios, which follow")]
 mod world; // a cluster in memory with a checker above it, more devious than the first
 mod weather; // random worlds
+#[allow(dead_code, reason = "the words for all tests of one server")]
+mod solo; // one server whose peers the test plays
+mod paper; // rule by rule

@@ -28,7 +28,7 @@ pub(crate) use disk::{Disk, Snapshot};
 use machine::Machine;
 pub(crate) use network::{Network, chance};
 pub(crate) use node::Node;
-pub(crate) use script::{Until, ms};
+pub(crate) use script::{Until, command, entries, entry, ids, ms};
 
 /// The cluster that all servers of a world belong to.
 pub(crate) const CLUSTER: jangada_raft::types::ClusterId = jangada_raft::types::ClusterId(7);
