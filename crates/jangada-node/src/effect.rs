@@ -98,9 +98,14 @@ pub enum Failure {
     OutcomeUnknown,
     /// The transfer of leadership came to nothing; the old leader goes on.
     TransferFailed,
+    /// The command took effect, but the answers of its batch are too long to travel from the leader to us.
+    AnswerTooLarge,
     /// The command, or the answer from the leader, could not be read.
     BadAnswer,
 }
+
+/// Bytes of answers that a leader sends to a follower for one batch of forwarded commands.
+pub const MAX_FORWARDED_ANSWERS_BYTES: usize = 16 << 20;
 
 impl Failure {
     /// As one byte in a frame.
@@ -112,6 +117,7 @@ impl Failure {
             Failure::TooLarge => 3,
             Failure::OutcomeUnknown => 4,
             Failure::BadAnswer => 5,
+            Failure::AnswerTooLarge => 6,
         }
     }
 
@@ -123,6 +129,7 @@ impl Failure {
             2 => Failure::Busy,
             3 => Failure::TooLarge,
             4 => Failure::OutcomeUnknown,
+            6 => Failure::AnswerTooLarge,
             _ => Failure::BadAnswer,
         }
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jangada_raft::face::{Answer, Input as RaftInput, Refusal};
 use jangada_raft::types::{Index, NodeId, ReadId, Term, Time};
 
-use crate::effect::{Effect, Failure, Token};
+use crate::effect::{Effect, Failure, MAX_FORWARDED_ANSWERS_BYTES, Token};
 use crate::event::{ClientEvent, Event};
 use crate::frame::Frame;
 use crate::pending::{Finished, Origin};
@@ -333,12 +333,7 @@ impl<S: StateMachine> Replica<S> {
             match origin {
                 Origin::Local(token) => self.effects.push(Effect::Reply(token, answers)),
                 Origin::Peer(to, id) => {
-                    let encoded = |response: S::Response| {
-                        let mut bytes = Vec::new();
-                        S::encode_response(&response, &mut bytes);
-                        Bytes::from(bytes)
-                    };
-                    let answers = answers.into_iter().map(|answer| answer.map(encoded)).collect();
+                    let answers = encode_answers::<S>(answers);
                     self.effects.push(Effect::Send(to, Frame::ForwardReply { id, answers }));
                 }
             }
@@ -354,6 +349,7 @@ impl<S: StateMachine> Replica<S> {
             | Failure::TooLarge
             | Failure::Refused(_)
             | Failure::TransferFailed
+            | Failure::AnswerTooLarge
             | Failure::BadAnswer => ClientEvent::Refused { requests },
         }));
     }
@@ -366,6 +362,20 @@ impl<S: StateMachine> Replica<S> {
     fn request_deadline(&self) -> Time {
         self.now + self.config.request_timeout
     }
+}
+
+/// The answers as they travel to the follower; what does not fit into a frame is only named.
+fn encode_answers<S: StateMachine>(
+    answers: Vec<Result<S::Response, Failure>>,
+) -> Vec<Result<Bytes, Failure>> {
+    let mut room = MAX_FORWARDED_ANSWERS_BYTES;
+    let mut encode = |response: S::Response| {
+        let mut bytes = Vec::new();
+        S::encode_response(&response, &mut bytes);
+        room = room.checked_sub(bytes.len()).ok_or(Failure::AnswerTooLarge)?;
+        Ok(Bytes::from(bytes))
+    };
+    answers.into_iter().map(|answer| answer.and_then(&mut encode)).collect()
 }
 
 /// Writes the stamp into a command's free bytes; `None` if it has not even these.

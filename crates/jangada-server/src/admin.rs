@@ -232,6 +232,7 @@ impl Core {
             | Failure::NoLeader
             | Failure::Busy
             | Failure::TooLarge
+            | Failure::AnswerTooLarge
             | Failure::BadAnswer => AdminError::NoQuorum(self.no_leader_sentence()),
             Failure::TransferFailed => {
                 refused("the other server did not take over within an election timeout; the leader goes on")

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use jangada_node::book::Book;
-use jangada_node::effect::{Effect, Failure, Input, Token};
+use jangada_node::effect::{Effect, Failure, Input, MAX_FORWARDED_ANSWERS_BYTES, Token};
 use jangada_node::event::{Event, NetEvent, Record};
 use jangada_node::frame::Frame;
 use jangada_node::log_writer::LogJob;
@@ -173,6 +173,13 @@ impl Core {
                 }
                 Ok(())
             }
+            LinkNews::CallerGone(peer) => {
+                // If it has another link already, the next frame on that one brings it back.
+                if self.callers.remove(&peer).is_some() {
+                    self.follow_membership();
+                }
+                Ok(())
+            }
             LinkNews::Expelled(why) => Err(ServerError::Refused(why)),
         }
     }
@@ -281,6 +288,11 @@ impl Core {
                       take effect; read the key to see"
                     .to_owned(),
             },
+            Failure::AnswerTooLarge => RequestError::Bad(format!(
+                "the command took effect, but its answer is larger than the {} MiB that travel between servers: \
+                 ask the leader itself, or ask for less",
+                MAX_FORWARDED_ANSWERS_BYTES >> 20
+            )),
             Failure::BadAnswer => RequestError::Bad(
                 "the servers do not understand each other: do all run one version?".to_owned(),
             ),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jangada_node::book::{Book, BookEntry};
+use jangada_node::effect::MAX_FORWARDED_ANSWERS_BYTES;
 use jangada_node::event::{DiskEvent, Event};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::log_writer::LogWriter;
@@ -42,8 +43,8 @@ use crate::status::{Status, StatusBoard};
 const SUBMISSION_QUEUE: usize = 4_096;
 /// Reads from peers that may wait for the replica thread.
 const PEER_QUEUE: usize = 256;
-/// What a frame may be longer than the entries that it carries.
-const FRAME_OVERHEAD: usize = 4 << 20;
+/// What a frame may be longer than one request: the answers to a forwarded batch are the longest.
+const FRAME_OVERHEAD: usize = MAX_FORWARDED_ANSWERS_BYTES + (1 << 20);
 
 /// What a server that has come up says of itself.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! What clients are told, and when.
 
-use jangada_kv::Response;
-use jangada_kv::command::Reply;
+use jangada_kv::command::{Command, Exec, Reply};
+use jangada_kv::{Request, Response};
 use jangada_node::effect::Failure;
 use std::time::Duration;
 
@@ -156,4 +156,20 @@ fn a_command_that_is_too_large_is_refused_before_it_enters_the_log() {
     assert_eq!(world.wait(write), vec![Err(Failure::TooLarge)]);
     assert_eq!(world.nodes[&leader].replica.raft().last_index(), before);
     world.set(leader, "d", "8");
+}
+
+#[test]
+fn an_answer_too_long_for_a_frame_is_named_instead_of_breaking_the_link() {
+    let mut world = World::new(3);
+    let follower = world.follower();
+    let big = "x".repeat(1 << 20);
+    world.set(follower, "big", &big);
+    let key = bytes::Bytes::from_static(b"big");
+    let reads = (0..20).map(|_| Command::Get { key: key.clone() });
+    let touch = Command::Increment { key: bytes::Bytes::from_static(b"n"), by: 1 };
+    let exec = Exec { watched: vec![], commands: reads.chain([touch]).collect() };
+    let token = world.write(follower, &[Request::Exec(exec), set("after", "1")]);
+    let answers = world.wait(token);
+    assert_eq!(answers, vec![Err(Failure::AnswerTooLarge), Ok(Response::Reply(Reply::Ok))]);
+    assert_eq!(world.get(follower, "n").as_deref(), Some("1"));
 }

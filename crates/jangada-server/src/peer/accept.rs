@@ -80,6 +80,7 @@ async fn greet(
     let peer = NodeId(hello.me.id);
     let _stopping = news.send(LinkNews::Event(Event::Net(NetEvent::Accepted { peer })));
     read(stream, directory, &hello, max_frame, inbox, news).await;
+    let _stopping = news.send(LinkNews::CallerGone(peer));
 }
 
 async fn read(

@@ -35,6 +35,8 @@ const PAUSE_WHEN_UNWELCOME: Duration = Duration::from_secs(2);
 pub(crate) enum LinkNews {
     /// Something happened.
     Event(Event),
+    /// A peer that had opened a link to us has closed it.
+    CallerGone(NodeId),
     /// The cluster refuses us for good: a sentence.
     Expelled(String),
 }
