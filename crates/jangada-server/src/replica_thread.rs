@@ -47,7 +47,13 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), Se
     loop {
         tokio::select! {
             biased;
-            Some(report) = inboxes.log.recv() => core.on_log_report(report)?,
+            report = inboxes.log.recv() => match report {
+                Some(report) => core.on_log_report(report)?,
+                None => return Err(ServerError::Disk(
+                    "the log thread has ended by a fault of this program (see above): nothing can be made \
+                     durable any more, so this server stops".to_owned(),
+                )),
+            },
             Some(batch) = inboxes.peers.recv() => core.on_peer_batch(batch),
             Some(submission) = inboxes.submissions.recv() => on_submission(core, submission, &inboxes.probes),
             Some(news) = inboxes.links.recv() => core.on_link_news(news)?,
