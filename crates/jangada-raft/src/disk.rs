@@ -3,7 +3,8 @@
 //! Raft's promises (a vote, an acknowledgement) hold only if they survive a crash, so they may leave a server
 //! only after the facts behind them are on its disk (Paper, Figure 2: "persistent state … updated on stable
 //! storage before responding to RPCs"). The core hands out one [`Persist`] after the other and is told by
-//! `Input::Persisted` how far the disk has come. This file keeps the books; who waits for what stands with
+//! `Input::Persisted` how far the disk has come. What was handed out is written in order, so "everything up to
+//! this id" is all that needs to be said. This file keeps the books; who waits for what stands with
 //! the conversations: votes in `server.rs` (`waiting`), acknowledgements in `replication.rs`.
 
 use alloc::collections::VecDeque;
@@ -22,7 +23,8 @@ pub(crate) struct Disk {
     hard_state_id: PersistId,
     /// Entries from here on were handed out and then removed; the disk must be told.
     truncate_from: Option<Index>,
-    /// The last entry of the present log that was handed out.
+    /// The last entry of the present log that was handed out. Lowered by a truncation: what replaces the
+    /// entries must be handed out again.
     handed: Index,
     /// The last entry of the present log that is on the disk.
     durable: Index,
@@ -85,6 +87,7 @@ impl Disk {
         !self.hard_state_is_new && self.hard_state_id <= self.durable_id
     }
 
+    /// The term or the vote is another one now, and not durable until the next Persist is.
     pub(crate) fn on_hard_state_changed(&mut self) {
         self.hard_state_is_new = true;
     }
@@ -107,6 +110,7 @@ impl Disk {
         assert!(self.truncate_from.is_none(), "the log stands still while a snapshot is installed");
     }
 
+    /// No entry behind `last` that the disk has, or is about to have, is one of ours.
     fn clip(&mut self, last: Index) {
         self.durable = self.durable.min(last);
         for persist in &mut self.in_flight {
@@ -114,6 +118,7 @@ impl Disk {
         }
     }
 
+    /// A chunk arrived in order. Bounded by the leader's window.
     pub(crate) fn add_chunk(&mut self, chunk: SnapshotChunk) {
         self.chunks.push_back(chunk);
     }
@@ -123,7 +128,10 @@ impl Disk {
         self.chunks.clear();
     }
 
-    /// The next thing to write, if there is one.
+    /// The next thing to write, if there is one: everything that has changed since the last one.
+    ///
+    /// The fields are written in their order. So an entry is never durable without the term that it belongs to,
+    /// and a crash between them leaves a log that is shorter, but not one that lies.
     pub(crate) fn next_persist(&mut self, hard_state: HardState, log: &Log) -> Option<Persist> {
         let log_is_new = self.truncate_from.is_some() || self.handed < log.last_index();
         // The last chunk travels alone: the snapshot marker that it stands for must not come before entries

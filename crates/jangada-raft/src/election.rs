@@ -1,5 +1,10 @@
 //! Elections: RequestVote, asked and answered, and the pre-vote before it.
 //!
+//! A server that hears no leader for its election timeout asks all voters for their votes in a new term, and
+//! leads if a majority gives them. Two rules make that safe. A server gives one vote in a term, and remembers it
+//! on its disk: so a term has at most one leader. And it gives none to a candidate whose log is behind its own:
+//! what is committed is in the logs of a majority, so somebody who lacks it cannot win.
+//!
 //! Paper §5.2 and §5.4.1; Figure 2, "RequestVote RPC"; Thesis §9.6 (PreVote) and §4.2.3 (servers that hear a
 //! leader give no votes). Who becomes what as a result is decided in `raft.rs`.
 //!
@@ -66,6 +71,8 @@ pub(crate) fn ask_again(server: &mut Server, campaign: &mut Campaign) {
     }
 }
 
+/// Asks whoever has not answered. A pre-vote goes out in the term that it is about, which nobody has entered;
+/// a real request waits for the disk (see the top of this file).
 fn ask(server: &mut Server, campaign: &Campaign) {
     let me = server.id();
     let rpc = RequestVote {
@@ -99,6 +106,8 @@ fn standing(server: &Server, campaign: &Campaign) -> Tally {
     quorum::tally(server.membership(), |id| campaign.votes.get(&id).copied())
 }
 
+/// Writes an answer down. Only voters of the configuration in force count in the end; who that is may still
+/// change while the campaign runs, so it is not decided here.
 fn count(server: &mut Server, campaign: &mut Campaign, from: NodeId, granted: bool) {
     // A late refusal does not take back a vote: a vote is for the whole term.
     let vote = campaign.votes.entry(from).or_insert(granted);
@@ -166,12 +175,14 @@ fn judge(
         Some(of_term) if of_term == server.id() => VoteRefusal::IsLeader,
         Some(_) | None => VoteRefusal::LeaderAlive { leader },
     };
+    // Rule 1.
     if term < server.term() {
         return Some(VoteRefusal::OldTerm);
     }
     if let Some(leader) = protects(server, leadership, ask) {
         return Some(by_leader(leader));
     }
+    // Rule 2, the first half. In a term that we have not entered (a pre-vote), our vote is free.
     if term == server.term() {
         if let Some(leader) = leadership.of_term.filter(|leader| *leader != candidate) {
             return Some(by_leader(leader));
@@ -180,6 +191,7 @@ fn judge(
             return Some(VoteRefusal::AlreadyVoted { voted_for });
         }
     }
+    // Rule 2, the second half.
     (!is_up_to_date(server, ask)).then_some(VoteRefusal::LogBehind)
 }
 

@@ -40,6 +40,8 @@ pub fn check_invariants(raft: &Raft) {
     }
 }
 
+/// The marks along the log stand in order: base ≤ snapshot ≤ commit ≤ last, and durable ≤ handed ≤ last.
+/// Durable and commit are *not* ordered: a majority without us may have committed what our disk still writes.
 fn check_order(server: &Server) {
     let snapshot = server.snapshot.last_included_index;
     let (base, last) = (server.log.base_index(), server.log.last_index());
@@ -53,6 +55,7 @@ fn check_order(server: &Server) {
     assert!(server.log.last_term() <= server.term(), "no entry comes from a later term");
 }
 
+/// The log is one piece, its terms rise, and its size is what it is said to be.
 fn check_log(server: &Server) {
     let log = &server.log;
     let mut index = log.base_index();
@@ -78,6 +81,7 @@ fn check_configurations(server: &Server) {
     assert!(kept.skip(1).eq(recomputed.skip(1)), "the configurations are those in the log");
 }
 
+/// A leader looks after each other member and after nobody else, and has its bookkeeping right.
 fn check_leader(server: &Server, leader: &Leader) {
     let me = server.id();
     assert!(server.voted_for() == Some(me), "a leader was elected, by itself too");
@@ -97,6 +101,7 @@ fn check_leader(server: &Server, leader: &Leader) {
     assert!(size == leader.uncommitted_bytes, "what is not committed is counted");
 }
 
+/// What a leader believes about a follower can be true.
 fn check_progress(server: &Server, leader: &Leader, progress: &Progress) {
     let last = server.log.last_index();
     assert!(progress.match_index < progress.next_index, "what matches is not sent again");

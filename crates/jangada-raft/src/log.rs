@@ -13,8 +13,8 @@ use crate::types::{Entry, Index, Term};
 /// The entries behind `base`, without a hole, their terms never falling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Log {
-    /// The entry just before the first one here; its content is gone, but its term is needed for
-    /// `prev_log_term` (Paper §7: "the last included index and term … to support the consistency check").
+    /// The entry just before the first one here. Its content is gone, but the consistency check of
+    /// AppendEntries still asks for its term when it comes to the first entry behind it (Paper §7).
     base_index: Index,
     base_term: Term,
     entries: VecDeque<Entry>,
@@ -50,16 +50,18 @@ impl Log {
         self.base_index
     }
 
+    /// The first entry that is here, if there is any.
     pub(crate) fn first_index(&self) -> Index {
         self.base_index.next()
     }
 
+    /// The last entry; the snapshot's last one if there is none behind it.
     pub(crate) fn last_index(&self) -> Index {
         self.base_index + self.entries.len() as u64
     }
 
     /// The term of the last entry, or of the snapshot if there is none behind it: an empty log is not a log
-    /// of term 0.
+    /// of term 0. A server would otherwise lose each comparison of logs right after it has taken a snapshot.
     pub(crate) fn last_term(&self) -> Term {
         self.entries.back().map_or(self.base_term, |entry| entry.term)
     }
@@ -81,7 +83,7 @@ impl Log {
         self.position(index).and_then(|position| self.entries.get(position))
     }
 
-    /// The entries of the range that are here.
+    /// The entries of the range that are here; what is compacted away or not there yet is left out.
     pub(crate) fn range(&self, range: RangeInclusive<Index>) -> vec_deque::Iter<'_, Entry> {
         let from = (*range.start()).max(self.first_index());
         let to = (*range.end()).min(self.last_index());
@@ -127,7 +129,7 @@ impl Log {
         self.entries.push_back(entry);
     }
 
-    /// Removes the entries from `from` on; how many bytes they counted for.
+    /// Removes the entries from `from` on, which no leader will ever commit.
     pub(crate) fn truncate_from(&mut self, from: Index) {
         let keep = self.position(from).expect("only entries that are here can be removed");
         for entry in self.entries.drain(keep..) {
@@ -181,7 +183,8 @@ impl Log {
         Fit::Held
     }
 
-    /// The first index here with the term of the entry at `index`.
+    /// The first index here with the term of the entry at `index`: where the leader may look next, if that
+    /// whole term is a stranger to it (Paper §5.3).
     pub(crate) fn first_index_of_term_at(&self, index: Index) -> Index {
         let term = self.term_at(index).expect("asked only about an entry that is here");
         if self.base_term == term {
@@ -191,7 +194,8 @@ impl Log {
         self.first_index() + self.entries.partition_point(|entry| entry.term < term) as u64
     }
 
-    /// The last index here with this term.
+    /// The last index here with this term: what a leader shares with a follower that conflicts in this term
+    /// ends here at the latest.
     pub(crate) fn last_index_of_term(&self, term: Term) -> Option<Index> {
         let behind = self.entries.partition_point(|entry| entry.term <= term) as u64;
         let last = self.base_index + behind;

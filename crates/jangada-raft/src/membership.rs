@@ -9,7 +9,12 @@
 //! 2. **Joint**: C_old,new (`outgoing` = C_old, `voters` = C_new). Each decision needs both majorities.
 //! 3. **Final**: C_new, once C_old,new is committed.
 //!
-//! A configuration is in force as soon as it is in the log, committed or not; a truncated one never was.
+//! A configuration is in force as soon as it is in the log, committed or not; a truncated one never was. That
+//! sounds rash and is what makes it safe: between C_old and C_new there is never a moment at which each could
+//! decide alone, because C_old,new, which needs both, lies between them in every log (Paper §6, Figure 11).
+//!
+//! Nothing else remembers the change. [`advance`] looks at the configuration in force and at what is committed,
+//! and takes the step that follows; a leader that was just elected does the same as the one that began.
 //!
 //! **Differs from the paper.** No change begins before the leader has committed an entry of its own term.
 //! With changes of *one* server at a time that would be a matter of safety (the erratum to Thesis §4.1); with
@@ -148,6 +153,7 @@ fn first_step(server: &Server, leader: &Leader, change: MembershipChange) -> Res
     if voters.is_empty() || !voters.is_disjoint(&learners) {
         return Err(Refusal::BadMembership);
     }
+    // One at a time: between two configurations that are both uncommitted, majorities need not meet.
     let same_voters = voters == present.voters;
     let is_pending = server.configurations.index() > server.commit_index();
     match present.stage() {
@@ -165,6 +171,8 @@ fn first_step(server: &Server, leader: &Leader, change: MembershipChange) -> Res
         }
         MembershipStage::Final | MembershipStage::CatchUp => {}
     }
+    // Those that already hold the log need not catch up; nor is there anything to catch up with when servers
+    // only leave.
     let target = Target { voters, learners };
     if newcomers(present, &target).all(|id| is_caught_up(server, leader, id)) {
         return Ok(joint(present, target, context));
@@ -208,6 +216,8 @@ fn is_caught_up(server: &Server, leader: &Leader, id: NodeId) -> bool {
 /// Appends a configuration, which is in force from this moment on.
 fn put_in_force(server: &mut Server, leader: &mut Leader, membership: Membership) -> Index {
     let index = replication::append(server, leader, Payload::Membership(Box::new(membership)));
+    // Those who leave get this entry too, so that they know that they did (see `Leaving`). They count for nothing
+    // any more: every majority is taken from the configuration itself.
     let until = server.now + server.config.election_timeout_max;
     let members = server.membership().members();
     for (id, progress) in &mut leader.progress {
@@ -250,6 +260,7 @@ pub(crate) fn advance(server: &mut Server, leader: &mut Leader) -> bool {
     {
         return false;
     }
+    // What is in force is committed, so the next step may be taken.
     let present = server.membership();
     let next = match (present.stage(), &present.target) {
         (MembershipStage::Final, _) => return !present.voters.contains(&server.id()),

@@ -2,7 +2,7 @@
 //!
 //! The only place that counts votes. Everything that needs "a majority" (a vote, a commit, a read round, the
 //! check of the quorum) asks here, so a joint configuration can be forgotten nowhere (Paper §6: "agreement
-//! requires separate majorities from both the old and new configurations").
+//! … requires separate majorities from both the old and new configurations").
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

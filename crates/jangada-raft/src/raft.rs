@@ -1,20 +1,32 @@
 //! The server as a whole: what comes in is dispatched here, and only here does the role change.
 //!
 //! Paper, Figure 4 and "Rules for Servers" in Figure 2. What a message *means* stands in the file of its
-//! conversation; this file knows who may hear it, and what follows for the role. Start reading at
-//! [`Raft::handle`].
-
-use bytes::Bytes;
+//! conversation; this file knows what a term means for it, which role it concerns, and what follows for the
+//! role. Start reading at [`Raft::handle`].
+//!
+//! A message passes three gates. Is it meant for us, and may its sender say this (`admission.rs`)? Does its
+//! term make us fall in line, or is it out of date? Then the one table in `dispatch`, which pairs every RPC with
+//! every role: a new RPC or a new role does not compile until each pair has an answer.
+//!
+//! The roles are the paper's three, and the pre-candidate of the thesis between the first two:
+//!
+//! ```text
+//!               election timeout           a majority would          a majority votes
+//!   Follower ────────────────────▶ PreCandidate ─────────▶ Candidate ───────────────▶ Leader
+//!      ▲                                │                      │                        │
+//!      └────────────────────────────────┴──────────────────────┴────────────────────────┘
+//!            a leader is found, a later term is seen, the campaign is lost, no majority is heard
+//! ```
 
 use crate::config::Config;
 use crate::election::{self, Leadership};
 use crate::event::{Event, IgnoreReason, RoleChange};
-use crate::face::{Answer, Input, Output, Recovered, Refusal, SnapshotChunk};
+use crate::face::{Answer, Input, Output, Recovered, SnapshotChunk};
 use crate::message::{Message, Rpc};
 use crate::quorum::Tally;
 use crate::role::{ElectionTimer, Follower, Leader, Role};
 use crate::server::{Envelope, NUMBER_LIMIT, Server};
-use crate::types::{NodeId, Payload, PersistId, ReadId, SnapshotMeta, Term, Time};
+use crate::types::{NodeId, Payload, Term, Time};
 use crate::{admission, membership, read, replication, snapshot, transfer};
 
 /// One server: plain data that takes an [`Input`] and the time, and gives back what must be done.
@@ -70,6 +82,9 @@ impl Raft {
     }
 
     /// What must now be done. `out` is emptied first; its vectors are used again.
+    ///
+    /// Messages with entries are made here and not when a command is proposed: however many came in since the
+    /// last call, each follower gets one message for all of them.
     pub fn take_output(&mut self, out: &mut Output) {
         match &mut self.role {
             Role::Leader(leader) => {
@@ -112,192 +127,10 @@ impl Raft {
         }
     }
 
-    // ---- Requests -----------------------------------------------------------------------------------------
-
-    fn propose(&mut self, command: Bytes) -> Answer {
-        match &mut self.role {
-            Role::Leader(leader) => replication::propose(&mut self.server, leader, command),
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => self.refuse_not_leader(),
-        }
-    }
-
-    fn change_membership(&mut self, change: crate::face::MembershipChange) -> Answer {
-        match &mut self.role {
-            Role::Leader(leader) => {
-                leader.news = true;
-                membership::change(&mut self.server, leader, change)
-            }
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => self.refuse_not_leader(),
-        }
-    }
-
-    fn transfer_to(&mut self, target: NodeId) -> Answer {
-        match &mut self.role {
-            Role::Leader(leader) => transfer::begin(&mut self.server, leader, target),
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => self.refuse_not_leader(),
-        }
-    }
-
-    fn refuse_not_leader(&mut self) -> Answer {
-        let why = Refusal::NotLeader { leader: self.leader() };
-        self.server.event(Event::ProposalRefused { why });
-        Answer::Refused(why)
-    }
-
-    fn read(&mut self, id: ReadId) {
-        match &mut self.role {
-            Role::Leader(leader) => read::on_read(&mut self.server, leader, id),
-            Role::Follower(follower) => read::forward(&mut self.server, follower, id),
-            Role::PreCandidate(_) | Role::Candidate(_) => {
-                self.server.refuse_read(id, Refusal::NotLeader { leader: None });
-            }
-        }
-    }
-
-    /// As if the election timeout had just passed, so with a pre-vote first where pre-votes are on: a wish
-    /// from outside does not depose a leader that others hear. For the founder of a fresh cluster, which need
-    /// not wait, and for lessons. A leader, and whoever must not campaign, does nothing.
-    fn campaign(&mut self) {
-        // A lease rests on this server's promise not to take part in an election; its own is no exception.
-        let promised = self.server.config.lease_reads && self.server.living_leader().is_some();
-        if !matches!(self.role, Role::Leader(_)) && election::can_campaign(&self.server) && !promised {
-            self.start_election(RoleChange::Asked);
-        }
-    }
-
-    // ---- Time and disk ------------------------------------------------------------------------------------
-
-    fn on_time_passed(&mut self) {
-        let now = self.server.now;
-        match &mut self.role {
-            Role::Follower(follower) => {
-                read::on_time_passed(&mut self.server, follower);
-                if now >= follower.timer.deadline {
-                    self.on_election_timeout();
-                }
-            }
-            Role::PreCandidate(campaign) | Role::Candidate(campaign) => {
-                if now >= campaign.timer.deadline {
-                    self.on_election_timeout();
-                } else if now >= campaign.ask_again {
-                    election::ask_again(&mut self.server, campaign);
-                }
-            }
-            Role::Leader(leader) => {
-                transfer::abort_if_late(&mut self.server, leader);
-                if now >= leader.heartbeat_at {
-                    self.on_heartbeat_due();
-                }
-            }
-        }
-    }
-
-    /// "If election timeout elapses without receiving AppendEntries RPC from current leader or granting vote
-    /// to candidate: convert to candidate" (Figure 2); "if election timeout elapses: start new election".
-    fn on_election_timeout(&mut self) {
-        if election::can_campaign(&self.server) {
-            self.start_election(RoleChange::ElectionTimeout);
-        } else {
-            // Not a voter, or not now. The leader is lost for it as well.
-            self.become_follower(RoleChange::ElectionTimeout);
-        }
-    }
-
-    /// The leader says that it lives (Paper §5.2), and looks whether anybody hears it.
-    fn on_heartbeat_due(&mut self) {
-        let Role::Leader(leader) = &mut self.role else { return };
-        let server = &mut self.server;
-        if server.config.check_quorum && !replication::hears_quorum(server, leader) {
-            return self.become_follower(RoleChange::QuorumLost);
-        }
-        leader.heartbeat_at = server.now + server.config.heartbeat_interval;
-        if server.config.lease_reads {
-            read::begin_round(server, leader);
-        }
-        read::give_up_old(server, leader);
-        transfer::tell_again(leader);
-        for progress in leader.progress.values_mut() {
-            snapshot::revive(server, progress);
-        }
-        replication::heartbeat(leader);
-        leader.news = true;
-    }
-
-    fn on_persisted(&mut self, id: PersistId) {
-        let server = &mut self.server;
-        let before = server.disk.durable();
-        let chunk = server.disk.on_persisted(id);
-        let last = server.disk.durable();
-        if last > before {
-            server.event(Event::Durable { last });
-        }
-        server.release_waiting();
-        if let Some(chunk) = chunk {
-            snapshot::on_chunk_written(server, chunk);
-        }
-        match &mut self.role {
-            Role::Follower(follower) => {
-                if let Some(chunk) = chunk {
-                    snapshot::acknowledge_chunk(server, follower, chunk);
-                }
-                replication::on_persisted(server, follower);
-            }
-            Role::PreCandidate(_) => {}
-            Role::Candidate(campaign) => {
-                let tally = election::on_own_vote_durable(server, campaign);
-                self.on_tally(tally);
-            }
-            Role::Leader(leader) => leader.news = true,
-        }
-    }
-
-    fn on_snapshot_taken(&mut self, meta: SnapshotMeta) {
-        let in_transfer = match &self.role {
-            Role::Leader(leader) => snapshot::oldest_in_transfer(leader),
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
-        };
-        snapshot::on_snapshot_taken(&mut self.server, in_transfer, meta);
-    }
-
-    fn on_chunk_read(&mut self, to: NodeId, chunk: SnapshotChunk) {
-        // Whoever leads no more has no use for a chunk that it asked for.
-        if let Role::Leader(leader) = &mut self.role {
-            snapshot::on_chunk_read(&mut self.server, leader, to, chunk);
-        }
-    }
-
-    /// What a leader concludes from all that it has learnt, in this order: a commit lets reads and
-    /// membership changes go on.
-    fn digest_news(&mut self) {
-        let Role::Leader(leader) = &mut self.role else { return };
-        while core::mem::take(&mut leader.news) {
-            let committed = self.server.commit_index();
-            replication::advance_commit(&mut self.server, leader);
-            read::advance(&mut self.server, leader);
-            transfer::advance(&mut self.server, leader);
-            if membership::advance(&mut self.server, leader) {
-                return self.leave_office();
-            }
-            leader.news |= self.server.commit_index() > committed;
-        }
-    }
-
-    /// The leader is not part of the cluster that it leads, and that is committed: it steps down (Paper §6).
-    /// A last message tells the others what is committed, and the one that is furthest to go on at once.
-    fn leave_office(&mut self) {
-        let Role::Leader(leader) = &mut self.role else { return };
-        replication::heartbeat(leader);
-        replication::flush(&mut self.server, leader);
-        let voters = &self.server.membership().voters;
-        let successor = leader.progress.iter().filter(|(id, _)| voters.contains(id));
-        if let Some((to, _)) = successor.max_by_key(|(_, progress)| progress.match_index) {
-            self.server.send(*to, Rpc::TimeoutNow);
-        }
-        self.become_follower(RoleChange::Removed);
-    }
-
     // ---- Messages -----------------------------------------------------------------------------------------
 
+    /// A message, from anywhere and with anything in it: nothing below may trust a number in it before it has
+    /// been compared with what is known here.
     fn receive(&mut self, message: Message) {
         let envelope = Envelope::of(&message);
         if let Some(why) = admission::misdirected(&self.server, &message) {
@@ -322,8 +155,12 @@ impl Raft {
     }
 
     /// "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to follower"
-    /// (Figure 2, rules for all servers). A pre-vote only asks about a term, and a protected server does not
-    /// follow a candidate into one.
+    /// (Figure 2, rules for all servers).
+    ///
+    /// **Differs from the paper** in two cases, both of Thesis §4.2.3 and §9.6: a pre-vote only *asks* about a
+    /// term that nobody has entered yet, and a server that hears its leader does not follow a candidate into a
+    /// new one. Otherwise a server that was cut off for a while, and campaigned alone, would depose the leader
+    /// by its mere return.
     fn on_later_term(&mut self, envelope: Envelope, rpc: Rpc) {
         if let Rpc::RequestVote(ask) = &rpc {
             let leadership = self.leadership();
@@ -377,6 +214,7 @@ impl Raft {
             }
             (Rpc::RequestVote(ask), Role::PreCandidate(_)) => {
                 if election::on_request_vote(server, leadership, envelope, &ask) {
+                    // It was only asking itself; another one campaigns already.
                     self.become_follower(RoleChange::ElectionLost);
                 }
             }
@@ -459,6 +297,7 @@ impl Raft {
         }
     }
 
+    /// What a voter has to know about leaders before it gives its vote away.
     pub(crate) fn leadership(&self) -> Leadership {
         let me = self.server.id();
         match &self.role {
@@ -474,7 +313,8 @@ impl Raft {
 
     // ---- Transitions --------------------------------------------------------------------------------------
 
-    fn start_election(&mut self, why: RoleChange) {
+    /// Asks first whether an election could be won, if the pre-vote is on; campaigns at once otherwise.
+    pub(crate) fn start_election(&mut self, why: RoleChange) {
         if self.server.config.pre_vote {
             self.become_pre_candidate(why);
         } else {
@@ -482,7 +322,9 @@ impl Raft {
         }
     }
 
-    fn on_tally(&mut self, tally: Tally) {
+    /// What follows from the votes so far. A candidate that has lost does not wait for its timer: as a follower
+    /// it can vote and follow at once, and it will campaign again by itself.
+    pub(crate) fn on_tally(&mut self, tally: Tally) {
         match (tally, &self.role) {
             (Tally::Open, _) => {}
             (Tally::Won, Role::PreCandidate(_)) => self.become_candidate(RoleChange::PreVoteWon, false),
@@ -497,7 +339,8 @@ impl Raft {
     }
 
     /// Another server is in a later term. A follower stays one, and keeps its election timer: that somebody
-    /// campaigns is no sign of a leader.
+    /// campaigns is no sign of a leader, and a candidate that can never win (its log is too old) must not be able
+    /// to keep those that could from trying.
     fn enter_term(&mut self, term: Term, from: NodeId) {
         let timer = match &self.role {
             Role::Follower(follower) => Some(follower.timer),
@@ -513,7 +356,7 @@ impl Raft {
     }
 
     /// Follows, or waits, in the present term.
-    fn become_follower(&mut self, why: RoleChange) {
+    pub(crate) fn become_follower(&mut self, why: RoleChange) {
         let was_follower = matches!(self.role, Role::Follower(_));
         self.end_role();
         let timer = ElectionTimer::start(&mut self.server);
@@ -523,6 +366,7 @@ impl Raft {
         }
     }
 
+    /// Neither the term nor the vote changes: a question costs nobody anything (Thesis §9.6).
     fn become_pre_candidate(&mut self, why: RoleChange) {
         self.end_role();
         self.role = Role::PreCandidate(election::prepare(&mut self.server, true, false));
@@ -550,7 +394,8 @@ impl Raft {
     }
 
     /// "Upon election: send initial empty AppendEntries RPCs to each server" (Figure 2). Ours carry the no-op
-    /// of Paper §8 at the same time.
+    /// of Paper §8 at the same time: until an entry of its own term is committed, a leader cannot know what is
+    /// committed at all, since it must not count entries of earlier terms (§5.4.2).
     fn become_leader(&mut self) {
         let leader = Leader::new(&self.server);
         self.role = Role::Leader(leader);

@@ -5,6 +5,12 @@
 //! by *rounds*: a number that goes up, travels with each AppendEntries and comes back with each answer. One
 //! round serves all reads that came before it; those that come while it is open wait for the next one.
 //!
+//! Why it is right: an entry that was committed before the read came is in the log of whoever leads then. If a
+//! majority answers a round, no later leader was elected before the round began, for it would have needed one
+//! of these servers, which would be in its term by now and not answer. So the leader of the round has all that
+//! was committed, and its commit index at the beginning of the round covers it, provided that it has committed
+//! an entry of its own term (a new leader's commit index lags behind: Paper §8).
+//!
 //! First the leader's side, then the follower's.
 
 use alloc::collections::VecDeque;
@@ -72,7 +78,7 @@ struct Question {
 
 // ---- The leader -----------------------------------------------------------------------------------------
 
-/// A read of one of our own clients.
+/// A read of one of our own clients. Like all reads, it is answered through `Output::reads`, never at once.
 pub(crate) fn on_read(server: &mut Server, leader: &mut Leader, id: ReadId) {
     if is_full(server, leader) {
         server.refuse_read(id, Refusal::Busy);
@@ -81,7 +87,7 @@ pub(crate) fn on_read(server: &mut Server, leader: &mut Leader, id: ReadId) {
     }
 }
 
-/// A follower's question.
+/// A follower's question: it is treated like a read of our own, and only the answer takes another way.
 pub(crate) fn on_read_index(
     server: &mut Server,
     leader: &mut Leader,
@@ -96,11 +102,14 @@ pub(crate) fn on_read_index(
     }
 }
 
+/// Reads wait for a round, and rounds may take long; how many may wait is bounded.
 fn is_full(server: &Server, leader: &Leader) -> bool {
     let open = leader.reads.open.as_ref().map_or(0, |round| round.reads.len());
     open + leader.reads.waiting.len() >= server.config.max_pending_reads
 }
 
+/// A lease answers at once; everybody else waits for the next round to begin, since the one that is open may
+/// have been answered before this read came.
 fn take(server: &mut Server, leader: &mut Leader, asker: Asker) {
     if has_lease(server, leader) {
         let index = server.commit_index();
@@ -145,6 +154,9 @@ pub(crate) fn advance(server: &mut Server, leader: &mut Leader) {
     }
 }
 
+/// Looks how far the answers reach. Rounds only go up, so an answer to a later one is an answer to all before
+/// it; and they belong to one leadership, so an answer to an earlier leadership, which has another term, never
+/// gets here.
 fn confirm(server: &mut Server, leader: &mut Leader) {
     if leader.reads.open.is_none() && leader.reads.begun.is_empty() {
         return;
@@ -167,6 +179,7 @@ fn confirm(server: &mut Server, leader: &mut Leader) {
     }
 }
 
+/// Passes an answer on to whoever asked.
 fn answer(server: &mut Server, leader: &mut Leader, asker: Asker, read_index: Option<Index>) {
     match (asker, read_index) {
         (Asker::Local(id), Some(index)) => server.outbox.reads.push(ReadReady { id, index: Ok(index) }),
@@ -281,6 +294,7 @@ pub(crate) fn on_read_index_reply(
         return server.ignore(envelope, IgnoreReason::Stale);
     };
     match reply.read_index {
+        // Applying that far may take a moment yet; the host waits for it.
         Some(index) => {
             let ready = question.reads.into_iter().map(|id| ReadReady { id, index: Ok(index) });
             server.outbox.reads.extend(ready);

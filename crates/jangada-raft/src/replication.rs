@@ -73,6 +73,9 @@ pub(crate) fn heartbeat(leader: &mut Leader) {
 
 /// Sends to each follower what it may get now. Called once for each output, so that all that was proposed
 /// since the last one goes into one message.
+///
+/// A heartbeat goes out beside the entries, not instead of them: its answer does not wait for the follower's
+/// disk, so a disk that stalls neither delays reads nor makes the leader believe that nobody hears it.
 pub(crate) fn flush(server: &mut Server, leader: &mut Leader) {
     for (peer, progress) in &mut leader.progress {
         send_entries(server, leader.round, *peer, progress);
@@ -92,6 +95,7 @@ fn send_entries(server: &mut Server, round: u64, to: NodeId, progress: &mut Prog
         if progress.next_index < server.log.first_index() && !matches!(progress.mode, Mode::Snapshot(_)) {
             snapshot::begin(server, progress);
         }
+        // In a probe one message at a time, in a stream as many as the window takes.
         let has_news = progress.next_index <= server.log.last_index();
         match &mut progress.mode {
             Mode::Snapshot(_) => return snapshot::request_chunk(server, to, progress),
@@ -103,6 +107,7 @@ fn send_entries(server: &mut Server, round: u64, to: NodeId, progress: &mut Prog
         let last = entries.last().expect("there is news").index;
         let prev_log_index = progress.next_index.previous();
         send_append(server, round, to, progress, prev_log_index, entries);
+        // A stream counts on success, and moves on at once. A probe stays where it is until the answer.
         if let Mode::Replicate(window) = &mut progress.mode {
             window.add(last, bytes);
             progress.next_index = last.next();
@@ -111,6 +116,9 @@ fn send_entries(server: &mut Server, round: u64, to: NodeId, progress: &mut Prog
 }
 
 /// An AppendEntries without entries: "I lead", and the question whether everything has arrived.
+///
+/// It passes by the windows: a follower that answers nothing any more must still hear of its leader, and this
+/// is what finds out how much of a full window was lost.
 fn send_heartbeat(server: &mut Server, round: u64, to: NodeId, progress: &mut Progress) {
     let prev_log_index = match progress.mode {
         // The entries before `next_index` are compacted away. Everybody agrees about the place before the log.
@@ -132,6 +140,7 @@ fn send_append(
         Index::ZERO => Term::ZERO,
         index => server.log.term_at(index).expect("what precedes the entries is in the log"),
     };
+    // Not capped by what the follower holds: it caps by what it has verified, which it knows better.
     let leader_commit = server.commit_index();
     progress.commit_told = leader_commit;
     let append = AppendEntries { prev_log_index, prev_log_term, entries, leader_commit, round };
@@ -153,6 +162,7 @@ pub(crate) fn on_append_entries_reply(
     if reply.round > leader.round {
         return server.ignore(envelope, IgnoreReason::Malformed);
     }
+    // Even a refusal says: the follower is there, and it takes us for its leader.
     progress.last_heard = server.now;
     progress.acked_round = progress.acked_round.max(reply.round);
     leader.news = true;
@@ -165,7 +175,8 @@ pub(crate) fn on_append_entries_reply(
     }
 }
 
-/// "If successful: update nextIndex and matchIndex for follower."
+/// "If successful: update nextIndex and matchIndex for follower." Answers come late, twice and out of order, so
+/// nothing here is assigned: it only grows.
 fn on_accepted(server: &mut Server, progress: &mut Progress, envelope: Envelope, match_index: Index) {
     if match_index > server.log.last_index() {
         return server.ignore(envelope, IgnoreReason::Malformed);
@@ -173,9 +184,11 @@ fn on_accepted(server: &mut Server, progress: &mut Progress, envelope: Envelope,
     progress.matched(match_index);
     let (last, short) = (server.log.last_index(), server.config.election_timeout_min);
     progress.catch_up.on_match(progress.match_index, last, server.now, short);
+    // Whether this settles the question where the logs agree, if that was still open.
     let agrees = match &progress.mode {
         Mode::Replicate(_) => false,
         Mode::Probe { .. } => match_index >= progress.next_index.previous(),
+        // It has caught up by other means: with the help of the leader before us, say.
         Mode::Snapshot(_) => match_index >= server.log.base_index(),
     };
     if agrees {
@@ -203,6 +216,7 @@ fn on_conflict(
     if !is_fresh || refused <= progress.match_index {
         return server.ignore(envelope, IgnoreReason::Stale);
     }
+    // Always at least one step back, whatever the follower wishes: the search comes to an end.
     progress.probe(next_index.min(refused));
     let (peer, next_index) = (envelope.from, progress.next_index);
     server.event(Event::LogConflict { peer, prev_log_index: refused, next_index });
@@ -232,6 +246,8 @@ pub(crate) fn advance_commit(server: &mut Server, leader: &mut Leader) {
         None if id == me => own,
         None => Index::ZERO,
     };
+    // The highest entry that a majority holds is enough to look at: terms never fall along the log, so if that
+    // one is not of our term, none before it is.
     let Some(reached) = quorum::reached(server.membership(), match_index) else { return };
     let before = server.commit_index();
     if reached <= before || server.log.term_at(reached) != Some(server.term()) {
@@ -243,7 +259,7 @@ pub(crate) fn advance_commit(server: &mut Server, leader: &mut Leader) {
 }
 
 /// Whether a majority, of both halves if the configuration is joint, was heard within an election timeout
-/// (CheckQuorum, Thesis §6.2: "a leader steps down if an election timeout elapses without a successful round
+/// (CheckQuorum, Thesis §6.2: "a leader in Raft steps down if an election timeout elapses without a successful round
 /// of heartbeats to a majority of its cluster").
 pub(crate) fn hears_quorum(server: &Server, leader: &Leader) -> bool {
     let patience = server.config.election_timeout_max;
@@ -267,6 +283,8 @@ pub(crate) fn on_append_entries(
         return server.ignore(envelope, IgnoreReason::Malformed);
     }
     follower.round = follower.round.max(append.round);
+    // The consistency check (Paper §5.3): by induction, if the entry before the new ones is the leader's, all
+    // before it are.
     let prev = append.prev_log_index;
     let ours = server.log.term_at(prev);
     if prev >= server.log.base_index() && ours != Some(append.prev_log_term) {
@@ -311,7 +329,9 @@ fn refuse(
         return server.ignore(envelope, IgnoreReason::Malformed);
     }
     let first_index = match ours {
+        // Our log ends earlier: the leader can go on right behind it.
         None => server.log.last_index().next(),
+        // The whole term is in doubt, but never what is committed.
         Some(_) => server.log.first_index_of_term_at(prev_log_index).max(server.commit_index().next()),
     };
     let peer = envelope.from;
@@ -328,6 +348,8 @@ fn refuse(
 /// arrived late, and what lies behind it may be acknowledged already. `false` if it contradicts what is
 /// committed, or what the same leader said before: no correct leader does.
 fn take_entries(server: &mut Server, verified: Index, mut entries: Vec<Entry>) -> bool {
+    // Entries that a snapshot stands for are committed. There is nothing left to compare them with, but the
+    // last one: its term is remembered.
     let base = server.log.base_index();
     let compacted = entries.partition_point(|entry| entry.index <= base);
     let at_base = entries[..compacted].last().filter(|entry| entry.index == base);
@@ -352,6 +374,10 @@ fn take_entries(server: &mut Server, verified: Index, mut entries: Vec<Entry>) -
 
 /// Tells the leader how far we agree with it *and* our disk has come. Called again when the disk has made
 /// progress, as long as it lags behind.
+///
+/// Both limits matter. Behind `verified` may lie entries of an earlier leader, that this one never had; beyond
+/// the durable ones, entries that a crash would take back after the leader has counted them. One answer stands
+/// for all messages up to it, so many messages cost one answer when the disk is the bottleneck.
 pub(crate) fn acknowledge(server: &mut Server, follower: &mut Follower, leader: NodeId) {
     if !server.disk.hard_state_is_durable() {
         follower.ack_owed = true;

@@ -53,14 +53,15 @@ pub(crate) struct Campaign {
     pub(crate) leadership_transfer: bool,
     /// The term that it is about.
     pub(crate) term: Term,
-    /// The answers. Empty at the start of each campaign: a vote never counts in two.
+    /// The answers. Empty at the start of each campaign: a vote never counts in two, nor does a pre-vote count
+    /// as a vote.
     pub(crate) votes: BTreeMap<NodeId, bool>,
     pub(crate) timer: ElectionTimer,
     /// When those who have not answered are asked again.
     pub(crate) ask_again: Time,
 }
 
-/// Leads.
+/// Leads. All of it begins anew with each leadership (Figure 2: "Reinitialized after election").
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
     /// `nextIndex[]`, `matchIndex[]` and more, for each other member.

@@ -22,6 +22,9 @@ use crate::types::{Entry, HardState, Index, Membership, NodeId, Payload, ReadId,
 pub(crate) const NUMBER_LIMIT: u64 = 1 << 62;
 
 /// What all roles share.
+///
+/// The term and the vote, the commit index and the log are private or changed through a few functions, each of
+/// which asserts the rule that makes it safe: the term only rises, a vote is given once, what is committed stays.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Server {
     pub(crate) config: Config,
@@ -52,7 +55,8 @@ pub(crate) struct Server {
     next_sequence: u64,
 }
 
-/// What waits to be taken out.
+/// What waits to be taken out. Effects are collected here and not returned by the handlers: a handler that calls
+/// another one need not put their effects together, and the host's vectors are used over and over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outbox {
     pub(crate) send: Vec<Message>,
@@ -92,6 +96,7 @@ impl Server {
             entries.truncate(stale);
         }
         let log = Log::new(base, base_term, entries);
+        // An entry proves that its term was reached, even if the record of the term is missing.
         hard_state.term = hard_state.term.max(log.last_term());
         assert!(hard_state.term.0 < NUMBER_LIMIT, "a term that counts elections");
         assert!(log.last_index().0 < NUMBER_LIMIT, "an index that counts entries");
@@ -103,6 +108,7 @@ impl Server {
         // votes for the shortest election timeout. Whom it gave it to is forgotten; most likely to this one.
         let may_have_promised = config.lease_reads && hard_state.term > Term::ZERO;
         let leader_heard = may_have_promised.then(|| (hard_state.voted_for.unwrap_or(config.id), now));
+        // The servers of one cluster may share a seed; their timeouts must differ all the same.
         let seed = config.seed ^ config.id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Server {
             now,
@@ -154,10 +160,13 @@ impl Server {
         (self.now.since(heard_at) < self.config.election_timeout_min).then_some(leader)
     }
 
+    /// Says that something happened. Always on: an event is a few words of plain data.
     pub(crate) fn event(&mut self, event: Event) {
         self.outbox.events.push(event);
     }
 
+    /// A message has no effect. That is no error, neither ours nor the sender's: the network repeats, delays and
+    /// reorders as it likes.
     pub(crate) fn ignore(&mut self, envelope: Envelope, why: IgnoreReason) {
         let Envelope { from, sequence, kind, .. } = envelope;
         self.event(Event::Ignored { from, sequence, kind, why });
@@ -212,6 +221,7 @@ impl Server {
         assert!(term.0 < NUMBER_LIMIT, "a term that counts elections");
         self.hard_state = HardState { term, voted_for: None };
         self.disk.on_hard_state_changed();
+        // What was to be said in the old term is not true in the new one.
         self.outbox.waiting.clear();
         self.event(Event::TermChanged { old, new: term, from });
     }
@@ -265,7 +275,8 @@ impl Server {
         }
     }
 
-    /// Raises the commit index; never lowers it.
+    /// Raises the commit index; never lowers it (Figure 2: "increases monotonically"). Who may raise it, and how
+    /// far, is the affair of `replication.rs`.
     pub(crate) fn commit_to(&mut self, index: Index) {
         assert!(index <= self.log.last_index(), "only what is here can be committed");
         if index > self.commit_index {
@@ -282,11 +293,13 @@ impl Server {
         self.outbox.committed = index;
     }
 
+    /// The state machine has come this far (Figure 2: `lastApplied`).
     pub(crate) fn on_applied(&mut self, index: Index) {
         assert!(index <= self.commit_index, "only what is committed is applied");
         self.last_applied = self.last_applied.max(index);
     }
 
+    /// Says which configuration is in force now.
     pub(crate) fn report_membership(&mut self) {
         let (index, membership) = (self.configurations.index(), self.configurations.in_force());
         let count = |ids: usize| u32::try_from(ids).unwrap_or(u32::MAX);
@@ -295,11 +308,13 @@ impl Server {
         self.event(Event::MembershipChanged { index, stage, voters, learners });
     }
 
+    /// A read that cannot be answered. It has had no effect, so it can be asked again, here or elsewhere.
     pub(crate) fn refuse_read(&mut self, id: ReadId, why: Refusal) {
         self.event(Event::ReadRefused { id });
         self.outbox.reads.push(ReadReady { id, index: Err(why) });
     }
 
+    /// What the disk is to write next.
     pub(crate) fn next_persist(&mut self) -> Option<Persist> {
         self.disk.next_persist(self.hard_state, &self.log)
     }

@@ -26,7 +26,8 @@ use crate::types::{Index, NodeId, SnapshotMeta, Term, Time};
 /// Entries that are forgotten with one output.
 const FORGOTTEN_AT_A_TIME: u64 = 2_048;
 
-/// A snapshot on its way to a follower.
+/// A snapshot on its way to a follower. The leader does not hold the bytes: it asks the host for one piece after
+/// the other, sends it, and forgets it. What was lost is read again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Transmission {
     /// Which snapshot: its last index.
@@ -129,6 +130,7 @@ pub(crate) fn request_chunk(server: &mut Server, to: NodeId, progress: &mut Prog
     let chunk_bytes = server.config.snapshot_chunk_bytes;
     let window = chunk_bytes as u64 * server.config.snapshot_window_chunks as u64;
     let Mode::Snapshot(transmission) = &mut progress.mode else { return };
+    // The follower acknowledges what its disk has taken, so the window also keeps a slow disk from drowning.
     let has_room = transmission.next - transmission.acked < window;
     if transmission.sent_all || transmission.requested.is_some() || !has_room {
         return;
@@ -164,6 +166,7 @@ pub(crate) fn revive(server: &Server, progress: &mut Progress) {
 pub(crate) fn on_chunk_read(server: &mut Server, leader: &mut Leader, to: NodeId, chunk: SnapshotChunk) {
     let SnapshotChunk { meta, offset, data, done } = chunk;
     let round = leader.round;
+    // Reading takes time. The follower may be gone by now, or have caught up, or be further.
     let Some(progress) = leader.progress.get_mut(&to) else { return };
     let Mode::Snapshot(transmission) = &mut progress.mode else { return };
     if meta.last_included_index > transmission.last_included_index
@@ -184,7 +187,8 @@ pub(crate) fn on_chunk_read(server: &mut Server, leader: &mut Leader, to: NodeId
     server.send(to, Rpc::InstallSnapshot(InstallSnapshot { meta, offset, data, done, round }));
 }
 
-/// A follower's answer.
+/// A follower's answer: how far it has come, or that it is done. Once done, the entries behind the snapshot
+/// follow in the ordinary way.
 pub(crate) fn on_install_snapshot_reply(
     server: &mut Server,
     leader: &mut Leader,
@@ -252,6 +256,9 @@ impl Transmission {
 // ---- The follower ---------------------------------------------------------------------------------------
 
 /// InstallSnapshot, receiver rules 2 to 5 (Figure 13). The rest happens in [`on_chunk_written`].
+///
+/// Chunks are taken only in order. One that comes too early is answered with the byte that is missing, and is
+/// sent again: to keep it would need room without a bound.
 pub(crate) fn on_install_snapshot(
     server: &mut Server,
     follower: &mut Follower,
@@ -297,6 +304,7 @@ pub(crate) fn on_install_snapshot(
         return reply(server, follower, envelope.from, index, next_offset, false);
     }
     receiving.next_offset = end;
+    // From here until the disk has it all, the log stands still: see the top of this file.
     if done {
         server.installing = Some(Installing { meta: meta.clone(), from: envelope.from });
         follower.receiving = None;
@@ -321,6 +329,7 @@ pub(crate) fn on_chunk_written(server: &mut Server, chunk: ChunkWritten) {
     if !chunk.done {
         return;
     }
+    // Whatever has become of the leader that sent it: the snapshot is of committed entries, and remains right.
     let Installing { meta, from } = server.installing.take().expect("the last chunk was being written");
     let (index, term) = (meta.last_included_index, meta.last_included_term);
     assert!(index == chunk.last_included_index, "one snapshot at a time is installed");
@@ -358,6 +367,7 @@ pub(crate) fn acknowledge_chunk(server: &mut Server, follower: &mut Follower, ch
     }
 }
 
+/// Answers with what is on our disk (`installed`), or with the byte that is needed next.
 fn reply(
     server: &mut Server,
     follower: &Follower,
@@ -382,7 +392,8 @@ pub(crate) fn refuse_old_term(server: &mut Server, envelope: Envelope, install: 
     server.send_when_term_is_durable(envelope.from, Rpc::InstallSnapshotReply(reply));
 }
 
-/// Where the chunk ends, if the message makes sense.
+/// Where the chunk ends, if the message makes sense. An empty chunk that is not the last one would bring nobody
+/// further.
 fn well_formed_end(install: &InstallSnapshot, term: Term) -> Option<u64> {
     let InstallSnapshot { meta, offset, data, done, .. } = install;
     let is_sound = meta.last_included_index > Index::ZERO

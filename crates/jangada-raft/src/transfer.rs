@@ -2,6 +2,10 @@
 //!
 //! Thesis §3.10. The leader takes no more proposals, brings the target up to date, and tells it to campaign at
 //! once (TimeoutNow). If that comes to nothing within an election timeout, the leader goes on.
+//!
+//! Safety does not hang on any of this: the target wins by the same votes as in any other election. What is
+//! special is that it neither waits nor asks beforehand, and that its requests say that the leader wanted it,
+//! so that servers which hear that leader vote all the same (Thesis §4.2.3).
 
 use crate::event::{Event, IgnoreReason};
 use crate::face::{Answer, Refusal};
@@ -11,7 +15,8 @@ use crate::role::{Follower, Leader};
 use crate::server::{Envelope, Server};
 use crate::types::{NodeId, Time};
 
-/// Leadership on its way to another server.
+/// Leadership on its way to another server. It lives and dies with the leadership: whoever leads again later
+/// does not refuse proposals because of an old transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Transfer {
     pub(crate) target: NodeId,
@@ -21,7 +26,9 @@ pub(crate) struct Transfer {
     told: bool,
 }
 
-/// Begins to hand leadership over (Thesis §3.10, step 1: "the prior leader stops accepting new client requests").
+/// Begins to hand leadership over. The target must be able to win, so it must be a voter of the configuration
+/// that stays. From now on no proposals are taken (Thesis §3.10, step 1: "The prior leader stops accepting new
+/// client requests"), or the target would never have all of them.
 pub(crate) fn begin(server: &mut Server, leader: &mut Leader, target: NodeId) -> Answer {
     let refusal = match leader.transfer {
         Some(transfer) if transfer.target == target => return Answer::Done,
@@ -44,6 +51,7 @@ pub(crate) fn begin(server: &mut Server, leader: &mut Leader, target: NodeId) ->
 /// Once the target holds the whole log, it is told (steps 2 and 3).
 pub(crate) fn advance(server: &mut Server, leader: &mut Leader) {
     let Some(transfer) = &mut leader.transfer else { return };
+    // No proposals are taken, so the end of the log stands still and the target can reach it.
     let Some(progress) = leader.progress.get(&transfer.target) else { return };
     if !transfer.told && progress.match_index == server.log.last_index() {
         transfer.told = true;
