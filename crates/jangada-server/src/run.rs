@@ -153,13 +153,7 @@ async fn serve(
     let mut inboxes = Inboxes { submissions, peers, log, links: links_inbox, probed, probes, stop: stopped };
     core.step()?;
     core.publish();
-    let limits = Limits {
-        request_bytes: config.max_request_bytes,
-        connections: config.max_connections,
-        ..Limits::default()
-    };
-    let shared = Arc::new(Shared::new(handle, limits, config.listen_client.to_string()));
-    let front = Front::start(client_listener, config.connection_threads, &shared).map_err(environment)?;
+    let front = open_to_clients(&config, client_listener, handle)?;
     ready(&Ready {
         name: config.name.clone(),
         client: config.listen_client,
@@ -173,6 +167,21 @@ async fn serve(
     core.finish();
     front.stop();
     outcome
+}
+
+/// Lets clients in.
+fn open_to_clients(
+    config: &ServerConfig,
+    listener: std::net::TcpListener,
+    handle: Handle,
+) -> Result<Front, ServerError> {
+    let limits = Limits {
+        request_bytes: config.max_request_bytes,
+        connections: config.max_connections,
+        ..Limits::default()
+    };
+    let shared = Arc::new(Shared::new(handle, limits, config.listen_client.to_string()));
+    Front::start(listener, config.connection_threads, &shared).map_err(environment)
 }
 
 /// Finds out which cluster this server belongs to, and makes it durable. True: founded by this server now.
