@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test may stop at once, and exports nothing")]
 
+mod chaos; // servers die, sleep and wake in a random order
 mod cli; // the command line itself: help, exit codes, configuration errors
 mod client; // redis-cli, plain words through a socket, `jangada client` in a terminal-less world
 mod cluster; // `jangada cluster`: life, changes of members, wrong names
