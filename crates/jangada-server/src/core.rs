@@ -309,7 +309,13 @@ impl Core {
         self.next_status = Instant::now() + STATUS_INTERVAL;
         let status = self.status();
         self.board.publish(status);
-        self.board.publish_counted(self.event_log.counted());
+        // What a server begins with comes from its disk and makes no event.
+        let raft = self.replica.raft();
+        let mut counted = self.event_log.counted();
+        counted.term = raft.term().0;
+        counted.voters = raft.membership().voters.len() as u64;
+        counted.learners = raft.membership().learners.len() as u64;
+        self.board.publish_counted(counted);
     }
 
     /// The server is told to stop: a leader hands its leadership over first, so that nobody waits for an

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::support::{Cluster, expect_exit, jangada, stderr, stdout, wait};
+use crate::support::{Cluster, expect_exit, http_get, jangada, stderr, stdout, wait};
 
 #[test]
 fn up_status_down_and_up_again() {
@@ -35,6 +35,22 @@ fn up_status_down_and_up_again() {
     expect_exit(&other, 4);
     cluster.ok(&["up", "3"]);
     assert_eq!(stdout(&cluster.client(&["get", "kept"])), "1\n");
+}
+
+#[test]
+fn metrics_know_the_configuration_that_was_not_changed_since_the_start() {
+    let cluster = Cluster::up(3);
+    let leader = cluster.leader();
+    cluster.ok(&["restart", &leader]);
+    let term = cluster.server(&cluster.leader())["status"]["term"].as_u64().unwrap();
+    for number in 1..=3 {
+        wait("the whole cluster in the metrics", || {
+            let page = http_get(&cluster.address(number), "/metrics")?;
+            let has = |line: &str| page.lines().any(|found| found == line);
+            (has("jangada_voters 3") && has("jangada_learners 0") && has(&format!("jangada_term {term}")))
+                .then_some(())
+        });
+    }
 }
 
 #[test]
