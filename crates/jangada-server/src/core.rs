@@ -348,8 +348,10 @@ impl Core {
         self.events.push(event);
     }
 
-    /// Writes what is left, waits for it, and lets go of those who still wait for an answer.
-    pub(crate) fn finish(&mut self) {
+    /// Writes what is left, waits for it, and lets go of those who still wait for an answer. `why` is the error
+    /// that ends this server, if one does.
+    pub(crate) fn finish(&mut self, why: Option<&ServerError>) {
+        self.event_log.lab_ended(&why.map_or_else(|| "stopped".to_owned(), ToString::to_string));
         self.log.finish();
         self.clients.clear();
     }

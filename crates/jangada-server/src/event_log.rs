@@ -78,6 +78,14 @@ impl EventLog {
         }
     }
 
+    /// The lab's last line.
+    pub(crate) fn lab_ended(&mut self, why: &str) {
+        if self.style == LogStyle::Lab {
+            let line = self.lab.ended(why);
+            self.write(lab::dated(unix_millis() / 1_000, &line));
+        }
+    }
+
     /// Shows one record to all readers.
     pub(crate) fn record(&mut self, record: &Record) {
         self.metrics.fold(record);

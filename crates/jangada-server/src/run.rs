@@ -164,7 +164,7 @@ async fn serve(
     // Requests that came too late: their connections see that nobody will answer, and end.
     inboxes.submissions.close();
     while inboxes.submissions.try_recv().is_ok() {}
-    core.finish();
+    core.finish(outcome.as_ref().err());
     front.stop();
     outcome
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Guarded, ask, expect_exit, jangada, stderr, wait};
+use crate::support::{Guarded, ask, expect_exit, http_get, jangada, stderr, wait};
 use crate::wire::Reply;
 
 /// Only one lab at a time.
@@ -23,13 +23,7 @@ fn node(dir: &Path, id: u16, more: &[&str]) -> Guarded {
 }
 
 fn status(id: u16) -> Option<serde_json::Value> {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", 4_000 + id)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-    stream.write_all(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
+    serde_json::from_str(&http_get(&format!("127.0.0.1:{}", 4_000 + id), "/status")?).ok()
 }
 
 /// Whoever leads among `ids`, with its term.
@@ -63,6 +57,7 @@ fn five_processes_elect_lose_and_elect_again() {
     let said = nodes[of(first)].as_ref().unwrap().said();
     for words in [
         "[SERVER] Listening on 'localhost:300",
+        "[SERVER] Accepting connections.",
         "[FOLLOWER] Run Logic.",
         "[CANDIDATE] Running for term",
         "[LEADER] Run Logic.",
@@ -101,8 +96,9 @@ fn five_processes_elect_lose_and_elect_again() {
     });
     assert_eq!(leader(&left), None);
 
-    // S9: Ctrl+C ends one.
+    // S8, S9: Ctrl+C ends one, in the lab's words.
     let mut last = nodes[of(left[0])].take().unwrap();
     last.signal(Signal::INT);
     assert!(matches!(last.exit_code(), Some(0 | 130)), "{:?}", last.exit_code());
+    assert!(last.said().contains("[SERVER] Ended accepting connections. Err: stopped"), "{}", last.said());
 }
