@@ -13,3 +13,4 @@ mod weather; // random worlds
 #[allow(dead_code, reason = "the words for all tests of one server")]
 mod solo; // one server whose peers the test plays
 mod paper; // rule by rule
+mod arithmetic; // majorities against their definition
