@@ -233,7 +233,7 @@ fn next_try(server: &Server, refused: Index, conflict_term: Option<Term>, first_
     }
 }
 
-/// "If there exists an N such that N > commitIndex, a majority of matchIndex[i] ≥ N, and log[N].term ==
+/// "If there exists an N such that N > commitIndex, a majority of matchIndex\[i\] ≥ N, and log\[N\].term ==
 /// currentTerm: set commitIndex = N." Entries of earlier terms are committed with it, never by counting
 /// (Paper §5.4.2, Figure 8).
 ///

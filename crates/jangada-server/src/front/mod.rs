@@ -2,7 +2,7 @@
 //!
 //! One thread accepts and deals the connections out; each thread runs all its connections on a runtime of its
 //! own, so that nothing of a connection is ever shared between threads. RESP and plain words are served by
-//! [`connection`], HTTP by [`crate::http`].
+//! `connection.rs`, HTTP by `http`.
 
 mod shared; // what all connections share
 mod stop; // the wish to stop
