@@ -13,4 +13,5 @@ mod weather; // random worlds
 #[allow(dead_code, reason = "the words for all tests of one server")]
 mod solo; // one server whose peers the test plays
 mod paper; // rule by rule
+mod seeds; // what the three older systems showed, and got wrong
 mod arithmetic; // majorities against their definition

@@ -16,7 +16,7 @@ use super::{CLUSTER, Disk, Node, World};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Milliseconds.
-pub(crate) fn ms(milliseconds: u64) -> Duration {
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
