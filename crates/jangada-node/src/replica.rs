@@ -29,7 +29,7 @@ use crate::state_machine::{STAMP_BYTES, Stamp, StateMachine};
 /// The knobs of a replica around its core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaConfig {
-    /// Bytes of log entries in memory at which a snapshot is begun.
+    /// A snapshot is begun when entries of this many bytes were applied since the last one.
     pub snapshot_after_bytes: usize,
     /// Most bytes of log entries in memory: beyond it new commands are refused as busy, until the snapshot that
     /// is being taken is durable and the log is cut.
@@ -77,6 +77,9 @@ pub struct Replica<S: StateMachine> {
     pub(crate) taking: Option<Taking<S>>,
     pub(crate) restoring: Option<Restoring<S>>,
     pub(crate) snapshot_asked: bool,
+    /// Bytes of the entries applied since a snapshot was last begun, or loaded. The log's own size would not do:
+    /// it holds entries behind the last snapshot too, for late followers.
+    pub(crate) bytes_since_snapshot: usize,
     pub(crate) wishes: Vec<Wish>,
     /// The entry with which we last proposed what was due; one at a time.
     due_proposed: Index,
@@ -112,6 +115,7 @@ impl<S: StateMachine> Replica<S> {
             taking: None,
             restoring: None,
             snapshot_asked: false,
+            bytes_since_snapshot: 0,
             wishes: Vec::new(),
             due_proposed: Index::ZERO,
             next_sweep: now,
@@ -235,6 +239,7 @@ impl<S: StateMachine> Replica<S> {
             return;
         }
         for entry in self.raft.entries(self.applied.next()..=last) {
+            self.bytes_since_snapshot += entry.size_bytes();
             let response = match &entry.payload {
                 Payload::Command(command) => {
                     let (stamp, command) = split_stamp(command);

@@ -34,15 +34,15 @@ impl<S: StateMachine> Replica<S> {
     /// Begins a snapshot when the log has grown enough, and moves the one that is being taken on.
     pub(crate) fn take_snapshot(&mut self) {
         if self.taking.is_none() && self.restoring.is_none() {
-            let grown = self.raft.log_bytes() >= self.config.snapshot_after_bytes;
+            let grown = self.bytes_since_snapshot >= self.config.snapshot_after_bytes;
             if !(grown || self.snapshot_asked)
                 || self.applied <= self.raft.snapshot_meta().last_included_index
             {
                 return;
             }
             let Some(meta) = self.raft.snapshot_meta_at(self.applied) else { return };
-            // What stays behind the last snapshot for late followers is no reason for the next one.
             self.snapshot_asked = false;
+            self.bytes_since_snapshot = 0;
             self.events.push(Event::Disk(DiskEvent::SnapshotStarted { index: self.applied }));
             let cursor = Some(self.state.begin_snapshot());
             self.taking = Some(Taking { meta, cursor, offset: 0, on_their_way: 0 });
@@ -106,6 +106,7 @@ impl<S: StateMachine> Replica<S> {
             self.effects.push(Effect::Log(LogJob::AbortSnapshot));
         }
         self.pending.jumped_to(meta.last_included_index);
+        self.bytes_since_snapshot = 0;
         self.restoring = Some(Restoring { meta, restore: S::begin_restore(), offset: 0 });
         self.read_on();
     }
