@@ -1,30 +1,36 @@
 //! Replicated time: how keys can expire by the log alone.
 //!
-//! Each command carries a [`Stamp`] from its leader. A leader's stamps go on from the last stamp that it has
-//! applied, plus the time since it applied it on its own monotonic clock. That sum is never ahead of what the
-//! earlier leader's clock would say now, as an entry is applied after it was stamped: a change of leader may
+//! Each command carries a [`Stamp`] from its leader. A leader's stamps go on from the last stamp in its log, plus
+//! the time since it saw that one, on its own monotonic clock. That sum is never ahead of what the clock of the
+//! leader that gave the stamp would say now, as an entry is seen after it was stamped: a change of leader may
 //! let a key live a little longer, never shorter. Wall clocks play no part, and a pause of the process does no
 //! harm.
+//!
+//! Never ahead of *the latest* leader's clock, that is: a key's time to live begins by the clock of the leader
+//! that wrote it. A server that saw an earlier leader's entries sooner than the present leader did has an
+//! estimate ahead of the leader's. It gives it up with the first stamp of that leader that it sees.
 
-use jangada_raft::types::Time;
+use jangada_raft::types::{Term, Time};
 
 use crate::state_machine::Stamp;
 
 /// This server's estimate of replicated time.
 #[derive(Clone, Debug, Default)]
 pub struct ReplicatedClock {
-    /// The latest stamp that moved the estimate, and when it was applied here.
+    /// The latest stamp that moved the estimate, and when it was seen here.
     base: Stamp,
     base_time: Time,
     /// The highest stamp that was given or seen: stamps never go back.
     highest: Stamp,
+    /// Whose clock this is an estimate of: the term of the leader that gave `base`, or our own while we lead.
+    term: Term,
 }
 
 impl ReplicatedClock {
-    /// A clock that goes on from `stamp`.
+    /// A clock that goes on from `stamp`, whoever gave it.
     #[must_use]
     pub fn starting_at(stamp: Stamp, now: Time) -> ReplicatedClock {
-        ReplicatedClock { base: stamp, base_time: now, highest: stamp }
+        ReplicatedClock { base: stamp, base_time: now, highest: stamp, term: Term::ZERO }
     }
 
     /// What replicated time is now, as far as this server can tell.
@@ -41,11 +47,35 @@ impl ReplicatedClock {
         self.highest
     }
 
-    /// A command with this stamp is being applied.
-    pub fn applied(&mut self, stamp: Stamp, now: Time) {
-        if stamp > self.estimate(now) {
+    /// A command that the leader of `term` stamped is in our log.
+    pub fn saw(&mut self, stamp: Stamp, term: Term, now: Time) {
+        if term > self.term || stamp > self.estimate(now) {
+            let term = term.max(self.term);
+            *self = ReplicatedClock { base: stamp, base_time: now, highest: stamp, term };
+        }
+    }
+
+    /// The state was replaced by one whose last stamp is this one. Who gave it is not known, so that the next
+    /// leader's stamp counts; but what we stamped ourselves since we lead does not go back.
+    pub fn jumped_to(&mut self, stamp: Stamp, leads: Term, now: Time) {
+        if self.leads(leads) {
+            self.saw(stamp, Term::ZERO, now);
+        } else {
             *self = ReplicatedClock::starting_at(stamp, now);
         }
+    }
+
+    /// Is this the clock of the leader of `term`?
+    #[must_use]
+    pub fn leads(&self, term: Term) -> bool {
+        self.term == term
+    }
+
+    /// From here on this server is the leader of `term`, and its clock the one that counts. It has seen all
+    /// stamps of its log.
+    pub fn lead(&mut self, term: Term) {
+        assert!(self.term <= term, "a leader's log knows of no later term");
+        self.term = term;
     }
 
     /// When, on the local clock, the estimate will reach `stamp`.
@@ -71,16 +101,50 @@ mod tests {
         let stamp = old.stamp(at(1_000));
         // The follower applies the entry 30 ms after it was stamped, on a clock that began later.
         let mut new = ReplicatedClock::starting_at(Stamp(0), at(900));
-        new.applied(stamp, at(1_030));
+        new.saw(stamp, Term(1), at(1_030));
         assert_eq!(new.estimate(at(1_030)), Stamp(1_000));
         assert!(new.estimate(at(5_000)) <= old.estimate(at(5_000)));
+    }
+
+    #[test]
+    fn who_saw_the_old_leader_sooner_than_the_new_one_did_gives_its_lead_up() {
+        let (mut quick, mut slow) = (ReplicatedClock::default(), ReplicatedClock::default());
+        quick.saw(Stamp(1_000), Term(1), at(1_000));
+        // The next leader was asleep: it sees the same entry two seconds later.
+        slow.saw(Stamp(1_000), Term(1), at(3_000));
+        slow.lead(Term(2));
+        let stamp = slow.stamp(at(3_010));
+        assert!(quick.estimate(at(3_010)) > stamp);
+        quick.saw(stamp, Term(2), at(3_011));
+        assert!(quick.estimate(at(9_000)) <= slow.estimate(at(9_000)));
+    }
+
+    #[test]
+    fn a_leaders_clock_does_not_wait_for_its_own_entries() {
+        let mut clock = ReplicatedClock::default();
+        clock.lead(Term(3));
+        let stamp = clock.stamp(at(1_000));
+        clock.saw(stamp, Term(3), at(1_500));
+        assert_eq!(clock.estimate(at(2_000)), Stamp(2_000));
+    }
+
+    #[test]
+    fn a_leader_that_loads_its_state_late_does_not_go_back() {
+        let mut leader = ReplicatedClock::default();
+        leader.lead(Term(3));
+        let stamp = leader.stamp(at(1_000));
+        leader.jumped_to(Stamp(5), Term(3), at(1_100));
+        assert!(leader.stamp(at(1_100)) > stamp);
+        leader.jumped_to(Stamp(9_000), Term(3), at(1_200));
+        assert!(leader.leads(Term(3)));
+        assert_eq!(leader.stamp(at(1_200)), Stamp(9_000));
     }
 
     #[test]
     fn stamps_never_go_back() {
         let mut clock = ReplicatedClock::starting_at(Stamp(500), at(0));
         let first = clock.stamp(at(100));
-        clock.applied(Stamp(550), at(101));
+        clock.saw(Stamp(550), Term::ZERO, at(101));
         assert!(clock.stamp(at(101)) >= first);
     }
 

@@ -243,7 +243,7 @@ impl<S: StateMachine> Replica<S> {
             let response = match &entry.payload {
                 Payload::Command(command) => {
                     let (stamp, command) = split_stamp(command);
-                    self.clock.applied(stamp, self.now);
+                    self.clock.saw(stamp, entry.term, self.now);
                     Some(self.state.apply(stamp, &command))
                 }
                 Payload::Noop | Payload::Membership(_) => None,
@@ -265,18 +265,43 @@ impl<S: StateMachine> Replica<S> {
         if !leads || self.due_proposed > self.applied || self.restoring.is_some() {
             return;
         }
+        self.lead_clock();
         let estimate = self.clock.estimate(self.now);
         if self.state.next_due().is_none_or(|due| due > estimate) {
             return;
         }
         let Some(mut command) = self.state.due(estimate) else { return };
-        let stamp = self.clock.stamp(self.now);
+        let stamp = self.stamp();
         command[..STAMP_BYTES].copy_from_slice(&stamp.0.to_le_bytes());
         if let Answer::Appended { index, .. } = self.raft.handle(self.now, RaftInput::Propose(command.into()))
         {
             self.due_proposed = index;
             self.events.push(Event::Client(ClientEvent::ExpiryProposed { index }));
         }
+    }
+
+    /// Leader: what a command that is proposed now is stamped with.
+    pub(crate) fn stamp(&mut self) -> Stamp {
+        self.lead_clock();
+        self.clock.stamp(self.now)
+    }
+
+    /// Leader: before its first stamp its clock must have seen all stamps of its log, those too that are not
+    /// applied yet. An earlier leader gave them, and keys may count by its clock.
+    fn lead_clock(&mut self) {
+        let term = self.raft.term();
+        if self.clock.leads(term) {
+            return;
+        }
+        let seen = self.applied.max(self.raft.snapshot_meta().last_included_index);
+        if seen < self.raft.last_index() {
+            for entry in self.raft.entries(seen.next()..=self.raft.last_index()) {
+                if let Payload::Command(command) = &entry.payload {
+                    self.clock.saw(split_stamp(command).0, entry.term, self.now);
+                }
+            }
+        }
+        self.clock.lead(term);
     }
 
     /// The longest election timeout: how long a request looks for a leader.

@@ -157,7 +157,7 @@ impl<S: StateMachine> Replica<S> {
         if self.raft.log_bytes() > self.config.max_log_bytes {
             return self.refuse(Work::Writes(work), Failure::Busy);
         }
-        let stamp = self.clock.stamp(self.now).0.to_le_bytes();
+        let stamp = self.stamp().0.to_le_bytes();
         let WriteBatch { batch, first_slot, commands } = work;
         for (slot, command) in (first_slot..).zip(commands) {
             let Some(command) = stamped(command, stamp) else {

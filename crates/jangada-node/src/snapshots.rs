@@ -139,7 +139,7 @@ impl<S: StateMachine> Replica<S> {
             return self.halt(&format!("the snapshot of index {index} is not whole: {why}"));
         }
         self.events.push(Event::Disk(DiskEvent::SnapshotLoaded { index, bytes: offset }));
-        self.clock = crate::clock::ReplicatedClock::starting_at(self.state.stamp(), self.now);
+        self.clock.jumped_to(self.state.stamp(), self.raft.term(), self.now);
         self.set_applied(index);
     }
 

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use jangada_kv::Request;
 use jangada_kv::command::{Command, Expiry, Set};
+use jangada_node::effect::Input;
+use jangada_raft::types::NodeId;
 use std::time::Duration;
 
 use crate::world::World;
@@ -49,6 +51,42 @@ fn a_change_of_leader_never_expires_a_key_early() {
     assert!(lived >= Duration::from_millis(3_000), "lived only {lived:?}");
     // Each change may add the time that no leader wrote down; ticks bound it.
     assert!(lived < Duration::from_millis(6_000), "lived {lived:?}");
+}
+
+#[test]
+fn a_leader_that_slept_does_not_let_others_expire_its_keys_early() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    world.set(leader, "a", "1");
+    let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    let (awake, asleep) = (others[0], others[1]);
+    world.run_ms(200);
+    // One server's estimate of replicated time goes on for three seconds; another's begins again from the log.
+    world.crash(leader);
+    world.crash(asleep);
+    world.run_ms(3_000);
+    world.start(asleep);
+    hand_over(&mut world, asleep);
+    let token = world.write(asleep, &[set_for("k", 2_000)]);
+    let _ = world.wait(token);
+    let written = world.now;
+    world.until("written at both", |world| keys(world, awake) == 2);
+    hand_over(&mut world, awake);
+    world.until("gone", |world| keys(world, awake) == 1);
+    let lived = world.now.since(written);
+    assert!(lived >= Duration::from_millis(2_000), "lived only {lived:?}");
+}
+
+/// Makes a server the leader, if it does not lead already.
+fn hand_over(world: &mut World, to: u64) {
+    let leader = world.agree();
+    if leader != to {
+        let token = world.token();
+        let node = world.nodes.get_mut(&leader).expect("the leader runs");
+        node.replica.handle(world.now, Input::Transfer { token, to: NodeId(to) });
+        world.until("the transfer", |world| world.leader() == Some(to));
+    }
+    world.agree();
 }
 
 #[test]
