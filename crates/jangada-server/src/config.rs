@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jangada_node::book::node_id;
 use jangada_raft::types::NodeId;
+pub use jangada_trace::words::Level as LogLevel;
 
 use crate::error::ServerError;
 
@@ -52,6 +53,8 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// What the log on stderr looks like.
     pub log: LogStyle,
+    /// How much of what happens it tells; the lab's lines are not asked.
+    pub log_level: LogLevel,
 }
 
 /// How the cluster comes into being.
@@ -110,6 +113,7 @@ impl ServerConfig {
             snapshot_after_bytes: 64 << 20,
             request_timeout: Duration::from_secs(5),
             log: LogStyle::Text,
+            log_level: LogLevel::Info,
         }
     }
 

@@ -14,10 +14,10 @@ use jangada_raft::types::{NodeId, Time};
 use jangada_trace::lab::{self, Lab};
 use jangada_trace::metrics::Metrics;
 use jangada_trace::names::Names;
-use jangada_trace::words::{self, Level, Words};
+use jangada_trace::words::{self, Words};
 use jangada_trace::{clock, jsonl};
 
-use crate::config::LogStyle;
+use crate::config::{LogLevel, LogStyle};
 
 /// Lines that may wait for the terminal.
 const MAX_WAITING_LINES: usize = 4_096;
@@ -28,6 +28,7 @@ const TELL_OF_MESSAGES: Duration = Duration::from_millis(10);
 /// The readers of one server's events.
 pub(crate) struct EventLog {
     style: LogStyle,
+    level: LogLevel,
     words: Words,
     names: Names,
     lab: Lab,
@@ -44,10 +45,11 @@ struct LineWriter {
 
 impl EventLog {
     /// `hosts` are the lab's names for the servers.
-    pub(crate) fn new(style: LogStyle, hosts: Names) -> std::io::Result<EventLog> {
+    pub(crate) fn new(style: LogStyle, level: LogLevel, hosts: Names) -> std::io::Result<EventLog> {
         let writer = if style == LogStyle::Quiet { None } else { Some(LineWriter::start()?) };
         Ok(EventLog {
             style,
+            level,
             words: Words::default(),
             names: Names::default(),
             lab: Lab::new(hosts),
@@ -92,13 +94,13 @@ impl EventLog {
         match self.style {
             LogStyle::Text => {
                 if self.matters_to_words(record)
-                    && let Some(line) = self.words.line(record, Level::Info)
+                    && let Some(line) = self.words.line(record, self.level)
                 {
                     self.write(format!("{} {line}", clock::rfc3339(unix_millis())));
                 }
             }
             LogStyle::Json => {
-                if words::level(&record.event) <= Level::Info {
+                if words::level(&record.event) <= self.level {
                     self.write(jsonl::line(record, &self.names));
                 }
             }
@@ -112,8 +114,11 @@ impl EventLog {
     }
 
     /// The words need to know of the election timer and of the leader's last sign of life. Every single message
-    /// and entry would only cost time.
+    /// and entry would only cost time, unless they are to be told.
     fn matters_to_words(&mut self, record: &Record) -> bool {
+        if self.level == LogLevel::Trace {
+            return true;
+        }
         match record.event {
             Event::Raft(RaftEvent::Received { .. }) => {
                 let due = record.time.since(self.told_of_message) >= TELL_OF_MESSAGES;
@@ -123,7 +128,7 @@ impl EventLog {
                 due
             }
             Event::Raft(RaftEvent::ElectionTimerReset { .. }) => true,
-            event => words::level(&event) < Level::Trace,
+            event => words::level(&event) < LogLevel::Trace,
         }
     }
 

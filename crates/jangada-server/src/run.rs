@@ -123,7 +123,8 @@ async fn serve(
     tokio::task::spawn_local(door);
     signals(stop)?;
 
-    let mut event_log = EventLog::new(config.log, lab_hosts(&config)).map_err(environment)?;
+    let mut event_log =
+        EventLog::new(config.log, config.log_level, lab_hosts(&config)).map_err(environment)?;
     if config.log == LogStyle::Lab {
         event_log.lab_started(&format!("localhost:{}", config.listen_peer.port()));
     }

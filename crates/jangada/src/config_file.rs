@@ -51,6 +51,9 @@ pub struct Options {
     /// How the log on stderr is written [default: text]
     #[arg(long, env = "JANGADA_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
+    /// How much the log tells [default: info]
+    #[arg(long, env = "JANGADA_LOG_LEVEL", value_enum)]
+    pub log_level: Option<LogLevel>,
     /// In whose words the log is written [default: events]
     #[arg(long, env = "JANGADA_LOG_STYLE", value_enum)]
     pub log_style: Option<LogStyle>,
@@ -102,6 +105,32 @@ pub enum LogFormat {
     Json,
 }
 
+/// How much the log tells. Each includes those before it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// What is wrong, or may soon be.
+    Warn,
+    /// Elections, members, snapshots.
+    #[default]
+    Info,
+    /// Single votes, repairs of logs, refusals.
+    Debug,
+    /// Each message, each entry, each timer.
+    Trace,
+}
+
+impl From<LogLevel> for jangada_server::config::LogLevel {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Trace => Self::Trace,
+        }
+    }
+}
+
 /// In whose words the log is written.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -149,6 +178,7 @@ impl Options {
             election_timeout_ms: self.election_timeout_ms.or(other.election_timeout_ms),
             profile: self.profile.or(other.profile),
             log_format: self.log_format.or(other.log_format),
+            log_level: self.log_level.or(other.log_level),
             log_style: self.log_style.or(other.log_style),
             insecure: self.insecure.or(other.insecure),
             max_request_bytes: self.max_request_bytes.or(other.max_request_bytes),

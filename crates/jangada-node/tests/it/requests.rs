@@ -28,6 +28,26 @@ fn a_write_is_answered_once_a_majority_has_it_on_disk() {
 }
 
 #[test]
+fn keys_may_be_called_like_the_servers_own_state() {
+    let keys = ["currentTerm", "votedFor", "log", "commitIndex", "1", ""];
+    let mut world = World::new(3);
+    let leader = world.agree();
+    for key in keys {
+        world.set(leader, key, "5");
+    }
+    for id in 1..=3 {
+        world.crash(id);
+    }
+    for id in 1..=3 {
+        world.start(id);
+    }
+    let leader = world.agree();
+    for key in keys {
+        assert_eq!(world.get(leader, key).as_deref(), Some("5"), "{key}");
+    }
+}
+
+#[test]
 fn a_single_server_answers_by_itself() {
     let mut world = World::new(1);
     world.agree();

@@ -14,7 +14,7 @@ use jangada_server::config::Founding;
 use jangada_trace::lab::{INVALID_ID, RESERVED_ID};
 
 use super::serve::{self, Settings};
-use crate::config_file::{LogFormat, LogStyle, Profile};
+use crate::config_file::{LogFormat, LogLevel, LogStyle, Profile};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -92,6 +92,7 @@ fn settings(id: i64, dir: &Path) -> Settings {
         election_timeout_ms: (500, 5_000),
         profile: Profile::Classic,
         log_format: LogFormat::Text,
+        log_level: LogLevel::Info,
         log_style: LogStyle::Lab,
         max_request_bytes: None,
         max_connections: None,

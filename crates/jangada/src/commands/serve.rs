@@ -9,7 +9,7 @@ use clap::Args;
 use jangada_server::config::{Founding, LogStyle as ServerLog, ServerConfig};
 use jangada_server::{Ready, StopHandle};
 
-use crate::config_file::{LogFormat, LogStyle, Options, Profile};
+use crate::config_file::{LogFormat, LogLevel, LogStyle, Options, Profile};
 use crate::failure::Failure;
 use crate::output;
 
@@ -65,6 +65,8 @@ pub struct Settings {
     pub profile: Profile,
     /// The log's form.
     pub log_format: LogFormat,
+    /// How much the log tells.
+    pub log_level: LogLevel,
     /// The log's words.
     pub log_style: LogStyle,
     /// Largest request.
@@ -146,6 +148,7 @@ fn server_config(settings: Settings, founding: Founding, seed: Option<u64>) -> S
             (LogStyle::Events, LogFormat::Text) => ServerLog::Text,
             (LogStyle::Events, LogFormat::Json) => ServerLog::Json,
         },
+        log_level: settings.log_level.into(),
         ..defaults
     }
 }
@@ -241,6 +244,7 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         election_timeout_ms,
         profile: options.profile.unwrap_or_default(),
         log_format: options.log_format.unwrap_or_default(),
+        log_level: options.log_level.unwrap_or_default(),
         log_style: options.log_style.unwrap_or_default(),
         max_request_bytes: options.max_request_bytes,
         max_connections: options.max_connections,
@@ -410,6 +414,18 @@ mod tests {
         let peers = "\"n1=127.0.0.1:7001, n2=127.0.0.1:7002\"";
         let settings = check(options(&[("name", "\"n2\""), ("peers", peers)])).unwrap();
         assert_eq!(settings.listen_peer.to_string(), "127.0.0.1:7002");
+    }
+
+    #[test]
+    fn the_timers_of_the_older_systems_can_be_set() {
+        for (election, heartbeat, range) in [
+            ("\"150-300\"", "50", (150, 300)),
+            ("\"500-5000\"", "50", (500, 5_000)),
+            ("\"10000-18000\"", "2000", (10_000, 18_000)),
+        ] {
+            let said = [("election-timeout-ms", election), ("heartbeat-ms", heartbeat)];
+            assert_eq!(check(options(&said)).unwrap().election_timeout_ms, range);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::support::{expect_exit, jangada, stderr, stdout};
+use crate::support::{Cluster, Guarded, expect_exit, jangada, ports, stderr, stdout, wait};
 
 fn run(arguments: &[&str]) -> Output {
     jangada().args(arguments).output().unwrap()
@@ -97,4 +97,35 @@ fn a_reader_that_goes_away_is_no_crash() {
     let script = format!("{} completions zsh | head -1", env!("CARGO_BIN_EXE_jangada"));
     let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_log_tells_as_much_as_it_is_asked() {
+    let started = |more: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Guarded::serve(dir.path(), ports(2), more);
+        server.wait_said("ready: ");
+        server.said()
+    };
+    assert!(started(&[]).contains("log opened: 0 entries"));
+    assert!(!started(&["--log-level", "warn"]).contains("log opened"));
+
+    let cluster = Cluster::up_with(3, &["--log-level", "trace"]);
+    expect_exit(&cluster.client(&["set", "d", "8"]), 0);
+    let leader = cluster.leader();
+    let log = |name: &str| std::fs::read_to_string(cluster.data().join(name).join("jangada.log")).unwrap();
+    for words in [
+        "election timer set to",
+        "→ n2 #",
+        "RequestVote (last log index 0)",
+        "votes for it in term",
+        "LEADER of term",
+        "AppendEntries, 1 entry after",
+        "AppendEntries ok up to",
+        "appended, term",
+        "committed up to",
+    ] {
+        wait(words, || ["n1", "n2", "n3"].iter().any(|name| log(name).contains(words)).then_some(()));
+    }
+    assert!(log(&leader).contains("reaches"), "what is told at other levels is told too");
 }
