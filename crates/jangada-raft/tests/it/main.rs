@@ -14,4 +14,5 @@ mod weather; // random worlds
 mod solo; // one server whose peers the test plays
 mod paper; // rule by rule
 mod seeds; // what the three older systems showed, and got wrong
+mod scenarios; // stories of whole clusters
 mod arithmetic; // majorities against their definition

@@ -28,7 +28,7 @@ pub(crate) use disk::{Disk, Snapshot};
 use machine::Machine;
 pub(crate) use network::{Network, chance};
 pub(crate) use node::Node;
-pub(crate) use script::{Until, command, entries, entry, ids, ms};
+pub(crate) use script::{Until, command, entries, entry, ids, ms, refused};
 
 /// The cluster that all servers of a world belong to.
 pub(crate) const CLUSTER: jangada_raft::types::ClusterId = jangada_raft::types::ClusterId(7);
@@ -385,12 +385,17 @@ impl World {
     }
 
     fn read_chunk(&mut self, id: NodeId, request: SnapshotRequest) {
-        let Snapshot { meta, data } = self.nodes[&id].disk.snapshot.clone();
+        let SnapshotRequest { to, last_included_index, offset, max_bytes } = request;
+        let node = self.nodes.get_mut(&id).expect("it runs");
+        let is_wanted = |snapshot: &Snapshot| snapshot.meta.last_included_index == last_included_index;
+        if !node.reading.as_ref().is_some_and(is_wanted) {
+            node.reading = Some(node.disk.snapshot.clone());
+        }
+        let Snapshot { meta, data } = node.reading.clone().expect("it was set just now");
         // The snapshot that was asked for may be gone; then the answer is a part of the newer one, or none.
-        if meta.last_included_index != request.last_included_index && chance(&mut self.rng, 500) {
+        if meta.last_included_index != last_included_index && chance(&mut self.rng, 500) {
             return;
         }
-        let SnapshotRequest { to, offset, max_bytes, .. } = request;
         let Some((data, done)) = machine::chunk(&data, offset, max_bytes) else { return };
         self.input(id, Input::SnapshotChunk { to, meta, offset, data, done });
     }

@@ -8,7 +8,7 @@ use jangada_raft::event::RoleName;
 use jangada_raft::types::{Index, NodeId, Term, Time};
 use jangada_raft::{Raft, check_invariants};
 
-use super::disk::{Disk, Job};
+use super::disk::{Disk, Job, Snapshot};
 use super::machine::Machine;
 
 /// A server, running or not.
@@ -30,6 +30,8 @@ pub(crate) struct Node {
     /// Writes wait until a script lets them go.
     pub(crate) disk_stalls: bool,
     pub(crate) disk_is_busy: bool,
+    /// The snapshot that is being read for a follower: it stays readable when a newer one takes its place.
+    pub(crate) reading: Option<Snapshot>,
     pub(crate) machine: Machine,
     /// What was handed out to be applied.
     pub(crate) committed: Index,
@@ -60,6 +62,7 @@ impl Node {
             disk_delay: (Duration::from_micros(100), Duration::from_millis(1)),
             disk_stalls: false,
             disk_is_busy: false,
+            reading: None,
             machine: Machine::default(),
             committed: Index::ZERO,
             paused_until: Time::ZERO,
@@ -90,6 +93,7 @@ impl Node {
     /// Ends it; what was under way to the disk is lost.
     pub(crate) fn stop(&mut self) {
         self.raft = None;
+        self.reading = None;
         self.writing.clear();
         self.disk.forget_partial();
         self.ahead = self.disk.clone();

@@ -8,6 +8,7 @@ use jangada_raft::config::Config;
 use jangada_raft::event::Event;
 use jangada_raft::face::{Answer, Input, MembershipChange, ReadReady, Refusal};
 use jangada_raft::message::Message;
+use jangada_raft::quorum;
 use jangada_raft::types::{Entry, HardState, Index, Membership, NodeId, Payload, ReadId, Term, Time};
 
 use super::{CLUSTER, Disk, Node, World};
@@ -239,15 +240,19 @@ impl World {
 
     // ---- Doing --------------------------------------------------------------------------------------------
 
-    /// Waits for a leader that has committed an entry of its own term.
+    /// Waits for a leader that has committed an entry of its own term and has a majority in its term.
     pub(crate) fn elect(&mut self) -> NodeId {
-        self.run_until(&Until("somebody leads"), |world| {
-            world.leader().is_some_and(|id| {
-                let node = world.node(id);
-                node.raft().has_committed_own_term() && node.term() == world.highest_term()
-            })
-        });
+        self.run_until(&Until("somebody leads"), |world| world.leader().is_some_and(|id| world.rules(id)));
         self.leader().expect("it leads")
+    }
+
+    /// It leads, and a majority is with it.
+    fn rules(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        let follows = |other: NodeId| {
+            self.nodes.get(&other).is_some_and(|other| other.is_up() && other.term() == node.term())
+        };
+        node.raft().has_committed_own_term() && quorum::agrees(node.raft().membership(), follows)
     }
 
     /// Makes this one the leader.
@@ -265,6 +270,19 @@ impl World {
     /// Proposes and waits until it is committed; the entry's index.
     pub(crate) fn write(&mut self, text: &str) -> Index {
         let leader = self.elect();
+        let Answer::Appended { index, .. } = self.propose(leader, text) else {
+            panic!("a leader takes {text}");
+        };
+        self.run_until(&Until("it is committed"), |world| world.checker.committed() >= index);
+        index
+    }
+
+    /// The same, with the leader that `choose` names.
+    pub(crate) fn write_with(&mut self, choose: impl Fn(&World) -> Option<NodeId>, text: &str) -> Index {
+        self.run_until(&Until("the chosen one can commit"), |world| {
+            choose(world).is_some_and(|id| world.node(id).raft().has_committed_own_term())
+        });
+        let leader = choose(self).expect("it was there just now");
         let Answer::Appended { index, .. } = self.propose(leader, text) else {
             panic!("a leader takes {text}");
         };
