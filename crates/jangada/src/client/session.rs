@@ -266,7 +266,7 @@ fn unknown(what: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::{BufRead, BufReader, Read, Write};
     use std::net::TcpListener;
 
     /// A server that reads whole commands (of `lines` lines each) and gives the answers one after the other; an empty
@@ -326,6 +326,24 @@ mod tests {
         assert!(failure.message.starts_with("outcome unknown"), "{failure}");
         let reply = session.call(&[b"GET", b"a"], Effect::Read).unwrap();
         assert_eq!(reply, Reply::Bulk(Some(b"7".to_vec())));
+    }
+
+    #[test]
+    fn a_client_with_a_name_says_it_before_all_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut session =
+            session(vec![listener.local_addr().unwrap().to_string()]).named(Some("ana".to_owned()));
+        let heard = thread::spawn(move || {
+            let mut input = BufReader::new(listener.accept().unwrap().0);
+            let expected = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$3\r\nana\r\n";
+            let mut heard = vec![0; expected.len()];
+            input.read_exact(&mut heard).unwrap();
+            input.get_mut().write_all(b"+OK\r\n+OK\r\n").unwrap();
+            (heard, expected.to_vec())
+        });
+        session.call(&[b"SET", b"a", b"1"], Effect::Write).unwrap();
+        let (heard, expected) = heard.join().unwrap();
+        assert_eq!(heard, expected);
     }
 
     #[test]
