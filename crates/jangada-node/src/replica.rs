@@ -103,6 +103,7 @@ impl<S: StateMachine> Replica<S> {
     ) -> Replica<S> {
         let election_timeout_max = raft.election_timeout_max;
         let snapshot = recovered.snapshot.clone();
+        let first_forward = raft.first_sequence;
         let mut replica = Replica {
             raft: Raft::restore(now, raft, recovered),
             state,
@@ -111,7 +112,7 @@ impl<S: StateMachine> Replica<S> {
             applied: Index::ZERO,
             clock: ReplicatedClock::starting_at(Stamp(0), now),
             pending: Pending::new(),
-            requests: Requests::new(),
+            requests: Requests::new(first_forward),
             taking: None,
             restoring: None,
             snapshot_asked: false,

@@ -19,10 +19,11 @@ use crate::state_machine::{STAMP_BYTES, StateMachine};
 
 /// Requests that are on their way.
 pub(crate) struct Requests<Q> {
-    /// Without a leader to turn to.
+    /// Without a leader to turn to, in the order in which they came.
     waiting: VecDeque<Waiting<Q>>,
     waiting_bytes: usize,
-    /// Handed to a leader, by our number for the batch.
+    /// Handed to a leader, by our number for the batch. No start of this server uses a number of an earlier one:
+    /// the leader may still owe that one an answer, and it must not be taken for the answer to another batch.
     forwarded: BTreeMap<u64, Forwarded>,
     next_forward: u64,
     /// Reads whose index is not known yet.
@@ -69,12 +70,13 @@ pub(crate) struct ReadBatch<Q> {
 }
 
 impl<Q> Requests<Q> {
-    pub(crate) fn new() -> Requests<Q> {
+    /// `first_forward` is higher than any number of an earlier start.
+    pub(crate) fn new(first_forward: u64) -> Requests<Q> {
         Requests {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             forwarded: BTreeMap::new(),
-            next_forward: 1,
+            next_forward: first_forward,
             asked: BTreeMap::new(),
             next_read: 1,
             ready: VecDeque::new(),

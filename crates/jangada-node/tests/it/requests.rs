@@ -3,6 +3,7 @@
 use jangada_kv::command::{Command, Exec, Reply};
 use jangada_kv::{Request, Response};
 use jangada_node::effect::Failure;
+use jangada_raft::types::NodeId;
 use std::time::Duration;
 
 use crate::world::{World, get, set};
@@ -165,6 +166,36 @@ fn a_forwarded_write_whose_leader_dies_has_an_unknown_outcome() {
     world.agree();
     world.set(follower, "e", "9");
     world.assert_equal_states();
+}
+
+#[test]
+fn an_answer_to_an_earlier_life_is_not_taken_for_one_to_this() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let follower = world.follower();
+    let third = (1..=3).find(|id| *id != leader && *id != follower).expect("one of three");
+    // The leader takes a forwarded write, and can commit it only with the follower that dies.
+    world.crash(third);
+    world.write(follower, &[set("early", "1")]);
+    world.until("the leader has the write", |world| {
+        let last = |id: u64| world.nodes[&id].replica.raft().last_index();
+        last(leader) > last(follower)
+    });
+    world.crash(follower);
+    world.start(follower);
+    // The new life hands a write over, too, which never arrives.
+    world.until("it follows again", |world| {
+        world.nodes[&follower].replica.raft().leader() == Some(NodeId(leader))
+    });
+    let late = world.write(follower, &[set("late", "1")]);
+    world.cut_one_way(follower, leader);
+    world.tick();
+    world.heal();
+    world.until("the early write is answered", |world| {
+        world.nodes[&leader].replica.last_applied() == world.nodes[&leader].replica.raft().last_index()
+    });
+    world.run_ms(5);
+    assert_eq!(world.answers.get(&late), None, "nobody has seen the late write");
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(crate) struct World {
     pub(crate) admin: BTreeMap<Token, Result<AdminDone, Failure>>,
     pub(crate) events: Vec<(u64, Event)>,
     next_token: u64,
+    starts: u64,
     members: Vec<u64>,
     config: ReplicaConfig,
 }
@@ -65,6 +66,7 @@ impl World {
             admin: BTreeMap::new(),
             events: Vec::new(),
             next_token: 1,
+            starts: 0,
             members: (1..=servers).collect(),
             config,
         };
@@ -93,7 +95,9 @@ impl World {
             snapshot: found.snapshot.unwrap_or_else(founding),
             entries: found.entries,
         };
+        self.starts += 1;
         let config = Config {
+            first_sequence: self.starts << 40 | 1,
             keep_bytes_behind_snapshot: 1 << 10,
             snapshot_chunk_bytes: 4 << 10,
             ..Config::new(NodeId(id), CLUSTER, id)
@@ -122,6 +126,11 @@ impl World {
             self.cut.insert((id, other));
             self.cut.insert((other, id));
         }
+    }
+
+    /// What `from` sends to `to` is lost.
+    pub(crate) fn cut_one_way(&mut self, from: u64, to: u64) {
+        self.cut.insert((from, to));
     }
 
     pub(crate) fn heal(&mut self) {
