@@ -96,7 +96,12 @@ impl<S: StateMachine> Replica<S> {
     pub(crate) fn on_writes(&mut self, token: Token, commands: Vec<Vec<u8>>) {
         let commands: Vec<Bytes> = commands.into_iter().map(Bytes::from).collect();
         let batch = self.pending.open(Origin::Local(token), commands.len(), self.request_deadline());
-        self.route(WriteBatch { batch, first_slot: 0, commands }, self.leader_patience());
+        let work = WriteBatch { batch, first_slot: 0, commands };
+        match self.requests.waiting.is_empty() {
+            true => self.route(work, self.leader_patience()),
+            // A leader is there by now, maybe. What came earlier, perhaps from the same client, goes first.
+            false => self.wait_for_leader(Work::Writes(work), self.leader_patience()),
+        }
     }
 
     /// Commands that a follower forwards. We do not pass them on again: it will find the leader by itself.
@@ -132,7 +137,11 @@ impl<S: StateMachine> Replica<S> {
     /// Reads of a client of this server.
     pub(crate) fn on_reads(&mut self, token: Token, queries: Vec<S::Query>) {
         let (give_up, deadline) = (self.leader_patience(), self.request_deadline());
-        self.ask(ReadBatch { token, queries, give_up, deadline });
+        let batch = ReadBatch { token, queries, give_up, deadline };
+        match self.requests.waiting.is_empty() {
+            true => self.ask(batch),
+            false => self.wait_for_leader(Work::Reads(batch), give_up),
+        }
     }
 
     fn route(&mut self, work: WriteBatch, give_up: Time) {

@@ -139,6 +139,12 @@ impl World {
 
     /// One millisecond passes.
     pub(crate) fn tick(&mut self) {
+        self.deliver();
+        self.act();
+    }
+
+    /// The first half of a tick: what arrives.
+    pub(crate) fn deliver(&mut self) {
         self.now = self.now + TICK;
         while self.wire.front().is_some_and(|(at, ..)| *at <= self.now) {
             let Some((_, from, to, bytes)) = self.wire.pop_front() else { break };
@@ -149,6 +155,10 @@ impl World {
                 frame::decode(&mut bytes, route, 64 << 20).expect("our own bytes").expect("a whole frame");
             node.replica.handle(self.now, Input::Peer(NodeId(from), frame));
         }
+    }
+
+    /// The second half: what follows from it.
+    pub(crate) fn act(&mut self) {
         let ids: Vec<u64> = self.nodes.keys().copied().collect();
         for id in ids {
             self.step(id);
