@@ -315,11 +315,13 @@ impl<S: StateMachine> Replica<S> {
             self.requests.waiting_bytes = self.requests.waiting_bytes.saturating_sub(waiting.bytes);
             self.refuse(waiting.work, Failure::NoLeader);
         }
-        let leaderless = self.raft.leader().is_none();
-        if leaderless && self.now >= self.requests.leaderless_since + self.election_timeout() {
+        let leaderless = self.raft.leader().is_none()
+            && self.now >= self.requests.leaderless_since + self.election_timeout();
+        if leaderless {
             self.abandon_forwarded(|_| true);
             self.pending.abandon_all();
         }
+        self.sweep_ready_reads(leaderless);
         self.pending.expire(self.now);
         let now = self.now;
         let (open, pending) = (&self.pending, &mut self.requests.forwarded);
@@ -331,6 +333,18 @@ impl<S: StateMachine> Replica<S> {
         for id in late {
             if let Some(batch) = self.requests.asked.remove(&id) {
                 self.refuse_reads(batch, Failure::NoLeader);
+            }
+        }
+    }
+
+    /// A read whose index is known waits for entries. Without a leader they may never come.
+    fn sweep_ready_reads(&mut self, leaderless: bool) {
+        let (now, commit) = (self.now, self.raft.commit_index());
+        for (index, batch) in core::mem::take(&mut self.requests.ready) {
+            if batch.deadline <= now || (leaderless && index > commit) {
+                self.refuse_reads(batch, Failure::NoLeader);
+            } else {
+                self.requests.ready.push_back((index, batch));
             }
         }
     }

@@ -117,6 +117,51 @@ fn requests_wait_for_the_next_leader_instead_of_failing() {
 }
 
 #[test]
+fn what_waited_for_a_leader_goes_before_what_comes_when_there_is_one() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let follower = world.follower();
+    world.crash(leader);
+    let knows_a_leader = |world: &World| world.nodes[&follower].replica.raft().leader().is_some();
+    world.until("it knows that it has no leader", |world| !knows_a_leader(world));
+    let first = world.write(follower, &[set("d", "1")]);
+    // The second comes in the very moment in which the follower leads, or hears of who does.
+    world.deliver();
+    while !knows_a_leader(&world) {
+        world.act();
+        world.deliver();
+    }
+    let second = world.write(follower, &[set("d", "2")]);
+    world.act();
+    assert_eq!(world.wait(first), vec![Ok(Response::Reply(Reply::Ok))]);
+    assert_eq!(world.wait(second), vec![Ok(Response::Reply(Reply::Ok))]);
+    assert_eq!(world.get(follower, "d").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_read_whose_entries_never_come_is_refused() {
+    // In one of these moments all that gets through is the word that the follower should have the entry.
+    for moment in 1..8 {
+        let mut world = World::new(3);
+        let leader = world.agree();
+        let follower = world.follower();
+        world.cut_one_way(leader, follower);
+        world.set(leader, "d", "8");
+        let read = world.read(follower, vec![get("d")]);
+        world.run_ms(moment);
+        world.heal();
+        world.tick();
+        for id in (1..=3).filter(|id| *id != follower) {
+            world.stop_after_sending(id);
+        }
+        let asked = world.now;
+        assert_eq!(world.wait(read), vec![Err(Failure::NoLeader)], "healed after {moment} ms");
+        let patience = 2 * ELECTION_TIMEOUT + Duration::from_millis(50);
+        assert!(world.now.since(asked) <= patience, "healed after {moment} ms");
+    }
+}
+
+#[test]
 fn an_isolated_leader_neither_acknowledges_nor_answers_from_the_past() {
     let mut world = World::new(3);
     let old = world.agree();

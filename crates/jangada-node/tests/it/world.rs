@@ -120,6 +120,14 @@ impl World {
         self.wire.retain(|(_, from, to, _)| *from != id && *to != id);
     }
 
+    /// Power off, but what it has sent still arrives.
+    pub(crate) fn stop_after_sending(&mut self, id: u64) {
+        let sent: Vec<_> = self.wire.iter().filter(|(_, from, ..)| *from == id).cloned().collect();
+        self.crash(id);
+        self.wire.extend(sent);
+        self.wire.make_contiguous().sort_by_key(|(at, ..)| *at);
+    }
+
     /// Cuts a server off from all others, both ways.
     pub(crate) fn isolate(&mut self, id: u64) {
         for other in 1..=9 {
