@@ -5,6 +5,7 @@
 //! is applied. If that entry's term is another, the command is gone for certain (Paper §5.3: index and term
 //! name an entry), and the client may be told to try again.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use jangada_raft::types::{Index, NodeId, Term, Time};
@@ -47,7 +48,7 @@ pub(crate) struct Pending<R> {
     /// Commands whose entries stand in this server's log, in the order of their indexes.
     proposals: VecDeque<Proposal>,
     /// Commands whose entries left this server's log. Another server may still hold and commit them: the entry
-    /// that is committed in their place decides.
+    /// that is committed in their place decides. The lowest index is the last: it is decided first.
     orphans: Vec<Proposal>,
     finished: Vec<Finished<R>>,
 }
@@ -90,8 +91,8 @@ impl<R> Pending<R> {
 
     /// The entry (index, term) was applied; a command has a response, an entry of Raft's own has none.
     pub(crate) fn applied(&mut self, index: Index, term: Term, mut response: Option<R>) {
-        if !self.orphans.is_empty() {
-            self.settle_orphans(index, term, &mut response);
+        while let Some(orphan) = self.orphans.pop_if(|orphan| orphan.index <= index) {
+            self.settle(&orphan, index, term, &mut response);
         }
         while let Some(first) = self.proposals.front() {
             if first.index > index {
@@ -99,16 +100,6 @@ impl<R> Pending<R> {
             }
             let Some(proposal) = self.proposals.pop_front() else { return };
             self.settle(&proposal, index, term, &mut response);
-        }
-    }
-
-    fn settle_orphans(&mut self, index: Index, term: Term, response: &mut Option<R>) {
-        for orphan in core::mem::take(&mut self.orphans) {
-            if orphan.index > index {
-                self.orphans.push(orphan);
-            } else {
-                self.settle(&orphan, index, term, response);
-            }
         }
     }
 
@@ -126,10 +117,7 @@ impl<R> Pending<R> {
 
     /// The state machine jumped to `index` by a snapshot: what became of the commands before it is unknown.
     pub(crate) fn jumped_to(&mut self, index: Index) {
-        let (passed, ahead): (Vec<_>, Vec<_>) =
-            core::mem::take(&mut self.orphans).into_iter().partition(|orphan| orphan.index <= index);
-        self.orphans = ahead;
-        for Proposal { batch, slot, .. } in passed {
+        while let Some(Proposal { batch, slot, .. }) = self.orphans.pop_if(|orphan| orphan.index <= index) {
             self.answer(batch, slot, Err(Failure::OutcomeUnknown));
         }
         while let Some(first) = self.proposals.pop_front_if(|first| first.index <= index) {
@@ -142,6 +130,8 @@ impl<R> Pending<R> {
         while let Some(last) = self.proposals.pop_back_if(|last| last.index >= from) {
             self.orphans.push(last);
         }
+        // Those of an earlier leadership may lie before, between and behind these.
+        self.orphans.sort_by_key(|orphan| Reverse(orphan.index));
     }
 
     /// Nothing more can be said of any proposal: answer them all with "unknown".
@@ -154,6 +144,7 @@ impl<R> Pending<R> {
 
     /// Answers what waits for longer than it may.
     pub(crate) fn expire(&mut self, now: Time) {
+        let free = self.free.len();
         for number in 0..self.batches.len() {
             let Some(batch) = &mut self.batches[number] else { continue };
             if batch.deadline > now {
@@ -165,9 +156,13 @@ impl<R> Pending<R> {
                 }
             }
             batch.missing = 0;
-            self.proposals.retain(|proposal| proposal.batch != number);
-            self.orphans.retain(|proposal| proposal.batch != number);
             self.finish(number);
+        }
+        // All at once: many batches can be late together, and each can have many proposals.
+        if self.free.len() > free {
+            let batches = &self.batches;
+            self.proposals.retain(|proposal| batches[proposal.batch].is_some());
+            self.orphans.retain(|proposal| batches[proposal.batch].is_some());
         }
     }
 
