@@ -225,6 +225,10 @@ impl<S: StateMachine> Replica<S> {
         for event in output.events.drain(..) {
             if let RaftEvent::Truncated { from, .. } = event {
                 self.pending.truncated(from);
+                if self.due_proposed >= from {
+                    // It is gone: as a later leader we do not wait for it.
+                    self.due_proposed = Index::ZERO;
+                }
             }
             self.events.push(Event::Raft(event));
         }
