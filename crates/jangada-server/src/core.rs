@@ -255,17 +255,16 @@ impl Core {
         let membership = self.replica.raft().membership();
         let book = Book::decode(&membership.context).unwrap_or_default();
         let me = self.replica.id();
-        let outgoing = membership.outgoing.iter().flatten();
-        let members = membership.voters.iter().chain(outgoing).chain(&membership.learners);
+        let members = membership.members();
         let mut peers = self.callers.clone();
-        for id in members.filter(|id| **id != me) {
+        for id in members.iter().filter(|id| **id != me) {
             if let Some(entry) = book.get(*id) {
                 peers.insert(*id, entry.peer_addr.clone());
             }
         }
         self.event_log.set_names(book.entries.iter().map(|entry| (entry.id, entry.name.clone())));
         self.links.reach(&peers);
-        self.directory.set_book(book);
+        self.directory.set_members(book, members);
     }
 
     fn answer(&mut self, token: Token, answers: Vec<Result<jangada_kv::Response, Failure>>) {

@@ -1,6 +1,7 @@
 //! What this server knows of itself and of the others, for all links to look at.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use jangada_node::book::Book;
@@ -16,13 +17,20 @@ pub(crate) struct Directory(Rc<RefCell<Inner>>);
 struct Inner {
     me: Card,
     founding: Option<FoundingRecord>,
-    /// The members by the configuration in force.
+    /// Those whom the configuration in force names, and for a while those whom it has let go.
     book: Book,
+    /// Whom it names.
+    members: BTreeSet<NodeId>,
 }
 
 impl Directory {
     pub(crate) fn new(me: Card, founding: Option<FoundingRecord>) -> Directory {
-        Directory(Rc::new(RefCell::new(Inner { me, founding, book: Book::default() })))
+        Directory(Rc::new(RefCell::new(Inner {
+            me,
+            founding,
+            book: Book::default(),
+            members: BTreeSet::new(),
+        })))
     }
 
     pub(crate) fn me(&self) -> Card {
@@ -40,8 +48,10 @@ impl Directory {
         inner.founding = founding;
     }
 
-    pub(crate) fn set_book(&self, book: Book) {
-        self.0.borrow_mut().book = book;
+    pub(crate) fn set_members(&self, book: Book, members: BTreeSet<NodeId>) {
+        let mut inner = self.0.borrow_mut();
+        inner.book = book;
+        inner.members = members;
     }
 
     pub(crate) fn book(&self) -> Book {
@@ -97,8 +107,12 @@ impl Inner {
             );
             return Some((Refusal::OtherCluster, why));
         }
+        // Nobody counts any more on what the old disk of a server held that is no member: it may come back empty,
+        // as a newcomer.
+        let you_are_member = self.members.contains(&NodeId(you.id));
         if let Some(known) = self.book.get(NodeId(you.id)).filter(|known| known.incarnation != 0)
             && known.incarnation != you.incarnation
+            && you_are_member
         {
             let why = format!(
                 "the cluster knows {} by the disk {:016x}, but it comes with {:016x}: its data directory was \

@@ -164,7 +164,7 @@ fn adopt(
         Some(_) => Err(ServerError::Refused(format!(
             "{from} knows the cluster with another disk of {}: this data directory is empty, and with the old \
              one votes and entries were lost. Bring the old directory back, or remove {} from the cluster and \
-             add it again under a new name",
+             add it again",
             me.name, me.name
         ))),
         None => Err(ServerError::Refused(format!(
