@@ -232,7 +232,9 @@ impl<S: StateMachine> Replica<S> {
     }
 
     fn refuse_reads(&mut self, batch: ReadBatch<S::Query>, failure: Failure) {
-        self.note_failures(failure, batch.queries.len());
+        // A read has no effect: whatever became of it, it is not unknown.
+        let requests = u32::try_from(batch.queries.len()).unwrap_or(u32::MAX);
+        self.events.push(Event::Client(ClientEvent::Refused { requests }));
         let answers = batch.queries.iter().map(|_| Err(failure)).collect();
         self.effects.push(Effect::Reply(batch.token, answers));
     }
@@ -320,6 +322,8 @@ impl<S: StateMachine> Replica<S> {
         if leaderless {
             self.abandon_forwarded(|_| true);
             self.pending.abandon_all();
+            // What they wait for comes by a leader.
+            self.refuse_ready_reads(Failure::NoLeader, |_| true);
         }
         self.sweep_ready_reads(leaderless);
         self.pending.expire(self.now);
@@ -334,6 +338,18 @@ impl<S: StateMachine> Replica<S> {
             if let Some(batch) = self.requests.asked.remove(&id) {
                 self.refuse_reads(batch, Failure::NoLeader);
             }
+        }
+        // There is a leader, but what it has committed does not arrive here.
+        self.refuse_ready_reads(Failure::OutcomeUnknown, |batch| batch.deadline <= now);
+    }
+
+    /// Gives up reads whose index is known, but not applied yet.
+    fn refuse_ready_reads(&mut self, failure: Failure, which: impl Fn(&ReadBatch<S::Query>) -> bool) {
+        let ready = core::mem::take(&mut self.requests.ready);
+        let (refused, stay): (VecDeque<_>, _) = ready.into_iter().partition(|(_, batch)| which(batch));
+        self.requests.ready = stay;
+        for (_, batch) in refused {
+            self.refuse_reads(batch, failure);
         }
     }
 
@@ -353,7 +369,7 @@ impl<S: StateMachine> Replica<S> {
     pub(crate) fn send_finished(&mut self) {
         for Finished { origin, answers } in self.pending.take_finished() {
             for failure in answers.iter().filter_map(|answer| answer.as_ref().err()) {
-                self.note_failures(*failure, 1);
+                self.note_failure(*failure);
             }
             match origin {
                 Origin::Local(token) => self.effects.push(Effect::Reply(token, answers)),
@@ -365,8 +381,8 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
-    fn note_failures(&mut self, failure: Failure, requests: usize) {
-        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+    fn note_failure(&mut self, failure: Failure) {
+        let requests = 1;
         self.events.push(Event::Client(match failure {
             Failure::OutcomeUnknown => ClientEvent::OutcomeUnknown { requests },
             Failure::NoLeader
@@ -424,5 +440,58 @@ fn failure(refusal: Refusal) -> Failure {
         | Refusal::BadMembership
         | Refusal::NoChange
         | Refusal::BadTarget => Failure::Refused(refusal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::Input;
+    use crate::kv_machine::KvMachine;
+    use crate::replica::ReplicaConfig;
+    use jangada_kv::command::Command;
+    use jangada_kv::{Request, Response};
+    use jangada_raft::config::Config;
+    use jangada_raft::face::Recovered;
+    use jangada_raft::types::{ClusterId, Membership, SnapshotMeta};
+
+    const fn at(ms: u64) -> Time {
+        Time(ms * 1_000_000)
+    }
+
+    /// A follower of three that has been told to read at index 5 and never gets that far: what it answers, when.
+    fn answers(deadline: Time, times: &[Time]) -> Vec<Option<Vec<Result<Response, Failure>>>> {
+        let voters = [1, 2, 3].map(NodeId).into();
+        let snapshot =
+            SnapshotMeta { membership: Membership { voters, ..Membership::default() }, ..Default::default() };
+        let recovered = Recovered { snapshot, ..Recovered::default() };
+        let raft = Config::new(NodeId(1), ClusterId(7), 1);
+        let config = ReplicaConfig::default();
+        let mut replica = Replica::restore(Time::ZERO, raft, config, recovered, KvMachine::new());
+        let queries = vec![Request::Command(Command::Get { key: Bytes::from_static(b"k") })];
+        let batch = ReadBatch { token: Token(9), queries, give_up: deadline, deadline };
+        replica.requests.ready.push_back((Index(5), batch));
+        let answer = |time: &Time| {
+            let (mut effects, mut events) = (Vec::new(), Vec::new());
+            replica.handle(*time, Input::TimePassed);
+            replica.take_effects(*time, &mut effects, &mut events);
+            effects.into_iter().find_map(|effect| match effect {
+                Effect::Reply(Token(9), answers) => Some(answers),
+                _ => None,
+            })
+        };
+        times.iter().map(answer).collect()
+    }
+
+    #[test]
+    fn a_read_that_waits_for_what_never_arrives_is_given_up_at_its_deadline() {
+        let late = Some(vec![Err(Failure::OutcomeUnknown)]);
+        assert_eq!(answers(at(200), &[at(100), at(250), at(300)]), [None, late, None]);
+    }
+
+    #[test]
+    fn without_a_leader_it_is_given_up_within_an_election_timeout() {
+        let refused = Some(vec![Err(Failure::NoLeader)]);
+        assert_eq!(answers(at(5_000), &[at(400), at(530), at(560)]), [None, refused, None]);
     }
 }
