@@ -180,6 +180,8 @@ impl Core {
                 }
                 Ok(())
             }
+            // Who says so may not have heard yet that this server was taken out and came back with a new disk.
+            LinkNews::Expelled(_) if self.directory.knows_my_disk() => Ok(()),
             LinkNews::Expelled(why) => Err(ServerError::Refused(why)),
         }
     }

@@ -54,6 +54,13 @@ impl Directory {
         inner.members = members;
     }
 
+    /// Does the configuration in force name this server, with the disk that it has?
+    pub(crate) fn knows_my_disk(&self) -> bool {
+        let inner = self.0.borrow();
+        let me = inner.book.get(NodeId(inner.me.id)).filter(|me| inner.members.contains(&me.id));
+        me.is_some_and(|me| me.incarnation == inner.me.incarnation)
+    }
+
     pub(crate) fn book(&self) -> Book {
         self.0.borrow().book.clone()
     }

@@ -122,17 +122,21 @@ async fn ask_all(config: &ServerConfig, directory: &Directory) -> Vec<(String, S
 
 /// What follows from what the peers said; `None`: ask again.
 fn judge(config: &ServerConfig, me: &Card, said: &[(String, Said)]) -> Result<Option<Founded>, ServerError> {
+    // The word of one that knows the cluster counts for more than a refusal: that may come from a server which
+    // has been away and knows this one by an earlier disk.
+    for (name, said) in said {
+        if let Said::Founded(cluster, record) = said {
+            return adopt(config, me, name, *cluster, record.as_ref()).map(Some);
+        }
+    }
     let mut fresh = Vec::new();
     for (name, said) in said {
         match said {
-            Said::Founded(cluster, record) => {
-                return adopt(config, me, name, *cluster, record.as_ref()).map(Some);
-            }
             Said::No(refusal, why) if *refusal != Refusal::NotFounded => {
                 return Err(ServerError::Refused(format!("{name} refuses this server: {why}")));
             }
             Said::Fresh(card) => fresh.push(card),
-            Said::No(..) | Said::Nothing(_) => {}
+            Said::Founded(..) | Said::No(..) | Said::Nothing(_) => {}
         }
     }
     let everybody = fresh.len() + 1 == config.peers.len();
