@@ -3,7 +3,7 @@
 
 use super::session::{Effect, Session};
 use super::wire::Reply;
-use crate::cluster::status::{self, Overview};
+use crate::cluster::status;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
 
@@ -123,8 +123,7 @@ pub fn carry_out(session: &mut Session, word: &Word, format: Format) -> Result<b
         Word::Delete(keys) => delete(session, keys, format),
         Word::Show => show(session, format),
         Word::Status => {
-            let views = status::ask_all(&status::nameless(session.servers()));
-            status::print_overview(&Overview::of(views), format)?;
+            status::print_overview(&status::ask_cluster(session.servers()), format)?;
             Ok(true)
         }
         Word::Help => {

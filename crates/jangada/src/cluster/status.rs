@@ -61,6 +61,22 @@ pub fn ask_all(targets: &[Target]) -> Vec<View> {
     })
 }
 
+/// Asks these, and then the members that they name and that were not asked yet.
+pub fn ask_cluster(addresses: &[String]) -> Overview {
+    let mut overview = Overview::of(ask_all(&nameless(addresses)));
+    let answered: BTreeSet<&str> = overview.statuses().map(|status| status.name.as_str()).collect();
+    let members = overview.authority().map(|status| status.membership.members.as_slice()).unwrap_or_default();
+    let others = members.iter().filter(|member| {
+        let asked = answered.contains(member.name.as_str()) || addresses.contains(&member.client_addr);
+        !asked && !member.client_addr.is_empty()
+    });
+    let others: Vec<Target> = others
+        .map(|member| Target { name: member.name.clone(), address: member.client_addr.clone() })
+        .collect();
+    overview.views.extend(ask_all(&others));
+    overview
+}
+
 /// The answers of all servers, put together.
 #[derive(Clone, Debug)]
 pub struct Overview {
@@ -135,9 +151,10 @@ impl Tolerance {
         if !self.quorum {
             let missing = majority.saturating_sub(all - down);
             return format!(
-                "no quorum: {} of {all} voters answer ({} do not); writes wait until {missing} more return{}",
+                "no quorum: {} of {all} voters answer ({} {} not); writes wait until {missing} more return{}",
                 all - down,
                 self.down.join(", "),
+                if down == 1 { "does" } else { "do" },
                 if missing == 1 { "s" } else { "" },
             );
         }

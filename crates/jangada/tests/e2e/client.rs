@@ -134,6 +134,12 @@ fn any_server_will_do_and_a_dead_one_is_passed_over() {
         expect_exit(&set, 0);
         let get = jangada().args(["client", "--servers", &address, "get", "via"]).output().unwrap();
         assert_eq!(stdout(&get), format!("{address}\n"));
+        // One address is enough to see all of the cluster.
+        let mut status = jangada();
+        status.args(["client", "--servers", &address, "-o", "json", "status"]);
+        let status: serde_json::Value = serde_json::from_str(&stdout(&status.output().unwrap())).unwrap();
+        assert_eq!(status["leader"], cluster.leader(), "{status}");
+        assert_eq!(status["servers"].as_array().map(Vec::len), Some(3), "{status}");
     }
     cluster.ok(&["kill", "leader"]);
     let set = cluster.client(&["set", "after", "1"]);
