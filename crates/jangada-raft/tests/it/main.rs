@@ -15,4 +15,5 @@ mod solo; // one server whose peers the test plays
 mod paper; // rule by rule
 mod seeds; // what the three older systems showed, and got wrong
 mod scenarios; // stories of whole clusters
+mod hostile; // messages that no correct server sends, by proptest
 mod arithmetic; // majorities against their definition

@@ -394,7 +394,7 @@ fn seeds() -> Range<u64> {
         }
         Ok(seed) => number(&seed)..number(&seed) + 1,
         Err(_) if std::env::var("JANGADA_SLOW").is_ok() => 0..20_000,
-        Err(_) => 0..300,
+        Err(_) => 0..600,
     }
 }
 

@@ -228,7 +228,7 @@ impl World {
             assert_eq!(node.disk.snapshot.meta, meta, "a snapshot is durable before it is installed");
             node.machine = Machine::restore(&node.disk.snapshot);
             self.checker.coverage.installs += 1;
-            self.checker.on_state(id, &node.machine);
+            self.checker.on_applied(id, &node.machine, Index::ZERO);
         }
         self.witness(Committer { id, term: self.nodes[&id].seen.term, membership }, &events);
         if let Some(range) = committed {
@@ -303,12 +303,13 @@ impl World {
             return;
         }
         let raft = node.raft.as_mut().expect("it runs");
-        for entry in raft.entries(node.machine.last_applied().next()..=node.committed) {
+        let before = node.machine.last_applied();
+        for entry in raft.entries(before.next()..=node.committed) {
             node.machine.apply(entry);
         }
         assert_eq!(node.machine.last_applied(), node.committed, "what is not applied yet is still there");
         raft.handle(self.now, Input::Applied(node.committed));
-        self.checker.on_state(id, &node.machine);
+        self.checker.on_applied(id, &node.machine, before);
     }
 
     // ---- Disk ---------------------------------------------------------------------------------------------
@@ -476,7 +477,7 @@ impl World {
         node.start(self.now);
         let node = &self.nodes[&id];
         self.checker.on_log(&node.disk);
-        self.checker.on_state(id, &node.machine);
+        self.checker.on_applied(id, &node.machine, Index::ZERO);
         self.drain(id);
     }
 
