@@ -30,6 +30,9 @@ pub struct Limits {
     pub pipeline_bytes: usize,
     /// The most bytes of replies that wait for a client to read them; then its socket is not read.
     pub output_bytes: usize,
+    /// The longest reply to one command: a short one can name a long value very often. Replies are written whole,
+    /// so this is also what one connection can cost beyond `output_bytes`.
+    pub reply_bytes: usize,
     /// The most keys that one `SHOW` prints; the rest is counted and the next page named.
     pub shown_keys: usize,
     /// The most keys that one `SCAN` looks at, whatever its COUNT says.
@@ -70,6 +73,7 @@ impl Default for Limits {
             pipeline_commands: 16_384,
             pipeline_bytes: 8 * 1024 * 1024,
             output_bytes: 4 * 1024 * 1024,
+            reply_bytes: 256 * 1024 * 1024,
             shown_keys: 1_000,
             scanned_keys: 10_000,
             connections: 10_000,

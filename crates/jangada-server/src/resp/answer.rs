@@ -32,6 +32,51 @@ pub(crate) enum ExecPart {
     Reply(Shape),
 }
 
+/// The answer, or why it is not written: its reply would be longer than `limit` bytes.
+pub(crate) fn bounded(answer: Answer, limit: usize) -> Answer {
+    match answer {
+        Ok(response) if response_bytes(&response) > limit => Err(RequestError::Bad(format!(
+            "the command was carried out, but its reply would be longer than {limit} bytes: ask for less at once"
+        ))),
+        other => other,
+    }
+}
+
+/// About how long the reply to a command will be.
+fn response_bytes(response: &Response) -> usize {
+    match response {
+        Response::Reply(reply) => reply_bytes(reply),
+        Response::Exec(replies) => replies.iter().flatten().map(reply_bytes).sum(),
+        Response::Range(range) => range.kvs.iter().map(|pair| pair.key.len() + pair.value.len()).sum(),
+        Response::WatchRevision(_)
+        | Response::Put(_)
+        | Response::DeleteRange(_)
+        | Response::Txn(_)
+        | Response::Compact { .. }
+        | Response::Expired { .. }
+        | Response::Done
+        | Response::Error(_) => 0,
+    }
+}
+
+fn reply_bytes(reply: &StoreReply) -> usize {
+    const FRAMING: usize = 8;
+    match reply {
+        StoreReply::Value(value) => FRAMING + value.len(),
+        StoreReply::Values(values) => {
+            values.iter().map(|value| FRAMING + value.as_ref().map_or(0, bytes::Bytes::len)).sum()
+        }
+        StoreReply::Keys(keys) | StoreReply::Scan { keys, .. } => {
+            keys.iter().map(|key| FRAMING + key.len()).sum()
+        }
+        StoreReply::Ok
+        | StoreReply::Nil
+        | StoreReply::Integer(_)
+        | StoreReply::Type(_)
+        | StoreReply::Error(_) => FRAMING,
+    }
+}
+
 /// Writes the answer to a command.
 pub(crate) fn write_answer(out: &mut Vec<u8>, version: Version, shape: Shape, answer: &Answer) {
     match answer {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use jangada_kv::{Command as StoreCommand, Exec, Request, Response, Revision};
 
-use super::answer::{Answer, ExecPart, write_answer, write_error, write_exec, write_parts};
+use super::answer::{Answer, ExecPart, bounded, write_answer, write_error, write_exec, write_parts};
 use super::commands::{Bracket, Command, Local, Spec};
 use super::describe;
 use super::parser::{Arguments, Span};
@@ -206,18 +206,20 @@ impl Session {
         out: &mut Vec<u8>,
     ) {
         const ONE_EACH: &str = "there is one answer for each request";
+        let limit = self.shared.limits.reply_bytes;
+        let mut next = || bounded(answers.next().expect(ONE_EACH), limit);
         match expected {
             Expected::Written(bytes) => out.extend_from_slice(&bytes),
             Expected::Reply(version, shape) => {
-                write_answer(out, version, shape, &answers.next().expect(ONE_EACH));
+                write_answer(out, version, shape, &next());
             }
             Expected::Exec(version, parts) => {
-                write_exec(out, version, &parts, &answers.next().expect(ONE_EACH));
+                write_exec(out, version, &parts, &next());
             }
             Expected::Watched(keys) => {
                 let mut failure = None;
                 for key in keys {
-                    match answers.next().expect(ONE_EACH) {
+                    match next() {
                         Ok(Response::WatchRevision(revision)) => self.watch.keys.push((key, revision)),
                         Ok(_) => failure = Some(RequestError::Bad("internal error".to_owned())),
                         Err(error) => failure = Some(error),
@@ -232,7 +234,7 @@ impl Session {
                     }
                 }
             }
-            Expected::Words(shape) => words::write_answer(out, shape, &answers.next().expect(ONE_EACH)),
+            Expected::Words(shape) => words::write_answer(out, shape, &next()),
         }
     }
 
