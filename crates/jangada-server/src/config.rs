@@ -10,6 +10,9 @@ pub use jangada_trace::words::Level as LogLevel;
 
 use crate::error::ServerError;
 
+/// What [`ServerConfig::max_request_bytes`] may be at most.
+pub const LARGEST_REQUEST_BYTES: usize = 256 << 20;
+
 /// How a server is set up. The binary fills it from flags, environment and file.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -154,6 +157,13 @@ impl ServerConfig {
                     ));
                 }
             }
+        }
+        if !(1..=LARGEST_REQUEST_BYTES).contains(&self.max_request_bytes) {
+            return refuse(format!(
+                "--max-request-bytes {}: choose 1 to {LARGEST_REQUEST_BYTES}; a request is held in memory \
+                 several times on each server",
+                self.max_request_bytes
+            ));
         }
         if self.connection_threads == 0 {
             return refuse("connection_threads is 0: nobody would serve clients; use 1".to_owned());

@@ -89,3 +89,17 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// The usual bounds, but for requests of up to `bytes`.
+    #[must_use]
+    pub fn for_requests(bytes: usize) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            bulk_bytes: bytes,
+            request_bytes: bytes,
+            command_bytes: usual.command_bytes.max(bytes.saturating_mul(2)),
+            ..usual
+        }
+    }
+}

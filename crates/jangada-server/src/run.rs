@@ -176,11 +176,8 @@ fn open_to_clients(
     listener: std::net::TcpListener,
     handle: Handle,
 ) -> Result<Front, ServerError> {
-    let limits = Limits {
-        request_bytes: config.max_request_bytes,
-        connections: config.max_connections,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { connections: config.max_connections, ..Limits::for_requests(config.max_request_bytes) };
     let shared = Arc::new(Shared::new(handle, limits, config.listen_client.to_string()));
     Front::start(listener, config.connection_threads, &shared).map_err(environment)
 }

@@ -182,3 +182,36 @@ async fn large_values_go_in_and_come_out() {
     client.send("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1572865\r\n").await;
     assert!(replies.await.unwrap() == [&expected[..], refused].concat());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_bulk_string_is_the_longest_request_that_was_configured() {
+    for (limit, length) in [(1 << 10, 900), (24 << 20, 20 << 20)] {
+        let mut client = Client::with(Limits::for_requests(limit));
+        client.send(stream(&[&format!("SET big {}", "v".repeat(length)), "STRLEN big"])).await;
+        client.expect(format!("+OK\r\n:{length}\r\n")).await;
+        client.send(format!("*2\r\n$3\r\nGET\r\n${}\r\n", limit + 1)).await;
+        client.expect("-ERR Protocol error: invalid bulk length\r\n").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_command_cannot_ask_for_a_reply_without_bound() {
+    let mut client = Client::with(Limits { reply_bytes: 1_000, ..Limits::default() });
+    let value = "v".repeat(400);
+    client.check(&[(&format!("SET k {value}"), "+OK")]).await;
+    let refusal = "-ERR_the_command_was_carried_out,_but_its_reply_would_be_longer_than_1000_bytes:_ask_for_less_at_\
+                   once";
+    client
+        .check(&[
+            ("MGET k k", &format!("*2 $400 {value} $400 {value}")),
+            ("MGET k k k", refusal),
+            ("MULTI", "+OK"),
+            ("GET k", "+QUEUED"),
+            ("GET k", "+QUEUED"),
+            ("INCR n", "+QUEUED"),
+            ("GET k", "+QUEUED"),
+            ("EXEC", refusal),
+            ("GET n", "$1 1"),
+        ])
+        .await;
+}
