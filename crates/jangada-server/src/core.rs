@@ -237,17 +237,22 @@ impl Core {
     }
 
     fn tell_events(&mut self, time: Time) {
-        let mut members_changed = false;
+        let (mut members_changed, mut leadership_changed) = (false, false);
         let node = self.replica.id();
         for event in self.events.drain(..) {
             members_changed |= matches!(event, Event::Raft(RaftEvent::MembershipChanged { .. }))
                 || matches!(event, Event::Raft(RaftEvent::SnapshotInstalled { .. }))
                 || matches!(event, Event::Raft(RaftEvent::Truncated { .. }));
+            leadership_changed |=
+                matches!(event, Event::Raft(RaftEvent::RoleChanged { .. } | RaftEvent::LeaderKnown { .. }));
             self.seq += 1;
             self.event_log.record(&Record { time, node, seq: self.seq, event });
         }
         if members_changed {
             self.follow_membership();
+        }
+        // Who leads must not look older than the answers that the new leader makes possible.
+        if members_changed || leadership_changed {
             self.publish();
         }
     }
