@@ -1,6 +1,7 @@
 //! The door for peers: greets whoever connects, and reads frames from those who are welcome.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use jangada_node::frame::{self, Frame};
 use jangada_raft::types::NodeId;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::time::timeout;
 
@@ -30,6 +32,12 @@ pub(crate) struct PeerBatch {
     pub(crate) frames: Vec<Frame>,
 }
 
+/// The link that each peer opened last, and how to end it.
+///
+/// A peer opens a new one only when its old one is dead, though we may not know: after a power failure or behind
+/// a partition nothing says so. Such links would pile up until nobody else could come in.
+type Latest = Rc<RefCell<BTreeMap<NodeId, Rc<Notify>>>>;
+
 /// Serves the door until it is aborted.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -39,6 +47,7 @@ pub(crate) async fn serve(
     news: UnboundedSender<LinkNews>,
 ) {
     let open = Rc::new(Cell::new(0));
+    let latest = Latest::default();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, most likely: let some be closed first.
@@ -50,9 +59,9 @@ pub(crate) async fn serve(
         }
         open.set(open.get() + 1);
         let (directory, inbox, news) = (directory.clone(), inbox.clone(), news.clone());
-        let open = Rc::clone(&open);
+        let (open, latest) = (Rc::clone(&open), Rc::clone(&latest));
         tokio::task::spawn_local(async move {
-            greet(stream, &directory, max_frame, &inbox, &news).await;
+            greet(stream, &directory, max_frame, &inbox, &news, &latest).await;
             open.set(open.get() - 1);
         });
     }
@@ -64,6 +73,7 @@ async fn greet(
     max_frame: usize,
     inbox: &Sender<PeerBatch>,
     news: &UnboundedSender<LinkNews>,
+    latest: &Latest,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
@@ -79,8 +89,20 @@ async fn greet(
     }
     let peer = NodeId(hello.me.id);
     let _stopping = news.send(LinkNews::Event(Event::Net(NetEvent::Accepted { peer })));
-    read(stream, directory, &hello, max_frame, inbox, news).await;
-    let _stopping = news.send(LinkNews::CallerGone(peer));
+    let replaced = Rc::new(Notify::new());
+    if let Some(older) = latest.borrow_mut().insert(peer, Rc::clone(&replaced)) {
+        older.notify_one();
+    }
+    tokio::select! {
+        () = read(stream, directory, &hello, max_frame, inbox, news) => {
+            let mut latest = latest.borrow_mut();
+            if latest.get(&peer).is_some_and(|link| Rc::ptr_eq(link, &replaced)) {
+                latest.remove(&peer);
+                let _stopping = news.send(LinkNews::CallerGone(peer));
+            }
+        }
+        () = replaced.notified() => {}
+    }
 }
 
 async fn read(
@@ -119,5 +141,63 @@ async fn read(
         if inbox.send(batch).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::handshake::Card;
+    use tokio::sync::mpsc;
+    use tokio::task::LocalSet;
+
+    fn card(id: u64) -> Card {
+        let text = String::new;
+        Card {
+            id,
+            name: format!("n{id}"),
+            incarnation: id,
+            cluster: Some(7),
+            peer_addr: text(),
+            client_addr: text(),
+        }
+    }
+
+    async fn link(address: std::net::SocketAddr, from: u64) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let hello = Hello { me: card(from), to: Some(1), purpose: Purpose::Link };
+        handshake::send(&mut stream, &hello).await.unwrap();
+        assert!(matches!(handshake::receive(&mut stream).await.unwrap(), Welcome::Yes { .. }));
+        stream
+    }
+
+    #[tokio::test]
+    async fn the_newest_link_of_a_peer_takes_the_place_of_its_older_one() {
+        let talk = async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (inbox, _frames) = mpsc::channel(1);
+            let (news, mut told) = mpsc::unbounded_channel();
+            let directory = Directory::new(card(1), None);
+            tokio::task::spawn_local(serve(listener, directory, 1 << 20, inbox, news));
+            let mut other = link(address, 3).await;
+            let mut links = vec![link(address, 2).await];
+            // More than may be open at a time.
+            for _ in 0..2 * MAX_CONNECTIONS {
+                let newer = link(address, 2).await;
+                let mut older = links.pop().unwrap();
+                assert_eq!(older.read(&mut [0]).await.unwrap(), 0, "the older one is closed");
+                links.push(newer);
+            }
+            drop(links);
+            let mut gone = 0;
+            while gone == 0 {
+                let news = told.recv().await.unwrap();
+                gone += u32::from(matches!(news, LinkNews::CallerGone(peer) if peer == NodeId(2)));
+            }
+            let quiet = timeout(Duration::ZERO, other.read(&mut [0])).await;
+            assert!(quiet.is_err(), "another peer's link is left alone");
+        };
+        LocalSet::new().run_until(talk).await;
     }
 }
