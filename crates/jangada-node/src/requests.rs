@@ -325,7 +325,6 @@ impl<S: StateMachine> Replica<S> {
             // What they wait for comes by a leader.
             self.refuse_ready_reads(Failure::NoLeader, |_| true);
         }
-        self.sweep_ready_reads(leaderless);
         self.pending.expire(self.now);
         let now = self.now;
         let (open, pending) = (&self.pending, &mut self.requests.forwarded);
@@ -350,18 +349,6 @@ impl<S: StateMachine> Replica<S> {
         self.requests.ready = stay;
         for (_, batch) in refused {
             self.refuse_reads(batch, failure);
-        }
-    }
-
-    /// A read whose index is known waits for entries. Without a leader they may never come.
-    fn sweep_ready_reads(&mut self, leaderless: bool) {
-        let (now, commit) = (self.now, self.raft.commit_index());
-        for (index, batch) in core::mem::take(&mut self.requests.ready) {
-            if batch.deadline <= now || (leaderless && index > commit) {
-                self.refuse_reads(batch, Failure::NoLeader);
-            } else {
-                self.requests.ready.push_back((index, batch));
-            }
         }
     }
 
