@@ -151,11 +151,12 @@ impl Core {
     }
 
     pub(crate) fn on_log_report(&mut self, report: LogReport) -> Result<(), ServerError> {
-        let done = report.map_err(|why| {
-            ServerError::Disk(format!(
+        let done = report.map_err(|why| match ServerError::from(why) {
+            ServerError::Disk(why) => ServerError::Disk(format!(
                 "{why}. What is on the disk can only be known by reading it: this server stops, and looks \
                  when it is started again"
-            ))
+            )),
+            other => other,
         })?;
         let now = self.now();
         for done in done {

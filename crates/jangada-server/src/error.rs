@@ -43,3 +43,37 @@ impl fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
+
+impl From<jangada_wal::Error> for ServerError {
+    /// What the local disk said, sorted by who can help: whoever started us in the wrong place, whoever has a
+    /// copy of what is damaged, or whoever repairs the disk.
+    fn from(why: jangada_wal::Error) -> ServerError {
+        use jangada_wal::Error;
+        let sentence = why.to_string();
+        match why {
+            Error::Io { .. } | Error::Poisoned => ServerError::Disk(sentence),
+            Error::Corrupt { .. } | Error::Missing { .. } | Error::SnapshotGap { .. } => {
+                ServerError::Corrupt(sentence)
+            }
+            Error::NoLog { .. } | Error::Foreign { .. } | Error::UnknownVersion { .. } => {
+                ServerError::Refused(sentence)
+            }
+            Error::Locked { .. } => ServerError::Environment(sentence),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jangada_wal::Error;
+
+    #[test]
+    fn what_is_damaged_is_told_from_what_cannot_be_written() {
+        let code = |why: Error| ServerError::from(why).exit_code();
+        assert_eq!(code(Error::Poisoned), 6);
+        assert_eq!(code(Error::Missing { path: "d/5.snapshot".into(), needed_by: "the log" }), 5);
+        assert_eq!(code(Error::NoLog { path: "d".into() }), 4);
+        assert_eq!(code(Error::Foreign { path: "d/1.wal".into(), found: [1; 16], expected: [2; 16] }), 4);
+    }
+}

@@ -33,21 +33,36 @@ pub(crate) struct Identity {
 impl Identity {
     /// Reads who we are, or makes a new identity, and counts the start.
     pub(crate) fn open<D: Disk>(disk: &D, config: &ServerConfig) -> Result<Identity, ServerError> {
-        let mut identity = match read_checked_file(disk, FILE).map_err(corrupt)? {
+        let mut identity = match read_checked_file(disk, FILE)? {
             Some(bytes) => Identity::parse(&bytes, config)?,
-            None => Identity {
-                name: config.name.clone(),
-                id: config.id().0,
-                incarnation: crate::random::u64().max(1),
-                cluster: None,
-                founding: None,
-                log_begun: false,
-                starts: 0,
-            },
+            None => Identity::begin(disk, config)?,
         };
         identity.starts += 1;
         identity.write(disk)?;
         Ok(identity)
+    }
+
+    /// A new identity. It is the first file of a data directory: one that holds a log already has lost its own.
+    fn begin<D: Disk>(disk: &D, config: &ServerConfig) -> Result<Identity, ServerError> {
+        let names = disk.list().map_err(|why| {
+            ServerError::Environment(format!("cannot list {}: {why}", config.data_dir.display()))
+        })?;
+        if let Some(file) = names.iter().find(|name| name.ends_with(".wal") || name.ends_with(".snapshot")) {
+            return Err(ServerError::Corrupt(format!(
+                "{dir}/{FILE} is missing, though {dir} holds a log ({file}): nobody can tell whose it is. Bring \
+                 the file back, or give an empty --data-dir",
+                dir = config.data_dir.display()
+            )));
+        }
+        Ok(Identity {
+            name: config.name.clone(),
+            id: config.id().0,
+            incarnation: crate::random::u64().max(1),
+            cluster: None,
+            founding: None,
+            log_begun: false,
+            starts: 0,
+        })
     }
 
     fn parse(bytes: &[u8], config: &ServerConfig) -> Result<Identity, ServerError> {
@@ -66,7 +81,7 @@ impl Identity {
     /// Makes the identity durable.
     pub(crate) fn write<D: Disk>(&self, disk: &D) -> Result<(), ServerError> {
         let bytes = serde_json::to_vec_pretty(self).map_err(|why| ServerError::Disk(why.to_string()))?;
-        write_file_atomically(disk, FILE, &bytes).map_err(|why| ServerError::Disk(why.to_string()))
+        Ok(write_file_atomically(disk, FILE, &bytes)?)
     }
 
     pub(crate) fn node_id(&self) -> NodeId {
@@ -74,6 +89,30 @@ impl Identity {
     }
 }
 
-fn corrupt(why: jangada_wal::Error) -> ServerError {
-    ServerError::Corrupt(why.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jangada_wal::{MemDisk, Wal, WalConfig};
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_log_without_an_identity_is_not_taken_for_a_new_directory() {
+        let disk = MemDisk::new();
+        let config = ServerConfig::single("n1", PathBuf::from("d"));
+        Wal::open(disk.clone(), WalConfig::new([7; 16])).unwrap();
+        let error = Identity::open(&disk, &config).unwrap_err();
+        assert_eq!(error.exit_code(), 5, "{error}");
+        assert!(read_checked_file(&disk, FILE).unwrap().is_none(), "nothing was written");
+    }
+
+    #[test]
+    fn an_identity_stays_and_counts_its_starts() {
+        let disk = MemDisk::new();
+        let config = ServerConfig::single("n1", PathBuf::from("d"));
+        let first = Identity::open(&disk, &config).unwrap();
+        let second = Identity::open(&disk, &config).unwrap();
+        assert_eq!((second.incarnation, second.starts), (first.incarnation, 2));
+        let other = ServerConfig::single("n2", PathBuf::from("d"));
+        assert_eq!(Identity::open(&disk, &other).unwrap_err().exit_code(), 4);
+    }
 }

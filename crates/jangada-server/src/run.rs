@@ -240,7 +240,7 @@ fn open(
     let cluster = identity.cluster.expect("a server settles before it opens its log");
     let token = log_token(cluster, identity.id);
     let wal_config = WalConfig { create: !identity.log_begun, ..WalConfig::new(token) };
-    let (wal, found) = Wal::open(disk.clone(), wal_config).map_err(log_error)?;
+    let (wal, found) = Wal::open(disk.clone(), wal_config)?;
     if !identity.log_begun {
         identity.log_begun = true;
         identity.write(&disk)?;
@@ -275,14 +275,6 @@ fn log_token(cluster: u64, id: u64) -> [u8; 16] {
     token[..8].copy_from_slice(&cluster.to_le_bytes());
     token[8..].copy_from_slice(&id.to_le_bytes());
     token
-}
-
-fn log_error(why: jangada_wal::Error) -> ServerError {
-    if why.is_corruption() {
-        ServerError::Corrupt(why.to_string())
-    } else {
-        ServerError::Disk(why.to_string())
-    }
 }
 
 /// Before the first entry stands the configuration that the cluster was founded with.
