@@ -18,6 +18,8 @@
 //!            a leader is found, a later term is seen, the campaign is lost, no majority is heard
 //! ```
 
+use alloc::boxed::Box;
+
 use crate::config::Config;
 use crate::election::{self, Leadership};
 use crate::event::{Event, IgnoreReason, RoleChange};
@@ -26,7 +28,7 @@ use crate::message::{Message, Rpc};
 use crate::quorum::Tally;
 use crate::role::{ElectionTimer, Follower, Leader, Role};
 use crate::server::{Envelope, NUMBER_LIMIT, Server};
-use crate::types::{NodeId, Payload, Term, Time};
+use crate::types::{Index, NodeId, Payload, Term, Time};
 use crate::{admission, membership, read, replication, snapshot, transfer};
 
 /// One server: plain data that takes an [`Input`] and the time, and gives back what must be done.
@@ -182,12 +184,8 @@ impl Raft {
                 let leadership = self.leadership();
                 election::on_request_vote(&mut self.server, leadership, envelope, &ask);
             }
-            Rpc::AppendEntries(append) => {
-                replication::refuse_old_term(&mut self.server, envelope, &append);
-            }
-            Rpc::InstallSnapshot(install) => {
-                snapshot::refuse_old_term(&mut self.server, envelope, &install);
-            }
+            Rpc::AppendEntries(_) => replication::refuse_old_term(&mut self.server, envelope),
+            Rpc::InstallSnapshot(_) => snapshot::refuse_old_term(&mut self.server, envelope),
             Rpc::RequestVoteReply(reply) if !reply.vote_granted || reply.pre_vote => {
                 self.dispatch(envelope, Rpc::RequestVoteReply(reply));
             }
@@ -396,13 +394,21 @@ impl Raft {
     /// "Upon election: send initial empty AppendEntries RPCs to each server" (Figure 2). Ours carry the no-op
     /// of Paper §8 at the same time: until an entry of its own term is committed, a leader cannot know what is
     /// committed at all, since it must not count entries of earlier terms (§5.4.2).
+    ///
+    /// The very first entry of a cluster is its founding configuration instead. The founders know it without
+    /// the log, but a server that joins later knows nothing but the log, and could not say in a snapshot who
+    /// belonged to the cluster before it came.
     fn become_leader(&mut self) {
         let leader = Leader::new(&self.server);
         self.role = Role::Leader(leader);
         self.report_role(RoleChange::ElectionWon);
         if let Role::Leader(leader) = &mut self.role {
-            let index = replication::append(&mut self.server, leader, Payload::Noop);
-            assert!(index == leader.first_of_term, "a leader's first entry is its no-op");
+            let payload = match self.server.log.last_index() {
+                Index::ZERO => Payload::Membership(Box::new(self.server.membership().clone())),
+                _ => Payload::Noop,
+            };
+            let index = replication::append(&mut self.server, leader, payload);
+            assert!(index == leader.first_of_term, "a leader begins with an entry of its own");
         }
     }
 

@@ -400,11 +400,14 @@ pub(crate) fn on_persisted(server: &mut Server, follower: &mut Follower) {
 
 /// A leader of an earlier term: told our term, it will step down (Figure 2, rule 1: "Reply false if term <
 /// currentTerm"). Never silence: a server that is behind must be able to learn of it.
-pub(crate) fn refuse_old_term(server: &mut Server, envelope: Envelope, append: &AppendEntries) {
+///
+/// Nothing of the old message is repeated. The sender may lead again by now, in our term: to it, this is an
+/// answer of the present, and a round or an index of its earlier leadership would be taken for one of this.
+pub(crate) fn refuse_old_term(server: &mut Server, envelope: Envelope) {
     server.ignore(envelope, IgnoreReason::OldTerm);
-    let (prev_log_index, first_index) = (append.prev_log_index, append.prev_log_index);
+    let (prev_log_index, first_index) = (Index::ZERO, Index::ZERO);
     let outcome = AppendOutcome::Conflict { prev_log_index, conflict_term: None, first_index };
-    let reply = AppendEntriesReply { round: append.round, outcome };
+    let reply = AppendEntriesReply { round: 0, outcome };
     server.send_when_term_is_durable(envelope.from, Rpc::AppendEntriesReply(reply));
 }
 

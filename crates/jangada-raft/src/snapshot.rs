@@ -380,15 +380,12 @@ fn reply(
     server.send_when_term_is_durable(to, Rpc::InstallSnapshotReply(reply));
 }
 
-/// A leader of an earlier term: told our term, it will step down.
-pub(crate) fn refuse_old_term(server: &mut Server, envelope: Envelope, install: &InstallSnapshot) {
+/// A leader of an earlier term: told our term, it will step down. As with AppendEntries, nothing of the old
+/// message is repeated.
+pub(crate) fn refuse_old_term(server: &mut Server, envelope: Envelope) {
     server.ignore(envelope, IgnoreReason::OldTerm);
-    let reply = InstallSnapshotReply {
-        round: install.round,
-        last_included_index: install.meta.last_included_index,
-        next_offset: 0,
-        installed: false,
-    };
+    let last_included_index = Index::ZERO;
+    let reply = InstallSnapshotReply { round: 0, last_included_index, next_offset: 0, installed: false };
     server.send_when_term_is_durable(envelope.from, Rpc::InstallSnapshotReply(reply));
 }
 

@@ -134,7 +134,8 @@ pub struct Entry {
 /// What an entry carries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payload {
-    /// The entry that a new leader appends at once, so that it learns what is committed (Paper §8).
+    /// The entry that a new leader appends at once, so that it learns what is committed (Paper §8). The first
+    /// leader of a cluster appends the founding configuration instead.
     Noop,
     /// A command for the state machine; the core never looks into it.
     Command(Bytes),

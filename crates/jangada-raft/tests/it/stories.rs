@@ -1,11 +1,11 @@
 //! Membership, snapshots, transfers, leases: one short story for each thing that a person asks for.
 
-use crate::cluster::{World, ids, ms, n};
+use crate::cluster::{CLUSTER, World, ids, ms, n};
 use jangada_raft::config::Config;
 use jangada_raft::event::{Event, MembershipStage, RoleName};
 use jangada_raft::face::Refusal;
-use jangada_raft::message::Rpc;
-use jangada_raft::types::NodeId;
+use jangada_raft::message::{AppendEntries, AppendEntriesReply, Message, Rpc};
+use jangada_raft::types::{Index, NodeId, Term};
 use jangada_raft::{Answer, Input};
 
 fn refusal(answer: Answer) -> Refusal {
@@ -45,9 +45,26 @@ fn two_servers_join_in_one_change_after_they_have_caught_up() {
     assert!(matches!(world.change(leader, 1..=5, []), Answer::Appended { .. }));
     world.run_until(ms(2_000), |world| has_voters(world, 1..=5));
     use MembershipStage::{CatchUp, Final, Joint};
-    assert_eq!(stages(&world, leader), [CatchUp, Joint, Final]);
+    assert_eq!(stages(&world, leader), [Final, CatchUp, Joint, Final], "the first one founds the cluster");
     assert!(world.nodes[&leader].events.iter().any(|event| matches!(event, Event::CaughtUp { .. })));
     assert_eq!(world.nodes[&n(5)].state, ["before"]);
+}
+
+/// A server that joins gets the log, and nothing but the log: a snapshot that it takes must know who belonged to
+/// the cluster before it came.
+#[test]
+fn a_server_that_joined_knows_who_founded_the_cluster() {
+    let mut world = World::new(3, 19);
+    let leader = world.elect();
+    world.propose(leader, "before");
+    world.run_until(ms(500), World::is_in_step);
+    world.add_joiner(4);
+    world.change(leader, 1..=4, []);
+    world.run_until(ms(2_000), |world| has_voters(world, 1..=4));
+    for index in 1..=2 {
+        let meta = world.raft(n(4)).snapshot_meta_at(Index(index)).expect("it is committed");
+        assert_eq!(meta.membership.voters, ids(1..=3), "as of {index}");
+    }
 }
 
 #[test]
@@ -155,7 +172,8 @@ fn a_configuration_that_is_truncated_never_was() {
     world.heal();
     world.run_until(ms(2_000), World::is_in_step);
     assert_eq!(world.raft(leader).membership().voters, ids(1..=5));
-    assert_eq!(stages(&world, leader), [MembershipStage::Joint, MembershipStage::Final]);
+    use MembershipStage::{Final, Joint};
+    assert_eq!(stages(&world, leader), [Final, Joint, Final], "founded, changed, rolled back");
 }
 
 // ---- Snapshots --------------------------------------------------------------------------------------------
@@ -255,6 +273,39 @@ fn a_transfer_to_a_server_that_is_down_is_given_up() {
 }
 
 // ---- Reads ------------------------------------------------------------------------------------------------
+
+/// Whoever sent it may lead again by now, in our term: a round of its earlier leadership that came back would be
+/// taken for one of this, and prove it a leader when it is not.
+#[test]
+fn the_refusal_of_an_old_message_repeats_nothing_of_it() {
+    let mut world = World::new(3, 44);
+    let old = world.elect();
+    world.crash(old);
+    let new = world.elect();
+    let append = AppendEntries {
+        prev_log_index: Index(1),
+        prev_log_term: Term(1),
+        entries: Vec::new(),
+        leader_commit: Index(1),
+        round: 9,
+    };
+    world.keep_log = true;
+    let rpc = Rpc::AppendEntries(append);
+    world.handle(
+        new,
+        Input::Receive(Message { cluster: CLUSTER, from: old, to: new, sequence: 1, term: Term(1), rpc }),
+    );
+    let refusal = world
+        .log
+        .iter()
+        .find(|message| message.to == old && matches!(message.rpc, Rpc::AppendEntriesReply(_)));
+    let refusal = refusal.expect("it learns the new term");
+    assert!(refusal.term > Term(1));
+    assert!(
+        matches!(refusal.rpc, Rpc::AppendEntriesReply(AppendEntriesReply { round: 0, .. })),
+        "{refusal:?}"
+    );
+}
 
 #[test]
 fn one_round_serves_many_reads() {
