@@ -91,10 +91,18 @@ impl Session {
         self.said.clear();
         let deadline = Instant::now() + self.timeout;
         let mut attempts = 0;
-        let mut refused = None;
+        let mut refused: Option<String> = None;
+        let mut thought = Duration::ZERO;
         loop {
+            if let Some(refused) = &refused
+                && effect == Effect::Write
+                && would_be_cut_short(thought, deadline.saturating_duration_since(Instant::now()))
+            {
+                return Err(self.gave_up(refused));
+            }
             let connection = self.connected(effect, deadline)?;
             attempts += 1;
+            let sent = Instant::now();
             let until = match effect {
                 Effect::Read => deadline.min(Instant::now() + PATIENCE),
                 Effect::Write => deadline,
@@ -104,6 +112,7 @@ impl Session {
             let why = match answer {
                 Ok(Reply::Error(text)) => match refusal(&text) {
                     Refusal::ForNow => {
+                        thought = sent.elapsed();
                         refused = Some(format!("{address}: {}", sentence(&text)));
                         self.not_now(sentence(&text))
                     }
@@ -235,6 +244,12 @@ impl Session {
     }
 }
 
+/// Whether a write that was refused after so long is likely to find the deadline passed before it is refused again.
+/// It is not sent then: its outcome would be unknown for no reason.
+fn would_be_cut_short(thought: Duration, left: Duration) -> bool {
+    left < thought + thought / 4
+}
+
 /// A server that answers this is alive now. A write is not sent to one that does not: it could carry it out much
 /// later, when it wakes.
 fn greet(connection: &mut Connection, name: Option<&str>, deadline: Instant) -> Result<(), WireError> {
@@ -344,6 +359,14 @@ mod tests {
         session.call(&[b"SET", b"a", b"1"], Effect::Write).unwrap();
         let (heard, expected) = heard.join().unwrap();
         assert_eq!(heard, expected);
+    }
+
+    #[test]
+    fn a_refused_write_is_not_sent_into_its_own_deadline() {
+        let ms = Duration::from_millis;
+        assert!(would_be_cut_short(ms(500), ms(600)));
+        assert!(!would_be_cut_short(ms(500), ms(700)));
+        assert!(!would_be_cut_short(ms(1), ms(60)));
     }
 
     #[test]
