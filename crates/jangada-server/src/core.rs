@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) started: Instant,
     /// When each peer was last heard.
     pub(crate) heard: BTreeMap<NodeId, Instant>,
+    /// Since when there is no leader, as far as we know.
+    pub(crate) leaderless_since: Option<Instant>,
     pub(crate) max_request_bytes: usize,
     /// Peers that opened a link to us though our configuration does not name them (yet).
     callers: BTreeMap<NodeId, String>,
@@ -83,6 +85,7 @@ impl Core {
             desk: AdminDesk::default(),
             started: parts.started,
             heard: BTreeMap::new(),
+            leaderless_since: None,
             max_request_bytes: parts.max_request_bytes,
             callers: BTreeMap::new(),
             founder: parts.founder,
@@ -230,6 +233,10 @@ impl Core {
             self.log.send(core::mem::take(&mut self.jobs));
         }
         self.tell_events(now);
+        self.leaderless_since = match self.replica.raft().leader() {
+            Some(_) => None,
+            None => self.leaderless_since.or_else(|| Some(Instant::now())),
+        };
         self.expire_admins();
         if Instant::now() >= self.next_status {
             self.publish();

@@ -97,16 +97,30 @@ impl Core {
         }
     }
 
-    /// Is a peer there? A leader hears its followers all the time; others can only tell by the link.
+    /// Is a peer there? A leader and its followers hear each other all the time, others only while they look for
+    /// a leader; else the link must do.
     pub(crate) fn reachable(&self, id: NodeId) -> bool {
         let up = matches!(self.links.state(id), Some(LinkState::Up));
         let raft = self.replica.raft();
         let speaks = raft.role_name() == RaftRole::Leader || raft.leader() == Some(id);
         if !speaks {
-            return up;
+            return up && self.silent_for(id).is_none();
         }
-        let patience = raft.config().election_timeout_max * 2;
-        up && self.heard.get(&id).is_some_and(|heard| heard.elapsed() < patience)
+        up && self.heard.get(&id).is_some_and(|heard| heard.elapsed() < self.patience())
+    }
+
+    /// How long a peer has been silent that should have spoken: among voters without a leader each asks for votes,
+    /// and is answered. A process that is stopped keeps its links; only this shows that it is not there.
+    fn silent_for(&self, id: NodeId) -> Option<Duration> {
+        let voters = &self.replica.raft().membership().voters;
+        let patience = self.patience();
+        let asked = self.leaderless_since.map(|since| since.elapsed()).filter(|asked| *asked > patience)?;
+        let silent = self.heard.get(&id).map_or(asked, Instant::elapsed);
+        (silent > patience && voters.contains(&id) && voters.contains(&self.replica.id())).then_some(silent)
+    }
+
+    fn patience(&self) -> Duration {
+        self.replica.raft().config().election_timeout_max * 2
     }
 
     /// Why there is no leader, as far as this server can tell, and what now.
@@ -124,7 +138,11 @@ impl Core {
         for id in membership.voters.iter().filter(|id| **id != raft.id()) {
             let name = book.name(*id);
             match self.links.state(*id) {
-                Some(LinkState::Up) => {}
+                Some(LinkState::Up) => {
+                    if let Some(silent) = self.silent_for(*id) {
+                        away.push(format!("{name} silent for {}", age(silent)));
+                    }
+                }
                 Some(LinkState::Down { since, what }) => {
                     away.push(format!("{name} {what} {} ago", age(now.duration_since(since))));
                 }

@@ -142,6 +142,21 @@ fn refusal(address: &str, command: &[&str]) -> String {
 }
 
 #[test]
+fn stopped_processes_are_named_as_silent() {
+    let cluster = Cluster::up(3);
+    let leader = cluster.leader();
+    let address = cluster.server(&leader)["client_addr"].as_str().unwrap().to_owned();
+    for name in ["n1", "n2", "n3"].iter().filter(|name| **name != leader) {
+        cluster.ok(&["pause", name]);
+    }
+    // Their links stay up: only what they do not say gives them away.
+    wait("a refusal that says so", || {
+        let why = refusal(&address, &["SET", "a", "1"]);
+        (why.contains("no quorum: 1 of 3 voters") && why.contains("silent")).then_some(())
+    });
+}
+
+#[test]
 fn four_go_on_without_the_leader_and_three_without_the_next_one() {
     let cluster = Cluster::up(5);
     let first = cluster.leader();
