@@ -124,6 +124,11 @@ impl Core {
             .copied()
             .collect();
         book.entries.retain(|entry| members.contains(&entry.id));
+        // A server that was alone may have moved since its cluster was founded; those who join must find it.
+        let me = self.directory.me();
+        if let Some(entry) = book.entries.iter_mut().find(|entry| entry.id == NodeId(me.id)) {
+            (entry.peer_addr, entry.client_addr) = (me.peer_addr, me.client_addr);
+        }
         for newcomer in &newcomers {
             if members.contains(&newcomer.id) {
                 return Err(format!("{} is a member already: nothing to add", newcomer.name));

@@ -123,6 +123,22 @@ impl Core {
         self.replica.raft().config().election_timeout_max * 2
     }
 
+    /// The others look for this server at the address that the configuration names: a sentence if that is not the
+    /// one where it is now.
+    pub(crate) fn moved(&self) -> Option<String> {
+        let me = self.directory.me();
+        let book = self.directory.book();
+        if self.replica.raft().membership().members().len() < 2 {
+            return None;
+        }
+        let known = book.get(NodeId(me.id)).filter(|known| known.peer_addr != me.peer_addr)?;
+        Some(format!(
+            "the cluster knows this server at {}, but it is at {} now: unless the old address leads here, the \
+             others cannot reach it. Start it there again, or remove it from the cluster and add it again",
+            known.peer_addr, me.peer_addr
+        ))
+    }
+
     /// Why there is no leader, as far as this server can tell, and what now.
     pub(crate) fn no_leader_sentence(&self) -> String {
         let raft = self.replica.raft();

@@ -154,6 +154,9 @@ async fn serve(
     let mut inboxes = Inboxes { submissions, peers, log, links: links_inbox, probed, probes, stop: stopped };
     core.step()?;
     core.publish();
+    if let Some(warning) = core.moved() {
+        eprintln!("{}: {warning}", config.name);
+    }
     let front = open_to_clients(&config, client_listener, handle)?;
     ready(&Ready {
         name: config.name.clone(),

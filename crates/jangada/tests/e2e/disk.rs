@@ -42,6 +42,22 @@ fn a_directory_of_another_server_is_refused() {
 }
 
 #[test]
+fn a_server_that_has_moved_says_why_nobody_finds_it() {
+    let cluster = Cluster::up(3);
+    let follower = cluster.follower();
+    cluster.ok(&["kill", &follower]);
+    let base = ports(2);
+    let peer = |name: &&str| match *name == follower {
+        true => format!("{name}=127.0.0.1:{}", base + 1),
+        false => format!("{name}={}", cluster.server(name)["peer_addr"].as_str().unwrap()),
+    };
+    let peers: Vec<String> = ["n1", "n2", "n3"].iter().map(peer).collect();
+    let dir = cluster.data().join(&follower).join("data");
+    let moved = Guarded::serve(&dir, base, &["--name", &follower, "--peers", &peers.join(",")]);
+    moved.wait_said("the cluster knows this server at");
+}
+
+#[test]
 fn a_directory_of_another_cluster_is_refused() {
     let one = Cluster::up(3);
     let other = Cluster::up(3);
