@@ -149,6 +149,13 @@ impl Core {
                     another server"
                 .to_owned();
         }
+        if !membership.members().contains(&raft.id()) {
+            let voters: Vec<String> = membership.voters.iter().map(|id| book.name(*id)).collect();
+            return format!(
+                "this server is no member of the cluster any more: ask {}, or add it again (jangada cluster add)",
+                voters.join(", ")
+            );
+        }
         let mut away = Vec::new();
         let now = Instant::now();
         for id in membership.voters.iter().filter(|id| **id != raft.id()) {
