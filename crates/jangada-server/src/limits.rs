@@ -103,3 +103,23 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_is_documented() {
+        let document = include_str!("../../../SECURITY.md");
+        let shown = format!("{:#?}", Limits::default());
+        let fields: Vec<&str> = shown
+            .lines()
+            .filter_map(|line| line.strip_prefix("    ")?.split_once(": "))
+            .map(|(name, _)| name)
+            .collect();
+        assert!(fields.len() > 20, "{shown}");
+        for field in fields {
+            assert!(document.contains(&format!("`{field}`")), "{field} is not in SECURITY.md");
+        }
+    }
+}
