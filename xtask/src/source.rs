@@ -14,6 +14,8 @@ pub struct Source {
     pub text: String,
     /// The same with comments, texts and characters blanked out: same lines, same columns in bytes.
     code: String,
+    /// Its functions: looked for once, as the maps ask for each of their names.
+    functions: Vec<Function>,
 }
 
 /// One function.
@@ -37,7 +39,9 @@ impl Source {
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Source {
         let text = text.into();
         let code = blank_out(&text);
-        Source { path: path.into(), text, code }
+        let mut source = Source { path: path.into(), text, code, functions: Vec::new() };
+        source.functions = source.find_functions();
+        source
     }
 
     /// How many lines there are before the tests inside the file.
@@ -49,7 +53,11 @@ impl Source {
 
     /// All functions that have a body, in the order of their beginnings; those inside others too.
     #[must_use]
-    pub fn functions(&self) -> Vec<Function> {
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    fn find_functions(&self) -> Vec<Function> {
         let mut functions = Vec::new();
         let mut from = 0;
         while let Some(at) = find_word(&self.code, "fn", from) {
@@ -254,8 +262,9 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Vec<(String, usize, usize)> {
-        let functions = Source::new("a.rs", text).functions();
-        functions.into_iter().map(|f| (f.name, f.first_line, f.last_line)).collect()
+        let source = Source::new("a.rs", text);
+        let functions = source.functions();
+        functions.iter().map(|f| (f.name.clone(), f.first_line, f.last_line)).collect()
     }
 
     #[test]
@@ -280,7 +289,8 @@ fn b() {}
     fn attributes_and_markers_are_seen() {
         let text =
             "#[test]\n// why\nfn a() {}\n\n/// Doc.\n// tidy: flat table\n#[must_use]\nfn b() {}\nfn c() {}";
-        let functions = Source::new("a.rs", text).functions();
+        let source = Source::new("a.rs", text);
+        let functions = source.functions();
         let seen: Vec<_> = functions.iter().map(|f| (f.is_test, f.is_flat_table)).collect();
         assert_eq!(seen, [(true, false), (false, true), (false, false)]);
     }

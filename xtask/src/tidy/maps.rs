@@ -82,7 +82,7 @@ fn missing(tree: &Tree, name: &str, wants_test: bool) -> Option<String> {
     }
     let (last, qualifiers) = segments.split_last()?;
     let found = tree.rust.iter().any(|source| {
-        qualifiers.iter().all(|qualifier| belongs(source, qualifier)) && has(source, last, wants_test)
+        has(source, last, wants_test) && qualifiers.iter().all(|qualifier| belongs(source, qualifier))
     });
     let kind = if wants_test { "test" } else { "function or type" };
     (!found).then(|| format!("there is no {kind} `{name}`"))
