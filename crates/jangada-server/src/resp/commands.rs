@@ -296,6 +296,15 @@ mod tests {
     }
 
     #[test]
+    fn every_command_is_documented() {
+        let document = include_str!("../../../../docs/clients.md");
+        for spec in &SPECS {
+            let name = format!("`{}", spec.name.to_uppercase());
+            assert!(document.contains(&name), "{} is not in docs/clients.md", spec.name);
+        }
+    }
+
+    #[test]
     fn the_table_holds_each_command_once() {
         for (at, spec) in SPECS.iter().enumerate() {
             assert!(SPECS[at + 1..].iter().all(|other| other.command != spec.command), "{}", spec.name);
