@@ -314,10 +314,27 @@ fn votes_of_an_earlier_campaign_do_not_count() {
     solo.receive(3, 1, granted(1, false));
     solo.receive(4, 2, granted(1, false));
     assert_eq!(solo.role(), RoleName::Candidate, "nor do late ones");
-    solo.receive(4, 2, granted(2, false));
-    assert_eq!(solo.role(), RoleName::Candidate, "its own and one more");
     solo.receive(5, 2, granted(2, false));
+    assert_eq!(solo.role(), RoleName::Candidate, "its own and one more");
+    solo.receive(4, 2, granted(2, false));
     assert_eq!(solo.role(), RoleName::Leader);
+}
+
+#[test]
+fn pre_votes_for_an_earlier_term_do_not_count() {
+    let mut solo = Solo::with_log(5, 3, &[1]);
+    solo.time_out();
+    solo.receive(2, 3, granted(4, true));
+    // It learns of a later term and asks anew, about the term after that.
+    solo.receive(3, 7, denied(4, true));
+    solo.time_out();
+    assert_eq!((solo.role(), solo.term()), (RoleName::PreCandidate, 7));
+    solo.receive(2, 3, granted(4, true));
+    solo.receive(4, 3, granted(4, true));
+    assert_eq!(solo.role(), RoleName::PreCandidate, "those were words about term 4");
+    solo.receive(2, 3, granted(8, true));
+    solo.receive(4, 3, granted(8, true));
+    assert_eq!((solo.role(), solo.term()), (RoleName::Candidate, 8));
 }
 
 #[test]
