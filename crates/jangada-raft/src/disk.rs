@@ -46,7 +46,8 @@ struct InFlight {
     chunk: Option<ChunkWritten>,
 }
 
-/// A chunk that has reached the disk.
+/// A chunk that has reached the disk. Only then is it acknowledged, so the leader sends no faster than the disk
+/// takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ChunkWritten {
     pub(crate) last_included_index: Index,
@@ -57,7 +58,7 @@ pub(crate) struct ChunkWritten {
 }
 
 impl Disk {
-    /// After a start: all that was recovered is durable.
+    /// After a start: all that was recovered is durable, for it was read from the disk.
     pub(crate) fn new(last: Index) -> Disk {
         Disk {
             hard_state_is_new: false,

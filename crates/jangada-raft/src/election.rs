@@ -5,6 +5,16 @@
 //! on its disk: so a term has at most one leader. And it gives none to a candidate whose log is behind its own:
 //! what is committed is in the logs of a majority, so somebody who lacks it cannot win.
 //!
+//! An election, with the voters F and G:
+//!
+//! ```text
+//!   C   no leader for an election timeout: would I win? (pre-vote, in the term after the present one)
+//!   C ──pre-vote?──▶ F G    on_request_vote: "yes", if they hear no leader either and C's log is not behind
+//!   C   a majority would: enters the new term, votes for itself, and writes both to its disk
+//!   C ────vote?────▶ F G    on_request_vote: each enters the term, votes, and answers when its disk has it
+//!   C   a majority has: leads
+//! ```
+//!
 //! Paper §5.2 and §5.4.1; Figure 2, "RequestVote RPC"; Thesis §9.6 (PreVote) and §4.2.3 (servers that hear a
 //! leader give no votes). Who becomes what as a result is decided in `raft.rs`.
 //!
@@ -101,7 +111,8 @@ pub(crate) fn on_own_vote_durable(server: &mut Server, campaign: &mut Campaign) 
     standing(server, campaign)
 }
 
-/// How the campaign stands: by the configuration in force, and by nobody outside of it.
+/// How the campaign stands: by the configuration in force, and by nobody outside of it. In a joint one both halves
+/// must agree (Paper §6).
 fn standing(server: &Server, campaign: &Campaign) -> Tally {
     quorum::tally(server.membership(), |id| campaign.votes.get(&id).copied())
 }

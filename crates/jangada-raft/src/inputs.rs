@@ -27,6 +27,7 @@ impl Raft {
         }
     }
 
+    /// Another set of servers: an entry in the log like any other, so a matter for the leader.
     pub(crate) fn change_membership(&mut self, change: MembershipChange) -> Answer {
         match &mut self.role {
             Role::Leader(leader) => {
@@ -37,6 +38,7 @@ impl Raft {
         }
     }
 
+    /// Another leader, by the wish of this one.
     pub(crate) fn transfer_to(&mut self, target: NodeId) -> Answer {
         match &mut self.role {
             Role::Leader(leader) => transfer::begin(&mut self.server, leader, target),
@@ -44,6 +46,7 @@ impl Raft {
         }
     }
 
+    /// Only the leader can do it; the answer says who that is, as far as this server knows.
     fn refuse_not_leader(&mut self) -> Answer {
         let why = Refusal::NotLeader { leader: self.leader() };
         self.server.event(Event::ProposalRefused { why });
@@ -116,14 +119,18 @@ impl Raft {
     /// The leader says that it lives (Paper §5.2), and looks whether anybody hears it.
     fn on_heartbeat_due(&mut self) {
         let Role::Leader(leader) = &mut self.role else { return };
+        // A leader that nobody hears keeps its clients waiting for nothing, while the others may have elected
+        // another one long ago.
         let server = &mut self.server;
         if server.config.check_quorum && !replication::hears_quorum(server, leader) {
             return self.become_follower(RoleChange::QuorumLost);
         }
         leader.heartbeat_at = server.now + server.config.heartbeat_interval;
+        // Each heartbeat prolongs the lease, so each one is a round of its own.
         if server.config.lease_reads {
             read::begin_round(server, leader);
         }
+        // All that can be lost on the way is repeated here, at the latest.
         read::give_up_old(server, leader);
         transfer::tell_again(leader);
         for progress in leader.progress.values_mut() {

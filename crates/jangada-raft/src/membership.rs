@@ -9,6 +9,15 @@
 //! 2. **Joint**: C_old,new (`outgoing` = C_old, `voters` = C_new). Each decision needs both majorities.
 //! 3. **Final**: C_new, once C_old,new is committed.
 //!
+//! From {1, 2, 3} to {3, 4, 5}, with a log that has entries of clients in between:
+//!
+//! ```text
+//!   index   voters      outgoing    learners  target      what it takes to decide
+//!     9     1 2 3                   4 5       3 4 5       2 of {1 2 3}; 4 and 5 only listen
+//!    27     3 4 5       1 2 3                             2 of {1 2 3} and 2 of {3 4 5}
+//!    31     3 4 5                                         2 of {3 4 5}; 1 and 2 may go
+//! ```
+//!
 //! A configuration is in force as soon as it is in the log, committed or not; a truncated one never was. That
 //! sounds rash and is what makes it safe: between C_old and C_new there is never a moment at which each could
 //! decide alone, because C_old,new, which needs both, lies between them in every log (Paper §6, Figure 11).

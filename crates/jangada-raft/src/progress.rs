@@ -2,6 +2,18 @@
 //!
 //! `nextIndex[]` and `matchIndex[]` of Figure 2, with the windows that bound what is under way. What is sent
 //! and what an answer means stands in `replication.rs` and `snapshot.rs`.
+//!
+//! The two indexes differ in what they are worth. `match_index` is knowledge: the follower said so, and commits
+//! rest on it. `next_index` is a guess: the leader tries its luck there, and is corrected at the price of a
+//! message.
+//!
+//! ```text
+//!            the logs agree                  the entries are compacted away
+//!   Probe ───────────────────▶ Replicate ───────────────────────────────▶ Snapshot
+//!     ▲                          │    ▲                                      │
+//!     └──────────────────────────┘    └──────────────────────────────────────┘
+//!       something is missing                         installed
+//! ```
 
 use alloc::collections::VecDeque;
 use core::time::Duration;

@@ -98,6 +98,8 @@ impl Raft {
         }
         let server = &mut self.server;
         snapshot::forget_some(server);
+        // What the disk is to do and what the network is to do leave together and run in parallel. Whatever
+        // must not overtake the disk is not in `send` yet.
         out.persist = server.next_persist();
         let (applied, committed) = (server.outbox.committed, server.commit_index());
         server.outbox.committed = committed;
@@ -225,6 +227,7 @@ impl Raft {
                 let tally = election::on_request_vote_reply(server, campaign, envelope, &reply);
                 self.on_tally(tally);
             }
+            // The campaign is over: it was won without this vote, or given up.
             (Rpc::RequestVoteReply(_), Role::Follower(_) | Role::Leader(_)) => {
                 server.ignore(envelope, IgnoreReason::Stale);
             }
@@ -255,6 +258,7 @@ impl Raft {
             (Rpc::InstallSnapshotReply(reply), Role::Leader(leader)) => {
                 snapshot::on_install_snapshot_reply(server, leader, envelope, &reply);
             }
+            // We led in this term, and stepped down in it.
             (
                 Rpc::AppendEntriesReply(_) | Rpc::InstallSnapshotReply(_),
                 Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_),
@@ -265,6 +269,7 @@ impl Raft {
                     self.on_timeout_now(envelope);
                 }
             }
+            // It would have campaigned anyway; now it need not ask first.
             (Rpc::TimeoutNow, Role::PreCandidate(_)) => self.on_timeout_now(envelope),
             (Rpc::TimeoutNow, Role::Candidate(_) | Role::Leader(_)) => {
                 server.ignore(envelope, IgnoreReason::WrongRole);
@@ -280,6 +285,7 @@ impl Raft {
             (Rpc::ReadIndexReply(reply), Role::Follower(follower)) => {
                 read::on_read_index_reply(server, follower, envelope, &reply);
             }
+            // Whoever asked was told already that there is no answer, when the leader was lost.
             (Rpc::ReadIndexReply(_), Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_)) => {
                 server.ignore(envelope, IgnoreReason::Stale);
             }

@@ -5,6 +5,13 @@
 //! by *rounds*: a number that goes up, travels with each AppendEntries and comes back with each answer. One
 //! round serves all reads that came before it; those that come while it is open wait for the next one.
 //!
+//! ```text
+//!   reads a, b ──▶ L   nothing is open: round 7 begins for both, with the commit index of this moment
+//!   L ──AppendEntries{round: 7}──▶ F G
+//!   read c ──────▶ L   round 7 may be answered already: c waits for the next one
+//!   F ──Accepted{round: 7}───────▶ L   with L itself a majority: a and b are confirmed, round 8 begins for c
+//! ```
+//!
 //! Why it is right: an entry that was committed before the read came is in the log of whoever leads then. If a
 //! majority answers a round, no later leader was elected before the round began, for it would have needed one
 //! of these servers, which would be in its term by now and not answer. So the leader of the round has all that
@@ -26,7 +33,8 @@ use crate::role::{Follower, Leader};
 use crate::server::{Envelope, Server};
 use crate::types::{Index, NodeId, ReadId, Time};
 
-/// What a leader knows about reads.
+/// What a leader knows about reads. At most one round is open: more would cost more messages, and serve nobody
+/// earlier than the next one does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LeaderReads {
     open: Option<OpenRound>,
@@ -59,7 +67,7 @@ enum Asker {
     Follower { id: NodeId, context: ReadId },
 }
 
-/// What a follower has asked its leader.
+/// What a follower has asked its leader. One question at a time, for all reads that waited when it was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ForwardedReads {
     asked: Option<Question>,
@@ -280,7 +288,8 @@ pub(crate) fn flush(server: &mut Server, follower: &mut Follower) {
     server.send(leader, Rpc::ReadIndex(ReadIndex { context }));
 }
 
-/// The leader's answer.
+/// The leader's answer. It counts only for the question under way: one to an earlier question may be older than
+/// the reads that wait now.
 pub(crate) fn on_read_index_reply(
     server: &mut Server,
     follower: &mut Follower,

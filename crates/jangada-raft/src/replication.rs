@@ -3,6 +3,21 @@
 //! Paper §5.3, §5.4.2; Figure 2, "AppendEntries RPC" and "Rules for Servers". First the leader's side, then the
 //! follower's.
 //!
+//! The life of an entry, with followers F and G:
+//!
+//! ```text
+//!   client ──command──▶ L   propose: appended, gets its index and the present term
+//!                       L   flush: AppendEntries to F and G; at the same time to its own disk
+//!   L ──AppendEntries─▶ F   on_append_entries: does it follow what F has? appended, to F's disk
+//!                       F   on_persisted, acknowledge: "I hold everything up to here"
+//!   F ────Accepted────▶ L   on_accepted: match_index rises
+//!                       L   advance_commit: a majority holds it, and it is of this term: committed
+//!   L ──AppendEntries─▶ G   the next one, or a heartbeat, tells the followers so
+//! ```
+//!
+//! If F has something else there, it refuses, the leader looks for the last place where both agree, and F's
+//! entries behind it are replaced (Figure 7). The leader's own entries never change.
+//!
 //! **Differs from the paper.**
 //! - The leader sends entries before they are on its own disk, and then counts for the majority only as far
 //!   as its disk has come (Thesis §10.2.1).

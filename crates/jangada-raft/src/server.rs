@@ -71,7 +71,8 @@ pub(crate) struct Outbox {
     pub(crate) events: Vec<Event>,
 }
 
-/// Where a message comes from: what an event about it needs.
+/// Where a message comes from: what an event about it needs. A handler gets it beside the message's content, so
+/// that it can say which message it was that had no effect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envelope {
     pub(crate) from: NodeId,
@@ -201,6 +202,10 @@ impl Server {
         if self.disk.hard_state_is_durable() {
             self.send(to, rpc);
         } else {
+            // A newer message of the same kind to the same server replaces the older one: while a disk hangs,
+            // what waits for it stays bounded by the number of servers.
+            let kind = rpc.gist().0;
+            self.outbox.waiting.retain(|(other, earlier)| *other != to || earlier.gist().0 != kind);
             self.outbox.waiting.push((to, rpc));
         }
     }
@@ -236,7 +241,8 @@ impl Server {
         }
     }
 
-    /// Appends entries; a configuration among them is in force from now on (Paper §6).
+    /// Appends entries; a configuration among them is in force from now on (Paper §6). They are not durable and
+    /// not committed: the one is the disk's affair, the other the majority's.
     pub(crate) fn append(&mut self, entries: impl Iterator<Item = Entry>) {
         let before = self.log.last_index();
         for entry in entries {

@@ -4,6 +4,18 @@
 //! after the other (`Output::snapshot_requests`), the follower passes each chunk on to its disk
 //! (`Persist::snapshot_chunk`). Heartbeats and the entries for others go on meanwhile.
 //!
+//! ```text
+//!   L   what F needs next is compacted away: begin
+//!   L ──SnapshotRequest──▶ host     "read our snapshot from byte 0 on"
+//!   L ◀──SnapshotChunk─── host      on_chunk_read
+//!   L ──InstallSnapshot──▶ F        on_install_snapshot: in order? then to F's disk
+//!   L ◀──next_offset───── F         acknowledge_chunk, once the disk has it; and so on, chunk by chunk
+//!   L ──InstallSnapshot──▶ F        the last one: from here on F's log stands still
+//!                          F        on_chunk_written: the log begins behind the snapshot, the host is told to
+//!                                   replace the state machine (`Output::install`)
+//!   L ◀────installed───── F         entries follow as usual
+//! ```
+//!
 //! **Differs from the paper.**
 //! - Several chunks are under way at once, within a window, and a transfer that was broken off goes on at the
 //!   byte that the follower names.
@@ -239,7 +251,7 @@ pub(crate) fn on_install_snapshot_reply(
 }
 
 impl Transmission {
-    /// Begins again where the follower stands.
+    /// Begins again where the follower stands. What was read for a later place is of no use any more.
     fn rewind(&mut self, now: Time) {
         self.next = self.acked;
         self.sent_all = false;
@@ -312,7 +324,8 @@ pub(crate) fn on_install_snapshot(
     server.disk.add_chunk(SnapshotChunk { meta, offset, data, done });
 }
 
-/// We have it all already: in the log or in a snapshot of our own.
+/// We have it all already: in the log or in a snapshot of our own. To install it would take the state machine back
+/// in time; to say nothing would make the leader send it again and again.
 fn answer_needless(server: &mut Server, follower: &mut Follower, envelope: Envelope, index: Index) {
     follower.verified = follower.verified.max(server.commit_index());
     if index <= server.disk.durable() {

@@ -1,4 +1,7 @@
 //! Questions that a host may ask a server at any time. None of them changes anything.
+//!
+//! Each answer is this server's own view of the present moment. "It leads" in particular means that nobody has
+//! told it otherwise: whoever acts on that without a commit or a confirmed read acts on a guess.
 
 use core::ops::RangeInclusive;
 

@@ -1,6 +1,8 @@
 //! The numbers, entries and configurations that everything else is made of.
 //!
-//! Nothing here decides anything; read `server.rs` next.
+//! Term and index are newtypes because all of Raft is about not mixing them up: a server that compares the
+//! length of two logs before the term of their last entries loses committed data (Paper §5.4.1). Nothing here
+//! decides anything; read `message.rs` and `face.rs` next.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -10,7 +12,8 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-/// A term: the logical clock of Raft. Each term has at most one leader (Paper §5.1).
+/// A term: the logical clock of Raft. Each term has at most one leader (Paper §5.1). Whoever meets a later term
+/// enters it; whoever is met with an earlier one can ignore what it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term(pub u64);
 
@@ -31,7 +34,8 @@ impl fmt::Display for Term {
     }
 }
 
-/// A position in the log. The first entry has index 1; index 0 stands before the log (Paper, Figure 2).
+/// A position in the log. The first entry has index 1; index 0 stands before the log (Paper, Figure 2), a place
+/// about which all servers always agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Index(pub u64);
 
@@ -120,7 +124,8 @@ pub struct PersistId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
 
-/// One entry of the replicated log.
+/// One entry of the replicated log. Index and term together name it for ever: two entries that share both are the
+/// same, and so is everything before them (Log Matching, Paper §5.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The term of the leader that created it.
