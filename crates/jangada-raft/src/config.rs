@@ -1,10 +1,10 @@
 //! The knobs of a server. Every bound in the core is a named field here.
 //!
-//! Three times matter, and in this order: how long a message takes there and back, how long a server waits for
-//! its leader, and how long servers run between failures. Each must be much shorter than the next (Paper §5.6:
-//! "broadcastTime ≪ electionTimeout ≪ MTBF"). The defaults suit a local network and a disk that syncs within some
-//! milliseconds. Servers of one cluster need not be set up alike, apart from `check_quorum` and `lease_reads`:
-//! one server's lease rests on the others' silence.
+//! Three times matter, and in this order: how long a message takes there and back, how long a server waits
+//! for its leader, and how long servers run between failures. Each must be much shorter than the next (Paper
+//! §5.6: "broadcastTime ≪ electionTimeout ≪ MTBF"). The defaults suit a local network and a disk that syncs
+//! within some milliseconds. Servers of one cluster need not be set up alike, apart from `check_quorum` and
+//! `lease_reads`: one server's lease rests on the others' silence.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -24,9 +24,9 @@ pub struct Config {
     pub first_sequence: u64,
     /// How often a leader says that it lives. Whatever was lost on the way is found out at this pace, too.
     pub heartbeat_interval: Duration,
-    /// Election timeouts are drawn uniformly from `election_timeout_min..=election_timeout_max` (Paper §5.2). The
-    /// wider the range, the rarer do two servers campaign at once; the higher, the longer is a cluster without a
-    /// leader after one has died.
+    /// Election timeouts are drawn uniformly from `election_timeout_min..=election_timeout_max` (Paper §5.2).
+    /// The wider the range, the rarer do two servers campaign at once; the higher, the longer is a cluster
+    /// without a leader after one has died.
     pub election_timeout_min: Duration,
     /// The upper end; also the patience of leaders and readers: who hears no majority, or no answer, for this
     /// long gives up.
@@ -45,8 +45,8 @@ pub struct Config {
     pub max_append_bytes: usize,
     /// Most entries in one AppendEntries.
     pub max_append_entries: usize,
-    /// Most unanswered AppendEntries bytes per follower. With the time that a message takes there and back, this
-    /// bounds the throughput of a distant link.
+    /// Most unanswered AppendEntries bytes per follower. With the time that a message takes there and back,
+    /// this bounds the throughput of a distant link.
     pub max_inflight_bytes: usize,
     /// Most unanswered AppendEntries messages per follower.
     pub max_inflight_messages: usize,
@@ -60,11 +60,12 @@ pub struct Config {
     pub snapshot_chunk_bytes: usize,
     /// Chunks of a snapshot that may be unanswered.
     pub snapshot_window_chunks: usize,
-    /// Bytes of entries kept behind a new snapshot, for followers that are only a little late: to send them the
-    /// whole state for the sake of a few entries would be a waste.
+    /// Bytes of entries kept behind a new snapshot, for followers that are only a little late: to send them
+    /// the whole state for the sake of a few entries would be a waste.
     pub keep_bytes_behind_snapshot: usize,
-    /// Bytes of entries kept behind the snapshot that a follower is receiving right now. Without them the next
-    /// snapshot would cut off what it needs after this one, and a busy leader could send snapshots for ever.
+    /// Bytes of entries kept behind the snapshot that a follower is receiving right now. Without them the
+    /// next snapshot would cut off what it needs after this one, and a busy leader could send snapshots for
+    /// ever.
     pub keep_bytes_during_transfer: usize,
     /// A learner counts as caught up when it misses no more entries than this, or when it gets what there is
     /// within an election timeout (Thesis §4.2.1).

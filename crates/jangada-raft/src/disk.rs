@@ -3,9 +3,9 @@
 //! Raft's promises (a vote, an acknowledgement) hold only if they survive a crash, so they may leave a server
 //! only after the facts behind them are on its disk (Paper, Figure 2: "persistent state … updated on stable
 //! storage before responding to RPCs"). The core hands out one [`Persist`] after the other and is told by
-//! `Input::Persisted` how far the disk has come. What was handed out is written in order, so "everything up to
-//! this id" is all that needs to be said. This file keeps the books; who waits for what stands with
-//! the conversations: votes in `server.rs` (`waiting`), acknowledgements in `replication.rs`.
+//! `Input::Persisted` how far the disk has come. What was handed out is written in order, so "everything up
+//! to this id" is all that needs to be said. This file keeps the books; who waits for what stands with the
+//! conversations: votes in `server.rs` (`waiting`), acknowledgements in `replication.rs`.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -46,8 +46,8 @@ struct InFlight {
     chunk: Option<ChunkWritten>,
 }
 
-/// A chunk that has reached the disk. Only then is it acknowledged, so the leader sends no faster than the disk
-/// takes.
+/// A chunk that has reached the disk. Only then is it acknowledged, so the leader sends no faster than the
+/// disk takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ChunkWritten {
     pub(crate) last_included_index: Index,
@@ -131,8 +131,8 @@ impl Disk {
 
     /// The next thing to write, if there is one: everything that has changed since the last one.
     ///
-    /// The fields are written in their order. So an entry is never durable without the term that it belongs to,
-    /// and a crash between them leaves a log that is shorter, but not one that lies.
+    /// The fields are written in their order. So an entry is never durable without the term that it belongs
+    /// to, and a crash between them leaves a log that is shorter, but not one that lies.
     pub(crate) fn next_persist(&mut self, hard_state: HardState, log: &Log) -> Option<Persist> {
         let log_is_new = self.truncate_from.is_some() || self.handed < log.last_index();
         // The last chunk travels alone: the snapshot marker that it stands for must not come before entries

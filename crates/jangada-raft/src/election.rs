@@ -1,9 +1,9 @@
 //! Elections: RequestVote, asked and answered, and the pre-vote before it.
 //!
 //! A server that hears no leader for its election timeout asks all voters for their votes in a new term, and
-//! leads if a majority gives them. Two rules make that safe. A server gives one vote in a term, and remembers it
-//! on its disk: so a term has at most one leader. And it gives none to a candidate whose log is behind its own:
-//! what is committed is in the logs of a majority, so somebody who lacks it cannot win.
+//! leads if a majority gives them. Two rules make that safe. A server gives one vote in a term, and remembers
+//! it on its disk: so a term has at most one leader. And it gives none to a candidate whose log is behind its
+//! own: what is committed is in the logs of a majority, so somebody who lacks it cannot win.
 //!
 //! An election, with the voters F and G:
 //!
@@ -111,8 +111,8 @@ pub(crate) fn on_own_vote_durable(server: &mut Server, campaign: &mut Campaign) 
     standing(server, campaign)
 }
 
-/// How the campaign stands: by the configuration in force, and by nobody outside of it. In a joint one both halves
-/// must agree (Paper §6).
+/// How the campaign stands: by the configuration in force, and by nobody outside of it. In a joint one both
+/// halves must agree (Paper §6).
 fn standing(server: &Server, campaign: &Campaign) -> Tally {
     quorum::tally(server.membership(), |id| campaign.votes.get(&id).copied())
 }

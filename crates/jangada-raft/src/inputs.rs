@@ -1,8 +1,8 @@
 //! What the host tells a server, messages apart: requests, the time, the disk, its own snapshots.
 //!
-//! Each function here picks the role that the input concerns and passes it on; the answers and the rules stand
-//! with the conversations. What follows for the role is decided in `raft.rs`: the `become_…` functions are
-//! called from here, but nothing here assigns the role.
+//! Each function here picks the role that the input concerns and passes it on; the answers and the rules
+//! stand with the conversations. What follows for the role is decided in `raft.rs`: the `become_…` functions
+//! are called from here, but nothing here assigns the role.
 
 use bytes::Bytes;
 
@@ -17,9 +17,9 @@ use crate::{election, membership, read, replication, snapshot, transfer};
 impl Raft {
     // ---- Requests -----------------------------------------------------------------------------------------
 
-    /// A client's command: only the leader may order commands, so only it takes one (Paper §8: "if the client's
-    /// first choice is not the leader, that server will reject the client's request and supply information about
-    /// the most recent leader it has heard from").
+    /// A client's command: only the leader may order commands, so only it takes one (Paper §8: "if the
+    /// client's first choice is not the leader, that server will reject the client's request and supply
+    /// information about the most recent leader it has heard from").
     pub(crate) fn propose(&mut self, command: Bytes) -> Answer {
         match &mut self.role {
             Role::Leader(leader) => replication::propose(&mut self.server, leader, command),
@@ -78,8 +78,8 @@ impl Raft {
 
     // ---- Time and disk ------------------------------------------------------------------------------------
 
-    /// Looks at the deadlines of the present role. Called too early, it does nothing; called late, it does once
-    /// what was due: no missed heartbeat is made up for.
+    /// Looks at the deadlines of the present role. Called too early, it does nothing; called late, it does
+    /// once what was due: no missed heartbeat is made up for.
     pub(crate) fn on_time_passed(&mut self) {
         let now = self.server.now;
         match &mut self.role {
@@ -141,7 +141,8 @@ impl Raft {
     }
 
     /// The disk has come further. This is the moment at which promises may be kept in the open: first what
-    /// waited for the term and the vote, then a whole snapshot, then what each role has to say about its entries.
+    /// waited for the term and the vote, then a whole snapshot, then what each role has to say about its
+    /// entries.
     pub(crate) fn on_persisted(&mut self, id: PersistId) {
         let server = &mut self.server;
         let before = server.disk.durable();
@@ -189,9 +190,9 @@ impl Raft {
         }
     }
 
-    /// What a leader concludes from all that it has learnt, in this order: a commit lets reads and
-    /// membership changes go on. Called after each input, so nothing that matters is forgotten in one of the many
-    /// places where something is learnt; `news` keeps it cheap when nothing was.
+    /// What a leader concludes from all that it has learnt, in this order: a commit lets reads and membership
+    /// changes go on. Called after each input, so nothing that matters is forgotten in one of the many places
+    /// where something is learnt; `news` keeps it cheap when nothing was.
     pub(crate) fn digest_news(&mut self) {
         let Role::Leader(leader) = &mut self.role else { return };
         while core::mem::take(&mut leader.news) {

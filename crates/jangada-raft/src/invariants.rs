@@ -1,11 +1,11 @@
 //! Facts about one whole server that hold after each input.
 //!
-//! What they are for: a bug rarely breaks what a test looks at. It breaks one of these, some steps earlier, and the
-//! step at which it happens is the one to look at.
+//! What they are for: a bug rarely breaks what a test looks at. It breaks one of these, some steps earlier,
+//! and the step at which it happens is the one to look at.
 //!
 //! Too slow to be checked in production, where each function asserts what it can see; called after each input
-//! by the tests and by the simulator. What must hold *between* servers (one leader in a term, logs that match)
-//! is checked there.
+//! by the tests and by the simulator. What must hold *between* servers (one leader in a term, logs that
+//! match) is checked there.
 
 use alloc::collections::BTreeSet;
 

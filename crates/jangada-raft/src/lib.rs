@@ -2,13 +2,13 @@
 //!
 //! Paper: D. Ongaro, J. Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended Version)*,
 //! 2014. Thesis: D. Ongaro, *Consensus: Bridging Theory and Practice*, 2014. Comments cite both by section;
-//! `docs/paper-map.md` maps each rule of the paper's figures to its function and its test. Where the code leaves
-//! the paper, a paragraph headed **Differs from the paper** says so and why.
+//!    `docs/paper-map.md` maps each rule of the paper's figures to its function and its test. Where the code
+//!    leaves the paper, a paragraph headed **Differs from the paper** says so and why.
 //!
-//! A server is a [`Raft`]: a value that can be cloned, compared and hashed. It takes an [`Input`] and the time,
-//! and gives back an [`Output`]: what is to be written, sent and applied. It never asks for the time, a random
-//! number, the disk or the network. **What it promises to others, it keeps inside until the disk has it**: a
-//! host that writes `persist` and reports it cannot send a vote or an acknowledgement too early.
+//! A server is a [`Raft`]: a value that can be cloned, compared and hashed. It takes an [`Input`] and the
+//! time, and gives back an [`Output`]: what is to be written, sent and applied. It never asks for the time, a
+//! random number, the disk or the network. **What it promises to others, it keeps inside until the disk has
+//! it**: a host that writes `persist` and reports it cannot send a vote or an acknowledgement too early.
 //!
 //! ```
 //! use bytes::Bytes;

@@ -1,8 +1,8 @@
 //! Membership: the configurations in the log, and the way from one to the next.
 //!
-//! Paper §6 (joint consensus); Thesis §4.2.1 (new servers catch up first), §4.2.2 (removing the leader), §4.3.
-//! A change of voters takes three entries, and the whole state of the change stands in them, so that the
-//! next leader carries on where this one fell:
+//! Paper §6 (joint consensus); Thesis §4.2.1 (new servers catch up first), §4.2.2 (removing the leader),
+//! §4.3. A change of voters takes three entries, and the whole state of the change stands in them, so that
+//! the next leader carries on where this one fell:
 //!
 //! 1. **Catch up**: the new servers are learners; `target` says where this is to end. Left out if they are
 //!    members already and hold the log.
@@ -22,8 +22,9 @@
 //! sounds rash and is what makes it safe: between C_old and C_new there is never a moment at which each could
 //! decide alone, because C_old,new, which needs both, lies between them in every log (Paper §6, Figure 11).
 //!
-//! Nothing else remembers the change. [`advance`] looks at the configuration in force and at what is committed,
-//! and takes the step that follows; a leader that was just elected does the same as the one that began.
+//! Nothing else remembers the change. [`advance`] looks at the configuration in force and at what is
+//! committed, and takes the step that follows; a leader that was just elected does the same as the one that
+//! began.
 //!
 //! **Differs from the paper.** No change begins before the leader has committed an entry of its own term.
 //! With changes of *one* server at a time that would be a matter of safety (the erratum to Thesis §4.1); with
@@ -225,8 +226,8 @@ fn is_caught_up(server: &Server, leader: &Leader, id: NodeId) -> bool {
 /// Appends a configuration, which is in force from this moment on.
 fn put_in_force(server: &mut Server, leader: &mut Leader, membership: Membership) -> Index {
     let index = replication::append(server, leader, Payload::Membership(Box::new(membership)));
-    // Those who leave get this entry too, so that they know that they did (see `Leaving`). They count for nothing
-    // any more: every majority is taken from the configuration itself.
+    // Those who leave get this entry too, so that they know that they did (see `Leaving`). They count for
+    // nothing any more: every majority is taken from the configuration itself.
     let until = server.now + server.config.election_timeout_max;
     let members = server.membership().members();
     for (id, progress) in &mut leader.progress {

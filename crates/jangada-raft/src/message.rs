@@ -159,7 +159,8 @@ pub struct ReadIndex {
 pub struct ReadIndexReply {
     /// The follower's name for the question.
     pub context: ReadId,
-    /// Reads may be answered once this much is applied; `None` if the recipient could not prove that it leads.
+    /// Reads may be answered once this much is applied; `None` if the recipient could not prove that it
+    /// leads.
     pub read_index: Option<Index>,
 }
 

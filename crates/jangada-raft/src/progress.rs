@@ -3,9 +3,9 @@
 //! `nextIndex[]` and `matchIndex[]` of Figure 2, with the windows that bound what is under way. What is sent
 //! and what an answer means stands in `replication.rs` and `snapshot.rs`.
 //!
-//! The two indexes differ in what they are worth. `match_index` is knowledge: the follower said so, and commits
-//! rest on it. `next_index` is a guess: the leader tries its luck there, and is corrected at the price of a
-//! message.
+//! The two indexes differ in what they are worth. `match_index` is knowledge: the follower said so, and
+//! commits rest on it. `next_index` is a guess: the leader tries its luck there, and is corrected at the
+//! price of a message.
 //!
 //! ```text
 //!            the logs agree                  the entries are compacted away
@@ -56,9 +56,9 @@ pub(crate) enum Mode {
     Snapshot(Transmission),
 }
 
-/// How closely a follower follows, measured in rounds: in each, it must get what the leader had when the round
-/// began (Thesis §4.2.1). A busy leader is always some entries ahead of everybody; but when a round takes less
-/// than an election timeout, the follower keeps pace.
+/// How closely a follower follows, measured in rounds: in each, it must get what the leader had when the
+/// round began (Thesis §4.2.1). A busy leader is always some entries ahead of everybody; but when a round
+/// takes less than an election timeout, the follower keeps pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CatchUp {
     target: Index,

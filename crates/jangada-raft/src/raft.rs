@@ -5,8 +5,8 @@
 //! role. Start reading at [`Raft::handle`].
 //!
 //! A message passes three gates. Is it meant for us, and may its sender say this (`admission.rs`)? Does its
-//! term make us fall in line, or is it out of date? Then the one table in `dispatch`, which pairs every RPC with
-//! every role: a new RPC or a new role does not compile until each pair has an answer.
+//! term make us fall in line, or is it out of date? Then the one table in `dispatch`, which pairs every RPC
+//! with every role: a new RPC or a new role does not compile until each pair has an answer.
 //!
 //! The roles are the paper's three, and the pre-candidate of the thesis between the first two:
 //!
@@ -55,8 +55,8 @@ impl Raft {
 
     /// Takes one input. `now` never goes back; if it does, it is taken to stand still.
     ///
-    /// What there is to do comes out of [`Raft::take_output`], which is to be called after each input, or after
-    /// each batch of them: what was proposed in between travels together.
+    /// What there is to do comes out of [`Raft::take_output`], which is to be called after each input, or
+    /// after each batch of them: what was proposed in between travels together.
     ///
     /// # Panics
     /// If the host contradicts itself: reports as durable or applied what it was never given. No message from
@@ -161,10 +161,10 @@ impl Raft {
     /// "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to follower"
     /// (Figure 2, rules for all servers).
     ///
-    /// **Differs from the paper** in two cases, both of Thesis §4.2.3 and §9.6: a pre-vote only *asks* about a
-    /// term that nobody has entered yet, and a server that hears its leader does not follow a candidate into a
-    /// new one. Otherwise a server that was cut off for a while, and campaigned alone, would depose the leader
-    /// by its mere return.
+    /// **Differs from the paper** in two cases, both of Thesis §4.2.3 and §9.6: a pre-vote only *asks* about
+    /// a term that nobody has entered yet, and a server that hears its leader does not follow a candidate
+    /// into a new one. Otherwise a server that was cut off for a while, and campaigned alone, would depose
+    /// the leader by its mere return.
     fn on_later_term(&mut self, envelope: Envelope, rpc: Rpc) {
         if let Rpc::RequestVote(ask) = &rpc {
             let leadership = self.leadership();
@@ -242,8 +242,8 @@ impl Raft {
                 rpc @ (Rpc::AppendEntries(_) | Rpc::InstallSnapshot(_)),
                 Role::PreCandidate(_) | Role::Candidate(_),
             ) => {
-                // "If AppendEntries RPC received from new leader: convert to follower" (Figure 2), and then do
-                // as a follower does.
+                // "If AppendEntries RPC received from new leader: convert to follower" (Figure 2), and then
+                // do as a follower does.
                 self.become_follower(RoleChange::LeaderFound);
                 self.dispatch(envelope, rpc);
             }
@@ -326,8 +326,8 @@ impl Raft {
         }
     }
 
-    /// What follows from the votes so far. A candidate that has lost does not wait for its timer: as a follower
-    /// it can vote and follow at once, and it will campaign again by itself.
+    /// What follows from the votes so far. A candidate that has lost does not wait for its timer: as a
+    /// follower it can vote and follow at once, and it will campaign again by itself.
     pub(crate) fn on_tally(&mut self, tally: Tally) {
         match (tally, &self.role) {
             (Tally::Open, _) => {}
@@ -343,8 +343,8 @@ impl Raft {
     }
 
     /// Another server is in a later term. A follower stays one, and keeps its election timer: that somebody
-    /// campaigns is no sign of a leader, and a candidate that can never win (its log is too old) must not be able
-    /// to keep those that could from trying.
+    /// campaigns is no sign of a leader, and a candidate that can never win (its log is too old) must not be
+    /// able to keep those that could from trying.
     fn enter_term(&mut self, term: Term, from: NodeId) {
         let timer = match &self.role {
             Role::Follower(follower) => Some(follower.timer),
@@ -398,8 +398,8 @@ impl Raft {
     }
 
     /// "Upon election: send initial empty AppendEntries RPCs to each server" (Figure 2). Ours carry the no-op
-    /// of Paper §8 at the same time: until an entry of its own term is committed, a leader cannot know what is
-    /// committed at all, since it must not count entries of earlier terms (§5.4.2).
+    /// of Paper §8 at the same time: until an entry of its own term is committed, a leader cannot know what
+    /// is committed at all, since it must not count entries of earlier terms (§5.4.2).
     ///
     /// The very first entry of a cluster is its founding configuration instead. The founders know it without
     /// the log, but a server that joins later knows nothing but the log, and could not say in a snapshot who

@@ -12,11 +12,11 @@
 //!   F ──Accepted{round: 7}───────▶ L   with L itself a majority: a and b are confirmed, round 8 begins for c
 //! ```
 //!
-//! Why it is right: an entry that was committed before the read came is in the log of whoever leads then. If a
-//! majority answers a round, no later leader was elected before the round began, for it would have needed one
-//! of these servers, which would be in its term by now and not answer. So the leader of the round has all that
-//! was committed, and its commit index at the beginning of the round covers it, provided that it has committed
-//! an entry of its own term (a new leader's commit index lags behind: Paper §8).
+//! Why it is right: an entry that was committed before the read came is in the log of whoever leads then. If
+//! a majority answers a round, no later leader was elected before the round began, for it would have needed
+//! one of these servers, which would be in its term by now and not answer. So the leader of the round has all
+//! that was committed, and its commit index at the beginning of the round covers it, provided that it has
+//! committed an entry of its own term (a new leader's commit index lags behind: Paper §8).
 //!
 //! First the leader's side, then the follower's.
 
@@ -33,8 +33,8 @@ use crate::role::{Follower, Leader};
 use crate::server::{Envelope, Server};
 use crate::types::{Index, NodeId, ReadId, Time};
 
-/// What a leader knows about reads. At most one round is open: more would cost more messages, and serve nobody
-/// earlier than the next one does.
+/// What a leader knows about reads. At most one round is open: more would cost more messages, and serve
+/// nobody earlier than the next one does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LeaderReads {
     open: Option<OpenRound>,
@@ -163,8 +163,8 @@ pub(crate) fn advance(server: &mut Server, leader: &mut Leader) {
 }
 
 /// Looks how far the answers reach. Rounds only go up, so an answer to a later one is an answer to all before
-/// it; and they belong to one leadership, so an answer to an earlier leadership, which has another term, never
-/// gets here.
+/// it; and they belong to one leadership, so an answer to an earlier leadership, which has another term,
+/// never gets here.
 fn confirm(server: &mut Server, leader: &mut Leader) {
     if leader.reads.open.is_none() && leader.reads.begun.is_empty() {
         return;
@@ -288,8 +288,8 @@ pub(crate) fn flush(server: &mut Server, follower: &mut Follower) {
     server.send(leader, Rpc::ReadIndex(ReadIndex { context }));
 }
 
-/// The leader's answer. It counts only for the question under way: one to an earlier question may be older than
-/// the reads that wait now.
+/// The leader's answer. It counts only for the question under way: one to an earlier question may be older
+/// than the reads that wait now.
 pub(crate) fn on_read_index_reply(
     server: &mut Server,
     follower: &mut Follower,

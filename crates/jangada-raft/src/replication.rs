@@ -1,7 +1,7 @@
 //! Replication: AppendEntries, sent and answered, and the rule that commits.
 //!
-//! Paper §5.3, §5.4.2; Figure 2, "AppendEntries RPC" and "Rules for Servers". First the leader's side, then the
-//! follower's.
+//! Paper §5.3, §5.4.2; Figure 2, "AppendEntries RPC" and "Rules for Servers". First the leader's side, then
+//! the follower's.
 //!
 //! The life of an entry, with followers F and G:
 //!
@@ -23,9 +23,9 @@
 //!   as its disk has come (Thesis §10.2.1).
 //! - It does not wait for an answer before it sends the next entries, within a window for each follower
 //!   (Thesis §10.2.2). `next_index` therefore moves when something is *sent*.
-//! - Nothing has a timer of its own. Each heartbeat names, as `prev_log_index`, the last entry that the leader
-//!   has sent: a follower that missed something refuses the heartbeat, and the leader begins again from there.
-//!   So the last write of a quiet cluster is repaired as well.
+//! - Nothing has a timer of its own. Each heartbeat names, as `prev_log_index`, the last entry that the
+//!   leader has sent: a follower that missed something refuses the heartbeat, and the leader begins again
+//!   from there. So the last write of a quiet cluster is repaired as well.
 //! - A heartbeat is answered at once, with what is verified *and* durable by then; if more is verified than
 //!   durable, a second answer follows when the disk has caught up. Reads and the check of the quorum so never
 //!   wait for a disk.
@@ -136,7 +136,8 @@ fn send_entries(server: &mut Server, round: u64, to: NodeId, progress: &mut Prog
 /// is what finds out how much of a full window was lost.
 fn send_heartbeat(server: &mut Server, round: u64, to: NodeId, progress: &mut Progress) {
     let prev_log_index = match progress.mode {
-        // The entries before `next_index` are compacted away. Everybody agrees about the place before the log.
+        // The entries before `next_index` are compacted away. Everybody agrees about the place before the
+        // log.
         Mode::Snapshot(_) => Index::ZERO,
         Mode::Probe { .. } | Mode::Replicate(_) => progress.next_index.previous(),
     };
@@ -190,8 +191,8 @@ pub(crate) fn on_append_entries_reply(
     }
 }
 
-/// "If successful: update nextIndex and matchIndex for follower." Answers come late, twice and out of order, so
-/// nothing here is assigned: it only grows.
+/// "If successful: update nextIndex and matchIndex for follower." Answers come late, twice and out of order,
+/// so nothing here is assigned: it only grows.
 fn on_accepted(server: &mut Server, progress: &mut Progress, envelope: Envelope, match_index: Index) {
     if match_index > server.log.last_index() {
         return server.ignore(envelope, IgnoreReason::Malformed);
@@ -261,8 +262,8 @@ pub(crate) fn advance_commit(server: &mut Server, leader: &mut Leader) {
         None if id == me => own,
         None => Index::ZERO,
     };
-    // The highest entry that a majority holds is enough to look at: terms never fall along the log, so if that
-    // one is not of our term, none before it is.
+    // The highest entry that a majority holds is enough to look at: terms never fall along the log, so if
+    // that one is not of our term, none before it is.
     let Some(reached) = quorum::reached(server.membership(), match_index) else { return };
     let before = server.commit_index();
     if reached <= before || server.log.term_at(reached) != Some(server.term()) {
@@ -274,8 +275,8 @@ pub(crate) fn advance_commit(server: &mut Server, leader: &mut Leader) {
 }
 
 /// Whether a majority, of both halves if the configuration is joint, was heard within an election timeout
-/// (CheckQuorum, Thesis §6.2: "a leader in Raft steps down if an election timeout elapses without a successful round
-/// of heartbeats to a majority of its cluster").
+/// (CheckQuorum, Thesis §6.2: "a leader in Raft steps down if an election timeout elapses without a
+/// successful round of heartbeats to a majority of its cluster").
 pub(crate) fn hears_quorum(server: &Server, leader: &Leader) -> bool {
     let patience = server.config.election_timeout_max;
     quorum::agrees(server.membership(), |id| match leader.progress.get(&id) {
@@ -390,9 +391,9 @@ fn take_entries(server: &mut Server, verified: Index, mut entries: Vec<Entry>) -
 /// Tells the leader how far we agree with it *and* our disk has come. Called again when the disk has made
 /// progress, as long as it lags behind.
 ///
-/// Both limits matter. Behind `verified` may lie entries of an earlier leader, that this one never had; beyond
-/// the durable ones, entries that a crash would take back after the leader has counted them. One answer stands
-/// for all messages up to it, so many messages cost one answer when the disk is the bottleneck.
+/// Both limits matter. Behind `verified` may lie entries of an earlier leader, that this one never had;
+/// beyond the durable ones, entries that a crash would take back after the leader has counted them. One
+/// answer stands for all messages up to it, so many messages cost one answer when the disk is the bottleneck.
 pub(crate) fn acknowledge(server: &mut Server, follower: &mut Follower, leader: NodeId) {
     if !server.disk.hard_state_is_durable() {
         follower.ack_owed = true;

@@ -53,8 +53,8 @@ pub(crate) struct Campaign {
     pub(crate) leadership_transfer: bool,
     /// The term that it is about.
     pub(crate) term: Term,
-    /// The answers. Empty at the start of each campaign: a vote never counts in two, nor does a pre-vote count
-    /// as a vote.
+    /// The answers. Empty at the start of each campaign: a vote never counts in two, nor does a pre-vote
+    /// count as a vote.
     pub(crate) votes: BTreeMap<NodeId, bool>,
     pub(crate) timer: ElectionTimer,
     /// When those who have not answered are asked again.
@@ -112,8 +112,8 @@ impl Follower {
         }
     }
 
-    /// A message of the present leader arrived: it keeps the server a follower (Paper §5.2). `false` if another
-    /// server leads in this term already: then it is no correct server that sent it.
+    /// A message of the present leader arrived: it keeps the server a follower (Paper §5.2). `false` if
+    /// another server leads in this term already: then it is no correct server that sent it.
     pub(crate) fn heard_leader(&mut self, server: &mut Server, from: NodeId) -> bool {
         match self.leader {
             None => {

@@ -23,8 +23,9 @@ pub(crate) const NUMBER_LIMIT: u64 = 1 << 62;
 
 /// What all roles share.
 ///
-/// The term and the vote, the commit index and the log are private or changed through a few functions, each of
-/// which asserts the rule that makes it safe: the term only rises, a vote is given once, what is committed stays.
+/// The term and the vote, the commit index and the log are private or changed through a few functions, each
+/// of which asserts the rule that makes it safe: the term only rises, a vote is given once, what is committed
+/// stays.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Server {
     pub(crate) config: Config,
@@ -55,8 +56,8 @@ pub(crate) struct Server {
     next_sequence: u64,
 }
 
-/// What waits to be taken out. Effects are collected here and not returned by the handlers: a handler that calls
-/// another one need not put their effects together, and the host's vectors are used over and over.
+/// What waits to be taken out. Effects are collected here and not returned by the handlers: a handler that
+/// calls another one need not put their effects together, and the host's vectors are used over and over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outbox {
     pub(crate) send: Vec<Message>,
@@ -71,8 +72,8 @@ pub(crate) struct Outbox {
     pub(crate) events: Vec<Event>,
 }
 
-/// Where a message comes from: what an event about it needs. A handler gets it beside the message's content, so
-/// that it can say which message it was that had no effect.
+/// Where a message comes from: what an event about it needs. A handler gets it beside the message's content,
+/// so that it can say which message it was that had no effect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envelope {
     pub(crate) from: NodeId,
@@ -166,8 +167,8 @@ impl Server {
         self.outbox.events.push(event);
     }
 
-    /// A message has no effect. That is no error, neither ours nor the sender's: the network repeats, delays and
-    /// reorders as it likes.
+    /// A message has no effect. That is no error, neither ours nor the sender's: the network repeats, delays
+    /// and reorders as it likes.
     pub(crate) fn ignore(&mut self, envelope: Envelope, why: IgnoreReason) {
         let Envelope { from, sequence, kind, .. } = envelope;
         self.event(Event::Ignored { from, sequence, kind, why });
@@ -241,8 +242,8 @@ impl Server {
         }
     }
 
-    /// Appends entries; a configuration among them is in force from now on (Paper §6). They are not durable and
-    /// not committed: the one is the disk's affair, the other the majority's.
+    /// Appends entries; a configuration among them is in force from now on (Paper §6). They are not durable
+    /// and not committed: the one is the disk's affair, the other the majority's.
     pub(crate) fn append(&mut self, entries: impl Iterator<Item = Entry>) {
         let before = self.log.last_index();
         for entry in entries {
@@ -281,8 +282,8 @@ impl Server {
         }
     }
 
-    /// Raises the commit index; never lowers it (Figure 2: "increases monotonically"). Who may raise it, and how
-    /// far, is the affair of `replication.rs`.
+    /// Raises the commit index; never lowers it (Figure 2: "increases monotonically"). Who may raise it, and
+    /// how far, is the affair of `replication.rs`.
     pub(crate) fn commit_to(&mut self, index: Index) {
         assert!(index <= self.log.last_index(), "only what is here can be committed");
         if index > self.commit_index {

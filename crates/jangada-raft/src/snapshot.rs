@@ -11,8 +11,8 @@
 //!   L ──InstallSnapshot──▶ F        on_install_snapshot: in order? then to F's disk
 //!   L ◀──next_offset───── F         acknowledge_chunk, once the disk has it; and so on, chunk by chunk
 //!   L ──InstallSnapshot──▶ F        the last one: from here on F's log stands still
-//!                          F        on_chunk_written: the log begins behind the snapshot, the host is told to
-//!                                   replace the state machine (`Output::install`)
+//!                          F        on_chunk_written: the log begins behind the snapshot, the host is told
+//!                                   to replace the state machine (`Output::install`)
 //!   L ◀────installed───── F         entries follow as usual
 //! ```
 //!
@@ -21,8 +21,9 @@
 //!   byte that the follower names.
 //! - A snapshot that is not ahead of the commit index is answered and not installed (the paper would install
 //!   it and keep the entries behind it; the state machine must not go back in time for that).
-//! - The log is not replaced when the last chunk arrives but when it is *durable*. Until then it stands still:
-//!   no entries are taken and no campaign is begun, so nothing can come between the decision and the deed.
+//! - The log is not replaced when the last chunk arrives but when it is *durable*. Until then it stands
+//!   still: no entries are taken and no campaign is begun, so nothing can come between the decision and the
+//!   deed.
 
 use bytes::Bytes;
 
@@ -38,8 +39,8 @@ use crate::types::{Index, NodeId, SnapshotMeta, Term, Time};
 /// Entries that are forgotten with one output.
 const FORGOTTEN_AT_A_TIME: u64 = 2_048;
 
-/// A snapshot on its way to a follower. The leader does not hold the bytes: it asks the host for one piece after
-/// the other, sends it, and forgets it. What was lost is read again.
+/// A snapshot on its way to a follower. The leader does not hold the bytes: it asks the host for one piece
+/// after the other, sends it, and forgets it. What was lost is read again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Transmission {
     /// Which snapshot: its last index.
@@ -50,7 +51,8 @@ pub(crate) struct Transmission {
     next: u64,
     /// The last chunk was sent.
     sent_all: bool,
-    /// A chunk was asked for and not read yet, since then. One at a time: the length of the file is not known.
+    /// A chunk was asked for and not read yet, since then. One at a time: the length of the file is not
+    /// known.
     requested: Option<Time>,
     /// When the transfer last made progress, or began again at `acked`.
     moved_at: Time,
@@ -74,9 +76,9 @@ pub(crate) struct Installing {
 
 // ---- Our own snapshots ----------------------------------------------------------------------------------
 
-/// A snapshot of our state machine is durable: the log before it is not needed any more, but for a few entries
-/// that spare a slow follower the whole snapshot. `in_transfer` is the oldest snapshot that a follower is
-/// receiving: it needs what follows *that* one.
+/// A snapshot of our state machine is durable: the log before it is not needed any more, but for a few
+/// entries that spare a slow follower the whole snapshot. `in_transfer` is the oldest snapshot that a
+/// follower is receiving: it needs what follows *that* one.
 ///
 /// # Panics
 /// If the snapshot is not one of our committed state.
@@ -324,8 +326,8 @@ pub(crate) fn on_install_snapshot(
     server.disk.add_chunk(SnapshotChunk { meta, offset, data, done });
 }
 
-/// We have it all already: in the log or in a snapshot of our own. To install it would take the state machine back
-/// in time; to say nothing would make the leader send it again and again.
+/// We have it all already: in the log or in a snapshot of our own. To install it would take the state machine
+/// back in time; to say nothing would make the leader send it again and again.
 fn answer_needless(server: &mut Server, follower: &mut Follower, envelope: Envelope, index: Index) {
     follower.verified = follower.verified.max(server.commit_index());
     if index <= server.disk.durable() {
@@ -342,7 +344,8 @@ pub(crate) fn on_chunk_written(server: &mut Server, chunk: ChunkWritten) {
     if !chunk.done {
         return;
     }
-    // Whatever has become of the leader that sent it: the snapshot is of committed entries, and remains right.
+    // Whatever has become of the leader that sent it: the snapshot is of committed entries, and remains
+    // right.
     let Installing { meta, from } = server.installing.take().expect("the last chunk was being written");
     let (index, term) = (meta.last_included_index, meta.last_included_term);
     assert!(index == chunk.last_included_index, "one snapshot at a time is installed");
@@ -402,8 +405,8 @@ pub(crate) fn refuse_old_term(server: &mut Server, envelope: Envelope) {
     server.send_when_term_is_durable(envelope.from, Rpc::InstallSnapshotReply(reply));
 }
 
-/// Where the chunk ends, if the message makes sense. An empty chunk that is not the last one would bring nobody
-/// further.
+/// Where the chunk ends, if the message makes sense. An empty chunk that is not the last one would bring
+/// nobody further.
 fn well_formed_end(install: &InstallSnapshot, term: Term) -> Option<u64> {
     let InstallSnapshot { meta, offset, data, done, .. } = install;
     let is_sound = meta.last_included_index > Index::ZERO

@@ -1,7 +1,7 @@
 //! Questions that a host may ask a server at any time. None of them changes anything.
 //!
-//! Each answer is this server's own view of the present moment. "It leads" in particular means that nobody has
-//! told it otherwise: whoever acts on that without a commit or a confirmed read acts on a guess.
+//! Each answer is this server's own view of the present moment. "It leads" in particular means that nobody
+//! has told it otherwise: whoever acts on that without a commit or a confirmed read acts on a guess.
 
 use core::ops::RangeInclusive;
 
@@ -129,8 +129,8 @@ impl Raft {
         self.server.log.range(range)
     }
 
-    /// What the entries in memory count for, in bytes: each its payload and [`Entry::OVERHEAD_BYTES`]. When it
-    /// grows too large, it is time for a snapshot (Paper §7).
+    /// What the entries in memory count for, in bytes: each its payload and [`Entry::OVERHEAD_BYTES`]. When
+    /// it grows too large, it is time for a snapshot (Paper §7).
     #[must_use]
     pub fn log_bytes(&self) -> usize {
         self.server.log.size_bytes()

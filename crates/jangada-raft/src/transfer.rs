@@ -1,7 +1,7 @@
 //! Leadership transfer: the leader picks its successor.
 //!
-//! Thesis §3.10. The leader takes no more proposals, brings the target up to date, and tells it to campaign at
-//! once (TimeoutNow). If that comes to nothing within an election timeout, the leader goes on.
+//! Thesis §3.10. The leader takes no more proposals, brings the target up to date, and tells it to campaign
+//! at once (TimeoutNow). If that comes to nothing within an election timeout, the leader goes on.
 //!
 //! Safety does not hang on any of this: the target wins by the same votes as in any other election. What is
 //! special is that it neither waits nor asks beforehand, and that its requests say that the leader wanted it,
@@ -27,8 +27,8 @@ pub(crate) struct Transfer {
 }
 
 /// Begins to hand leadership over. The target must be able to win, so it must be a voter of the configuration
-/// that stays. From now on no proposals are taken (Thesis §3.10, step 1: "The prior leader stops accepting new
-/// client requests"), or the target would never have all of them.
+/// that stays. From now on no proposals are taken (Thesis §3.10, step 1: "The prior leader stops accepting
+/// new client requests"), or the target would never have all of them.
 pub(crate) fn begin(server: &mut Server, leader: &mut Leader, target: NodeId) -> Answer {
     let refusal = match leader.transfer {
         Some(transfer) if transfer.target == target => return Answer::Done,

@@ -12,8 +12,8 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-/// A term: the logical clock of Raft. Each term has at most one leader (Paper §5.1). Whoever meets a later term
-/// enters it; whoever is met with an earlier one can ignore what it says.
+/// A term: the logical clock of Raft. Each term has at most one leader (Paper §5.1). Whoever meets a later
+/// term enters it; whoever is met with an earlier one can ignore what it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term(pub u64);
 
@@ -34,8 +34,8 @@ impl fmt::Display for Term {
     }
 }
 
-/// A position in the log. The first entry has index 1; index 0 stands before the log (Paper, Figure 2), a place
-/// about which all servers always agree.
+/// A position in the log. The first entry has index 1; index 0 stands before the log (Paper, Figure 2), a
+/// place about which all servers always agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Index(pub u64);
 
@@ -124,8 +124,8 @@ pub struct PersistId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
 
-/// One entry of the replicated log. Index and term together name it for ever: two entries that share both are the
-/// same, and so is everything before them (Log Matching, Paper §5.3).
+/// One entry of the replicated log. Index and term together name it for ever: two entries that share both are
+/// the same, and so is everything before them (Log Matching, Paper §5.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The term of the leader that created it.

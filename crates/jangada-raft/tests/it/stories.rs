@@ -50,8 +50,8 @@ fn two_servers_join_in_one_change_after_they_have_caught_up() {
     assert_eq!(world.nodes[&n(5)].state, ["before"]);
 }
 
-/// A server that joins gets the log, and nothing but the log: a snapshot that it takes must know who belonged to
-/// the cluster before it came.
+/// A server that joins gets the log, and nothing but the log: a snapshot that it takes must know who belonged
+/// to the cluster before it came.
 #[test]
 fn a_server_that_joined_knows_who_founded_the_cluster() {
     let mut world = World::new(3, 19);
@@ -274,8 +274,8 @@ fn a_transfer_to_a_server_that_is_down_is_given_up() {
 
 // ---- Reads ------------------------------------------------------------------------------------------------
 
-/// Whoever sent it may lead again by now, in our term: a round of its earlier leadership that came back would be
-/// taken for one of this, and prove it a leader when it is not.
+/// Whoever sent it may lead again by now, in our term: a round of its earlier leadership that came back would
+/// be taken for one of this, and prove it a leader when it is not.
 #[test]
 fn the_refusal_of_an_old_message_repeats_nothing_of_it() {
     let mut world = World::new(3, 44);
