@@ -3,7 +3,8 @@
 use crate::tidy::Complaint;
 
 /// The crates that never ask the world anything.
-pub const PURE: [&str; 5] = ["jangada-raft", "jangada-kv", "jangada-node", "jangada-wal", "jangada-trace"];
+pub const PURE: [&str; 6] =
+    ["jangada-raft", "jangada-kv", "jangada-node", "jangada-wal", "jangada-trace", "jangada-sim"];
 
 const BANNED: [&str; 9] =
     ["tokio", "mio", "rand", "rand_core", "getrandom", "async-std", "smol", "crossbeam-channel", "chrono"];
