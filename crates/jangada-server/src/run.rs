@@ -123,11 +123,7 @@ async fn serve(
     tokio::task::spawn_local(door);
     signals(stop)?;
 
-    let mut event_log =
-        EventLog::new(config.log, config.log_level, lab_hosts(&config)).map_err(environment)?;
-    if config.log == LogStyle::Lab {
-        event_log.lab_started(&format!("localhost:{}", config.listen_peer.port()));
-    }
+    let event_log = begin_log(&config)?;
     let mut stopped = stop.0.subscribe();
     let by_me = tokio::select! {
         by_me = settle(&config, &directory, &mut identity, &disk) => by_me?,
@@ -171,6 +167,15 @@ async fn serve(
     core.finish(outcome.as_ref().err());
     front.stop();
     outcome
+}
+
+fn begin_log(config: &ServerConfig) -> Result<EventLog, ServerError> {
+    let mut event_log =
+        EventLog::new(config.log, config.log_level, lab_hosts(config)).map_err(environment)?;
+    if config.log == LogStyle::Lab {
+        event_log.lab_started(&format!("localhost:{}", config.listen_peer.port()));
+    }
+    Ok(event_log)
 }
 
 /// Lets clients in.
