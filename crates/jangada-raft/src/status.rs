@@ -129,8 +129,9 @@ impl Raft {
         self.server.log.range(range)
     }
 
-    /// What the entries in memory count for, in bytes: each its payload and [`Entry::OVERHEAD_BYTES`]. When
-    /// it grows too large, it is time for a snapshot (Paper §7).
+    /// What the entries in memory count for, in bytes: each its payload and [`Entry::OVERHEAD_BYTES`]. A
+    /// snapshot makes it smaller (Paper §7), but little by little and not to nothing: whether the next one is
+    /// due is better seen from the bytes that were applied since.
     #[must_use]
     pub fn log_bytes(&self) -> usize {
         self.server.log.size_bytes()
