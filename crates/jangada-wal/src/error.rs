@@ -106,6 +106,8 @@ pub enum Damage {
     FileHeader,
     /// Neither a batch nor free space, though later batches prove that something was written and synced here.
     Batch,
+    /// The file ends before the room that every segment has behind its last batch: it was cut short.
+    Cut,
     /// A record's checksum does not fit its content, place or generation, and a later batch proves that it
     /// was synced once.
     Record,
@@ -240,6 +242,7 @@ impl fmt::Display for Damage {
         match self {
             Damage::FileHeader => f.write_str("the file's header is not sound"),
             Damage::Batch => f.write_str("a batch is gone, though later ones are there"),
+            Damage::Cut => f.write_str("the file ends here, though it was longer once"),
             Damage::Record => f.write_str("a record's checksum is wrong, though later batches are there"),
             Damage::Order => f.write_str("a record cannot follow the ones before it"),
             Damage::Decode(error) => write!(f, "a record cannot be decoded: {error}"),

@@ -4,6 +4,8 @@
 //! where the next batch should stand holds none:
 //! - if any later batch exists, in this segment or the next, what is missing here was durable once: damage,
 //!   and nothing is touched;
+//! - if the file ends there, it was cut short later: a batch is written only into a file that is, durably,
+//!   long enough for it and a free header behind it;
 //! - otherwise what is missing, if anything, was still in flight: a torn tail. It is cut, and zeros are made
 //!   durable in its place before anything new is written there.
 
@@ -11,7 +13,9 @@ use jangada_raft::types::{Entry, HardState, Index, SnapshotMeta, Term};
 
 use crate::disk::Disk;
 use crate::error::{Action, Damage, Error};
-use crate::record::{ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, LogState, Position, Record, take_record};
+use crate::record::{
+    ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, LogState, PAGE_BYTES, Position, Record, take_record,
+};
 use crate::segment::{FIRST_BATCH, Found, SegmentReader, Tail, segment_name};
 
 /// What the disk remembers.
@@ -78,7 +82,7 @@ pub(crate) fn replay<D: Disk>(
             closed.push(ClosedSegment { sequence: expected, last_index: log.highest_index });
             continue;
         }
-        let prepared = prove_end(disk, identity, &log, &mut reader, sequences.next())?;
+        let prepared = prove_end(disk, identity, &log, &mut reader, sequences)?;
         let torn_bytes = repair(disk, &log, &mut reader, &end)?;
         log.check_no_hole(&reader)?;
         return Ok(Replayed {
@@ -87,20 +91,37 @@ pub(crate) fn replay<D: Disk>(
             torn_bytes,
             next_batch: log.next_batch,
             closed,
-            tail: Tail { offset: log.offset, last_index: log.highest_index, ..tail_at_start(reader) },
+            tail: Tail {
+                offset: log.offset,
+                length: durable_length(&reader, log.offset, &end),
+                last_index: log.highest_index,
+                ..tail_at_start(reader)
+            },
             prepared: prepared.map(tail_at_start),
         });
     }
 }
 
 fn tail_at_start<D: Disk>(reader: SegmentReader<D>) -> Tail<D::File> {
+    let length = durable_length(&reader, FIRST_BATCH, &End::Clean);
     Tail {
         file: reader.file,
         sequence: reader.sequence,
         key: reader.key,
         offset: FIRST_BATCH,
-        length: reader.length,
+        length,
         last_index: Index::ZERO,
+    }
+}
+
+/// How much of a file is durable. Zeros further ahead that are only in the page cache look like any others (a
+/// sync of them may have failed), so they are written again; a repair has just done that.
+fn durable_length<D: Disk>(reader: &SegmentReader<D>, end_of_log: u64, end: &End) -> u64 {
+    match end {
+        End::Torn(_) => reader.length,
+        End::Continues | End::Clean | End::Synced => {
+            (end_of_log + BATCH_HEADER_BYTES as u64).next_multiple_of(PAGE_BYTES)
+        }
     }
 }
 
@@ -166,6 +187,9 @@ impl Replay {
                 Found::Batch { header, body } => (header, body),
                 Found::Nothing => return Ok(End::Clean),
                 Found::Damaged(header) => return Ok(End::Torn(header)),
+                Found::Cut => {
+                    return Err(reader.corrupt(reader.length, Some(self.next_index()), Damage::Cut));
+                }
             };
             let index = Some(header.next_index);
             let out_of_order =
@@ -292,11 +316,11 @@ fn prove_end<D: Disk>(
     identity: &[u8; 16],
     log: &Replay,
     reader: &mut SegmentReader<D>,
-    next: Option<u64>,
+    mut following: impl Iterator<Item = u64>,
 ) -> Result<Option<SegmentReader<D>>, Error> {
     let damage = match reader.at(log.offset)? {
         Found::Damaged(Some(_)) => Damage::Record,
-        Found::Damaged(None) | Found::Nothing | Found::Batch { .. } => Damage::Batch,
+        Found::Damaged(None) | Found::Nothing | Found::Cut | Found::Batch { .. } => Damage::Batch,
     };
     let lost_here =
         |reader: &SegmentReader<D>| Err(reader.corrupt(log.offset, Some(log.next_index()), damage));
@@ -307,11 +331,16 @@ fn prove_end<D: Disk>(
     if reader.has_batch_from(log.next_batch, log.offset + ALIGNMENT)? {
         return lost_here(reader);
     }
-    let Some(next) = next else { return Ok(None) };
-    if next != reader.sequence + 1 {
-        return lost_here(reader);
-    }
+    // One segment at most is prepared ahead: of two, the first was written.
+    let next = match (following.next(), following.next()) {
+        (None, _) => return Ok(None),
+        (Some(next), None) if next == reader.sequence + 1 => next,
+        (Some(_), _) => return lost_here(reader),
+    };
     let mut prepared = SegmentReader::open(disk, identity, next)?;
+    if let Found::Cut = prepared.at(FIRST_BATCH)? {
+        return Err(prepared.corrupt(prepared.length, Some(log.next_index()), Damage::Cut));
+    }
     if prepared.has_batch_from(log.next_batch, FIRST_BATCH)? {
         return lost_here(reader);
     }

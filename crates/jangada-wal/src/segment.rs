@@ -60,7 +60,8 @@ pub(crate) struct Tail<F> {
     pub(crate) key: SegmentKey,
     /// Where the next batch goes.
     pub(crate) offset: u64,
-    /// The file's length.
+    /// So much of the file is durable, and so is its length if it is no longer than this. A batch is written
+    /// only where it fits in, with a free header behind it: no crash leaves a file that ends before one.
     pub(crate) length: u64,
     /// No entry in this segment has a higher index.
     pub(crate) last_index: Index,
@@ -91,8 +92,10 @@ pub(crate) enum Found {
         /// Its records.
         body: Bytes,
     },
-    /// Zeros, or the file's end.
+    /// Zeros.
     Nothing,
+    /// The file's end, where there is room for a batch in every file that we wrote.
+    Cut,
     /// Something else. With a sound header, the batch that it speaks of is damaged.
     Damaged(Option<BatchHeader>),
 }
@@ -135,6 +138,9 @@ impl<D: Disk> SegmentReader<D> {
     /// What stands at `offset`.
     pub(crate) fn at(&mut self, offset: u64) -> Result<Found, Error> {
         let header_bytes = self.bytes(offset, BATCH_HEADER_BYTES as u64)?;
+        if header_bytes.len() < BATCH_HEADER_BYTES {
+            return Ok(Found::Cut);
+        }
         let Some(header) = BatchHeader::decode(self.key, offset, &header_bytes) else {
             let free = header_bytes.iter().all(|byte| *byte == 0);
             return Ok(if free { Found::Nothing } else { Found::Damaged(None) });
@@ -143,7 +149,7 @@ impl<D: Disk> SegmentReader<D> {
         let body_offset = offset + BATCH_HEADER_BYTES as u64;
         let body = self.bytes(body_offset, u64::from(header.body_bytes))?;
         if body.len() < header.body_bytes as usize {
-            return Ok(Found::Damaged(Some(header)));
+            return Ok(Found::Cut);
         }
         if !body_is_sound(self.key, body_offset, &body, header.records) {
             return Ok(Found::Damaged(Some(header)));
@@ -283,6 +289,14 @@ impl<D: Disk> SegmentPool<D> {
         // Before the next step: the header of a spare is overwritten only when it has lost its old name for
         // good, and no segment goes before an older one has gone.
         disk.sync_dir().map_err(Error::io(disk, Action::SyncDir, &name, None))
+    }
+
+    /// Makes room for a write that ends at `end`: zeros up to there at least, durably.
+    pub(crate) fn reserve(&self, segment: &mut Tail<D::File>, end: u64, limit: u64) -> Result<(), Error> {
+        while segment.length < end {
+            self.fill(segment, limit.max(end))?;
+        }
+        Ok(())
     }
 
     /// Lengthens a segment by a slice of zeros, to `limit` bytes at most.

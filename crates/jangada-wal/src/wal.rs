@@ -292,7 +292,7 @@ impl<D: Disk> Wal<D> {
         let checkpoint = (self.current.offset == FIRST_BATCH).then_some(&self.durable);
         let place = place(&self.current, self.next_batch, &self.durable);
         let (bytes, batch) = self.queue.finish(place, checkpoint);
-        write(&self.disk, &mut self.current, bytes)?;
+        write(&self.disk, &self.pool, &mut self.current, bytes, self.config.segment_bytes)?;
         sync(&self.disk, &self.current)?;
         self.advance(batch);
         self.current.last_index = self.current.last_index.max(self.queue_highest);
@@ -324,7 +324,7 @@ impl<D: Disk> Wal<D> {
         let mut end = BatchBuffer::new();
         end.push(&Record::SegmentEnd(next.sequence));
         let (bytes, batch) = end.finish(place(&self.current, self.next_batch, &self.durable), None);
-        write(&self.disk, &mut self.current, bytes)?;
+        write(&self.disk, &self.pool, &mut self.current, bytes, self.config.segment_bytes)?;
         sync(&self.disk, &self.current)?;
         self.advance(batch);
         let closed = std::mem::replace(&mut self.current, next);
@@ -369,7 +369,7 @@ impl<D: Disk> Wal<D> {
         }
         let mut seal = BatchBuffer::new();
         let (bytes, _) = seal.finish(place(&self.current, self.next_batch, &self.durable), None);
-        write(&self.disk, &mut self.current, bytes)?;
+        write(&self.disk, &self.pool, &mut self.current, bytes, self.config.segment_bytes)?;
         self.sealed = true;
         Ok(())
     }
@@ -408,14 +408,20 @@ fn place<F>(segment: &Tail<F>, number: u64, state: &LogState) -> BatchPlace {
     BatchPlace { key: segment.key, offset: segment.offset, number, next_index: state.last.index.next() }
 }
 
-fn write<D: Disk>(disk: &D, segment: &mut Tail<D::File>, bytes: &[u8]) -> Result<(), Error> {
+/// Writes at the segment's end, into room that is durable.
+fn write<D: Disk>(
+    disk: &D,
+    pool: &SegmentPool<D>,
+    segment: &mut Tail<D::File>,
+    bytes: &[u8],
+    limit: u64,
+) -> Result<(), Error> {
+    pool.reserve(segment, segment.offset + bytes.len() as u64, limit)?;
     let written = disk.write_at(&segment.file, segment.offset, bytes);
     written.map_err(|source| {
         let name = segment_name(segment.sequence);
         Error::io(disk, Action::Write, &name, Some(segment.offset))(source)
-    })?;
-    segment.length = segment.length.max(segment.offset + bytes.len() as u64);
-    Ok(())
+    })
 }
 
 fn sync<D: Disk>(disk: &D, segment: &Tail<D::File>) -> Result<(), Error> {

@@ -238,6 +238,34 @@ fn a_failed_operation_poisons_and_what_open_then_returns_is_durable() {
     }
 }
 
+/// What a failed sync left in the page cache is not relied upon later either: not even the file's length.
+#[test]
+fn a_crash_after_a_failed_operation_and_a_restart_opens() {
+    let steps = life();
+    for operation in 0.. {
+        let disk = MemDisk::new();
+        disk.fail_at(operation, Fault::Broken);
+        let _failed = run(&disk, &steps);
+        if disk.operations() <= operation {
+            break;
+        }
+        for second in 0..12 {
+            let disk = disk.process_killed();
+            let (mut wal, recovered) = Wal::open(disk.clone(), small()).unwrap();
+            let promised = Memory::of(recovered);
+            disk.fail_at(disk.operations() + second, Fault::Crash);
+            let next = entry(wal.last_index().next().0, 9, &"long ".repeat(1000));
+            let mut attempted = promised.clone();
+            attempted.entries.push(next.clone());
+            let outcome = wal.append_entries(&[next]).and_then(|()| wal.sync());
+            let outcome = Run { promised, attempted, error: outcome.err() };
+            for image in images(&disk, Detail::Sectors) {
+                check_opens(&image, &outcome, &format!("operation {operation}, then {second}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn after_an_error_every_call_says_poisoned() {
     use jangada_wal::Error;

@@ -152,6 +152,75 @@ fn a_lost_file_is_missed() {
     }
 }
 
+/// No crash makes a file shorter than its last batch and a free header: every cut that takes more than zeros
+/// away is seen, sealed or not.
+#[test]
+fn a_file_that_was_cut_short_is_not_a_torn_tail() {
+    let (disk, memory) = rested();
+    let names = segments(&disk);
+    for name in &names {
+        let content = disk.content(name).unwrap();
+        // Behind it may stand what is left of a recycled segment's former life, with lower numbers.
+        let field = |at: usize, bytes: usize| &content[at..at + bytes];
+        let number = |at: &usize| u64::from_le_bytes(field(at + 16, 8).try_into().unwrap());
+        let headers = (4096..content.len() - 32).filter(|at| *field(at + 4, 4) == *b"jwal");
+        let last = headers.max_by_key(number).unwrap();
+        let body_bytes = u32::from_le_bytes(field(last + 8, 4).try_into().unwrap()) as usize;
+        let end = last + 32 + body_bytes;
+        for length in 0..content.len() {
+            let damaged = disk.process_killed();
+            let mut rest = content[..length].to_vec();
+            if body_bytes == 0 && length < content.len() - 32 {
+                // As if there were no seal.
+                rest[last.min(length)..end.min(length)].fill(0);
+            }
+            damaged.set_content(name, &rest);
+            let refused = check_refused_or_whole(&damaged, &memory, &format!("{name}, {length} bytes"));
+            assert!(refused == (length < end), "{name}, {length} bytes of {end}: refused {refused}");
+        }
+    }
+}
+
+#[test]
+fn the_message_says_where_the_file_ends() {
+    let disk = MemDisk::new();
+    let (mut wal, _) = open(&disk);
+    for index in 1..=3 {
+        wal.append_entries(&entries(index..=index, 1)).unwrap();
+        wal.sync().unwrap();
+    }
+    let name = segments(&disk).remove(0);
+    let content = disk.content(&name).unwrap();
+    let text = b"value 2 of";
+    let at = content.windows(text.len()).position(|window| window == text).unwrap();
+    disk.set_content(&name, &content[..at]);
+    assert_eq!(
+        Wal::open(disk, small()).err().unwrap().to_string(),
+        format!(
+            "mem:{name} is damaged at byte {at}: the file ends here, though it was longer once; entries from \
+             index 2 on are affected; nothing was changed, restore the file or replace this node"
+        )
+    );
+}
+
+/// Of the files behind the log's end, only the next one may be there.
+#[test]
+fn a_segment_that_follows_nothing_is_refused() {
+    let (disk, _) = rested();
+    let names = segments(&disk);
+    let number: u64 = names.last().unwrap().trim_end_matches(".wal").parse().unwrap();
+    for ahead in 1..=2 {
+        let other = MemDisk::new();
+        let (mut wal, _) = open(&other);
+        wal.append_entries(&entries(1..=1, 1)).unwrap();
+        wal.sync().unwrap();
+        let content = other.content(&segments(&other)[0]).unwrap();
+        let damaged = disk.process_killed();
+        damaged.set_content(&format!("{:020}.wal", number + ahead), &content);
+        assert!(Wal::open(damaged, small()).err().unwrap().is_corruption());
+    }
+}
+
 #[test]
 fn a_lost_beginning_is_a_hole() {
     let disk = MemDisk::new();
