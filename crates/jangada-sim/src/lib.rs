@@ -5,3 +5,4 @@
 //! checkers look on after every event.
 
 pub mod rng; // one stream of chance for each concern
+pub mod script; // scenarios as text

@@ -1,0 +1,162 @@
+//! Conditions: what `expect`, `wait` and `always` ask for. Reading them only; `check.rs` looks whether they hold.
+
+use super::command::{Compare, Condition, Place, Role, Server};
+use super::parse::Words;
+
+/// The first words of all conditions.
+const FIRST: &[&str] = &[
+    "not",
+    "leader",
+    "no",
+    "one",
+    "leaders",
+    "role",
+    "term",
+    "vote",
+    "value",
+    "absent",
+    "committed",
+    "applied",
+    "snapshot",
+    "last",
+    "log",
+    "equal",
+    "settled",
+    "members",
+    "joint",
+    "learner",
+    "answer",
+    "refused",
+    "answers",
+    "up",
+    "down",
+    "held",
+    "sent",
+];
+
+/// Reads a condition.
+// tidy: flat table
+pub(crate) fn read(words: &mut Words<'_>) -> Result<Condition, String> {
+    const ANY: std::ops::RangeInclusive<u64> = 0..=u64::MAX;
+    Ok(match words.choose("a condition", FIRST)? {
+        "not" => Condition::Not(Box::new(read(words)?)),
+        "leader" => leader(words)?,
+        "no" => words.expect("leader").map(|()| Condition::Leaders(0))?,
+        "one" => words.expect("leader").map(|()| Condition::Leaders(1))?,
+        "leaders" => Condition::Leaders(words.number("how many leaders", 0..=9)?),
+        "role" => Condition::Role(words.server()?, role(words)?),
+        "term" => term(words)?,
+        "vote" => vote(words)?,
+        "value" => Condition::Value {
+            key: words.text("a key")?,
+            value: words.text("a value")?,
+            place: place(words)?,
+        },
+        "absent" => Condition::Absent { key: words.text("a key")?, place: place(words)? },
+        "committed" => Condition::Committed(words.number("an index", ANY)?, place(words)?),
+        "applied" => Condition::Applied(words.number("an index", ANY)?, place(words)?),
+        "snapshot" => Condition::Snapshot(words.number("an index", ANY)?, place(words)?),
+        "last" => Condition::Last(words.number("an index", ANY)?, place(words)?),
+        "log" => Condition::LogTerms(words.server()?, words.numbers()?),
+        "equal" => words.expect("logs").map(|()| Condition::EqualLogs)?,
+        "settled" => Condition::Settled,
+        "members" => Condition::Members(words.servers()?, words.at()?),
+        "joint" => Condition::Joint(words.at()?),
+        "learner" => Condition::Learner(words.server()?),
+        "answer" => Condition::Answer(answer(words)?),
+        "refused" => Condition::Refused,
+        "answers" => Condition::AllAnswered,
+        "up" => Condition::Up(words.server()?, true),
+        "down" => Condition::Up(words.server()?, false),
+        "held" => {
+            let count = words.number("how many", ANY)?;
+            Condition::Held(words.pick()?, count)
+        }
+        "sent" => sent(words)?,
+        other => return Err(format!("`{other}` begins a condition that has no meaning")),
+    })
+}
+
+fn leader(words: &mut Words<'_>) -> Result<Condition, String> {
+    if words.is_empty() {
+        return Ok(Condition::SomeLeader);
+    }
+    if words.take("same") {
+        return Ok(Condition::LeaderSame);
+    }
+    if words.take("changed") {
+        return Ok(Condition::LeaderChanged);
+    }
+    words.server().map(Condition::Leader)
+}
+
+fn role(words: &mut Words<'_>) -> Result<Role, String> {
+    Ok(match words.choose("a role", &["follower", "precandidate", "candidate", "leader"])? {
+        "follower" => Role::Follower,
+        "precandidate" => Role::PreCandidate,
+        "candidate" => Role::Candidate,
+        _ => Role::Leader,
+    })
+}
+
+fn term(words: &mut Words<'_>) -> Result<Condition, String> {
+    if words.take("same") {
+        return Ok(Condition::TermSame);
+    }
+    if words.take("rises") {
+        return Ok(Condition::TermRises);
+    }
+    Ok(Condition::Term(words.number("a term", 0..=u64::MAX)?, words.at()?))
+}
+
+fn vote(words: &mut Words<'_>) -> Result<Condition, String> {
+    let server = words.server()?;
+    if words.take("none") {
+        return Ok(Condition::Vote(server, None));
+    }
+    words.expect("for")?;
+    Ok(Condition::Vote(server, Some(words.server()?)))
+}
+
+/// All that is left of the line.
+fn answer(words: &mut Words<'_>) -> Result<String, String> {
+    let mut text = words.text("the answer's beginning")?;
+    while let Some(token) = words.next() {
+        text.push(' ');
+        text.push_str(&token.text);
+    }
+    Ok(text)
+}
+
+fn sent(words: &mut Words<'_>) -> Result<Condition, String> {
+    let compare = if words.take("exactly") {
+        Compare::Exactly
+    } else {
+        words.expect("at")?;
+        match words.choose("`at most` or `at least`", &["most", "least"])? {
+            "most" => Compare::AtMost,
+            _ => Compare::AtLeast,
+        }
+    };
+    let count = words.number("how many", 0..=u64::MAX)?;
+    Ok(Condition::Sent { pick: words.pick()?, compare, count })
+}
+
+/// `at S`, `on N servers`, `everywhere`.
+fn place(words: &mut Words<'_>) -> Result<Place, String> {
+    if words.take("everywhere") {
+        return Ok(Place::Everywhere);
+    }
+    if words.take("on") {
+        let count = words.number("how many", 0..=9)?;
+        if !words.take("server") {
+            words.expect("servers")?;
+        }
+        return Ok(Place::On(count));
+    }
+    match words.at()? {
+        Some(Server::All) => Ok(Place::Everywhere),
+        Some(server) => Ok(Place::At(server)),
+        None => Err("where? Say `at S`, `on N servers` or `everywhere`".into()),
+    }
+}

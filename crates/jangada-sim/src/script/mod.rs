@@ -1,0 +1,17 @@
+//! Scenarios as text: the language of `sim/scripts/**.txt`, and of a prompt in front of a live cluster.
+//!
+//! A line is a command: `servers 5`, `crash leader`, `wait leader`, `expect value d 8 at 3`. [`parse`] turns it into
+//! a [`Command`], which is plain data; [`Stage`] carries commands out in the simulator's world, in virtual time,
+//! with the world's checkers on; [`Script`] reads and rewrites the files, in which what happened stands below the
+//! commands. docs/scripts.md is the language's reference.
+
+pub mod command; // what can be said
+pub mod help; // the commands, with a line of help each
+mod tokens; // words, quotes, numbers, durations
+mod parse; // lines into commands
+mod condition; // conditions, as `expect`, `wait` and `always` take them
+pub mod file; // blocks of commands and what happened, and their difference
+
+pub use command::Command;
+pub use file::Script;
+pub use parse::parse;

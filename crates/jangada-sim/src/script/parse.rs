@@ -1,0 +1,499 @@
+//! Lines into commands. What cannot be read is told in a sentence, with the nearest known word and the usage.
+
+use std::time::Duration;
+
+use super::command::{Change, Command, Kind, Link, Message, Pick, Profile, Request, Server, View};
+use super::condition;
+use super::help::{self, KINDS, KNOBS, MESSAGES};
+use super::tokens::{self, Token, meant};
+
+/// Reads one line. An empty line, or a comment, is no command.
+///
+/// # Errors
+/// A sentence that says what is wrong, and what would be right.
+pub fn parse(line: &str) -> Result<Option<Command>, String> {
+    let tokens = tokens::split(line)?;
+    let Some(first) = tokens.first() else { return Ok(None) };
+    let name = first.text.clone();
+    let Some(known) = help::of(&name) else {
+        let near = meant(&name, help::COMMANDS.iter().map(|help| help.name));
+        return Err(format!("`{name}` is no command{near}"));
+    };
+    let mut words = Words { tokens: &tokens[1..] };
+    command(&name, &mut words)
+        .and_then(|command| words.end().map(|()| Some(command)))
+        .map_err(|why| format!("{why} (usage: `{}`)", known.usage))
+}
+
+// tidy: flat table
+fn command(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
+    Ok(match name {
+        "servers" => Command::Servers(words.number("how many servers", 1..=9)?),
+        "profile" => Command::Profile(profile(words)?),
+        "seed" => Command::Seed(words.number("a number", 0..=u64::MAX)?),
+        "config" => config(words)?,
+        "log" => Command::Log { server: words.number("a server's number", 1..=9)?, terms: words.numbers()? },
+        "set" | "get" | "delete" | "incr" => client(name, words)?,
+        "begin" => begin(words)?,
+        "crash" => Command::Crash(words.servers()?),
+        "restart" => Command::Restart(words.servers()?),
+        "pause" => Command::Pause(words.servers()?),
+        "resume" => Command::Resume(words.servers()?),
+        "campaign" => Command::Campaign(words.server()?),
+        "snapshot" => Command::Snapshot(words.servers()?),
+        "stall" => Command::Stall(words.servers()?),
+        "unstall" => Command::Unstall(words.servers()?),
+        "isolate" => Command::Isolate(words.servers()?),
+        "disconnect" => Command::Disconnect(words.servers()?),
+        "reconnect" => Command::Reconnect(words.servers()?),
+        "cut" => Command::Cut(words.link()?),
+        "heal" => Command::Heal(if words.is_empty() { None } else { Some(words.link()?) }),
+        "hold" => Command::Hold(words.pick()?),
+        "deliver" => Command::Deliver { all: words.take("all"), pick: words.pick()? },
+        "drop" => Command::Drop { all: words.take("all"), pick: words.pick()? },
+        "duplicate" => Command::Duplicate(words.pick()?),
+        "release" => Command::Release,
+        "add" | "remove" | "members" | "transfer" => admin(name, words, false)?,
+        "run" => Command::Run(words.duration()?),
+        "wait" => wait(words)?,
+        "always" => always(words)?,
+        "expect" => Command::Expect(condition::read(words)?),
+        "mark" => Command::Mark,
+        "let" => name_server(words)?,
+        "show" => show(words)?,
+        "watch" => Command::Watch(watch(words)?),
+        "why" => Command::Why(words.server()?),
+        "help" => Command::Help(words.next().map(|token| token.text.clone())),
+        _ => return Err(format!("`{name}` has a line of help and no meaning")),
+    })
+}
+
+fn profile(words: &mut Words<'_>) -> Result<Profile, String> {
+    match words.choose("a profile", &["classic", "default"])? {
+        "classic" => Ok(Profile::Classic),
+        _ => Ok(Profile::Default),
+    }
+}
+
+fn config(words: &mut Words<'_>) -> Result<Command, String> {
+    let names: Vec<&str> = KNOBS.iter().map(|(name, _)| *name).collect();
+    let knob = words.choose("a knob", &names)?.to_owned();
+    let takes = KNOBS.iter().find(|(name, _)| *name == knob).map_or("", |(_, takes)| takes);
+    let value = words.text(takes)?;
+    Ok(Command::Config { knob, value })
+}
+
+fn client(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
+    let key = words.text("a key")?;
+    let value = if name == "set" { Some(value_and_rest(words)?) } else { None };
+    let at = words.at()?;
+    let request = match (name, value) {
+        (_, Some(value)) => Request::Set { key, value },
+        ("get", None) => Request::Get { key },
+        ("delete", None) => Request::Delete { key },
+        _ => Request::Incr { key },
+    };
+    Ok(Command::Client { request, at, begin: false })
+}
+
+/// The value of `set`: what is left of the line, but for `at S` at its end.
+fn value_and_rest(words: &mut Words<'_>) -> Result<String, String> {
+    let mut value = words.text("a value")?;
+    loop {
+        let at_server = match words.tokens {
+            [] => return Ok(value),
+            [at, server] => at.is("at") && as_server(server).is_some(),
+            _ => false,
+        };
+        if at_server {
+            return Ok(value);
+        }
+        value.push(' ');
+        value.push_str(&words.text("a value")?);
+    }
+}
+
+fn begin(words: &mut Words<'_>) -> Result<Command, String> {
+    let known = ["set", "get", "delete", "incr", "add", "remove", "members", "transfer"];
+    let name = words.choose("what to begin", &known)?.to_owned();
+    match name.as_str() {
+        "add" | "remove" | "members" | "transfer" => admin(&name, words, true),
+        _ => match client(&name, words)? {
+            Command::Client { request, at, .. } => Ok(Command::Client { request, at, begin: true }),
+            other => Ok(other),
+        },
+    }
+}
+
+fn admin(name: &str, words: &mut Words<'_>, begin: bool) -> Result<Command, String> {
+    Ok(match name {
+        "add" => Command::Add(change(words, begin)?),
+        "remove" => Command::Remove(change(words, begin)?),
+        "members" => Command::Members(change(words, begin)?),
+        _ => Command::Transfer { to: words.server()?, at: words.at()?, begin },
+    })
+}
+
+fn change(words: &mut Words<'_>, begin: bool) -> Result<Change, String> {
+    Ok(Change { servers: words.servers()?, at: words.at()?, begin })
+}
+
+fn wait(words: &mut Words<'_>) -> Result<Command, String> {
+    let patience = words.trailing_duration(&["at", "most"])?;
+    Ok(Command::Wait(condition::read(words)?, patience))
+}
+
+fn always(words: &mut Words<'_>) -> Result<Command, String> {
+    let Some(duration) = words.trailing_duration(&["for"])? else {
+        return Err("`always` needs `for` and a duration at its end".into());
+    };
+    Ok(Command::Always(condition::read(words)?, duration))
+}
+
+fn name_server(words: &mut Words<'_>) -> Result<Command, String> {
+    let name = words.text("a name")?;
+    let taken = as_server(&Token { text: name.clone(), quoted: false });
+    if !matches!(taken, Some(Server::Named(_))) {
+        return Err(format!("`{name}` already means something: choose another name"));
+    }
+    words.expect("=")?;
+    Ok(Command::Let { name, server: words.server()? })
+}
+
+fn show(words: &mut Words<'_>) -> Result<Command, String> {
+    let all_keys = |at| Command::Client { request: Request::ShowAll, at, begin: false };
+    if words.is_empty() || words.peek("at") {
+        return Ok(all_keys(words.at()?));
+    }
+    let views = ["roles", "log", "terms", "members", "network", "keys"];
+    Ok(match words.choose("what to show", &views)? {
+        "roles" => Command::Show(View::Roles),
+        "log" => Command::Show(View::Log),
+        "terms" => Command::Show(View::Terms),
+        "members" => Command::Show(View::Members),
+        "network" => Command::Show(View::Network),
+        _ => all_keys(words.at()?),
+    })
+}
+
+fn watch(words: &mut Words<'_>) -> Result<Vec<Kind>, String> {
+    let mut kinds = Vec::new();
+    if words.take("nothing") {
+        return Ok(kinds);
+    }
+    while kinds.is_empty() || !words.is_empty() {
+        kinds.push(match words.choose("a kind of events", KINDS)? {
+            "leaders" => Kind::Leaders,
+            "elections" => Kind::Elections,
+            "votes" => Kind::Votes,
+            "terms" => Kind::Terms,
+            "log" => Kind::Log,
+            "commits" => Kind::Commits,
+            "members" => Kind::Members,
+            "snapshots" => Kind::Snapshots,
+            "reads" => Kind::Reads,
+            "messages" => Kind::Messages,
+            _ => Kind::Clients,
+        });
+    }
+    Ok(kinds)
+}
+
+fn message(name: &str) -> Option<Message> {
+    Some(match name {
+        "prevote" => Message::PreVote,
+        "prevote-reply" => Message::PreVoteReply,
+        "vote" => Message::Vote,
+        "vote-reply" => Message::VoteReply,
+        "append" => Message::Append,
+        "heartbeat" => Message::Heartbeat,
+        "append-reply" => Message::AppendReply,
+        "snapshot" => Message::Snapshot,
+        "snapshot-reply" => Message::SnapshotReply,
+        "timeout-now" => Message::TimeoutNow,
+        "read-index" => Message::ReadIndex,
+        "read-index-reply" => Message::ReadIndexReply,
+        "forward" => Message::Forward,
+        _ => return None,
+    })
+}
+
+/// A word that may name a server, whether or not there is one.
+fn as_server(token: &Token) -> Option<Server> {
+    let text = token.text.as_str();
+    let number = |text: &str| text.parse::<u64>().ok().filter(|number| *number > 0);
+    if token.quoted {
+        return None;
+    }
+    if let Some(number) = number(text).or_else(|| text.strip_prefix('n').and_then(number)) {
+        return Some(Server::Number(number));
+    }
+    match text {
+        "leader" => return Some(Server::Leader),
+        "all" => return Some(Server::All),
+        "follower" => return Some(Server::Follower(1)),
+        _ => {}
+    }
+    if let Some(rank) = text.strip_prefix("follower").and_then(number) {
+        return Some(Server::Follower(usize::try_from(rank).ok()?));
+    }
+    // A name begins with a letter and has nothing but letters, digits, `-` and `_`.
+    let begins = text.starts_with(|letter: char| letter.is_ascii_lowercase());
+    let goes_on = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    const KEYWORDS: [&str; 8] = ["at", "for", "most", "everywhere", "none", "servers", "on", "not"];
+    (begins && goes_on && !KEYWORDS.contains(&text)).then(|| Server::Named(text.to_owned()))
+}
+
+/// The rest of a line.
+pub(crate) struct Words<'a> {
+    tokens: &'a [Token],
+}
+
+impl<'a> Words<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    pub(crate) fn next(&mut self) -> Option<&'a Token> {
+        let (first, rest) = self.tokens.split_first()?;
+        self.tokens = rest;
+        Some(first)
+    }
+
+    pub(crate) fn peek(&self, word: &str) -> bool {
+        self.tokens.first().is_some_and(|token| token.is(word))
+    }
+
+    /// Takes this word if it comes next.
+    pub(crate) fn take(&mut self, word: &str) -> bool {
+        let there = self.peek(word);
+        if there {
+            self.next();
+        }
+        there
+    }
+
+    pub(crate) fn expect(&mut self, word: &str) -> Result<(), String> {
+        if self.take(word) {
+            return Ok(());
+        }
+        match self.tokens.first() {
+            Some(token) => Err(format!("`{word}` is missing before `{}`", token.text)),
+            None => Err(format!("`{word}` is missing at the end")),
+        }
+    }
+
+    /// Nothing is left.
+    fn end(&self) -> Result<(), String> {
+        match self.tokens.first() {
+            None => Ok(()),
+            Some(token) => Err(format!("`{}` is too much", token.text)),
+        }
+    }
+
+    pub(crate) fn text(&mut self, what: &str) -> Result<String, String> {
+        self.next().map(|token| token.text.clone()).ok_or_else(|| format!("{what} is missing"))
+    }
+
+    /// One of these words.
+    pub(crate) fn choose(&mut self, what: &str, known: &[&'static str]) -> Result<&'static str, String> {
+        let list = || known.join(", ");
+        let Some(token) = self.next() else { return Err(format!("{what} is missing: {}", list())) };
+        match known.iter().find(|word| token.is(word)) {
+            Some(word) => Ok(word),
+            None => {
+                let near = meant(&token.text, known.iter().copied());
+                let near = if near.is_empty() { format!("; there are {}", list()) } else { near };
+                Err(format!("`{}` is not {what}{near}", token.text))
+            }
+        }
+    }
+
+    pub(crate) fn number(&mut self, what: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
+        let text = self.text(what)?;
+        let number: u64 = text.parse().map_err(|_| format!("`{text}` is not {what}"))?;
+        if range.contains(&number) {
+            return Ok(number);
+        }
+        Err(format!("{number} is not {what} from {} to {}", range.start(), range.end()))
+    }
+
+    /// All that is left, as numbers; none is fine.
+    pub(crate) fn numbers(&mut self) -> Result<Vec<u64>, String> {
+        let mut numbers = Vec::new();
+        while !self.is_empty() {
+            numbers.push(self.number("a number", 0..=u64::MAX)?);
+        }
+        Ok(numbers)
+    }
+
+    pub(crate) fn duration(&mut self) -> Result<Duration, String> {
+        let text = self.text("a duration, such as `300ms`,")?;
+        tokens::duration(&text)
+            .ok_or_else(|| format!("`{text}` is no duration: write `300ms`, `2s` or `1.5s`"))
+    }
+
+    /// Takes `marker.. DURATION` off the end of the line, if it is there.
+    fn trailing_duration(&mut self, marker: &[&str]) -> Result<Option<Duration>, String> {
+        let from_end = marker.len() + 1;
+        let Some(at) = self.tokens.len().checked_sub(from_end) else { return Ok(None) };
+        let (before, tail) = self.tokens.split_at(at);
+        if !tail.iter().zip(marker).all(|(token, word)| token.is(word)) {
+            return Ok(None);
+        }
+        self.tokens = &tail[marker.len()..];
+        let duration = self.duration()?;
+        self.tokens = before;
+        Ok(Some(duration))
+    }
+
+    pub(crate) fn server(&mut self) -> Result<Server, String> {
+        let Some(token) = self.next() else { return Err("a server is missing".into()) };
+        as_server(token).ok_or_else(|| {
+            format!(
+                "`{}` is no server: write its number, `leader`, `follower` or a name given by `let`",
+                token.text
+            )
+        })
+    }
+
+    /// One server or more, as long as words that may be servers follow.
+    pub(crate) fn servers(&mut self) -> Result<Vec<Server>, String> {
+        let mut servers = vec![self.server()?];
+        while !self.is_empty() && !self.peek("at") {
+            servers.push(self.server()?);
+        }
+        Ok(servers)
+    }
+
+    /// `at S`, if it comes next.
+    pub(crate) fn at(&mut self) -> Result<Option<Server>, String> {
+        if self.take("at") { self.server().map(Some) } else { Ok(None) }
+    }
+
+    fn link(&mut self) -> Result<Link, String> {
+        let from = self.server()?;
+        let both_ways = self.take("<->");
+        if !both_ways {
+            self.expect("->")?;
+        }
+        Ok(Link { from, to: self.server()?, both_ways })
+    }
+
+    /// `[A -> B] [MESSAGE]`.
+    pub(crate) fn pick(&mut self) -> Result<Pick, String> {
+        let has_link = self.tokens.get(1).is_some_and(|token| token.is("->") || token.is("<->"));
+        let link = if has_link { Some(self.link()?) } else { None };
+        let message = match self.tokens.first() {
+            None => None,
+            Some(_) => message(self.choose("a kind of messages", MESSAGES)?),
+        };
+        Ok(Pick { link, message })
+    }
+}
+
+impl Token {
+    /// It is this keyword.
+    fn is(&self, word: &str) -> bool {
+        !self.quoted && self.text == word
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::{Condition, Place, Role};
+    use super::super::help::{COMMANDS, CONDITIONS};
+    use super::*;
+
+    fn one(line: &str) -> Command {
+        parse(line).expect("a good line").expect("a command")
+    }
+
+    fn wrong(line: &str) -> String {
+        parse(line).expect_err(line)
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_parses() {
+        for help in COMMANDS {
+            assert!(
+                help.example.starts_with(help.name) && help.usage.starts_with(help.name),
+                "{}",
+                help.name
+            );
+            one(help.example);
+        }
+        for (_, _, example) in CONDITIONS {
+            one(&format!("expect {example}"));
+            one(&format!("wait not {example} at most 2s"));
+            one(&format!("always {example} for 2s"));
+        }
+        for kind in MESSAGES {
+            one(&format!("hold {kind}"));
+        }
+        for kind in KINDS {
+            one(&format!("watch {kind}"));
+        }
+    }
+
+    #[test]
+    fn values_may_have_spaces_and_servers_are_numbers_or_names() {
+        let set = |line| match one(line) {
+            Command::Client { request: Request::Set { key, value }, at, .. } => (key, value, at),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(set("set d 8"), ("d".into(), "8".into(), None));
+        assert_eq!(set("set d eight and a half"), ("d".into(), "eight and a half".into(), None));
+        assert_eq!(set("set d 8 at n3"), ("d".into(), "8".into(), Some(Server::Number(3))));
+        assert_eq!(set("set d \"8 at 3\""), ("d".into(), "8 at 3".into(), None));
+        assert_eq!(set("set at at at old"), ("at".into(), "at".into(), Some(Server::Named("old".into()))));
+        assert_eq!(
+            one("crash leader n2 follower2"),
+            Command::Crash(vec![Server::Leader, Server::Number(2), Server::Follower(2)])
+        );
+    }
+
+    #[test]
+    fn conditions_say_where_and_how_long() {
+        assert_eq!(
+            one("wait role 2 follower at most 1.5s"),
+            Command::Wait(
+                Condition::Role(Server::Number(2), Role::Follower),
+                Some(Duration::from_millis(1_500))
+            )
+        );
+        assert_eq!(
+            one("expect not committed 3 on 2 servers"),
+            Command::Expect(Condition::Not(Box::new(Condition::Committed(3, Place::On(2)))))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_what_would_be_right() {
+        for (line, says) in [
+            ("xyzzy", "`xyzzy` is no command"),
+            ("crsh 2", "did you mean `crash`?"),
+            ("crash", "a server is missing (usage: `crash S..`)"),
+            ("crash -1", "`-1` is no server"),
+            ("servers 0", "0 is not how many servers from 1 to 9"),
+            ("profile clasic", "did you mean `classic`?"),
+            ("cut 1 2", "`->` is missing before `2`"),
+            ("run 300", "`300` is no duration: write `300ms`"),
+            ("wait ledaer", "did you mean `leader`?"),
+            ("expect value d 8", "where? Say `at S`"),
+            ("always leader", "needs `for` and a duration"),
+            ("heal 1 -> 2 3", "`3` is too much"),
+            ("let leader = 2", "`leader` already means something"),
+            ("hold 1 -> 2 apend", "did you mean `append`?"),
+            ("config prevote on", "did you mean `pre_vote`?"),
+        ] {
+            assert!(wrong(line).contains(says), "{line}: {}", wrong(line));
+        }
+    }
+
+    #[test]
+    fn nothing_is_no_command() {
+        assert_eq!(parse(""), Ok(None));
+        assert_eq!(parse("   # a comment"), Ok(None));
+    }
+}
