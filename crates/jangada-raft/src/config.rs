@@ -41,6 +41,10 @@ pub struct Config {
     pub lease_reads: bool,
     /// How much faster than ours another server's clock may run, in thousandths; shortens the lease.
     pub max_clock_drift_per_mille: u32,
+    /// A follower may come back without what it has acknowledged, as in a lab whose servers keep nothing on a
+    /// disk: its refusals are believed, and it gets everything again. Safety is lost with such a follower all
+    /// the same (Paper, Figure 2: persistent state); this is for lessons, and off unless asked for.
+    pub followers_may_forget: bool,
     /// Most bytes of entries in one AppendEntries.
     pub max_append_bytes: usize,
     /// Most entries in one AppendEntries.
@@ -88,6 +92,7 @@ impl Config {
             check_quorum: true,
             lease_reads: false,
             max_clock_drift_per_mille: 10,
+            followers_may_forget: false,
             max_append_bytes: 1 << 20,
             max_append_entries: 8_192,
             max_inflight_bytes: 8 << 20,
@@ -103,10 +108,16 @@ impl Config {
         }
     }
 
-    /// Raft as in the paper alone, for lessons: no PreVote, no CheckQuorum.
+    /// Raft as in the paper alone, for lessons: no PreVote, no CheckQuorum, and a leader that takes back
+    /// `nextIndex` at every refusal.
     #[must_use]
     pub fn classic(id: NodeId, cluster: ClusterId, seed: u64) -> Config {
-        Config { pre_vote: false, check_quorum: false, ..Config::new(id, cluster, seed) }
+        Config {
+            pre_vote: false,
+            check_quorum: false,
+            followers_may_forget: true,
+            ..Config::new(id, cluster, seed)
+        }
     }
 
     /// Refuses values that cannot work.

@@ -24,7 +24,8 @@ use crate::types::{Index, Time};
 /// One follower as the leader sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Progress {
-    /// The follower holds the leader's log up to here, on its disk. Never falls.
+    /// The follower holds the leader's log up to here, on its disk. Never falls, but for followers that may
+    /// forget.
     pub(crate) match_index: Index,
     /// The next entry to send to it; above `match_index`.
     pub(crate) next_index: Index,
@@ -146,6 +147,12 @@ impl Progress {
     pub(crate) fn probe(&mut self, next_index: Index) {
         self.next_index = next_index.max(self.match_index.next());
         self.mode = Mode::Probe { asked: false };
+    }
+
+    /// The follower has refused an entry that it had acknowledged: from `next_index` on, nothing is known of
+    /// it any more.
+    pub(crate) fn forgot(&mut self, next_index: Index) {
+        self.match_index = self.match_index.min(next_index.previous());
     }
 
     pub(crate) fn is_replicating(&self) -> bool {

@@ -26,6 +26,11 @@
 //! - Nothing has a timer of its own. Each heartbeat names, as `prev_log_index`, the last entry that the
 //!   leader has sent: a follower that missed something refuses the heartbeat, and the leader begins again
 //!   from there. So the last write of a quiet cluster is repaired as well.
+//! - What a follower has acknowledged it cannot refuse: such a refusal is a message that comes late, and moves
+//!   nothing (in the paper it costs a needless retry). Where followers may forget what was on their disks
+//!   (`Config::followers_may_forget`: lessons only) it is believed, and takes `matchIndex` back as well, which
+//!   the paper never does: what is gone must not count for a majority. One that really comes late then costs
+//!   a retry, as in the paper.
 //! - A heartbeat is answered at once, with what is verified *and* durable by then; if more is verified than
 //!   durable, a second answer follows when the disk has caught up. Reads and the check of the quorum so never
 //!   wait for a disk.
@@ -227,13 +232,19 @@ fn on_conflict(
         Mode::Replicate(_) => refused < progress.next_index,
         Mode::Snapshot(_) => false,
     };
-    // What matches cannot be refused: such an answer is older than the one that said so. (Or the follower
-    // lost its disk; then nothing that it says may count.)
-    if !is_fresh || refused <= progress.match_index {
+    // What matches cannot be refused: such an answer is older than the one that said so. Or the follower lost
+    // its disk. Then nothing that it says may count, unless this is a lesson. (Before the log all agree.)
+    let may_be =
+        refused > progress.match_index || (server.config.followers_may_forget && refused > Index::ZERO);
+    if !is_fresh || !may_be {
         return server.ignore(envelope, IgnoreReason::Stale);
     }
     // Always at least one step back, whatever the follower wishes: the search comes to an end.
-    progress.probe(next_index.min(refused));
+    let next_index = next_index.min(refused);
+    if refused <= progress.match_index {
+        progress.forgot(next_index);
+    }
+    progress.probe(next_index);
     let (peer, next_index) = (envelope.from, progress.next_index);
     server.event(Event::LogConflict { peer, prev_log_index: refused, next_index });
 }

@@ -363,6 +363,23 @@ fn a_late_answer_moves_nothing_back() {
 }
 
 #[test]
+fn where_followers_may_forget_a_refusal_takes_back_what_was_acknowledged() {
+    let mut solo = Solo::leader_with(3, 1, &[1, 1, 1, 1], |config| config.followers_may_forget = true);
+    solo.receive(2, 2, accepted(0, 5));
+    assert_eq!(solo.commit(), 5);
+    // n2 has started anew with an empty disk.
+    let sent = appends(&solo.receive(2, 2, conflict(0, 5, None, 1)));
+    assert_eq!((solo.match_index(2), solo.next_index(2)), (0, 1), "what is gone does not count");
+    assert_eq!((sent[0].1.prev_log_index, sent[0].1.entries.len()), (Index(0), 5), "it gets all again");
+    assert_eq!(solo.commit(), 5, "what is committed stays so");
+    solo.receive(2, 2, accepted(0, 5));
+    assert_eq!((solo.match_index(2), solo.next_index(2)), (5, 6));
+    // The place before the log cannot be refused. Such an answer only tells a term.
+    solo.receive(2, 2, conflict(0, 0, None, 0));
+    assert_eq!((solo.match_index(2), solo.next_index(2)), (5, 6));
+}
+
+#[test]
 fn an_answer_about_entries_that_do_not_exist_is_ignored() {
     let mut solo = Solo::leader(3, 1, &[1]);
     solo.receive(2, 2, accepted(0, 99));

@@ -51,6 +51,24 @@ fn a_vote_that_a_crash_can_undo_is_never_heard_of() {
 }
 
 #[test]
+fn a_follower_without_memory_gets_everything_again_in_the_classic_profile_alone() {
+    for (mut world, is_classic) in [(World::classic(3, 9), true), (World::new(3, 9), false)] {
+        world.write("a");
+        world.write("b");
+        world.settle();
+        let (leader, follower) = (world.elect(), world.followers()[0]);
+        let term = world.term(leader);
+        world.crash(follower);
+        world.node_mut(follower).lose_all();
+        world.restart(follower);
+        world.run_for(ms(400));
+        assert!(world.leads_in(leader, term), "the others have noticed nothing");
+        let has_all = world.commands(follower) == ["a", "b"];
+        assert_eq!(has_all, is_classic, "else its refusals are taken for late messages");
+    }
+}
+
+#[test]
 fn a_vote_that_was_heard_of_is_remembered() {
     for seed in 0..20 {
         let mut world = World::classic(3, seed);

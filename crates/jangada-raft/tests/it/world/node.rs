@@ -100,6 +100,12 @@ impl Node {
         self.paused_until = Time::ZERO;
     }
 
+    /// While it is down, its disk is replaced by that of a founder.
+    pub(crate) fn lose_all(&mut self) {
+        self.disk = Disk::founding(self.disk.membership().clone());
+        self.ahead = self.disk.clone();
+    }
+
     /// When its timer rings.
     pub(crate) fn wakes_at(&self) -> Option<Time> {
         let deadline = self.raft.as_ref()?.next_deadline();

@@ -59,10 +59,7 @@ impl World {
 
     /// A cluster in the classic profile: neither PreVote nor CheckQuorum.
     pub(crate) fn classic(count: u64, seed: u64) -> World {
-        World::with(count, seed, |config| {
-            config.pre_vote = false;
-            config.check_quorum = false;
-        })
+        World::with(count, seed, |config| *config = Config::classic(config.id, config.cluster, config.seed))
     }
 
     /// A cluster whose servers start in `term` with these logs (the terms of their entries).
