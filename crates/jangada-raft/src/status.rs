@@ -167,6 +167,19 @@ impl Raft {
         self.server.configurations.index()
     }
 
+    /// Where in the log that configuration is known to be in force: at its entry, or at the snapshot's last one
+    /// if that stands for it. Of two servers, the one with the higher term here, or with the same term and the
+    /// higher index, has the newer configuration (Paper §5.4.1 compares logs so).
+    ///
+    /// # Panics
+    /// Never: the log knows the term of every entry behind its base, and the base's.
+    #[must_use]
+    pub fn membership_position(&self) -> (Term, Index) {
+        let log = &self.server.log;
+        let index = self.membership_index().max(log.base_index());
+        (log.term_at(index).expect("a configuration in force is in the log or in the snapshot"), index)
+    }
+
     /// The last configuration that is known to be committed.
     #[must_use]
     pub fn committed_membership(&self) -> &Membership {

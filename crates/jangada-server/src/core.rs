@@ -22,6 +22,7 @@ use crate::handle::{Answers, Batch, BatchItem, Kind, RequestError};
 use crate::log_thread::{LogReport, LogThread};
 use crate::peer::accept::PeerBatch;
 use crate::peer::directory::Directory;
+use crate::peer::handshake::Position;
 use crate::peer::link::{LinkNews, LinkState, Links};
 use crate::status::StatusBoard;
 use jangada_node::kv_machine::KvMachine;
@@ -279,7 +280,8 @@ impl Core {
         }
         self.event_log.set_names(book.entries.iter().map(|entry| (entry.id, entry.name.clone())));
         self.links.reach(&peers);
-        self.directory.set_members(book, members);
+        let (term, index) = self.replica.raft().membership_position();
+        self.directory.set_members(book, members, Position { term: term.0, index: index.0 });
     }
 
     fn answer(&mut self, token: Token, answers: Vec<Result<jangada_kv::Response, Failure>>) {

@@ -34,7 +34,7 @@ use crate::log_thread::LogThread;
 use crate::peer::accept;
 use crate::peer::directory::Directory;
 use crate::peer::founding::{Founded, found};
-use crate::peer::handshake::{Card, FoundingRecord};
+use crate::peer::handshake::{Card, FoundingRecord, Position};
 use crate::peer::link::Links;
 use crate::replica_thread::{self, Inboxes};
 use crate::status::{Status, StatusBoard};
@@ -320,6 +320,7 @@ fn card(config: &ServerConfig, identity: &Identity) -> Card {
         cluster: identity.cluster,
         peer_addr,
         client_addr: config.advertise_client.clone().unwrap_or_else(|| config.listen_client.to_string()),
+        named_at: Position::default(),
     }
 }
 

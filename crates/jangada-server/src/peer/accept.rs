@@ -147,7 +147,7 @@ async fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::handshake::Card;
+    use crate::peer::handshake::{Card, Position};
     use tokio::sync::mpsc;
     use tokio::task::LocalSet;
 
@@ -160,6 +160,7 @@ mod tests {
             cluster: Some(7),
             peer_addr: text(),
             client_addr: text(),
+            named_at: Position::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use jangada_node::book::Book;
 use jangada_node::frame::Route;
 use jangada_raft::types::{ClusterId, NodeId};
 
-use crate::peer::handshake::{Card, FoundingRecord, Hello, Purpose, Refusal, Welcome};
+use crate::peer::handshake::{Card, FoundingRecord, Hello, Position, Purpose, Refusal, Welcome};
 
 /// Shared by the links of one server, all on the replica thread.
 #[derive(Clone)]
@@ -21,6 +21,8 @@ struct Inner {
     book: Book,
     /// Whom it names.
     members: BTreeSet<NodeId>,
+    /// Where in the log that configuration is.
+    position: Position,
 }
 
 impl Directory {
@@ -30,6 +32,7 @@ impl Directory {
             founding,
             book: Book::default(),
             members: BTreeSet::new(),
+            position: Position::default(),
         })))
     }
 
@@ -48,17 +51,18 @@ impl Directory {
         inner.founding = founding;
     }
 
-    pub(crate) fn set_members(&self, book: Book, members: BTreeSet<NodeId>) {
+    /// The configuration in force is another one now.
+    pub(crate) fn set_members(&self, book: Book, members: BTreeSet<NodeId>, position: Position) {
         let mut inner = self.0.borrow_mut();
         inner.book = book;
         inner.members = members;
+        inner.position = position;
+        inner.me.named_at = if inner.knows_my_disk() { position } else { Position::default() };
     }
 
     /// Does the configuration in force name this server, with the disk that it has?
     pub(crate) fn knows_my_disk(&self) -> bool {
-        let inner = self.0.borrow();
-        let me = inner.book.get(NodeId(inner.me.id)).filter(|me| inner.members.contains(&me.id));
-        me.is_some_and(|me| me.incarnation == inner.me.incarnation)
+        self.0.borrow().knows_my_disk()
     }
 
     pub(crate) fn book(&self) -> Book {
@@ -98,6 +102,11 @@ impl Directory {
 }
 
 impl Inner {
+    fn knows_my_disk(&self) -> bool {
+        let me = self.book.get(NodeId(self.me.id)).filter(|me| self.members.contains(&me.id));
+        me.is_some_and(|me| me.incarnation == self.me.incarnation)
+    }
+
     fn objection(&self, hello: &Hello) -> Option<(Refusal, String)> {
         let (me, you) = (&self.me, &hello.me);
         if hello.to.is_some_and(|to| to != me.id) {
@@ -115,8 +124,8 @@ impl Inner {
             return Some((Refusal::OtherCluster, why));
         }
         // Nobody counts any more on what the old disk of a server held that is no member: it may come back empty,
-        // as a newcomer.
-        let you_are_member = self.members.contains(&NodeId(you.id));
+        // as a newcomer. We may have slept through that (decision 0004 says why its word is enough).
+        let you_are_member = self.members.contains(&NodeId(you.id)) && you.named_at <= self.position;
         if let Some(known) = self.book.get(NodeId(you.id)).filter(|known| known.incarnation != 0)
             && known.incarnation != you.incarnation
             && you_are_member
@@ -133,5 +142,74 @@ impl Inner {
             return Some((Refusal::NotFounded, "the cluster is not founded yet".to_owned()));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jangada_node::book::BookEntry;
+
+    fn card(id: u64, incarnation: u64) -> Card {
+        Card {
+            id,
+            name: format!("n{id}"),
+            incarnation,
+            cluster: Some(7),
+            peer_addr: String::new(),
+            client_addr: String::new(),
+            named_at: Position::default(),
+        }
+    }
+
+    /// n`id` with this incarnation, whose configuration in force, at (`term`, `index`), names n2 by `disk_of_n2`.
+    fn server(id: u64, incarnation: u64, disk_of_n2: u64, (term, index): (u64, u64)) -> Directory {
+        let entry = |id, incarnation| BookEntry {
+            id: NodeId(id),
+            name: format!("n{id}"),
+            incarnation,
+            peer_addr: String::new(),
+            client_addr: String::new(),
+        };
+        let directory = Directory::new(card(id, incarnation), None);
+        let book = Book::new(vec![entry(1, 11), entry(2, disk_of_n2)]);
+        let members = book.entries.iter().map(|entry| entry.id).collect();
+        directory.set_members(book, members, Position { term, index });
+        directory
+    }
+
+    fn is_refused(by: &Directory, caller: &Directory) -> bool {
+        let hello = caller.hello(Some(by.my_id()), Purpose::Link);
+        matches!(by.answer(&hello), Welcome::No { refusal: Refusal::DiskLost, .. })
+    }
+
+    const OLD: u64 = 21;
+    const NEW: u64 = 22;
+
+    #[test]
+    fn who_slept_through_a_change_of_disks_believes_the_newer_configuration() {
+        let sleeper = server(1, 11, OLD, (3, 10));
+        assert!(!is_refused(&sleeper, &server(2, NEW, NEW, (3, 14))), "a later entry of the same term");
+        assert!(!is_refused(&sleeper, &server(2, NEW, NEW, (4, 9))), "an entry of a later term");
+        assert!(!is_refused(&sleeper, &server(2, OLD, OLD, (3, 10))));
+    }
+
+    #[test]
+    fn an_emptied_server_is_refused_whatever_its_log_has_become() {
+        let member = server(1, 11, OLD, (3, 10));
+        let emptied = Directory::new(card(2, NEW), None);
+        assert!(is_refused(&member, &emptied), "it knows no configuration");
+        assert!(is_refused(&member, &server(2, NEW, OLD, (9, 90))), "what it was sent names its old disk");
+        assert!(is_refused(&member, &server(2, NEW, NEW, (3, 10))), "not newer");
+        assert!(is_refused(&member, &server(2, NEW, NEW, (2, 99))), "older: it never held");
+    }
+
+    #[test]
+    fn a_card_without_the_place_is_that_of_an_earlier_version() {
+        let card: Card = serde_json::from_str(
+            r#"{"id":2,"name":"n2","incarnation":5,"cluster":null,"peer_addr":"","client_addr":""}"#,
+        )
+        .unwrap();
+        assert_eq!(card.named_at, Position::default());
     }
 }

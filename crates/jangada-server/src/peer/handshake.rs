@@ -37,6 +37,17 @@ pub(crate) struct Card {
     pub(crate) cluster: Option<u64>,
     pub(crate) peer_addr: String,
     pub(crate) client_addr: String,
+    /// Where its log has the configuration in force, if that names this server with this incarnation: what
+    /// "newer" means between two servers that know different incarnations of one of them.
+    #[serde(default)]
+    pub(crate) named_at: Position,
+}
+
+/// A place in the log: first by term, then by index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Position {
+    pub(crate) term: u64,
+    pub(crate) index: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

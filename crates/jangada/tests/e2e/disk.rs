@@ -188,3 +188,23 @@ fn a_lost_disk_does_not_come_back_under_the_old_name() {
     let address = cluster.server(&follower)["client_addr"].as_str().unwrap().to_owned();
     assert_eq!(ask(&address, &["GET", "a"], A_WHILE).unwrap(), Reply::Bulk(Some(b"1".to_vec())));
 }
+
+/// It knows the new leader by its old disk, and has nobody else to learn from.
+#[test]
+fn a_member_that_slept_through_a_change_of_disks_follows_the_new_one() {
+    let cluster = Cluster::up(4);
+    expect_exit(&cluster.client(&["set", "a", "1"]), 0);
+    let (leader, sleeper) = (cluster.leader(), cluster.follower());
+    cluster.ok(&["kill", &sleeper]);
+    let renewed = ["n1", "n2", "n3", "n4"].into_iter().find(|name| **name != leader && **name != sleeper);
+    let renewed = renewed.unwrap();
+    cluster.ok(&["remove", renewed]);
+    std::fs::remove_dir_all(cluster.data().join(renewed).join("data")).unwrap();
+    cluster.ok(&["add", renewed]);
+    cluster.wait_caught_up(renewed);
+    cluster.ok(&["transfer", renewed]);
+    cluster.ok(&["restart", &sleeper]);
+    expect_exit(&cluster.client(&["set", "a", "2"]), 0);
+    cluster.wait_caught_up(&sleeper);
+    assert_eq!(cluster.leader(), renewed, "no other leader was needed for that");
+}
