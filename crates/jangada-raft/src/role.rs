@@ -10,7 +10,6 @@ use crate::event::{Event, RoleName};
 use crate::progress::Progress;
 use crate::read::{ForwardedReads, LeaderReads};
 use crate::server::Server;
-use crate::snapshot::Receiving;
 use crate::transfer::Transfer;
 use crate::types::{Entry, Index, NodeId, Term, Time};
 
@@ -40,7 +39,6 @@ pub(crate) struct Follower {
     pub(crate) round: u64,
     /// The leader waits for word that our disk has caught up with `verified`.
     pub(crate) ack_owed: bool,
-    pub(crate) receiving: Option<Receiving>,
     pub(crate) reads: ForwardedReads,
 }
 
@@ -107,7 +105,6 @@ impl Follower {
             verified: server.commit_index(),
             round: 0,
             ack_owed: false,
-            receiving: None,
             reads: ForwardedReads::default(),
         }
     }

@@ -14,7 +14,7 @@ use crate::log::Log;
 use crate::membership::Configurations;
 use crate::message::{Message, Rpc};
 use crate::rng::Rng;
-use crate::snapshot::Installing;
+use crate::snapshot::{Installing, Receiving};
 use crate::types::{Entry, HardState, Index, Membership, NodeId, Payload, ReadId, SnapshotMeta, Term, Time};
 
 /// Terms and indexes from the network stay below this, so that counting on from them never overflows. No
@@ -50,6 +50,9 @@ pub(crate) struct Server {
     /// `lastApplied`, as the state machine reports it.
     last_applied: Index,
     pub(crate) disk: Disk,
+    /// The snapshot that the leader of this term sends us. Not a part of the follower: who has campaigned for
+    /// nothing, and finds the same leader again, goes on with it.
+    pub(crate) receiving: Option<Receiving>,
     /// The whole snapshot of a leader has arrived and is being made durable. The log stands still until then.
     pub(crate) installing: Option<Installing>,
     pub(crate) outbox: Outbox,
@@ -124,6 +127,7 @@ impl Server {
             commit_index: base,
             cut_goal: base,
             last_applied: base,
+            receiving: None,
             installing: None,
             outbox: Outbox::new(base),
             next_sequence: config.first_sequence,
@@ -229,6 +233,8 @@ impl Server {
         self.disk.on_hard_state_changed();
         // What was to be said in the old term is not true in the new one.
         self.outbox.waiting.clear();
+        // Another leader's snapshot may differ in its bytes, though it stands for the same entries.
+        self.receiving = None;
         self.event(Event::TermChanged { old, new: term, from });
     }
 

@@ -18,7 +18,7 @@
 //!
 //! **Differs from the paper.**
 //! - Several chunks are under way at once, within a window, and a transfer that was broken off goes on at the
-//!   byte that the follower names.
+//!   byte that the follower names, as long as the leader stays the same.
 //! - A snapshot that is not ahead of the commit index is answered and not installed (the paper would install
 //!   it and keep the entries behind it; the state machine must not go back in time for that).
 //! - The log is not replaced when the last chunk arrives but when it is *durable*. Until then it stands
@@ -300,19 +300,19 @@ pub(crate) fn on_install_snapshot(
         // The answer follows when it is durable.
         return server.ignore(envelope, IgnoreReason::Stale);
     }
-    // One transfer at a time, from one leader: the bytes of two snapshots do not mix. A new term begins with
-    // a new `Follower`, that receives nothing yet.
-    match &follower.receiving {
+    // One transfer at a time, from one leader: the bytes of two snapshots do not mix. With a new term it
+    // begins anew.
+    match &server.receiving {
         Some(receiving) if receiving.meta == meta => {}
         Some(receiving) if receiving.meta.last_included_index >= index => {
             return server.ignore(envelope, IgnoreReason::Stale);
         }
         Some(_) | None => {
             server.disk.drop_chunks();
-            follower.receiving = Some(Receiving { meta: meta.clone(), next_offset: 0 });
+            server.receiving = Some(Receiving { meta: meta.clone(), next_offset: 0 });
         }
     }
-    let receiving = follower.receiving.as_mut().expect("it was set just now");
+    let receiving = server.receiving.as_mut().expect("it was set just now");
     if offset != receiving.next_offset {
         let next_offset = receiving.next_offset;
         return reply(server, follower, envelope.from, index, next_offset, false);
@@ -321,7 +321,7 @@ pub(crate) fn on_install_snapshot(
     // From here until the disk has it all, the log stands still: see the top of this file.
     if done {
         server.installing = Some(Installing { meta: meta.clone(), from: envelope.from });
-        follower.receiving = None;
+        server.receiving = None;
     }
     server.disk.add_chunk(SnapshotChunk { meta, offset, data, done });
 }
@@ -374,7 +374,7 @@ pub(crate) fn on_chunk_written(server: &mut Server, chunk: ChunkWritten) {
 pub(crate) fn acknowledge_chunk(server: &mut Server, follower: &mut Follower, chunk: ChunkWritten) {
     follower.verified = follower.verified.max(server.commit_index()).min(server.log.last_index());
     // Not a chunk of an earlier leader's transfer: this leader would believe that we have *its* bytes.
-    let is_present = follower.receiving.as_ref().is_some_and(|receiving| {
+    let is_present = server.receiving.as_ref().is_some_and(|receiving| {
         receiving.meta.last_included_index == chunk.last_included_index
             && chunk.next_offset <= receiving.next_offset
     });

@@ -75,6 +75,35 @@ fn a_chunk_out_of_place_is_answered_with_the_byte_that_is_needed() {
 }
 
 #[test]
+fn a_transfer_goes_on_after_a_campaign_for_nothing() {
+    let mut solo = Solo::with_log(3, 3, &[1]);
+    let meta = snapshot_meta(5, 2, 3);
+    solo.receive(2, 3, install(&meta, 0, b"abc", false));
+    solo.ring();
+    assert_eq!(solo.role(), RoleName::PreCandidate, "it heard nothing for a while");
+    // The others hear the leader; and it is heard again.
+    assert_eq!(reply(&solo.receive(2, 3, install(&meta, 0, b"abc", false))), (3, false));
+    assert_eq!(reply(&solo.receive(2, 3, install(&meta, 3, b"def", true))), (6, true));
+    assert_eq!(solo.installs, [meta]);
+    assert_eq!(written_chunks(&solo.written).len(), 2, "no byte was written twice");
+}
+
+#[test]
+fn a_transfer_begins_anew_with_another_leader() {
+    let mut solo = Solo::with_log(3, 3, &[1]);
+    // The same entries, other bytes.
+    let meta = snapshot_meta(5, 2, 3);
+    solo.receive(2, 3, install(&meta, 0, b"abc", false));
+    assert_eq!(reply(&solo.receive(3, 4, install(&meta, 3, b"xyz", true))), (0, false));
+    assert_eq!(reply(&solo.receive(3, 4, install(&meta, 0, b"uvw", false))), (3, false));
+    assert_eq!(reply(&solo.receive(3, 4, install(&meta, 3, b"xyz", true))), (6, true));
+    // An older snapshot than the one before it will do as well: whoever sent that one may be gone.
+    let mut solo = Solo::with_log(3, 3, &[1]);
+    solo.receive(2, 3, install(&meta, 0, b"abc", false));
+    assert_eq!(reply(&solo.receive(3, 4, install(&snapshot_meta(4, 2, 3), 0, b"uvw", true))), (3, true));
+}
+
+#[test]
 fn rule_5_a_snapshot_counts_only_when_it_is_on_the_disk() {
     let mut solo = Solo::with_log(3, 3, &[1, 1]);
     solo.has_quick_disk = false;
