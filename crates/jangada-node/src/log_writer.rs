@@ -178,8 +178,10 @@ impl<D: Disk> LogWriter<D> {
         Ok(())
     }
 
-    /// A part of a leader's snapshot. The core asks for them in order; a gap means that an earlier attempt is
-    /// gone, and is left to the core's own bookkeeping.
+    /// A part of a leader's snapshot. A transfer begins at byte 0, also one that replaces another; after that
+    /// the core hands out its parts in order, whatever the leader sends (`snapshot::on_install_snapshot`; the
+    /// disks of its random worlds insist on it). So a gap is an error of this program and not of the network,
+    /// and as final as any other: to begin again in silence would hide it.
     fn receive_snapshot(&mut self, part: SnapshotPart) -> Result<(), Error> {
         let other = self.receiving.as_ref().is_none_or(|receiving| *receiving.meta() != part.meta);
         if other || part.offset == 0 {
@@ -222,5 +224,66 @@ impl<D: Disk> LogWriter<D> {
             self.reading = None;
         }
         Ok(LogDone::SnapshotRead { purpose, part })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jangada_raft::face::SnapshotChunk;
+    use jangada_raft::types::{Membership, Term};
+    use jangada_wal::{MemDisk, WalConfig};
+
+    use super::*;
+
+    const IDENTITY: [u8; 16] = [1; 16];
+
+    fn writer() -> LogWriter<MemDisk> {
+        let disk = MemDisk::new();
+        let (wal, _) = Wal::open(disk.clone(), WalConfig::new(IDENTITY)).expect("a new log");
+        LogWriter::new(disk, IDENTITY, wal)
+    }
+
+    /// A part of the leader's snapshot up to `index`.
+    fn part(id: u64, index: u64, offset: u64, data: &'static [u8], done: bool) -> LogJob {
+        let meta = SnapshotMeta {
+            last_included_index: Index(index),
+            last_included_term: Term(1),
+            membership: Membership::of([NodeId(1)]),
+        };
+        let data = Bytes::from_static(data);
+        LogJob::Persist(Persist {
+            id: PersistId(id),
+            hard_state: None,
+            snapshot_chunk: Some(SnapshotChunk { meta, offset, data, done }),
+            truncate_from: None,
+            entries: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_transfer_that_begins_anew_replaces_the_one_before() {
+        let (mut writer, mut done) = (writer(), Vec::new());
+        let jobs = vec![
+            part(1, 5, 0, b"abc", false),
+            part(2, 5, 3, b"de", false),
+            part(3, 5, 0, b"uvw", false),
+            part(4, 9, 0, b"x", false),
+            part(5, 9, 1, b"yz", true),
+        ];
+        writer.run(jobs, &mut done).expect("a disk that works");
+        assert_eq!(done, [LogDone::Persisted(PersistId(5))]);
+        let read = writer.read_snapshot(ReadPurpose::Restore, Index(9), 0, 100).expect("it is there");
+        let LogDone::SnapshotRead { part, .. } = read else { panic!("it can be read") };
+        assert_eq!((&part.data[..], part.done), (&b"xyz"[..], true));
+        let older = writer.read_snapshot(ReadPurpose::Restore, Index(5), 0, 100).expect("the disk answers");
+        assert_eq!(older, LogDone::SnapshotGone { purpose: ReadPurpose::Restore });
+    }
+
+    #[test]
+    fn a_gap_is_an_error_and_not_a_snapshot() {
+        let jobs = vec![part(1, 5, 0, b"abc", false), part(2, 5, 4, b"e", true)];
+        let refused = writer().run(jobs, &mut Vec::new()).expect_err("a byte is missing");
+        assert!(matches!(refused, Error::SnapshotGap { expected: 3, found: 4 }), "{refused}");
     }
 }
