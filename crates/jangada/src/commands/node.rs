@@ -104,7 +104,8 @@ fn settings(id: i64, dir: &Path) -> Settings {
 fn forget(data_dir: &Path) -> Result<(), Failure> {
     output::note(
         "[MAIN] --forget: term, vote and log of this server are wiped, as in the original lab. It may now vote a \
-         second time in a term in which it has voted: two leaders in one term are possible.",
+         second time in a term in which it has voted: two leaders in one term are possible. What it had acknowledged is \
+         gone until the leader has sent it again: if a majority forgets, committed writes are lost.",
     );
     match fs::remove_dir_all(data_dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
