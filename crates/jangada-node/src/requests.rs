@@ -3,6 +3,11 @@
 //! A request never waits for a leader longer than one election timeout, and never for its answer longer than
 //! `ReplicaConfig::request_timeout`. What certainly had no effect is refused in other words than what may
 //! have had one.
+//!
+//! Writes of this server's clients take effect in the order in which they came, or not at all: clients send the
+//! next before the last is answered. A forwarded batch may come back unseen while a later one is still on its
+//! way, and that one may find a leader again. So what came back waits for what was sent behind it, and is
+//! refused if it was overtaken.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,13 +24,16 @@ use crate::state_machine::{STAMP_BYTES, StateMachine};
 
 /// Requests that are on their way.
 pub(crate) struct Requests<Q> {
-    /// Without a leader to turn to, in the order in which they came.
+    /// Without a leader to turn to; writes in the order in which they came.
     waiting: VecDeque<Waiting<Q>>,
     waiting_bytes: usize,
     /// Handed to a leader, by our number for the batch. No start of this server uses a number of an earlier one:
     /// the leader may still owe that one an answer, and it must not be taken for the answer to another batch.
     forwarded: BTreeMap<u64, Forwarded>,
     next_forward: u64,
+    next_order: u64,
+    /// The latest batch that may have had an effect: it is too late for those before it.
+    overtaken: u64,
     /// Reads whose index is not known yet.
     asked: BTreeMap<ReadId, ReadBatch<Q>>,
     next_read: u64,
@@ -50,6 +58,8 @@ enum Work<Q> {
 
 /// The commands of a batch, from one slot on.
 struct WriteBatch {
+    /// When it came, among the batches of this server's clients. 0 for another server's, which never wait here.
+    order: u64,
     batch: usize,
     first_slot: u32,
     commands: Vec<Bytes>,
@@ -77,6 +87,8 @@ impl<Q> Requests<Q> {
             waiting_bytes: 0,
             forwarded: BTreeMap::new(),
             next_forward: first_forward,
+            next_order: 1,
+            overtaken: 0,
             asked: BTreeMap::new(),
             next_read: 1,
             ready: VecDeque::new(),
@@ -96,7 +108,9 @@ impl<S: StateMachine> Replica<S> {
     pub(crate) fn on_writes(&mut self, token: Token, commands: Vec<Vec<u8>>) {
         let commands: Vec<Bytes> = commands.into_iter().map(Bytes::from).collect();
         let batch = self.pending.open(Origin::Local(token), commands.len(), self.request_deadline());
-        let work = WriteBatch { batch, first_slot: 0, commands };
+        let order = self.requests.next_order;
+        self.requests.next_order += 1;
+        let work = WriteBatch { order, batch, first_slot: 0, commands };
         match self.requests.waiting.is_empty() {
             true => self.route(work, self.leader_patience()),
             // A leader is there by now, maybe. What came earlier, perhaps from the same client, goes first.
@@ -112,7 +126,7 @@ impl<S: StateMachine> Replica<S> {
             return;
         }
         let batch = self.pending.open(Origin::Peer(from, id), commands.len(), self.request_deadline());
-        self.propose(WriteBatch { batch, first_slot: 0, commands }, self.now);
+        self.propose(WriteBatch { order: 0, batch, first_slot: 0, commands }, self.now);
     }
 
     /// The leader's answer to what we forwarded.
@@ -128,6 +142,7 @@ impl<S: StateMachine> Replica<S> {
             self.wait_for_leader(Work::Writes(work), give_up);
             return;
         }
+        self.overtake(work.order);
         for (slot, answer) in (work.first_slot..).zip(answers) {
             let answer = answer.and_then(|bytes| S::decode_response(bytes).ok_or(Failure::BadAnswer));
             self.pending.answer(work.batch, slot, answer);
@@ -169,7 +184,8 @@ impl<S: StateMachine> Replica<S> {
             return self.refuse(Work::Writes(work), Failure::Busy);
         }
         let stamp = self.stamp().0.to_le_bytes();
-        let WriteBatch { batch, first_slot, commands } = work;
+        let WriteBatch { order, batch, first_slot, commands } = work;
+        self.overtake(order);
         for (slot, command) in (first_slot..).zip(commands) {
             let Some(command) = stamped(command, stamp) else {
                 self.pending.answer(batch, slot, Err(Failure::BadAnswer));
@@ -244,18 +260,44 @@ impl<S: StateMachine> Replica<S> {
             Work::Writes(writes) => writes.commands.iter().map(Bytes::len).sum(),
             Work::Reads(_) => 0,
         };
+        if let Work::Writes(WriteBatch { order, .. }) = work
+            && order < self.requests.overtaken
+        {
+            return self.refuse(work, Failure::NoLeader);
+        }
         let full = self.requests.waiting_bytes + bytes > self.config.max_waiting_bytes
             || self.requests.waiting.len() >= self.config.max_waiting_batches;
         if full {
             return self.refuse(work, Failure::Busy);
         }
         self.requests.waiting_bytes += bytes;
-        self.requests.waiting.push_back(Waiting { give_up, bytes, work });
+        // What comes back takes its place before what came later.
+        let before = |other: &Waiting<S::Query>| match (&other.work, &work) {
+            (Work::Writes(other), Work::Writes(this)) => other.order < this.order,
+            (Work::Reads(_), _) | (_, Work::Reads(_)) => true,
+        };
+        let place = self.requests.waiting.iter().rposition(before).map_or(0, |last| last + 1);
+        self.requests.waiting.insert(place, Waiting { give_up, bytes, work });
+    }
+
+    /// A batch of our clients may have its effect from now on: those before it that still wait come too late.
+    fn overtake(&mut self, order: u64) {
+        self.requests.overtaken = self.requests.overtaken.max(order);
+        let overtaken = self.requests.overtaken;
+        for waiting in core::mem::take(&mut self.requests.waiting) {
+            match waiting.work {
+                Work::Writes(WriteBatch { order, .. }) if order < overtaken => {
+                    self.requests.waiting_bytes = self.requests.waiting_bytes.saturating_sub(waiting.bytes);
+                    self.refuse(waiting.work, Failure::NoLeader);
+                }
+                Work::Writes(_) | Work::Reads(_) => self.requests.waiting.push_back(waiting),
+            }
+        }
     }
 
     fn refuse(&mut self, work: Work<S::Query>, failure: Failure) {
         match work {
-            Work::Writes(WriteBatch { batch, first_slot, commands }) => {
+            Work::Writes(WriteBatch { batch, first_slot, commands, .. }) => {
                 for (slot, _) in (first_slot..).zip(commands) {
                     self.pending.answer(batch, slot, Err(failure));
                 }
@@ -279,13 +321,27 @@ impl<S: StateMachine> Replica<S> {
         // In the middle of a transfer the leader refuses: what waits goes to the new leader, or back to it.
         if followed.1.is_some() && !self.requests.waiting.is_empty() && self.raft.transferring_to().is_none()
         {
-            self.requests.waiting_bytes = 0;
-            for Waiting { give_up, work, .. } in core::mem::take(&mut self.requests.waiting) {
-                match work {
-                    Work::Writes(writes) => self.route(writes, give_up),
-                    Work::Reads(batch) => self.ask(batch),
+            self.let_go();
+        }
+    }
+
+    /// What waits turns to the leader. Writes that came back do so once all that was sent behind them has come
+    /// back too.
+    fn let_go(&mut self) {
+        self.requests.waiting_bytes = 0;
+        let under_way = self.requests.forwarded.values().map(|forwarded| forwarded.work.order).max();
+        let mut held = VecDeque::new();
+        for Waiting { give_up, bytes, work } in core::mem::take(&mut self.requests.waiting) {
+            match work {
+                Work::Writes(writes) if !held.is_empty() || Some(writes.order) < under_way => {
+                    held.push_back(Waiting { give_up, bytes, work: Work::Writes(writes) });
                 }
+                Work::Writes(writes) => self.route(writes, give_up),
+                Work::Reads(batch) => self.ask(batch),
             }
+        }
+        for Waiting { give_up, work, .. } in held {
+            self.wait_for_leader(work, give_up);
         }
     }
 
@@ -302,6 +358,7 @@ impl<S: StateMachine> Replica<S> {
             .collect();
         for id in ids {
             if let Some(forwarded) = self.requests.forwarded.remove(&id) {
+                self.overtake(forwarded.work.order);
                 self.refuse(Work::Writes(forwarded.work), Failure::OutcomeUnknown);
             }
         }
@@ -327,8 +384,13 @@ impl<S: StateMachine> Replica<S> {
         }
         self.pending.expire(self.now);
         let now = self.now;
-        let (open, pending) = (&self.pending, &mut self.requests.forwarded);
-        pending.retain(|_, forwarded| open.is_open(forwarded.work.batch, forwarded.work.first_slot));
+        let (open, mut unknown) = (&self.pending, 0);
+        self.requests.forwarded.retain(|_, forwarded| {
+            let stays = open.is_open(forwarded.work.batch, forwarded.work.first_slot);
+            unknown = if stays { unknown } else { unknown.max(forwarded.work.order) };
+            stays
+        });
+        self.overtake(unknown);
         let late: Vec<ReadId> = (self.requests.asked.iter())
             .filter(|(_, batch)| batch.deadline <= now)
             .map(|(id, _)| *id)

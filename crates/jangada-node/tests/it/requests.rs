@@ -2,7 +2,7 @@
 
 use jangada_kv::command::{Command, Exec, Reply};
 use jangada_kv::{Request, Response};
-use jangada_node::effect::Failure;
+use jangada_node::effect::{Failure, Input};
 use jangada_raft::types::NodeId;
 use std::time::Duration;
 
@@ -136,6 +136,40 @@ fn what_waited_for_a_leader_goes_before_what_comes_when_there_is_one() {
     assert_eq!(world.wait(first), vec![Ok(Response::Reply(Reply::Ok))]);
     assert_eq!(world.wait(second), vec![Ok(Response::Reply(Reply::Ok))]);
     assert_eq!(world.get(follower, "d").as_deref(), Some("2"));
+}
+
+/// A forwarded write comes back from a leader that is handing over. The next, already on its way, finds that the
+/// hand-over has been called off.
+#[test]
+fn writes_keep_their_order_when_a_transfer_is_called_off() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let follower = world.follower();
+    let target = (1..=3).find(|id| *id != leader && *id != follower).expect("one of three");
+    world.set(follower, "d", "");
+    // The target is cut off, so that it cannot take over.
+    world.isolate(target);
+    let token = world.token();
+    let transfer = Input::Transfer { token, to: NodeId(target) };
+    world.nodes.get_mut(&leader).expect("it runs").replica.handle(world.now, transfer);
+    let mut writes = vec![];
+    for number in 0..800 {
+        let append = Command::Append { key: "d".into(), value: format!("{number} ").into() };
+        writes.push(world.write(follower, &[Request::Command(append)]));
+        world.tick();
+    }
+    let answers: Vec<_> = writes.into_iter().map(|write| world.wait(write)).collect();
+    let written = world.get(follower, "d").expect("it was set");
+    let written: Vec<usize> = written.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    assert!(written.is_sorted(), "the later ones overtook: {written:?}");
+    for (number, answer) in answers.iter().enumerate() {
+        match &answer[0] {
+            Ok(_) => assert!(written.contains(&number), "{number} was lost"),
+            Err(Failure::NoLeader) => assert!(!written.contains(&number), "{number} was refused"),
+            other => panic!("{number}: {other:?}"),
+        }
+    }
+    assert!(written.len() > 750, "most of them need only wait: {}", written.len());
 }
 
 #[test]
