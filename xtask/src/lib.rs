@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 pub mod source; // Rust text, read without a compiler
+pub mod mutants; // bugs that are planted on purpose
 pub mod tidy; // what the compiler and clippy cannot check
 
 /// The top folder of the work tree.

@@ -1,4 +1,4 @@
-//! `cargo run -p xtask -- tidy`: the project's own chores.
+//! `cargo run -p xtask -- tidy` and `-- mutants`: the project's own chores.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,12 @@ The project's own chores.
 Usage: cargo run -p xtask -- <COMMAND>
 
 Commands:
-  tidy    Check what the compiler and clippy cannot: lengths, headers, purity, words, maps, links
+  tidy     Check what the compiler and clippy cannot: lengths, headers, purity, words, maps, links, mutants
+  mutants  Plant every bug of the catalogue in a copy of the sources, and see each of them found
+           [M27 ...]          only these
+           --hunt M27 [--seeds 0..5000]   look for a seed at which its checker fires
+           --rehunt [M27 ...] look for new seeds for those that are not found any more, and store them
+           --unit-tests       run the copy's unit tests too, with no mutant switched on
 ";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -21,6 +26,10 @@ fn main() -> anyhow::Result<ExitCode> {
             }
             println!("tidy: {} files read, {} complaints", report.files, report.complaints.len());
             Ok(if report.complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        ["mutants", ref words @ ..] => {
+            let arguments = xtask::mutants::Arguments::parse(words)?;
+            xtask::mutants::run(&xtask::root(), &arguments)
         }
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");

@@ -1,4 +1,4 @@
-//! What the compiler and clippy cannot check: lengths, headers, purity, words, maps, links.
+//! What the compiler and clippy cannot check: lengths, headers, purity, words, maps, links, mutants.
 //!
 //! Each check takes text and gives complaints; this file alone reads the disk and runs other programs.
 
@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::mutants::catalogue;
 use crate::source::Source;
 
 pub mod links; // do the documents' links lead somewhere
@@ -109,6 +110,7 @@ pub fn run(root: &Path) -> Result<Report> {
     complaints.extend(words::check(&tree));
     complaints.extend(links::check(&tree));
     complaints.extend(maps::check(&tree));
+    complaints.extend(catalogue::read(&tree).1);
     for name in purity::PURE {
         let arguments =
             ["tree", "--package", name, "--edges", "normal,build", "--prefix", "none", "--locked"];

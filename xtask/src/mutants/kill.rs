@@ -1,0 +1,145 @@
+//! Kills: a mutant is run in its world, in a process of its own, and what its checkers say is heard.
+
+use std::io::Read;
+use std::ops::Range;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::mutants::catalogue::{Kill, Mutant};
+use crate::mutants::copy::Copy;
+use crate::mutants::verdict::{Finding, findings};
+
+/// How long one run may take before it is ended: most take less than a second.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const WEATHER: &str = "weather::whatever_goes_wrong_the_cluster_stays_safe_and_recovers";
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What the checkers said; nothing if all went well.
+    pub findings: Vec<Finding>,
+    /// The process did not end by itself.
+    pub hung: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// How a mutant fared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A checker that it names fired.
+    Killed(Finding),
+    /// Another one did.
+    WrongChecker(Finding),
+    /// None did.
+    Survived,
+    /// The same run fails without it.
+    FailsWithout(Finding),
+    /// Nobody knows how to find it.
+    NoKill,
+}
+
+impl Verdict {
+    /// The mutant was found as it should be.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        matches!(self, Verdict::Killed(_))
+    }
+}
+
+/// Runs a mutant's stored kill, with it and without it.
+///
+/// # Errors
+/// If the program cannot be run.
+pub fn judge(copy: &Copy, mutant: &Mutant) -> Result<(Verdict, Duration)> {
+    let Some(kill) = &mutant.kill else { return Ok((Verdict::NoKill, Duration::ZERO)) };
+    let run = once(copy, kill, mutant.number())?;
+    let verdict = verdict_of(mutant, &run);
+    if verdict.is_good() {
+        let without = once(copy, kill, 0)?;
+        if let Some(finding) = without.findings.into_iter().next() {
+            return Ok((Verdict::FailsWithout(finding), run.took));
+        }
+    }
+    Ok((verdict, run.took))
+}
+
+fn verdict_of(mutant: &Mutant, run: &Run) -> Verdict {
+    match run.findings.first() {
+        Some(finding) if mutant.checker.contains(&finding.checker) => Verdict::Killed(finding.clone()),
+        Some(finding) => Verdict::WrongChecker(finding.clone()),
+        None if run.hung => Verdict::WrongChecker(Finding {
+            checker: "none: it hung".to_owned(),
+            what: format!("not done after {PATIENCE:?}"),
+            seed: None,
+        }),
+        None => Verdict::Survived,
+    }
+}
+
+/// Runs a kill with the mutant of this number; 0 for none.
+///
+/// # Errors
+/// If the program cannot be run.
+pub fn once(copy: &Copy, kill: &Kill, number: u32) -> Result<Run> {
+    if let Some(seed) = kill.weather {
+        return weather(copy, seed..seed + 1, number, PATIENCE);
+    }
+    if let Some(test) = &kill.test {
+        let (package, name) = test.split_once(' ').with_context(|| format!("`{test}`: package and test"))?;
+        let mut command = Command::new(copy.program(package)?);
+        command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
+        command.current_dir(copy.root.join("crates").join(package));
+        return run(command, number, PATIENCE);
+    }
+    bail!("this world is not built yet");
+}
+
+/// The core's random worlds of these seeds.
+///
+/// # Errors
+/// If the program cannot be run.
+pub fn weather(copy: &Copy, seeds: Range<u64>, number: u32, patience: Duration) -> Result<Run> {
+    let mut command = Command::new(copy.program("jangada-raft")?);
+    command.args([WEATHER, "--exact", "--nocapture", "--test-threads=1"]);
+    command.env("JANGADA_SEED", format!("{}..{}", seeds.start, seeds.end));
+    command.current_dir(copy.root.join("crates/jangada-raft"));
+    run(command, number, patience)
+}
+
+fn run(mut command: Command, number: u32, patience: Duration) -> Result<Run> {
+    let (mut reader, writer) = std::io::pipe()?;
+    let begun = Instant::now();
+    command.env("JANGADA_PLANTED", number.to_string()).env("RUST_BACKTRACE", "0");
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().context("cannot run a program of the copy")?;
+    // The command holds the writing ends; they must be gone for the reader to see the end.
+    drop(command);
+    let listener = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        reader.read_to_end(&mut said).map(|_| String::from_utf8_lossy(&said).into_owned())
+    });
+    let mut hung = false;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if begun.elapsed() > patience {
+            hung = true;
+            child.kill()?;
+            break child.wait()?;
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    };
+    let took = begun.elapsed();
+    let said = listener.join().expect("reading does not panic")?;
+    let mut found = findings(&said);
+    if found.is_empty() && !status.success() && !hung {
+        let what = said.lines().last().unwrap_or_default().to_owned();
+        found.push(Finding { checker: format!("none: {status}"), what, seed: None });
+    }
+    Ok(Run { findings: found, hung, took })
+}

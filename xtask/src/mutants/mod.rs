@@ -1,0 +1,254 @@
+//! `xtask mutants`: bugs that are planted on purpose, and whether our checkers find each of them.
+//!
+//! `catalogue.rs` reads what there is to plant, `edit.rs` puts it beside the right code, `copy.rs` builds all of it
+//! at once, `kill.rs` runs one mutant after the other, and `verdict.rs` hears which checker has fired. Nothing of
+//! this touches the sources: see `docs/mutants.md` and decision 0013.
+
+use std::ops::Range;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::mutants::catalogue::{Kill, Mutant};
+use crate::mutants::copy::Copy;
+use crate::mutants::kill::Verdict;
+use crate::tidy::Tree;
+
+pub mod catalogue; // what there is to plant
+pub mod copy; // the sources with all mutants in them, built
+pub mod edit; // the wrong code beside the right one
+pub mod kill; // one mutant in its world
+pub mod verdict; // which checker has fired
+
+/// What the command line asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Arguments {
+    /// Only these.
+    pub only: Vec<String>,
+    /// Look for a seed that kills, instead of running the stored one.
+    pub hunt: bool,
+    /// Look for new seeds for those whose stored kill fails, and write them into the catalogue.
+    pub rehunt: bool,
+    /// Where to look.
+    pub seeds: Option<Range<u64>>,
+    /// Run the copy's unit tests as well.
+    pub unit_tests: bool,
+}
+
+impl Arguments {
+    /// Reads what stands behind `mutants`.
+    ///
+    /// # Errors
+    /// If a word makes no sense.
+    pub fn parse(words: &[&str]) -> Result<Arguments> {
+        let mut arguments = Arguments::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--hunt" => arguments.hunt = true,
+                "--rehunt" => arguments.rehunt = true,
+                "--unit-tests" => arguments.unit_tests = true,
+                "--seeds" => {
+                    let range = words.next().and_then(|range| range.split_once(".."));
+                    let (from, to) = range.context("--seeds wants a range: --seeds 0..5000")?;
+                    arguments.seeds = Some(from.parse()?..to.parse()?);
+                }
+                id if !id.starts_with('-') => arguments.only.push(id.to_owned()),
+                unknown => bail!("`{unknown}` is unknown here"),
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+/// Builds all mutants and runs those that are asked for; says how each fared.
+///
+/// # Errors
+/// If the catalogue does not fit the sources, or the copy does not build.
+pub fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
+    let tree = Tree::read(root)?;
+    let (mutants, complaints) = catalogue::read(&tree);
+    for complaint in &complaints {
+        println!("{complaint}");
+    }
+    if !complaints.is_empty() {
+        bail!("the catalogue does not fit the sources: {} complaints", complaints.len());
+    }
+    let begun = Instant::now();
+    let mut copy = Copy::make(root, &tree, &mutants)?;
+    build(&mut copy, &mutants, arguments)?;
+    println!("{} mutants in one build, after {:.0} s", mutants.len(), begun.elapsed().as_secs_f64());
+    let asked_for = |mutant: &&Mutant| arguments.only.is_empty() || arguments.only.contains(&mutant.id);
+    let chosen: Vec<&Mutant> = mutants.iter().filter(asked_for).collect();
+    if arguments.hunt {
+        return hunt(&copy, &chosen, arguments);
+    }
+    let rows = judge_all(&copy, &chosen)?;
+    let bad = print(&rows);
+    if arguments.rehunt {
+        return rehunt(root, &copy, &rows, arguments);
+    }
+    println!("\n{} killed of {}, in {:.0} s", rows.len() - bad, rows.len(), begun.elapsed().as_secs_f64());
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the stored kills need, and nothing else; a hunt needs the worlds.
+fn build(copy: &mut Copy, mutants: &[Mutant], arguments: &Arguments) -> Result<()> {
+    let kills = || mutants.iter().filter_map(|mutant| mutant.kill.as_ref());
+    let looks = arguments.hunt || arguments.rehunt;
+    let mut packages: Vec<&str> =
+        kills().filter_map(|kill| kill.test.as_deref()?.split(' ').next()).collect();
+    if looks || kills().any(|kill| kill.weather.is_some()) {
+        packages.push("jangada-raft");
+    }
+    packages.sort_unstable();
+    packages.dedup();
+    for package in packages {
+        copy.build_tests(package)?;
+    }
+    if arguments.unit_tests {
+        copy.run_unit_tests(&["jangada-raft", "jangada-wal", "jangada-node"])?;
+    }
+    Ok(())
+}
+
+/// A mutant and how it fared.
+struct Row<'a> {
+    mutant: &'a Mutant,
+    verdict: Verdict,
+    took: Duration,
+}
+
+/// Runs the stored kills, as many at a time as there are cores.
+fn judge_all<'a>(copy: &Copy, mutants: &[&'a Mutant]) -> Result<Vec<Row<'a>>> {
+    let next = AtomicUsize::new(0);
+    let rows = Mutex::new(Vec::new());
+    let work = || -> Result<()> {
+        while let Some(mutant) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (verdict, took) =
+                kill::judge(copy, mutant).with_context(|| format!("while {} ran", mutant.id))?;
+            rows.lock().expect("nobody panics with it").push(Row { mutant, verdict, took });
+        }
+        Ok(())
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+    })?;
+    let mut rows = rows.into_inner().expect("nobody panics with it");
+    rows.sort_by_key(|row| row.mutant.number());
+    Ok(rows)
+}
+
+/// The table. Says how many are not as they should be.
+fn print(rows: &[Row]) -> usize {
+    println!("\n{:7} {:28} {:>7} {:>6}  what the wrong code does", "mutant", "found by", "seeds", "s");
+    for row in rows {
+        let (found_by, remark) = match &row.verdict {
+            Verdict::Killed(finding) => (finding.checker.clone(), String::new()),
+            Verdict::WrongChecker(finding) => {
+                let wanted = row.mutant.checker.join(" or ");
+                (format!("! {}", finding.checker), format!("\n        not by {wanted}: {}", finding.what))
+            }
+            Verdict::Survived => ("! SURVIVED".to_owned(), String::new()),
+            Verdict::FailsWithout(finding) => {
+                let what = format!("\n        {}: {}", finding.checker, finding.what);
+                ("! fails without it too".to_owned(), what)
+            }
+            Verdict::NoKill => ("! no kill is stored".to_owned(), String::new()),
+        };
+        let tried = row.mutant.kill.as_ref().and_then(|kill| kill.tried);
+        let tried = tried.map_or_else(|| "-".to_owned(), |tried| tried.to_string());
+        let (id, title, took) = (&row.mutant.id, &row.mutant.title, row.took.as_secs_f64());
+        println!("{id:7} {found_by:28} {tried:>7} {took:>6.2}  {title}{remark}");
+    }
+    rows.iter().filter(|row| !row.verdict.is_good()).count()
+}
+
+/// Seeds that are looked through if nobody says which.
+const USUAL_SEEDS: Range<u64> = 0..2_000;
+/// Seeds for one process.
+const SLICE: u64 = 100;
+/// How long a slice may take.
+const SLICE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Looks for a seed of the core's random worlds at which a named checker fires first.
+fn seed_of(copy: &Copy, mutant: &Mutant, seeds: Range<u64>) -> Result<(Option<Kill>, Vec<String>)> {
+    let mut others: Vec<String> = Vec::new();
+    let mut from = seeds.start;
+    while from < seeds.end {
+        let to = (from + SLICE).min(seeds.end);
+        let run = kill::weather(copy, from..to, mutant.number(), SLICE_PATIENCE)?;
+        for finding in &run.findings {
+            if mutant.checker.contains(&finding.checker)
+                && let Some(seed) = finding.seed
+            {
+                let tried = Some(seed + 1 - seeds.start);
+                return Ok((Some(Kill { weather: Some(seed), tried, ..Kill::default() }), others));
+            }
+            others.push(format!("{} at {:?}: {}", finding.checker, finding.seed, finding.what));
+        }
+        if run.hung {
+            others.push(format!("seeds {from}..{to}: not done after {SLICE_PATIENCE:?}"));
+        }
+        // The world stops after ten failures; go on behind the last one.
+        let last = run.findings.iter().filter_map(|finding| finding.seed).max();
+        from = if run.findings.len() >= 10 { last.map_or(to, |seed| seed + 1) } else { to };
+        if others.len() > 60 {
+            break;
+        }
+    }
+    Ok((None, others))
+}
+
+fn hunt(copy: &Copy, mutants: &[&Mutant], arguments: &Arguments) -> Result<ExitCode> {
+    let seeds = arguments.seeds.clone().unwrap_or(USUAL_SEEDS);
+    let mut missed = 0;
+    for mutant in mutants {
+        let (kill, others) = seed_of(copy, mutant, seeds.clone())?;
+        match kill.as_ref().and_then(|kill| kill.weather) {
+            Some(seed) => println!("{}: weather = {seed}", mutant.id),
+            None => {
+                println!("{}: not found in {seeds:?} by {}", mutant.id, mutant.checker.join(" or "));
+                missed += 1;
+            }
+        }
+        for other in others.iter().take(10) {
+            println!("        {other}");
+        }
+    }
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// New seeds for those whose stored kill does not kill any more.
+fn rehunt(root: &Path, copy: &Copy, rows: &[Row], arguments: &Arguments) -> Result<ExitCode> {
+    let seeds = arguments.seeds.clone().unwrap_or(USUAL_SEEDS);
+    let mut missed = 0;
+    for row in rows.iter().filter(|row| !row.verdict.is_good()) {
+        let kill = row.mutant.kill.clone().unwrap_or_default();
+        if kill.test.is_some() || kill.script.is_some() || kill.explore.is_some() {
+            println!("{}: is not found by a seed; mend it by hand", row.mutant.id);
+            missed += 1;
+            continue;
+        }
+        let (found, others) = seed_of(copy, row.mutant, seeds.clone())?;
+        let Some(Kill { weather: Some(seed), tried: Some(tried), .. }) = found else {
+            println!("{}: not found in {seeds:?}; others: {}", row.mutant.id, others.len());
+            for other in others.iter().take(5) {
+                println!("        {other}");
+            }
+            missed += 1;
+            continue;
+        };
+        let path = root.join(row.mutant.path());
+        let text = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, catalogue::with_kill(&text, &format!("weather = {seed}\ntried = {tried}")))?;
+        println!("{}: weather = {seed}, the {tried}. that was tried", row.mutant.id);
+    }
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
