@@ -58,7 +58,7 @@ impl From<jangada_wal::Error> for ServerError {
             Error::NoLog { .. } | Error::Foreign { .. } | Error::UnknownVersion { .. } => {
                 ServerError::Refused(sentence)
             }
-            Error::Locked { .. } => ServerError::Environment(sentence),
+            Error::Locked { .. } | Error::Exposed { .. } => ServerError::Environment(sentence),
         }
     }
 }

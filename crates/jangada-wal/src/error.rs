@@ -74,6 +74,13 @@ pub enum Error {
         /// The other process, as far as the lock file says.
         holder: Option<u32>,
     },
+    /// Other users of this machine may change the directory: its log could be replaced under our hands.
+    Exposed {
+        /// The directory.
+        path: String,
+        /// Its permissions, such as 0o775.
+        mode: u32,
+    },
     /// A chunk of a snapshot that does not follow the ones before.
     SnapshotGap {
         /// The offset that would follow.
@@ -159,6 +166,7 @@ impl std::error::Error for Error {
             | Error::Foreign { .. }
             | Error::UnknownVersion { .. }
             | Error::Locked { .. }
+            | Error::Exposed { .. }
             | Error::SnapshotGap { .. } => None,
         }
     }
@@ -208,6 +216,13 @@ impl fmt::Display for Error {
             }
             Error::Locked { path, holder: None } => {
                 write!(f, "another process uses this directory already ({path})")
+            }
+            Error::Exposed { path, mode } => {
+                write!(
+                    f,
+                    "other users may write to {path} (mode {mode:o}), and so replace what it remembers; take \
+                     that away: chmod go-w {path}"
+                )
             }
             Error::SnapshotGap { expected, found } => {
                 write!(f, "a snapshot chunk begins at byte {found}, but byte {expected} comes next")

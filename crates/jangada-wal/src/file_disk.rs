@@ -5,7 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,8 +34,8 @@ impl FileDisk {
     /// Opens a directory, creating it if there is none, and takes its lock.
     ///
     /// # Errors
-    /// [`Error::Locked`] with the holder's process id if another process has it; otherwise the operating
-    /// system's refusal.
+    /// [`Error::Locked`] with the holder's process id if another process has it; [`Error::Exposed`] if the
+    /// directory is there and its group or everybody may write to it; otherwise the operating system's refusal.
     pub fn open(path: &Path) -> Result<FileDisk, Error> {
         let refused = |action, path: &Path| {
             let path = path.display().to_string();
@@ -51,6 +51,10 @@ impl FileDisk {
             synced.map_err(refused(Action::SyncDir, path))?;
         }
         let directory = File::open(path).map_err(refused(Action::Open, path))?;
+        let mode = directory.metadata().map_err(refused(Action::Open, path))?.permissions().mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(Error::Exposed { path: path.display().to_string(), mode });
+        }
         let lock = lock(&path.join(LOCK_FILE))?;
         Ok(FileDisk { shared: Arc::new(Shared { path: path.to_owned(), directory, _lock: lock }) })
     }
@@ -173,6 +177,26 @@ mod tests {
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&path.join("x")), 0o600);
         assert_eq!(mode(&path.join(LOCK_FILE)), 0o600);
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let set = |mode| std::fs::set_permissions(parent.path(), PermissionsExt::from_mode(mode)).unwrap();
+        for mode in [0o775, 0o720, 0o757, 0o1777] {
+            set(mode);
+            let error = FileDisk::open(parent.path()).unwrap_err();
+            assert!(matches!(error, Error::Exposed { mode: found, .. } if found == mode));
+            let remedy =
+                format!("(mode {mode:o}), and so replace what it remembers; take that away: chmod go-w /");
+            assert!(error.to_string().contains(&remedy), "{error}");
+            assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0, "nothing was made there");
+        }
+        // As a person makes it, with the usual umask, and as we do.
+        for mode in [0o755, 0o750, 0o700] {
+            set(mode);
+            drop(FileDisk::open(parent.path()).unwrap());
+        }
     }
 
     #[test]

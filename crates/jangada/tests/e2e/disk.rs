@@ -75,6 +75,16 @@ fn a_directory_of_another_cluster_is_refused() {
 }
 
 #[test]
+fn a_directory_that_others_may_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let mut server = Guarded::serve(dir.path(), ports(2), &[]);
+    assert_eq!(server.exit_code(), Some(2));
+    assert!(server.said().contains(&format!("chmod go-w {}", dir.path().display())), "{}", server.said());
+}
+
+#[test]
 fn a_directory_in_use_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let first = Guarded::serve(dir.path(), ports(2), &[]);
