@@ -10,8 +10,10 @@ pub use jangada_trace::words::Level as LogLevel;
 
 use crate::error::ServerError;
 
-/// What [`ServerConfig::max_request_bytes`] may be at most.
-pub const LARGEST_REQUEST_BYTES: usize = 256 << 20;
+/// What [`ServerConfig::max_request_bytes`] may be at most: 8 MiB. An entry travels in one frame, and heartbeats
+/// wait behind it: to two followers that takes 134 ms of a gigabit link, half the shortest election timeout. With
+/// twice as much, leaders are taken for dead again and again.
+pub const LARGEST_REQUEST_BYTES: usize = 8 << 20;
 
 /// How a server is set up. The binary fills it from flags, environment and file.
 #[derive(Clone, Debug)]
@@ -160,8 +162,8 @@ impl ServerConfig {
         }
         if !(1..=LARGEST_REQUEST_BYTES).contains(&self.max_request_bytes) {
             return refuse(format!(
-                "--max-request-bytes {}: choose 1 to {LARGEST_REQUEST_BYTES}; a request is held in memory \
-                 several times on each server",
+                "--max-request-bytes {}: choose 1 to {LARGEST_REQUEST_BYTES}; while a larger one travels between \
+                 servers, nobody would hear the leader. Split large values over several keys",
                 self.max_request_bytes
             ));
         }
@@ -174,4 +176,21 @@ impl ServerConfig {
 
 fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_would_silence_the_leader_is_refused_at_the_start() {
+        let with = |max_request_bytes| ServerConfig {
+            max_request_bytes,
+            ..ServerConfig::single("n1", PathBuf::from("d"))
+        };
+        with(LARGEST_REQUEST_BYTES).validate().unwrap();
+        let why = with(LARGEST_REQUEST_BYTES + 1).validate().unwrap_err().to_string();
+        assert!(why.starts_with("--max-request-bytes 8388609: choose 1 to 8388608; "), "{why}");
+        assert!(with(0).validate().is_err());
+    }
 }
