@@ -221,7 +221,9 @@ impl Words {
         }
     }
 
-    fn why_refused(&self, why: Refusal) -> String {
+    /// Why the core refused a request.
+    #[must_use]
+    pub fn why_refused(&self, why: Refusal) -> String {
         match why {
             Refusal::NotLeader { leader: Some(leader) } => {
                 format!("not the leader, {} is", self.names.of(leader))
@@ -278,6 +280,10 @@ impl Words {
     }
 
     fn remember(&mut self, record: &Record) {
+        if matches!(record.event, Event::Disk(DiskEvent::Opened { .. })) {
+            // It has just started, and remembers nothing of its campaigns.
+            self.servers.remove(&record.node);
+        }
         let Event::Raft(event) = &record.event else { return };
         let story = self.servers.entry(record.node).or_default();
         // Not a dispatch: the few events that a later sentence looks back at.
@@ -290,7 +296,9 @@ impl Words {
                 ..
             } => story.no_leader_since = Some(record.time),
             RaftEvent::VoteReceived { from, granted: true, votes, .. } => {
-                story.voters_for_it.push(from);
+                if from != record.node {
+                    story.voters_for_it.push(from);
+                }
                 story.votes = votes;
             }
             RaftEvent::RoleChanged { role, .. } => {
