@@ -5,4 +5,35 @@
 //! checkers look on after every event.
 
 pub mod rng; // one stream of chance for each concern
+
+// What is made up.
+pub mod plan; // what will be done to a world, as data
+pub mod swarm; // drawing plans from seeds
+mod queue; // what will happen, and when
+mod network; // who hears whom
+pub mod disk; // disks that lose, tear and refuse
+
+// What is real, and who looks on.
+pub mod observed; // a state machine with a witness
+mod server; // a disk, and now and then a process on it
+mod driver; // the server's loop
+pub mod check; // the invariants
+pub mod coverage; // what has happened
+
+// The people.
+pub mod workload; // what clients do
+mod client; // who they ask, and how long they wait
+pub mod kv; // clients of the key-value store
+
+// The whole.
+pub mod world; // one step after another
+mod strike; // planned faults
+mod finale; // how a run ends
+pub mod setup; // building and running
 pub mod script; // scenarios as text
+
+pub use check::{Invariant, Violation};
+pub use plan::Plan;
+pub use setup::{Verdict, run};
+pub use workload::Workload;
+pub use world::World;

@@ -3,6 +3,8 @@
 //! The network draws from its own stream, the disks from theirs: a change in how many numbers one of them takes
 //! does not change what the others draw, and a shrunk run stays close to the run that it came from.
 
+use core::time::Duration;
+
 pub use jangada_raft::rng::Rng;
 
 /// The stream that belongs to a seed and a concern: equal for equal arguments, unrelated otherwise.
@@ -18,6 +20,41 @@ pub fn stream(seed: u64, concern: &str) -> Rng {
     Rng::new(Rng::new(mixed).next_u64())
 }
 
+/// What the world asks of chance.
+pub trait Dice {
+    /// A number below `bound`; 0 if the bound is 0.
+    fn below(&mut self, bound: u64) -> u64;
+
+    /// True in so many of a thousand cases.
+    fn chance(&mut self, per_mille: u32) -> bool {
+        per_mille > 0 && self.below(1_000) < u64::from(per_mille)
+    }
+
+    /// One of these.
+    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[usize::try_from(self.below(choices.len() as u64)).unwrap_or(0)]
+    }
+
+    /// A duration from `min` to `max`.
+    fn duration(&mut self, min: Duration, max: Duration) -> Duration {
+        let (min, max) = (nanos(min), nanos(max));
+        Duration::from_nanos(min + self.below(max.saturating_sub(min) + 1))
+    }
+}
+
+impl Dice for Rng {
+    fn below(&mut self, bound: u64) -> u64 {
+        // The high half of a 128-bit product maps 64 random bits onto the bound without a division.
+        u64::try_from((u128::from(self.next_u64()) * u128::from(bound)) >> 64).unwrap_or(0)
+    }
+}
+
+/// A duration as the number that [`jangada_raft::types::Time`] counts in.
+#[must_use]
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,5 +65,15 @@ mod tests {
         assert_eq!(first(1, "network"), first(1, "network"));
         assert_ne!(first(1, "network"), first(2, "network"));
         assert_ne!(first(1, "network"), first(1, "disk"));
+    }
+
+    #[test]
+    fn dice_stay_inside_their_bounds() {
+        let mut rng = stream(1, "dice");
+        assert!((0..1_000).all(|_| rng.below(3) < 3));
+        assert!((0..1_000).all(|_| !rng.chance(0)));
+        assert!((0..1_000).all(|_| rng.chance(1_000)));
+        let (min, max) = (Duration::from_millis(1), Duration::from_millis(2));
+        assert!((0..1_000).all(|_| (min..=max).contains(&rng.duration(min, max))));
     }
 }

@@ -1,0 +1,200 @@
+//! All logs together: the entries that ever were, and those that are committed.
+
+use std::collections::BTreeMap;
+
+use jangada_node::state_machine::{STAMP_BYTES, Stamp};
+use jangada_raft::Raft;
+use jangada_raft::types::{Entry, Index, Membership, NodeId, Payload, Term};
+
+use crate::observed::Witness;
+
+use super::{Findings, Invariant};
+
+/// Every entry that was ever appended anywhere, by index and term, with the term of the one before.
+#[derive(Default)]
+pub(crate) struct Logs {
+    entries: Vec<Vec<(Term, Entry)>>,
+    leaders: BTreeMap<Term, NodeId>,
+}
+
+impl Logs {
+    /// A server has appended these entries. Log Matching: an entry is the same wherever it stands, and so is
+    /// the one before it; by induction, so is all before it.
+    pub(crate) fn appended(&mut self, raft: &Raft, first: Index, last: Index, findings: &mut Findings) {
+        let mut before = raft.term_at(first.previous());
+        for entry in raft.entries(first..=last) {
+            let Some(previous) = before.replace(entry.term) else { continue };
+            let place = usize::try_from(entry.index.0).expect("a run has few entries");
+            if self.entries.len() <= place {
+                self.entries.resize_with(place + 1, Vec::new);
+            }
+            match self.entries[place].iter().find(|(_, known)| known.term == entry.term) {
+                None => self.entries[place].push((previous, entry.clone())),
+                Some((known_previous, known)) if *known_previous == previous && known == entry => {}
+                Some((known_previous, known)) => {
+                    findings.report(Invariant::LogMatching, Some(raft.id()), || {
+                        let what = if known == entry { "follows another entry" } else { "is another entry" };
+                        format!(
+                            "entry {} of term {} {what} than elsewhere (behind terms {previous} and \
+                             {known_previous})",
+                            entry.index, entry.term
+                        )
+                    });
+                }
+            }
+        }
+    }
+
+    /// The configuration that stands at this place, if the entry is one.
+    pub(crate) fn membership(&self, index: Index, term: Term) -> Option<&Membership> {
+        let place = usize::try_from(index.0).ok()?;
+        let (_, entry) = self.entries.get(place)?.iter().find(|(_, entry)| entry.term == term)?;
+        match &entry.payload {
+            Payload::Membership(membership) => Some(membership),
+            Payload::Noop | Payload::Command(_) => None,
+        }
+    }
+
+    fn entry(&self, index: Index, term: Term) -> Option<&Entry> {
+        let place = usize::try_from(index.0).ok()?;
+        self.entries.get(place)?.iter().map(|(_, entry)| entry).find(|entry| entry.term == term)
+    }
+
+    /// A server leads. Election Safety: nobody else ever leads in that term.
+    pub(crate) fn leads(&mut self, node: NodeId, term: Term, findings: &mut Findings) {
+        let known = *self.leaders.entry(term).or_insert(node);
+        if known != node {
+            findings.report(Invariant::ElectionSafety, Some(node), || {
+                format!("{node} leads in term {term}, and so did {known}")
+            });
+        }
+    }
+}
+
+/// A committed entry.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    term: Term,
+    /// The term of the server that committed it first.
+    by: Term,
+    /// All commands up to here.
+    witness: Witness,
+}
+
+/// What is committed, for ever.
+pub(crate) struct Committed {
+    marks: Vec<Mark>,
+}
+
+impl Committed {
+    pub(crate) fn new() -> Committed {
+        // Index 0 stands before the log, a place about which all agree.
+        Committed { marks: vec![Mark { term: Term::ZERO, by: Term::ZERO, witness: Witness::default() }] }
+    }
+
+    pub(crate) fn last(&self) -> Index {
+        Index(self.marks.len() as u64 - 1)
+    }
+
+    pub(crate) fn term(&self, index: Index) -> Option<Term> {
+        self.mark(index).map(|mark| mark.term)
+    }
+
+    /// What a state machine must have seen that has applied everything up to here.
+    pub(crate) fn witness(&self, index: Index) -> Option<Witness> {
+        self.mark(index).map(|mark| mark.witness)
+    }
+
+    fn mark(&self, index: Index) -> Option<&Mark> {
+        self.marks.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// A server's commit index went from `before` to where it is. Returns the last entry that nobody had
+    /// committed before, if there is one.
+    pub(crate) fn advanced(
+        &mut self,
+        raft: &Raft,
+        before: Index,
+        logs: &Logs,
+        findings: &mut Findings,
+    ) -> Option<(Index, Term)> {
+        let (first, last, known) = (before.next(), raft.commit_index(), self.last());
+        let mut index = first.max(raft.snapshot_meta().last_included_index);
+        while index <= last {
+            let Some(term) = raft.term_at(index) else { break };
+            if index <= known {
+                let committed = self.marks[usize::try_from(index.0).expect("it is in memory")].term;
+                if committed != term {
+                    findings.report(Invariant::CommittedImmutable, Some(raft.id()), || {
+                        format!("entry {index} was committed with term {committed}, and now with term {term}")
+                    });
+                    return None;
+                }
+            } else {
+                self.push(index, term, raft.term(), logs, findings, raft.id());
+            }
+            index = index.next();
+        }
+        (last > known && self.last() == last).then(|| (last, self.term(last).unwrap_or_default()))
+    }
+
+    fn push(
+        &mut self,
+        index: Index,
+        term: Term,
+        by: Term,
+        logs: &Logs,
+        findings: &mut Findings,
+        node: NodeId,
+    ) {
+        let Some(entry) = logs.entry(index, term).filter(|_| index == self.last().next()) else {
+            findings.report(Invariant::CommittedImmutable, Some(node), || {
+                format!("entry {index} of term {term} is committed, and nobody has seen it appended")
+            });
+            return;
+        };
+        let mut witness = self.marks.last().map(|mark| mark.witness).unwrap_or_default();
+        if let Payload::Command(command) = &entry.payload {
+            let (stamp, command) = command.split_at(command.len().min(STAMP_BYTES));
+            let stamp = stamp.first_chunk().map_or(0, |stamp| u64::from_le_bytes(*stamp));
+            witness.saw(Stamp(stamp), command);
+        }
+        self.marks.push(Mark { term, by, witness });
+    }
+
+    /// Leader Completeness: whoever leads in a term holds all that was committed in earlier ones.
+    pub(crate) fn check_new_leader(&self, raft: &Raft, findings: &mut Findings) {
+        let in_earlier_terms = |mark: &Mark| mark.by < raft.term();
+        let Some(last) = self.marks.iter().rposition(in_earlier_terms) else { return };
+        let (index, mark) = (Index(last as u64), self.marks[last]);
+        let covered = index <= raft.snapshot_meta().last_included_index;
+        if !covered && raft.term_at(index) != Some(mark.term) {
+            findings.report(Invariant::LeaderCompleteness, Some(raft.id()), || {
+                format!(
+                    "{} leads in term {} without entry {index} of term {}, which was committed in term {}",
+                    raft.id(),
+                    raft.term(),
+                    mark.term,
+                    mark.by
+                )
+            });
+        }
+    }
+
+    /// A server removes entries from here on; up to `last` they had these terms.
+    pub(crate) fn check_truncation(
+        &self,
+        node: NodeId,
+        from: Index,
+        term: Option<Term>,
+        findings: &mut Findings,
+    ) {
+        if let Some(committed) = self.term(from)
+            && Some(committed) == term
+        {
+            findings.report(Invariant::CommittedImmutable, Some(node), || {
+                format!("{node} removes entry {from} of term {committed}, which is committed")
+            });
+        }
+    }
+}

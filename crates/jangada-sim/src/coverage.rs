@@ -1,0 +1,130 @@
+//! What has happened in a run, counted: a batch of seeds in which something never happens has proved nothing
+//! about it.
+
+use std::ops::AddAssign;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
+        /// Something that must happen now and then.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Counter {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Counter {
+            /// All of them.
+            pub const ALL: &[Counter] = &[$(Counter::$name,)*];
+
+            /// Its name in tables.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Counter::$name => $words,)*
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Somebody began to lead.
+    Elections = "elections won",
+    /// A campaign was lost or given up.
+    FailedCampaigns = "campaigns lost",
+    /// A leader stepped down without a majority.
+    QuorumLost = "leaders that lost their quorum",
+    /// Entries were removed for a leader's.
+    Truncations = "truncations",
+    /// A log did not fit.
+    LogConflicts = "log conflicts",
+    /// Entries were committed for the first time.
+    Commits = "entries committed",
+    /// A server's own snapshot became durable.
+    SnapshotsTaken = "snapshots taken",
+    /// A leader's snapshot was installed.
+    SnapshotsInstalled = "snapshots installed",
+    /// A snapshot was loaded at a start.
+    SnapshotsLoaded = "snapshots loaded at a start",
+    /// A joint configuration came into force.
+    JointConfigurations = "joint configurations",
+    /// A change of members was completed.
+    FinalConfigurations = "final configurations",
+    /// A leader handed over.
+    Transfers = "leadership transfers begun",
+    /// A read was confirmed by a round.
+    ReadsConfirmed = "read rounds",
+    /// Commands were forwarded to the leader.
+    Forwards = "writes forwarded",
+    /// A message was lost on the way.
+    MessagesLost = "messages lost",
+    /// A message came twice.
+    MessagesRepeated = "messages repeated",
+    /// A frame was refused for its bytes.
+    FramesRefused = "frames refused",
+    /// A server died.
+    Crashes = "crashes",
+    /// A server died right after a message had left.
+    CrashesAfterSend = "crashes after a message",
+    /// A server died in the middle of a disk operation.
+    CrashesInDisk = "crashes in a disk operation",
+    /// A torn tail was repaired at a start.
+    TornTails = "torn tails repaired",
+    /// A server stopped as its disk failed.
+    DiskErrors = "stops by a disk error",
+    /// The network came apart.
+    Partitions = "partitions",
+    /// A process stood still.
+    Pauses = "pauses",
+    /// A write was answered.
+    WritesAnswered = "writes answered",
+    /// A read was answered.
+    ReadsAnswered = "reads answered",
+    /// An operation was refused.
+    Refused = "operations refused",
+    /// An operation had an unknown outcome.
+    Unknown = "operations with unknown outcome",
+    /// A server started.
+    Starts = "starts",
+}
+
+/// Counts of everything that must happen now and then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    counts: Vec<u64>,
+}
+
+impl Default for Coverage {
+    fn default() -> Coverage {
+        Coverage { counts: vec![0; Counter::ALL.len()] }
+    }
+}
+
+impl Coverage {
+    pub(crate) fn count(&mut self, counter: Counter) {
+        self.counts[counter as usize] += 1;
+    }
+
+    pub(crate) fn add(&mut self, counter: Counter, times: u64) {
+        self.counts[counter as usize] += times;
+    }
+
+    /// How often it has happened.
+    #[must_use]
+    pub fn of(&self, counter: Counter) -> u64 {
+        self.counts[counter as usize]
+    }
+
+    /// What has never happened.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Counter> {
+        Counter::ALL.iter().copied().filter(|counter| self.of(*counter) == 0).collect()
+    }
+}
+
+impl AddAssign<&Coverage> for Coverage {
+    fn add_assign(&mut self, other: &Coverage) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+    }
+}

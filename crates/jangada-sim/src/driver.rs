@@ -1,0 +1,328 @@
+//! The driver loop of a simulated server: what the replica thread and the log thread do between them.
+//!
+//! All that waits is handled, then the effects are taken once; messages leave before the disk begins, and the disk
+//! answers after a drawn time. A death can come between two messages, or in the middle of a disk operation.
+
+use bytes::BytesMut;
+use jangada_node::effect::{Effect, Failure, Input};
+use jangada_node::event::{ClientEvent, DiskEvent, Event};
+use jangada_node::frame::{self, Frame, Route};
+use jangada_node::log_writer::LogDone;
+use jangada_raft::event::{Event as RaftEvent, MembershipStage, RoleChange, RoleName};
+use jangada_raft::invariants::check_invariants;
+use jangada_raft::types::Time;
+
+use crate::check::{Disks, check_halt};
+use crate::coverage::{Counter, Coverage};
+use crate::network::{Letter, id_of, place_of};
+use crate::plan::{Death, Moment};
+use crate::queue::{Happening, Place};
+use crate::rng::{Dice, nanos};
+use crate::server::{CLUSTER, Doom, REST_AFTER};
+use crate::workload::Workload;
+use crate::world::World;
+
+/// The longest frame that a server accepts.
+const MAX_FRAME: usize = 64 << 20;
+/// The core's own invariants walk a whole server: they are checked at every so-manieth step.
+const LOOK_CLOSELY_EVERY: u64 = 32;
+/// A deadline that has passed already is served this much later, so that time goes on.
+const SOON: u64 = 1_000;
+
+impl<W: Workload> World<W> {
+    /// Bytes arrive.
+    pub(crate) fn deliver(&mut self, from: Place, to: Place, mut bytes: BytesMut) {
+        if self.servers[to].process.is_none() {
+            return;
+        }
+        let route = Route { cluster: CLUSTER, from: id_of(from), to: id_of(to) };
+        match frame::decode(&mut bytes, route, MAX_FRAME) {
+            Ok(Some(frame)) => self.give(to, Input::Peer(id_of(from), frame)),
+            // The link waits for the rest of a frame that never comes, or is closed: both lose the message.
+            Ok(None) | Err(_) => self.coverage.count(Counter::FramesRefused),
+        }
+    }
+
+    /// Gives a server something to do.
+    pub(crate) fn give(&mut self, place: Place, input: Input<crate::observed::Observed<W::Machine>>) {
+        let Some(process) = &mut self.servers[place].process else { return };
+        process.inbox.push(input);
+        if process.paused_until > self.now {
+            return;
+        }
+        let delay = self.plan.settings.step_delay;
+        if delay.is_zero() {
+            self.act(place);
+        } else {
+            self.set_alarm(place, self.now + delay);
+        }
+    }
+
+    /// A server's alarm rings.
+    pub(crate) fn wake(&mut self, place: Place, start: u64) {
+        let now = self.now;
+        let server = &mut self.servers[place];
+        let Some(process) = server.process.as_mut().filter(|_| server.starts == start) else { return };
+        if process.wake_at == now {
+            process.wake_at = Time::NEVER;
+        }
+        if process.paused_until > now {
+            return;
+        }
+        let deadline = process.clock.global(process.replica.next_deadline());
+        if process.inbox.is_empty() && deadline > now {
+            self.set_alarm(place, deadline);
+        } else {
+            self.act(place);
+        }
+    }
+
+    fn set_alarm(&mut self, place: Place, at: Time) {
+        let server = &mut self.servers[place];
+        let Some(process) = &mut server.process else { return };
+        if at < process.wake_at {
+            process.wake_at = at;
+            self.queue.push(at, Happening::Wake { server: place, start: server.starts });
+        }
+    }
+
+    /// One turn of the loop: everything that waits, then what follows from it.
+    pub(crate) fn act(&mut self, place: Place) {
+        let now = self.now;
+        let Some(process) = &mut self.servers[place].process else { return };
+        self.acting = Some(place);
+        let local = process.clock.local(now);
+        for input in process.inbox.drain(..) {
+            process.replica.handle(local, input);
+        }
+        process.replica.handle(local, Input::TimePassed);
+        process.replica.take_effects(local, &mut self.effects, &mut self.events);
+        self.steps += 1;
+        self.look(place);
+        if !self.carry_out(place, local) {
+            self.acting = None;
+            return;
+        }
+        self.begin_disk(place);
+        let Some(process) = &self.servers[place].process else { return };
+        let deadline = process.clock.global(process.replica.next_deadline());
+        self.set_alarm(place, deadline.max(Time(now.0 + SOON)));
+        self.acting = None;
+    }
+
+    /// The checkers look at the server.
+    fn look(&mut self, place: Place) {
+        let World { servers, disks, logs, committed, findings, coverage, events, .. } = self;
+        let Some(process) = &mut servers[place].process else { return };
+        let (raft, disks) = (process.replica.raft(), Disks(disks));
+        if self.steps.is_multiple_of(LOOK_CLOSELY_EVERY) {
+            check_invariants(raft);
+        }
+        for event in events.drain(..) {
+            self.record_hash = hash_event(self.record_hash, &event);
+            count(&event, coverage);
+            if let Event::Raft(event) = event {
+                process.seen.event(raft, event, logs, committed, &disks, findings);
+            }
+        }
+        let before = committed.last();
+        process.seen.check(&process.replica, logs, committed, &disks, findings);
+        coverage.add(Counter::Commits, committed.last() - before);
+        if let Some((commands, hash)) = process.replica.state().sample() {
+            self.samples.check(id_of(place), commands, hash, findings);
+        }
+    }
+
+    /// Carries the effects out. `false` if the server died on the way.
+    fn carry_out(&mut self, place: Place, local: Time) -> bool {
+        let mut effects = std::mem::take(&mut self.effects);
+        let mut alive = true;
+        for effect in effects.drain(..) {
+            if !alive {
+                continue;
+            }
+            match effect {
+                Effect::Send(to, frame) => alive = self.post(place, place_of(to), frame, local),
+                Effect::Log(job) => {
+                    if let Some(process) = &mut self.servers[place].process {
+                        process.jobs.push(job);
+                    }
+                }
+                Effect::Reply(token, answers) => self.answer(token, answers),
+                Effect::AdminReply(token, outcome) => self.answer_administrator(token, outcome),
+                Effect::Halt(why) => {
+                    alive = false;
+                    self.halt(place, &why);
+                }
+            }
+        }
+        self.effects = effects;
+        alive
+    }
+
+    /// Sends a frame. `false` if the server dies right after it.
+    fn post(&mut self, from: Place, to: Place, frame: Frame, local: Time) -> bool {
+        if to >= self.servers.len() || from == to {
+            return true;
+        }
+        let down = self.servers[to].process.is_none();
+        if down && let Frame::Forward { id, commands } = &frame {
+            // Nobody listens there, and the link knows it: the commands never left.
+            let answers = vec![Err(Failure::NoLeader); commands.len()];
+            let reply = Input::Peer(id_of(to), Frame::ForwardReply { id: *id, answers });
+            if let Some(process) = &mut self.servers[from].process {
+                process.replica.handle(local, reply);
+            }
+            return true;
+        }
+        self.messages += 1;
+        if !down && !self.network.is_cut(from, to) {
+            let route = Route { cluster: CLUSTER, from: id_of(from), to: id_of(to) };
+            self.scratch.clear();
+            frame::encode(&frame, route, &mut self.scratch);
+            self.message_bytes += self.scratch.len() as u64;
+            let incarnation = self.servers[from].incarnation;
+            let letter = Letter { from, incarnation, to, bytes: &self.scratch };
+            self.network.send(self.now, &letter, &mut self.queue, &mut self.coverage);
+        }
+        self.doomed_by_send(from)
+    }
+
+    fn doomed_by_send(&mut self, place: Place) -> bool {
+        let Some(Doom { at: Moment::AfterSends(left), death, down }) = &mut self.servers[place].doom else {
+            return true;
+        };
+        *left = left.saturating_sub(1);
+        if *left > 0 {
+            return true;
+        }
+        let (death, down) = (*death, *down);
+        self.coverage.count(Counter::CrashesAfterSend);
+        self.die(place, death);
+        self.start_after(place, down);
+        false
+    }
+
+    /// The disk begins with what waits, if it is idle.
+    fn begin_disk(&mut self, place: Place) {
+        let now = self.now;
+        let server = &mut self.servers[place];
+        let Some(process) = &mut server.process else { return };
+        if process.in_flight.is_some() || process.jobs.is_empty() {
+            return;
+        }
+        process.in_flight = Some(std::mem::take(&mut process.jobs));
+        let plan = &self.plan.disk;
+        let mut takes = self.disk_rng.duration(plan.sync_min, plan.sync_max);
+        if self.disk_rng.chance(plan.stall) {
+            takes += self.disk_rng.duration(plan.sync_max, plan.stall_by);
+        }
+        self.queue.push(now + takes, Happening::DiskDone { server: place, start: server.starts });
+    }
+
+    /// The disk has done what it was given: this is where it does it.
+    pub(crate) fn disk_done(&mut self, place: Place, start: u64) {
+        let server = &mut self.servers[place];
+        if server.starts != start || server.process.is_none() {
+            return;
+        }
+        let mut done = Vec::new();
+        if let Err(why) = self.run_disk(place, &mut done) {
+            return self.disk_failed(place, &why);
+        }
+        let Some(process) = &mut self.servers[place].process else { return };
+        process.inbox.extend(done.into_iter().map(Input::Log));
+        process.idle_since = self.now;
+        if process.paused_until <= self.now {
+            self.act(place);
+        }
+        self.begin_disk(place);
+    }
+
+    /// Does the jobs in flight, as `log_thread::serve` does.
+    pub(crate) fn run_disk(&mut self, place: Place, done: &mut Vec<LogDone>) -> Result<(), String> {
+        let Some(process) = &mut self.servers[place].process else { return Ok(()) };
+        let rested = self.now.since(process.idle_since) >= REST_AFTER;
+        let jobs = process.in_flight.take().unwrap_or_default();
+        let outcome = (if rested { process.writer.rest() } else { Ok(()) })
+            .and_then(|()| process.writer.run(jobs, done))
+            .and_then(|()| process.writer.when_idle());
+        outcome.map_err(|why| why.to_string())
+    }
+
+    /// An operation of the disk has failed: by a doom, by a fault, or by a bug.
+    fn disk_failed(&mut self, place: Place, why: &str) {
+        match self.servers[place].doom {
+            Some(Doom { at: Moment::AtDiskOperation(_), death, down }) => {
+                self.coverage.count(Counter::CrashesInDisk);
+                self.die(place, death);
+                self.start_after(place, down);
+            }
+            _ => self.halt(place, why),
+        }
+    }
+
+    /// The server stops by itself: its process ends, and somebody starts it again.
+    fn halt(&mut self, place: Place, why: &str) {
+        check_halt(id_of(place), &self.disks[place], why, &mut self.findings);
+        self.coverage.count(Counter::DiskErrors);
+        let down = self.disk_fault_down[place];
+        self.die(place, Death::Killed);
+        self.start_after(place, down);
+    }
+}
+
+fn count(event: &Event, coverage: &mut Coverage) {
+    let counter = match event {
+        Event::Raft(RaftEvent::RoleChanged { role: RoleName::Leader, .. }) => Counter::Elections,
+        Event::Raft(RaftEvent::RoleChanged { why: RoleChange::QuorumLost, .. }) => Counter::QuorumLost,
+        Event::Raft(RaftEvent::RoleChanged { why: RoleChange::ElectionLost, .. }) => Counter::FailedCampaigns,
+        Event::Raft(RaftEvent::Truncated { .. }) => Counter::Truncations,
+        Event::Raft(RaftEvent::LogConflict { .. }) => Counter::LogConflicts,
+        Event::Raft(RaftEvent::SnapshotInstalled { .. }) => Counter::SnapshotsInstalled,
+        Event::Raft(RaftEvent::TransferStarted { .. }) => Counter::Transfers,
+        Event::Raft(RaftEvent::ReadConfirmed { .. }) => Counter::ReadsConfirmed,
+        Event::Raft(RaftEvent::MembershipChanged { stage, .. }) => match stage {
+            MembershipStage::Joint => Counter::JointConfigurations,
+            MembershipStage::Final | MembershipStage::CatchUp => Counter::FinalConfigurations,
+        },
+        Event::Disk(DiskEvent::SnapshotWritten { .. }) => Counter::SnapshotsTaken,
+        Event::Client(ClientEvent::Forwarded { .. }) => Counter::Forwards,
+        _ => return,
+    };
+    coverage.count(counter);
+}
+
+/// One number for all that has happened: equal runs give equal numbers.
+fn hash_event(hash: u64, event: &Event) -> u64 {
+    use std::hash::{Hash, Hasher};
+    struct Mixer(u64);
+    impl Hasher for Mixer {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0 = crate::observed::hash(self.0, bytes);
+        }
+        fn write_u64(&mut self, word: u64) {
+            self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        fn write_u32(&mut self, word: u32) {
+            self.write_u64(u64::from(word));
+        }
+        fn write_u8(&mut self, word: u8) {
+            self.write_u64(u64::from(word));
+        }
+        fn write_isize(&mut self, word: isize) {
+            self.write_u64(word.cast_unsigned() as u64);
+        }
+    }
+    let mut mixer = Mixer(hash);
+    event.hash(&mut mixer);
+    mixer.finish()
+}
+
+/// How long something lasts, as a point in time from now.
+pub(crate) fn after(now: Time, nanos_later: core::time::Duration) -> Time {
+    Time(now.0.saturating_add(nanos(nanos_later)))
+}

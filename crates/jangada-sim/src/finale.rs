@@ -1,0 +1,204 @@
+//! How a run ends: everything heals, a minority stays dead, and the cluster has to work again, soon.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use jangada_raft::types::{Membership, NodeId};
+
+use crate::check::Invariant;
+use crate::network::{id_of, place_of};
+use crate::plan::Death;
+use crate::rng::Dice;
+use crate::workload::{OperationId, Workload};
+use crate::world::World;
+
+/// Election timeouts until there is a leader.
+const LEADER_WITHIN: u32 = 10;
+/// For a change of members that is under way, and for those who are late.
+const SETTLED_WITHIN: Duration = Duration::from_secs(20);
+/// For an answer to each probe.
+const PROBED_WITHIN: Duration = Duration::from_secs(10);
+
+impl<W: Workload> World<W> {
+    /// Lets the whole plan happen: trouble, healing, and the judgement.
+    pub fn run_plan(&mut self) {
+        let trouble = crate::driver::after(jangada_raft::types::Time::ZERO, self.plan.trouble);
+        while self.queue.next_time().is_some_and(|next| next <= trouble) {
+            self.step();
+        }
+        self.now = self.now.max(trouble);
+        self.finale();
+    }
+
+    /// Everything heals; liveness is demanded, then the history is judged.
+    pub fn finale(&mut self) {
+        self.findings.now = self.now;
+        self.heal_all();
+        if self.check_liveness() {
+            self.check_equal_states();
+        }
+        if let Err(why) = self.workload.judge() {
+            self.findings.report(Invariant::Linearizable, None, || why);
+        }
+    }
+
+    fn heal_all(&mut self) {
+        self.heal();
+        self.healed = true;
+        let now = self.now;
+        for place in 0..self.servers.len() {
+            self.servers[place].doom = None;
+            self.disks[place].calm();
+            if let Some(process) = &mut self.servers[place].process
+                && process.paused_until > now
+            {
+                process.paused_until = now;
+                self.act(place);
+            }
+        }
+        let dead = self.who_stays_dead();
+        for place in 0..self.servers.len() {
+            if dead.contains(&id_of(place)) {
+                self.die(place, Death::Killed);
+                self.servers[place].retired = true;
+            } else {
+                self.start_now(place);
+            }
+        }
+    }
+
+    /// A minority of each half of every configuration that anybody knows; nobody who is being brought in.
+    fn who_stays_dead(&mut self) -> BTreeSet<NodeId> {
+        let mut dead = BTreeSet::new();
+        if !self.fault_rng.chance(500) {
+            return dead;
+        }
+        let known: Vec<Membership> =
+            self.running().map(|replica| replica.raft().membership().clone()).collect();
+        if known.len() < self.servers.len() {
+            // Somebody who is down may know a configuration that we do not.
+            return dead;
+        }
+        let lives = |dead: &BTreeSet<NodeId>, voters: &BTreeSet<NodeId>| {
+            voters.is_empty() || voters.difference(dead).count() > voters.len() / 2
+        };
+        let works = |dead: &BTreeSet<NodeId>, membership: &Membership| {
+            let target = membership.target.as_ref();
+            lives(dead, &membership.voters)
+                && membership.outgoing.as_ref().is_none_or(|outgoing| lives(dead, outgoing))
+                && target.is_none_or(|target| target.voters.is_disjoint(dead))
+        };
+        for place in 0..self.servers.len() {
+            if self.fault_rng.chance(500) {
+                dead.insert(id_of(place));
+                if !known.iter().all(|membership| works(&dead, membership)) {
+                    dead.remove(&id_of(place));
+                }
+            }
+        }
+        dead
+    }
+
+    /// A leader, then one configuration, then everybody caught up, then everybody answers.
+    fn check_liveness(&mut self) -> bool {
+        // Slow disks and stragglers of the troubled time may still be at work, and depose a leader.
+        let timeout = self.plan.settings.election_timeout_max;
+        self.run_for(self.plan.network.straggle_by + self.plan.disk.stall_by + timeout);
+        let patience = timeout * LEADER_WITHIN;
+        let leads = |world: &World<W>| {
+            let leader = world.leader().and_then(|id| world.replica(id));
+            leader.is_some_and(|leader| leader.raft().has_committed_own_term())
+        };
+        if !self.run_until(patience, leads) {
+            return self.not_live("there is no leader that has committed an entry of its term", patience);
+        }
+        if !self.run_until(SETTLED_WITHIN, World::is_settled) {
+            return self.not_live("a change of members does not come to its end", SETTLED_WITHIN);
+        }
+        if !self.run_until(SETTLED_WITHIN, World::is_caught_up) {
+            return self.not_live("not all members are caught up", SETTLED_WITHIN);
+        }
+        let members: Vec<NodeId> = self.live_members().collect();
+        for read in [false, true] {
+            let before = self.answered;
+            let probes: Vec<(NodeId, OperationId)> =
+                members.iter().map(|id| (*id, self.probe(place_of(*id), read))).collect();
+            let all = |world: &World<W>| probes.iter().all(|(_, probe)| world.has_ended(*probe));
+            let ended = self.run_until(PROBED_WITHIN, all);
+            if !ended || self.answered < before + probes.len() as u64 {
+                let silent = probes.iter().find(|(_, probe)| !self.has_ended(*probe));
+                let whom = silent.map_or_else(|| "one of them".to_owned(), |(id, _)| id.to_string());
+                let kind = if read { "read" } else { "write" };
+                return self.not_live(&format!("a probe {kind} at {whom} is not answered"), PROBED_WITHIN);
+            }
+        }
+        if !self.run_until(SETTLED_WITHIN, World::is_caught_up) {
+            return self.not_live("not all members have applied the probes", SETTLED_WITHIN);
+        }
+        true
+    }
+
+    fn not_live(&mut self, what: &str, within: Duration) -> bool {
+        let roles: Vec<String> = self
+            .running()
+            .map(|replica| {
+                let raft = replica.raft();
+                format!(
+                    "{} {:?} term {} log {}..{} commit {} applied {}",
+                    raft.id(),
+                    raft.role_name(),
+                    raft.term(),
+                    raft.first_index(),
+                    raft.last_index(),
+                    raft.commit_index(),
+                    replica.last_applied()
+                )
+            })
+            .collect();
+        let membership = self.leader().and_then(|id| self.replica(id)).map(|leader| {
+            let membership = leader.raft().membership();
+            format!("; voters {:?}, outgoing {:?}", membership.voters, membership.outgoing)
+        });
+        self.findings.report(Invariant::LivenessAfterHeal, None, || {
+            let membership = membership.unwrap_or_default();
+            format!("{what} within {within:?} after everything healed: {}{membership}", roles.join(", "))
+        });
+        false
+    }
+
+    fn live_members(&self) -> impl Iterator<Item = NodeId> {
+        let leader = self.leader().and_then(|id| self.replica(id));
+        let members = leader.map(|leader| leader.raft().membership().members()).unwrap_or_default();
+        members.into_iter().filter(|id| self.replica(*id).is_some())
+    }
+
+    /// One configuration is in force, and committed.
+    fn is_settled(world: &World<W>) -> bool {
+        let Some(leader) = world.leader().and_then(|id| world.replica(id)) else { return false };
+        let (raft, membership) = (leader.raft(), leader.raft().membership());
+        membership.outgoing.is_none()
+            && membership.target.is_none()
+            && raft.membership_index() <= raft.commit_index()
+    }
+
+    /// All members that live have applied all that the leader has.
+    fn is_caught_up(world: &World<W>) -> bool {
+        let Some(leader) = world.leader().and_then(|id| world.replica(id)) else { return false };
+        let last = leader.raft().last_index();
+        leader.last_applied() == last
+            && world.live_members().all(|id| {
+                world.replica(id).is_some_and(|replica| {
+                    replica.last_applied() == last && replica.raft().term() == leader.raft().term()
+                })
+            })
+    }
+
+    fn check_equal_states(&mut self) {
+        let members: Vec<NodeId> = self.live_members().collect();
+        for id in members {
+            let Some(replica) = self.replica(id) else { continue };
+            let (commands, hash) = (replica.state().witness().commands, replica.state().state_hash());
+            self.samples.check(id, commands, hash, &mut self.findings);
+        }
+    }
+}

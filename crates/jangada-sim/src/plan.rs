@@ -1,0 +1,305 @@
+//! What will be done to a world, as plain data: drawn from the seed before it begins, and then followed.
+//!
+//! A plan can be printed, cut down (fewer faults, fewer clients, fewer servers) and run again: that is how a
+//! failure is made small. What cannot be known beforehand, which server leads when a fault strikes, say, is
+//! found out when it strikes. `swarm.rs` draws plans.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use jangada_raft::types::NodeId;
+
+use crate::disk::{DiskFault, Loss};
+
+/// Which settings the servers run with, and what the disks may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// The production settings; every fault that must be survived.
+    #[default]
+    Default,
+    /// Raft as in the paper alone: no PreVote, no CheckQuorum.
+    Classic,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Profile; 2] = [Profile::Default, Profile::Classic];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Default => "default",
+            Profile::Classic => "classic",
+        }
+    }
+}
+
+/// A whole run, but for the random draws on the way.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The root of all chance.
+    pub seed: u64,
+    /// Which settings.
+    pub profile: Profile,
+    /// Servers that found the cluster: n1, n2 and so on.
+    pub servers: u64,
+    /// Further servers that membership changes may bring in.
+    pub spares: u64,
+    /// How the servers are set up.
+    pub settings: Settings,
+    /// How messages travel.
+    pub network: NetworkPlan,
+    /// How fast disks are.
+    pub disk: DiskPlan,
+    /// What clients do.
+    pub clients: ClientPlan,
+    /// What strikes, and when, ascending.
+    pub faults: Vec<(Duration, Fault)>,
+    /// When faults end and everything heals. Zero: never, the world is driven by hand.
+    pub trouble: Duration,
+}
+
+/// How servers are set up: small numbers, so that everything happens within a minute.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// See `jangada_raft::config::Config`.
+    pub heartbeat: Duration,
+    /// See `jangada_raft::config::Config`.
+    pub election_timeout_min: Duration,
+    /// See `jangada_raft::config::Config`.
+    pub election_timeout_max: Duration,
+    /// A snapshot is begun after so many bytes of entries.
+    pub snapshot_after_bytes: usize,
+    /// Bytes of a snapshot in one part or chunk.
+    pub snapshot_part_bytes: usize,
+    /// Bytes of entries kept behind a snapshot.
+    pub keep_bytes_behind_snapshot: usize,
+    /// Entries in one AppendEntries.
+    pub max_append_entries: usize,
+    /// Unanswered AppendEntries for each follower.
+    pub max_inflight_messages: usize,
+    /// Bytes in one segment of the log.
+    pub segment_bytes: u64,
+    /// How long after an input a server's step begins: what arrives meanwhile is taken with it.
+    pub step_delay: Duration,
+    /// How much clocks run too fast or too slow, in thousandths.
+    pub drift_per_mille: u32,
+    /// Reads by leases, not by a round of messages.
+    pub lease_reads: bool,
+}
+
+/// How messages travel.
+#[derive(Clone, Debug)]
+pub struct NetworkPlan {
+    /// The fastest.
+    pub delay_min: Duration,
+    /// All but the stragglers.
+    pub delay_max: Duration,
+    /// How many of a thousand are lost.
+    pub lose: u32,
+    /// How many of a thousand come twice.
+    pub repeat: u32,
+    /// How many of a thousand come much later.
+    pub straggle: u32,
+    /// How much later at most.
+    pub straggle_by: Duration,
+    /// How many of a thousand have a bit flipped.
+    pub flip: u32,
+}
+
+/// How fast disks are.
+#[derive(Clone, Debug)]
+pub struct DiskPlan {
+    /// The fastest sync.
+    pub sync_min: Duration,
+    /// The usual slowest.
+    pub sync_max: Duration,
+    /// How many of a thousand stall.
+    pub stall: u32,
+    /// For so long at most.
+    pub stall_by: Duration,
+}
+
+/// What clients do.
+#[derive(Clone, Debug)]
+pub struct ClientPlan {
+    /// How many there are.
+    pub clients: usize,
+    /// How long they think between two operations at most.
+    pub think: Duration,
+    /// How long they wait for an answer.
+    pub patience: Duration,
+    /// How many operations there are in all, at most.
+    pub operations: u64,
+}
+
+/// Whom a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Whoever leads then, in the highest term.
+    Leader,
+    /// This one.
+    Server(NodeId),
+}
+
+/// At which point of its work a server dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// At once.
+    Now,
+    /// When it has sent so many more messages; those are on their way.
+    AfterSends(u32),
+    /// At the disk operation that comes after so many more.
+    AtDiskOperation(u32),
+}
+
+/// How a server dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// Its process is killed: what it has written stays.
+    Killed,
+    /// The power fails: what was not synced is lost, as drawn.
+    Power(Loss),
+}
+
+/// A partition's shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// One server hears nobody and nobody hears it.
+    Isolate(Who),
+    /// These servers against all others.
+    Halves(BTreeSet<NodeId>),
+    /// What this one sends arrives nowhere.
+    Mute(Who),
+    /// This one hears nothing.
+    Deaf(Who),
+    /// What the first sends to the second is lost.
+    OneWay(NodeId, NodeId),
+    /// Two groups that meet in one server only.
+    Bridge(NodeId),
+    /// Each server hears its neighbours only.
+    Ring,
+}
+
+/// Something that goes wrong, or that somebody does at the worst moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A server dies, and starts again after a while.
+    Crash {
+        /// Which.
+        who: Who,
+        /// When exactly.
+        at: Moment,
+        /// How.
+        death: Death,
+        /// Until it starts again.
+        down: Duration,
+    },
+    /// All servers die at once.
+    CrashAll {
+        /// How.
+        death: Death,
+        /// Until they start again, each after a drawn part of it.
+        down: Duration,
+    },
+    /// The network comes apart for a while.
+    Partition {
+        /// How.
+        cut: Cut,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A server's process stands still for a while, and its clock goes on.
+    Pause {
+        /// Which.
+        who: Who,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A server's disk fails; it stops, and starts again after a while.
+    Disk {
+        /// Which.
+        who: Who,
+        /// At the operation that comes after so many more.
+        after: u32,
+        /// How.
+        fault: DiskFault,
+        /// Until it starts again.
+        down: Duration,
+    },
+    /// Somebody asks the leader for other members.
+    ChangeMembers {
+        /// The voters that are wished for.
+        voters: BTreeSet<NodeId>,
+        /// The learners that are wished for.
+        learners: BTreeSet<NodeId>,
+    },
+    /// Somebody asks the leader to hand over.
+    Transfer {
+        /// To this one.
+        to: NodeId,
+    },
+    /// Somebody asks for a snapshot.
+    Snapshot {
+        /// Of this one.
+        who: Who,
+    },
+    /// Somebody makes a server campaign.
+    Campaign {
+        /// Which.
+        who: NodeId,
+    },
+}
+
+impl Plan {
+    /// A world without faults and without clients, to be driven by hand.
+    #[must_use]
+    pub fn quiet(seed: u64, servers: u64) -> Plan {
+        let ms = Duration::from_millis;
+        Plan {
+            seed,
+            profile: Profile::Default,
+            servers,
+            spares: 0,
+            settings: Settings {
+                heartbeat: ms(50),
+                election_timeout_min: ms(250),
+                election_timeout_max: ms(500),
+                snapshot_after_bytes: 1 << 20,
+                snapshot_part_bytes: 4 << 10,
+                keep_bytes_behind_snapshot: 64 << 10,
+                max_append_entries: 512,
+                max_inflight_messages: 64,
+                segment_bytes: 64 << 10,
+                step_delay: Duration::ZERO,
+                drift_per_mille: 0,
+                lease_reads: false,
+            },
+            network: NetworkPlan {
+                delay_min: Duration::from_micros(200),
+                delay_max: ms(1),
+                lose: 0,
+                repeat: 0,
+                straggle: 0,
+                straggle_by: Duration::ZERO,
+                flip: 0,
+            },
+            disk: DiskPlan {
+                sync_min: Duration::from_micros(100),
+                sync_max: Duration::from_micros(500),
+                stall: 0,
+                stall_by: Duration::ZERO,
+            },
+            clients: ClientPlan { clients: 0, think: ms(100), patience: ms(2_000), operations: u64::MAX },
+            faults: Vec::new(),
+            trouble: Duration::ZERO,
+        }
+    }
+
+    /// All servers that there will ever be.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        usize::try_from(self.servers + self.spares).expect("few servers")
+    }
+}

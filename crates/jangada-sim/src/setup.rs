@@ -1,0 +1,153 @@
+//! Building a world, running it, and what comes of it.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use jangada_raft::types::Time;
+
+use crate::check::{Invariant, Violation};
+use crate::coverage::Coverage;
+use crate::kv::Kv;
+use crate::network::id_of;
+use crate::plan::{Plan, Profile};
+use crate::swarm;
+use crate::workload::Workload;
+use crate::world::World;
+
+/// A world that is being built.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    seed: u64,
+    servers: Option<u64>,
+    profile: Profile,
+    quiet: bool,
+}
+
+impl Builder {
+    pub(crate) fn new(seed: u64) -> Builder {
+        Builder { seed, servers: None, profile: Profile::Default, quiet: false }
+    }
+
+    /// So many servers found the cluster; otherwise the seed decides.
+    #[must_use]
+    pub fn servers(mut self, servers: u64) -> Builder {
+        self.servers = Some(servers);
+        self
+    }
+
+    /// With these settings.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Builder {
+        self.profile = profile;
+        self
+    }
+
+    /// Without faults and without clients: the world is driven by hand.
+    #[must_use]
+    pub fn quiet(mut self) -> Builder {
+        self.quiet = true;
+        self
+    }
+
+    /// What will be done to the world.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        if self.quiet {
+            let plan = Plan::quiet(self.seed, self.servers.unwrap_or(3));
+            return Plan { profile: self.profile, ..plan };
+        }
+        swarm::draw(self.seed, self.profile, self.servers)
+    }
+
+    /// The world, with clients of the key-value store.
+    #[must_use]
+    pub fn build(&self) -> World<Kv> {
+        World::of(self.plan(), Kv::new())
+    }
+
+    /// The world, with clients of your own.
+    #[must_use]
+    pub fn build_with<W: Workload>(&self, workload: W) -> World<W> {
+        World::of(self.plan(), workload)
+    }
+
+    /// Lets everything happen that the seed has in store for this workload and its state machine.
+    pub fn run<W: Workload>(&self, workload: W) -> Verdict {
+        run(self.plan(), workload)
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The seed.
+    pub seed: u64,
+    /// What did not hold: the first case of each invariant, in the order of their happening.
+    pub violations: Vec<Violation>,
+    /// What happened.
+    pub coverage: Coverage,
+    /// How much virtual time has passed.
+    pub time: Time,
+    /// How many things have happened: deliveries, alarms, disk operations, turns of clients, faults.
+    pub events: u64,
+    /// How many turns servers have taken.
+    pub steps: u64,
+    /// One number for all that the servers have recorded: equal runs give equal numbers.
+    pub record_hash: u64,
+}
+
+impl Verdict {
+    /// Everything held.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.violations.is_empty()
+    }
+}
+
+/// Runs a plan to its end. Panics inside are caught: they are violations like others.
+pub fn run<W: Workload>(plan: Plan, workload: W) -> Verdict {
+    let seed = plan.seed;
+    let mut world = None;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let world = world.insert(World::of(plan, workload));
+        world.run_plan();
+    }));
+    let Some(mut world) = world else {
+        let violation = panicked(outcome.err(), None, Time::ZERO);
+        return Verdict {
+            seed,
+            violations: vec![violation],
+            coverage: Coverage::default(),
+            time: Time::ZERO,
+            events: 0,
+            steps: 0,
+            record_hash: 0,
+        };
+    };
+    let mut violations = std::mem::take(&mut world.findings.violations);
+    if let Err(panic) = outcome {
+        violations.push(panicked(Some(panic), world.acting, world.now));
+    }
+    Verdict {
+        seed,
+        violations,
+        coverage: world.coverage.clone(),
+        time: world.now,
+        events: world.happened,
+        steps: world.steps,
+        record_hash: world.record_hash,
+    }
+}
+
+fn panicked(panic: Option<Box<dyn Any + Send>>, place: Option<usize>, time: Time) -> Violation {
+    let words = panic.as_ref().and_then(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied())
+    });
+    Violation {
+        invariant: Invariant::NoPanic,
+        node: place.map(id_of),
+        time,
+        sentence: format!("panics: {}", words.unwrap_or("without words")),
+    }
+}

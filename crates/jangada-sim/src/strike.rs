@@ -1,0 +1,115 @@
+//! Planned faults strike.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use jangada_node::effect::Input;
+use jangada_raft::face::MembershipChange;
+
+use crate::coverage::Counter;
+use crate::network::place_of;
+use crate::plan::{Fault, Moment, Who};
+use crate::queue::{Happening, Place};
+use crate::rng::Dice;
+use crate::server::Doom;
+use crate::workload::Workload;
+use crate::world::World;
+
+/// So long somebody waits for a change of members.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(4);
+
+impl<W: Workload> World<W> {
+    pub(crate) fn place(&self, who: Who) -> Option<Place> {
+        let place = match who {
+            Who::Leader => place_of(self.leader()?),
+            Who::Server(id) => place_of(id),
+        };
+        (place < self.servers.len()).then_some(place)
+    }
+
+    /// The fault of this number begins.
+    pub(crate) fn strike(&mut self, number: usize) {
+        if self.healed {
+            return;
+        }
+        let Some((_, fault)) = self.plan.faults.get(number) else { return };
+        match fault.clone() {
+            Fault::Crash { who, at, death, down } => {
+                if let Some(place) = self.place(who) {
+                    self.doom(place, Doom { at, death, down });
+                }
+            }
+            Fault::CrashAll { death, down } => {
+                for place in 0..self.servers.len() {
+                    self.die(place, death);
+                    let down = self.fault_rng.duration(Duration::ZERO, down);
+                    self.start_after(place, down);
+                }
+            }
+            Fault::Partition { cut, lasts } => {
+                let partition = self.part(&cut);
+                self.queue.push(self.now + lasts, Happening::Rejoin(partition));
+            }
+            Fault::Pause { who, lasts } => self.pause(who, lasts),
+            Fault::Disk { who, after, fault, down } => {
+                if let Some(place) = self.place(who) {
+                    self.disk_fault_down[place] = down;
+                    self.disks[place].fail_after(u64::from(after), fault);
+                }
+            }
+            Fault::ChangeMembers { voters, learners } => {
+                let change = MembershipChange { voters, learners, context: Bytes::new() };
+                self.ask_for_members(change);
+            }
+            Fault::Transfer { to } => {
+                if let Some(leader) = self.leader() {
+                    self.transfer(leader, to);
+                }
+            }
+            Fault::Snapshot { who } => {
+                if let Some(place) = self.place(who) {
+                    self.give(place, Input::TakeSnapshot);
+                }
+            }
+            Fault::Campaign { who } => self.give(place_of(who), Input::Campaign),
+        }
+    }
+
+    fn doom(&mut self, place: Place, doom: Doom) {
+        if self.servers[place].process.is_none() {
+            return;
+        }
+        match doom.at {
+            Moment::Now => {
+                self.die(place, doom.death);
+                self.start_after(place, doom.down);
+            }
+            Moment::AfterSends(_) => self.servers[place].doom = Some(doom),
+            Moment::AtDiskOperation(after) => {
+                self.servers[place].doom = Some(doom);
+                self.disks[place].fail_after(u64::from(after), crate::disk::DiskFault::Stop);
+            }
+        }
+    }
+
+    fn pause(&mut self, who: Who, lasts: Duration) {
+        let Some(place) = self.place(who) else { return };
+        let start = self.servers[place].starts;
+        let Some(process) = &mut self.servers[place].process else { return };
+        let until = self.now + lasts;
+        if process.paused_until < until {
+            process.paused_until = until;
+            process.wake_at = until;
+            self.coverage.count(Counter::Pauses);
+            self.queue.push(until, Happening::Wake { server: place, start });
+        }
+    }
+
+    fn ask_for_members(&mut self, change: MembershipChange) {
+        let Some(leader) = self.leader() else { return };
+        let (server, token) = (place_of(leader), self.administrator_token());
+        let start = self.servers[server].starts;
+        self.queue.push(self.now + CHANGE_PATIENCE, Happening::GiveUp { server, start, token });
+        self.give(server, Input::ChangeMembership { token, change });
+    }
+}

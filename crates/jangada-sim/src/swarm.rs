@@ -1,0 +1,202 @@
+//! The swarm: each seed draws which classes of faults there are, and how harsh each is.
+//!
+//! A mixture of everything, always, hides bugs: a cluster that crashes all the time never compacts its log. So
+//! each class is off, mild or harsh, by the seed; and crashes come where they hurt, right after a message has
+//! left or in the middle of a disk operation, with a quick restart.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use jangada_raft::types::NodeId;
+
+use crate::disk::{DiskFault, Loss};
+use crate::plan::{
+    ClientPlan, Cut, Death, DiskPlan, Fault, Moment, NetworkPlan, Plan, Profile, Settings, Who,
+};
+use crate::rng::{Dice, Rng, stream};
+
+/// How long faults go on.
+const TROUBLE: Duration = Duration::from_secs(50);
+
+/// The plan that belongs to a seed. `servers`: so many, or as drawn.
+#[must_use]
+pub fn draw(seed: u64, profile: Profile, servers: Option<u64>) -> Plan {
+    let mut rng = stream(seed, "swarm");
+    let drawn = rng.pick(&[1, 2, 3, 3, 3, 3, 5, 5, 7]);
+    let servers = servers.unwrap_or(drawn);
+    let churn = rng.pick(&[0, 0, 1, 2]);
+    let spares = if churn == 0 { 0 } else { rng.pick(&[1, 2, 3]) };
+    let mut plan = Plan::quiet(seed, servers);
+    plan.profile = profile;
+    plan.spares = spares;
+    plan.trouble = TROUBLE;
+    plan.settings = settings(&mut rng, profile);
+    plan.network = network(&mut rng, &plan.settings);
+    plan.disk = disk(&mut rng);
+    plan.clients = clients(&mut rng);
+    plan.faults = faults(&mut rng, &plan, churn);
+    plan
+}
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+fn settings(rng: &mut Rng, profile: Profile) -> Settings {
+    let heartbeat = rng.pick(&[50, 50, 100]);
+    let timeout = heartbeat * rng.pick(&[3, 5]);
+    Settings {
+        heartbeat: ms(heartbeat),
+        election_timeout_min: ms(timeout),
+        election_timeout_max: ms(timeout * 2),
+        snapshot_after_bytes: rng.pick(&[2 << 10, 8 << 10, 32 << 10, 1 << 20]),
+        snapshot_part_bytes: rng.pick(&[256, 1 << 10, 4 << 10]),
+        keep_bytes_behind_snapshot: rng.pick(&[0, 1 << 10, 8 << 10]),
+        max_append_entries: rng.pick(&[1, 4, 64, 512]),
+        max_inflight_messages: rng.pick(&[1, 4, 64]),
+        segment_bytes: rng.pick(&[16 << 10, 32 << 10, 64 << 10]),
+        step_delay: Duration::from_micros(rng.pick(&[0, 0, 0, 200, 2_000])),
+        drift_per_mille: rng.pick(&[0, 0, 5, 10]),
+        lease_reads: profile == Profile::Default && rng.chance(200),
+    }
+}
+
+fn network(rng: &mut Rng, settings: &Settings) -> NetworkPlan {
+    // Timeouts that are short against the delays make elections overlap.
+    let slow = settings.election_timeout_min / 3;
+    let delay_max = rng.pick(&[ms(1), ms(1), ms(5), ms(20), slow]);
+    NetworkPlan {
+        delay_min: delay_max / 10,
+        delay_max,
+        lose: rng.pick(&[0, 0, 10, 100]),
+        repeat: rng.pick(&[0, 0, 10, 100]),
+        straggle: rng.pick(&[0, 0, 10, 50]),
+        straggle_by: ms(rng.pick(&[50, 500, 3_000])),
+        flip: rng.pick(&[0, 0, 0, 5]),
+    }
+}
+
+fn disk(rng: &mut Rng) -> DiskPlan {
+    let sync_max = Duration::from_micros(rng.pick(&[500, 500, 5_000, 30_000]));
+    DiskPlan {
+        sync_min: sync_max / 5,
+        sync_max,
+        stall: rng.pick(&[0, 0, 2, 10]),
+        stall_by: ms(rng.pick(&[100, 1_000])),
+    }
+}
+
+fn clients(rng: &mut Rng) -> ClientPlan {
+    ClientPlan {
+        clients: rng.pick(&[2, 4, 6, 8]),
+        think: ms(rng.pick(&[100, 250, 500])),
+        patience: ms(rng.pick(&[500, 2_000, 8_000])),
+        operations: u64::MAX,
+    }
+}
+
+/// How often each class strikes: so many milliseconds between two, on average; 0 for never.
+fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
+    let mut faults = Vec::new();
+    let rate = |rng: &mut Rng, harsh: u64, mild: u64| rng.pick(&[0, mild, harsh]);
+    let (crash, all) = (rate(rng, 700, 5_000), rng.pick(&[0, 0, 15_000]));
+    let (part, pause) = (rate(rng, 1_500, 8_000), rng.pick(&[0, 0, 5_000]));
+    let (disk, snapshot) = (rng.pick(&[0, 0, 4_000]), rng.pick(&[0, 3_000]));
+    let (transfer, campaign) = (rng.pick(&[0, 0, 2_000]), rng.pick(&[0, 0, 3_000]));
+    let change = [0, 8_000, 2_000][usize::try_from(churn).unwrap_or(0)];
+    strike(rng, crash, &mut faults, |rng| crash_fault(rng, plan));
+    strike(rng, all, &mut faults, |rng| Fault::CrashAll {
+        death: death(rng),
+        down: ms(rng.pick(&[10, 500])),
+    });
+    strike(rng, part, &mut faults, |rng| partition(rng, plan));
+    strike(rng, pause, &mut faults, |rng| Fault::Pause {
+        who: who(rng, plan),
+        lasts: ms(rng.pick(&[20, 200, 1_000, 5_000])),
+    });
+    strike(rng, disk, &mut faults, |rng| disk_fault(rng, plan));
+    strike(rng, snapshot, &mut faults, |rng| Fault::Snapshot { who: who(rng, plan) });
+    strike(rng, transfer, &mut faults, |rng| Fault::Transfer { to: server(rng, plan) });
+    strike(rng, campaign, &mut faults, |rng| Fault::Campaign { who: server(rng, plan) });
+    strike(rng, change, &mut faults, |rng| change_members(rng, plan));
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+fn strike(
+    rng: &mut Rng,
+    every_ms: u64,
+    faults: &mut Vec<(Duration, Fault)>,
+    mut draw: impl FnMut(&mut Rng) -> Fault,
+) {
+    if every_ms == 0 {
+        return;
+    }
+    let mut at = ms(300);
+    loop {
+        at += rng.duration(Duration::ZERO, ms(every_ms * 2));
+        if at >= TROUBLE {
+            return;
+        }
+        faults.push((at, draw(rng)));
+    }
+}
+
+fn server(rng: &mut Rng, plan: &Plan) -> NodeId {
+    NodeId(1 + rng.below(plan.servers + plan.spares))
+}
+
+fn who(rng: &mut Rng, plan: &Plan) -> Who {
+    if rng.chance(400) { Who::Leader } else { Who::Server(server(rng, plan)) }
+}
+
+fn death(rng: &mut Rng) -> Death {
+    if rng.chance(300) { Death::Killed } else { Death::Power(rng.pick(&Loss::ALL)) }
+}
+
+fn crash_fault(rng: &mut Rng, plan: &Plan) -> Fault {
+    let at = match rng.below(4) {
+        0 => Moment::Now,
+        1 => Moment::AtDiskOperation(u32::try_from(rng.below(12)).unwrap_or(0)),
+        _ => Moment::AfterSends(1 + u32::try_from(rng.below(6)).unwrap_or(0)),
+    };
+    // Quick restarts find what was promised and not kept.
+    let down = ms(rng.pick(&[0, 1, 5, 50, 500, 3_000]));
+    Fault::Crash { who: who(rng, plan), at, death: death(rng), down }
+}
+
+fn partition(rng: &mut Rng, plan: &Plan) -> Fault {
+    let cut = match rng.below(8) {
+        0 => Cut::Isolate(who(rng, plan)),
+        1 => Cut::Isolate(Who::Leader),
+        2 => Cut::Mute(who(rng, plan)),
+        3 => Cut::Deaf(who(rng, plan)),
+        4 => Cut::OneWay(server(rng, plan), server(rng, plan)),
+        5 => Cut::Bridge(server(rng, plan)),
+        6 => Cut::Ring,
+        _ => Cut::Halves(some(rng, plan)),
+    };
+    Fault::Partition { cut, lasts: ms(rng.pick(&[50, 300, 1_000, 4_000])) }
+}
+
+fn disk_fault(rng: &mut Rng, plan: &Plan) -> Fault {
+    Fault::Disk {
+        who: who(rng, plan),
+        after: u32::try_from(rng.below(20)).unwrap_or(0),
+        fault: rng.pick(&[DiskFault::Broken, DiskFault::Full]),
+        down: ms(rng.pick(&[5, 100, 2_000])),
+    }
+}
+
+fn some(rng: &mut Rng, plan: &Plan) -> BTreeSet<NodeId> {
+    (1..=plan.servers + plan.spares).filter(|_| rng.chance(500)).map(NodeId).collect()
+}
+
+fn change_members(rng: &mut Rng, plan: &Plan) -> Fault {
+    let mut voters = some(rng, plan);
+    while voters.len() < 1 + usize::from(plan.servers > 2) {
+        voters.insert(server(rng, plan));
+    }
+    let learners = some(rng, plan).difference(&voters).copied().filter(|_| rng.chance(300)).collect();
+    Fault::ChangeMembers { voters, learners }
+}

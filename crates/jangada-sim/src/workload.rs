@@ -1,0 +1,74 @@
+//! What clients do, and on what: the one place where a world knows its state machine.
+
+use jangada_node::effect::Failure;
+use jangada_node::state_machine::StateMachine;
+use jangada_raft::types::{NodeId, Time};
+
+use crate::rng::Rng;
+
+/// One operation of one client, from its invocation to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub u64);
+
+/// What a client asks for.
+pub enum Operation<Q> {
+    /// A command, behind [`jangada_node::state_machine::STAMP_BYTES`] free bytes.
+    Write(Vec<u8>),
+    /// A linearizable read.
+    Read(Q),
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome<R> {
+    /// It was answered.
+    Answered(R),
+    /// It was refused, and had no effect.
+    NoEffect(Failure),
+    /// It may have had an effect, now or later.
+    Unknown,
+}
+
+/// Who asks whom, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The operation.
+    pub id: OperationId,
+    /// The client. A client has one operation at a time.
+    pub client: usize,
+    /// The server that is asked.
+    pub server: NodeId,
+    /// When, in virtual time.
+    pub at: Time,
+}
+
+/// Clients, and the state machine that they use.
+///
+/// A workload is a value without a clock: the same calls give the same operations.
+pub trait Workload {
+    /// What is replicated.
+    type Machine: StateMachine;
+
+    /// An empty state machine: called at each start of a server.
+    fn machine() -> Self::Machine;
+
+    /// A hash of the whole state: equal states give equal hashes, on all servers.
+    fn state_hash(machine: &Self::Machine) -> u64;
+
+    /// What this client does next. The call is the operation's invocation.
+    fn next(&mut self, call: Call, rng: &mut Rng) -> Operation<<Self::Machine as StateMachine>::Query>;
+
+    /// A write, then (`read`) a read that must see it: asked at the end, of each server that lives.
+    fn probe(&mut self, call: Call, read: bool) -> Operation<<Self::Machine as StateMachine>::Query>;
+
+    /// An operation has ended.
+    fn ended(&mut self, call: Call, at: Time, outcome: Outcome<<Self::Machine as StateMachine>::Response>);
+
+    /// Judges the whole history. Called once, at the end.
+    ///
+    /// # Errors
+    /// A sentence that says what was wrong.
+    fn judge(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}

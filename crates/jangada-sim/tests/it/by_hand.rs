@@ -1,0 +1,74 @@
+//! A world without faults of its own does what it is told.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jangada_kv::Request;
+use jangada_kv::command::{Command, Set};
+use jangada_node::effect::AdminDone;
+use jangada_raft::types::NodeId;
+use jangada_sim::World;
+use jangada_sim::disk::Loss;
+use jangada_sim::kv::{Kv, as_operation};
+use jangada_sim::plan::{Cut, Death, Who};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn set(world: &mut World<Kv>, at: NodeId, value: &'static str) -> bool {
+    let set = Set::new(Bytes::from_static(b"d"), Bytes::from_static(value.as_bytes()));
+    let id = world.submit(at, |_| as_operation(Request::Command(Command::Set(set))));
+    world.run_until(PATIENCE, |world| world.has_ended(id))
+}
+
+#[test]
+fn a_leader_dies_and_another_goes_on() {
+    let mut world = World::new(1).servers(3).quiet().build();
+    assert!(world.run_until(PATIENCE, |world| world.leader().is_some()));
+    let first = world.leader().expect("it was there just now");
+    assert!(set(&mut world, first, "8"));
+    world.crash(first, Death::Power(Loss::Everything));
+    assert!(world.run_until(PATIENCE, |world| world.leader().is_some_and(|leader| leader != first)));
+    let second = world.leader().expect("it was there just now");
+    assert!(set(&mut world, second, "9"));
+    world.restart(first);
+    let caught_up = |world: &World<Kv>| {
+        world.running().count() == 3 && world.running().all(|it| it.last_applied() == world.commit_index())
+    };
+    assert!(world.run_until(PATIENCE, caught_up));
+    world.finale();
+    assert_eq!(world.violations(), []);
+}
+
+#[test]
+fn a_leader_without_its_followers_commits_nothing() {
+    let mut world = World::new(2).servers(5).quiet().build();
+    assert!(world.run_until(PATIENCE, |world| world.leader().is_some()));
+    let old = world.leader().expect("it was there just now");
+    let partition = world.part(&Cut::Isolate(Who::Leader));
+    let before = world.replica(old).expect("it runs").raft().commit_index();
+    world.submit(old, |_| as_operation(Request::Tick));
+    assert!(world.run_until(PATIENCE, |world| world.leader().is_some_and(|leader| leader != old)));
+    assert!(world.replica(old).expect("it runs").raft().commit_index() <= before.next());
+    world.rejoin(partition);
+    world.run_for(PATIENCE);
+    world.finale();
+    assert_eq!(world.violations(), []);
+}
+
+#[test]
+fn members_come_and_go() {
+    let mut plan = World::new(3).servers(3).quiet().plan();
+    plan.spares = 2;
+    let mut world = World::of(plan, Kv::new());
+    assert!(world.run_until(PATIENCE, |world| world.leader().is_some()));
+    let leader = world.leader().expect("it was there just now");
+    let voters: BTreeSet<NodeId> = [1, 4, 5].map(NodeId).into();
+    assert!(set(&mut world, leader, "1"));
+    let wish = world.change_members(leader, voters.clone(), BTreeSet::new());
+    assert!(world.run_until(PATIENCE, |world| world.administrator_answer(wish).is_some()));
+    assert_eq!(world.administrator_answer(wish), Some(Ok(AdminDone::MembershipChanged)));
+    assert_eq!(world.replica(NodeId(5)).expect("it runs").raft().membership().voters, voters);
+    world.finale();
+    assert_eq!(world.violations(), []);
+}

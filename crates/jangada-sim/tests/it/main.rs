@@ -1,0 +1,4 @@
+//! Whole worlds: drawn from seeds, and driven by hand.
+
+mod by_hand;
+mod seeds;
