@@ -48,6 +48,30 @@ fn connections_on_all_threads_see_one_store() {
     assert!(TcpStream::connect(address).is_err(), "a stopped server does not listen");
 }
 
+/// They are not printed one by one, as an older system did: `/metrics` says how many came and what they asked.
+#[test]
+fn every_connection_and_every_command_is_counted() {
+    let (front, address) = open(Limits::default());
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(address).unwrap();
+        ask(&mut client, "INCR visits\r\nPING\r\n", "");
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        client.read_to_end(&mut Vec::new()).unwrap();
+    }
+    let mut reader = TcpStream::connect(address).unwrap();
+    reader.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    reader.read_to_string(&mut page).unwrap();
+    for line in [
+        "jangada_connections_total 4",
+        "jangada_commands_total{command=\"incr\"} 3",
+        "jangada_commands_total{command=\"ping\"} 3",
+    ] {
+        assert!(page.contains(&format!("\n{line}\n")), "{line} is missing:\n{page}");
+    }
+    front.stop();
+}
+
 #[test]
 fn too_many_connections_of_one_address_are_turned_away() {
     let (front, address) = open(Limits { connections_per_address: 2, ..Limits::default() });

@@ -120,7 +120,9 @@ fn at_a_prompt_everything_typed_ahead_is_carried_out() {
         assert!(lines.contains(&words), "{words} is missing:\n{shown:?}");
     }
     assert!(shown.contains("\"fly\" is not a word here"), "{shown}");
-    assert!(shown.contains(&format!("jangada[{}]>", cluster.address(1))), "{shown}");
+    let prompt = format!("jangada[{}]>", cluster.address(1));
+    assert!(shown.contains(&prompt), "{shown}");
+    assert!(shown.contains("get hello"), "what is sent stands on the screen: {shown}");
     // Ctrl+C leaves, with the exit code of that signal.
     let (exit, shown) = at_a_terminal(&cluster, &[(1, "set hello 1\r"), (2, "\x03")]);
     assert_eq!(exit, Some(130), "{shown}");
