@@ -1,19 +1,35 @@
 //! The university lab: five processes on localhost:3001 … 3005, one after the other in this one test, because the
 //! lab's ports are fixed.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Guarded, ask, expect_exit, http_get, jangada, stderr, wait};
+use crate::support::{Guarded, PATIENCE, ask, expect_exit, http_get, jangada, stderr, wait};
 use crate::wire::Reply;
 
-/// Only one lab at a time.
+/// Only one lab at a time. Its ports cannot be chosen: if somebody has them, this waits for a while and then says so,
+/// as the processes of another lab would answer in place of ours.
 pub fn the_lab() -> MutexGuard<'static, ()> {
     static LAB: Mutex<()> = Mutex::new(());
-    LAB.lock().unwrap_or_else(PoisonError::into_inner)
+    let lab = LAB.lock().unwrap_or_else(PoisonError::into_inner);
+    let deadline = Instant::now() + PATIENCE;
+    let is_taken = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_err();
+    loop {
+        let taken: Vec<u16> = (3_001..=3_005).chain(4_001..=4_005).filter(is_taken).collect();
+        if taken.is_empty() {
+            return lab;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "the lab's ports are fixed, and others listen on {taken:?}: stop them, then try again"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn node(dir: &Path, id: u16, more: &[&str]) -> Guarded {
@@ -54,7 +70,7 @@ fn five_processes_elect_lose_and_elect_again() {
 
     // S35: started one by one, one of them leads.
     let (first, first_term) = wait("a leader", || leader(&all));
-    let said = nodes[of(first)].as_ref().unwrap().said();
+    let leads = nodes[of(first)].as_ref().unwrap();
     for words in [
         "[SERVER] Listening on 'localhost:300",
         "[SERVER] Accepting connections.",
@@ -62,7 +78,7 @@ fn five_processes_elect_lose_and_elect_again() {
         "[CANDIDATE] Running for term",
         "[LEADER] Run Logic.",
     ] {
-        assert!(said.contains(words), "{words} is missing:\n{said}");
+        leads.wait_said(words);
     }
     let written = ask(&format!("127.0.0.1:{}", 4_000 + first), &["SET", "d", "8"], Duration::from_secs(10));
     assert_eq!(written.unwrap(), Reply::Status("OK".into()));
