@@ -148,29 +148,21 @@ impl Tolerance {
     pub fn sentence(&self) -> String {
         let (all, down) = (self.voters.len(), self.down.len());
         let majority = all / 2 + 1;
+        // Dead, paused or cut off: seen from here it is all the same.
+        let silent = format!("{} {} not", self.down.join(", "), if down == 1 { "does" } else { "do" });
         if !self.quorum {
             let missing = majority.saturating_sub(all - down);
             return format!(
-                "no quorum: {} of {all} voters answer ({} {} not); writes wait until {missing} more return{}",
+                "no quorum: {} of {all} voters answer ({silent}); writes wait until {missing} more return{}",
                 all - down,
-                self.down.join(", "),
-                if down == 1 { "does" } else { "do" },
                 if missing == 1 { "s" } else { "" },
             );
         }
         match (self.tolerates, down) {
             (0, 0) => format!("{all} of {all} voters answer; none may fail"),
-            (0, _) => format!(
-                "{} of {all} voters answer ({} down); none more may fail",
-                all - down,
-                self.down.join(", ")
-            ),
+            (0, _) => format!("{} of {all} voters answer ({silent}); none more may fail", all - down),
             (n, 0) => format!("{all} of {all} voters answer; {n} may fail"),
-            (n, _) => format!(
-                "{} of {all} voters answer ({} down); {n} more may fail",
-                all - down,
-                self.down.join(", ")
-            ),
+            (n, _) => format!("{} of {all} voters answer ({silent}); {n} more may fail", all - down),
         }
     }
 }
@@ -310,7 +302,7 @@ mod tests {
         assert_eq!(healthy.sentence(), "3 of 3 voters answer; 1 may fail");
         let hurt = all(None).tolerance().unwrap();
         assert_eq!((hurt.tolerates, hurt.quorum), (0, true));
-        assert_eq!(hurt.sentence(), "2 of 3 voters answer (n3 down); none more may fail");
+        assert_eq!(hurt.sentence(), "2 of 3 voters answer (n3 does not); none more may fail");
         let lost =
             Overview::of(vec![view("n1", Some((RoleName::Follower, 1))), view("n2", None), view("n3", None)]);
         let lost = lost.tolerance().unwrap();

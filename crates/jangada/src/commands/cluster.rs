@@ -180,9 +180,10 @@ fn up(dir: PathBuf, count: u32, base_port: u16, more: Vec<String>, format: Forma
     if format == Format::Text {
         let shown = arguments_for(&dir);
         output::note(&format!(
-            "ready in {seconds:.2} s: {} servers in {}\n  jangada client --servers {} set hello world\n  \
+            "ready in {seconds:.2} s: {} server{} in {}\n  jangada client --servers {} set hello world\n  \
              jangada cluster{shown} kill leader\n  jangada cluster{shown} down",
             members.len(),
+            if members.len() == 1 { "" } else { "s" },
             layout.dir.display(),
             layout.client_addresses().join(","),
         ));
