@@ -4,8 +4,10 @@
 //! before they leave, and what is committed is on the disks of a majority. Judged by the disks, never by what
 //! a server believes.
 
+use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
+use jangada_raft::event::Event;
 use jangada_raft::message::{AppendOutcome, Message, Rpc};
 use jangada_raft::quorum;
 use jangada_raft::types::{Entry, Index, Membership, NodeId, Payload, Term};
@@ -172,13 +174,30 @@ impl Checker {
         }
     }
 
+    /// Looks at what was cut off from a log since it was last handed to the disk, each time in the term of that
+    /// moment: a server that has slept hears of several at once.
+    pub(crate) fn on_truncations(&mut self, node: &Node, events: &[Event]) {
+        let (mut term, mut last) = (node.ahead.hard_state.term, node.ahead.last_index());
+        for event in events {
+            match *event {
+                Event::TermChanged { new, .. } => term = new,
+                // Only what the disk was told of can have been acknowledged.
+                Event::Truncated { from, .. } if from <= last => {
+                    self.coverage.truncations += 1;
+                    self.on_truncation(node, term, from..=last);
+                    last = from.previous();
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// What is committed is never cut off from a log that holds it; but a leader of an earlier term than that
     /// in which it was committed may do so, somewhere outside of the majority.
-    pub(crate) fn on_truncation(&mut self, node: &Node, from: Index) {
-        self.coverage.truncations += 1;
-        for entry in node.ahead.entries.iter().filter(|entry| entry.index >= from) {
+    pub(crate) fn on_truncation(&self, node: &Node, term: Term, range: RangeInclusive<Index>) {
+        for entry in node.ahead.entries.iter().filter(|entry| range.contains(&entry.index)) {
             let position = usize::try_from(entry.index.0 - 1).expect("a small log");
-            let committed = self.committed.get(position).filter(|committed| committed.in_term <= node.term());
+            let committed = self.committed.get(position).filter(|committed| committed.in_term <= term);
             assert!(
                 committed.is_none_or(|committed| committed.term != entry.term),
                 "{} cuts off {}, which is committed",

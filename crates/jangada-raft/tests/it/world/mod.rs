@@ -220,6 +220,7 @@ impl World {
     fn follow(&mut self, id: NodeId, output: Output) {
         let Output { persist, send, committed, install, reads, snapshot_requests, events } = output;
         let membership = self.nodes[&id].ahead.membership().clone();
+        self.checker.on_truncations(&self.nodes[&id], &events);
         if let Some(persist) = persist {
             self.persist(id, persist);
         }
@@ -316,8 +317,9 @@ impl World {
 
     fn persist(&mut self, id: NodeId, persist: Persist) {
         let node = &self.nodes[&id];
-        if let Some(from) = persist.truncate_from {
-            self.checker.on_truncation(node, from);
+        // A whole snapshot cuts off what contradicts it here, and says so when it is durable.
+        if let (Some(from), Some(_)) = (persist.truncate_from, &persist.snapshot_chunk) {
+            self.checker.on_truncation(node, node.term(), from..=node.ahead.last_index());
         }
         let cut = persist.truncate_from.map_or(node.ahead.last_index(), Index::previous);
         let mut previous = node.ahead.term_at(cut);
