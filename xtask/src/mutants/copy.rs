@@ -43,8 +43,9 @@ impl Copy {
                 }
                 None => std::fs::read(root.join(path))?,
             };
-            write_if_new(&copy.root.join(path), &with_switch(path, content))?;
-            wanted.insert(path.clone());
+            let place = place_of(path);
+            write_if_new(&copy.root.join(&place), &with_switch(path, content))?;
+            wanted.insert(place);
         }
         let switch = std::fs::read(root.join(FOLDER).join("planted.rs"))?;
         for name in SWITCHED {
@@ -56,13 +57,22 @@ impl Copy {
         Ok(copy)
     }
 
-    /// Builds the integration tests of a package, and remembers where they are.
+    /// Builds the integration tests of a package (`jangada-wal`) or its unit tests (`jangada-wal/lib`), and
+    /// remembers where they are.
     ///
     /// # Errors
     /// If they do not compile.
-    pub fn build_tests(&mut self, package: &str) -> Result<()> {
-        let built = self.cargo(&["test", "--package", package, "--test", "it", "--no-run"])?;
-        self.remember(package, &built, "it")
+    pub fn build_tests(&mut self, name: &str) -> Result<()> {
+        match name.strip_suffix("/lib") {
+            Some(package) => {
+                let built = self.cargo(&["test", "--package", package, "--lib", "--no-run"])?;
+                self.remember(name, &built, &package.replace('-', "_"))
+            }
+            None => {
+                let built = self.cargo(&["test", "--package", name, "--test", "it", "--no-run"])?;
+                self.remember(name, &built, "it")
+            }
+        }
     }
 
     /// Builds the program that runs worlds.
@@ -131,7 +141,17 @@ const SWITCHED: [&str; 2] = ["jangada-raft", "jangada-kv"];
 fn belongs(path: &Path) -> bool {
     let is_manifest = path.parent() == Some(Path::new(""))
         && path.extension().is_some_and(|extension| extension == "toml" || extension == "lock");
-    is_manifest || ["crates", "sim"].iter().any(|folder| path.starts_with(folder))
+    is_manifest || ["crates", "sim", RUNNER_FOLDER].iter().any(|folder| path.starts_with(folder))
+}
+
+/// Where the runner's package lies; in the copy it is one of the crates.
+const RUNNER_FOLDER: &str = "mutants/runner";
+
+fn place_of(path: &Path) -> PathBuf {
+    match path.strip_prefix(RUNNER_FOLDER) {
+        Ok(inside) => Path::new("crates").join(RUNNER).join(inside),
+        Err(_) => path.to_path_buf(),
+    }
 }
 
 /// Two files become others: the workspace has the runner instead of us, and two crates get the switch.
@@ -139,7 +159,17 @@ fn with_switch(path: &Path, content: Vec<u8>) -> Vec<u8> {
     let is = |name: &str| path == Path::new(name);
     let text = |content: Vec<u8>| String::from_utf8_lossy(&content).into_owned();
     if is("Cargo.toml") {
-        text(content).replace(", \"xtask\"", "").into_bytes()
+        let simulator = "jangada-sim = { path = \"crates/jangada-sim\" }\n";
+        let manifest = text(content).replace(", \"xtask\"", "");
+        // The workspace itself has no use for the simulator as a library, so it may not name it.
+        let named = manifest.contains(simulator);
+        let dependencies = "[workspace.dependencies]\n";
+        let manifest = if named {
+            manifest
+        } else {
+            manifest.replace(dependencies, &(dependencies.to_owned() + simulator))
+        };
+        manifest.into_bytes()
     } else if SWITCHED.iter().any(|name| is(&format!("crates/{name}/src/lib.rs"))) {
         (text(content) + "\npub mod planted;\n").into_bytes()
     } else {

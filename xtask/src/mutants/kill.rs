@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::mutants::catalogue::{Kill, Mutant};
-use crate::mutants::copy::Copy;
-use crate::mutants::verdict::{Finding, findings};
+use crate::mutants::copy::{Copy, RUNNER};
+use crate::mutants::verdict::{Finding, TEST, findings, runner_findings};
 
 /// How long one run may take before it is ended: most take less than a second.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The simulator's profile where a kill names none.
+pub const USUAL_PROFILE: &str = "default";
 
 const WEATHER: &str = "weather::whatever_goes_wrong_the_cluster_stays_safe_and_recovers";
 
@@ -88,12 +91,21 @@ pub fn once(copy: &Copy, kill: &Kill, number: u32) -> Result<Run> {
     if let Some(seed) = kill.weather {
         return weather(copy, seed..seed + 1, number, PATIENCE);
     }
+    if let Some(seed) = kill.sim {
+        let profile = kill.profile.as_deref().unwrap_or(USUAL_PROFILE);
+        return sim(copy, profile, seed..seed + 1, &[], number, PATIENCE);
+    }
     if let Some(test) = &kill.test {
         let (package, name) = test.split_once(' ').with_context(|| format!("`{test}`: package and test"))?;
         let mut command = Command::new(copy.program(package)?);
         command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
-        command.current_dir(copy.root.join("crates").join(package));
-        return run(command, number, PATIENCE);
+        command.current_dir(copy.root.join("crates").join(package.trim_end_matches("/lib")));
+        let mut run = run(command, number, PATIENCE, findings)?;
+        let own = name.rsplit("::").next().unwrap_or(name);
+        for finding in run.findings.iter_mut().filter(|finding| finding.checker == TEST) {
+            own.clone_into(&mut finding.checker);
+        }
+        return Ok(run);
     }
     bail!("this world is not built yet");
 }
@@ -107,10 +119,32 @@ pub fn weather(copy: &Copy, seeds: Range<u64>, number: u32, patience: Duration) 
     command.args([WEATHER, "--exact", "--nocapture", "--test-threads=1"]);
     command.env("JANGADA_SEED", format!("{}..{}", seeds.start, seeds.end));
     command.current_dir(copy.root.join("crates/jangada-raft"));
-    run(command, number, patience)
+    run(command, number, patience, findings)
 }
 
-fn run(mut command: Command, number: u32, patience: Duration) -> Result<Run> {
+/// The simulator's worlds of these seeds, up to the first at which a wanted checker fires first.
+///
+/// # Errors
+/// If the program cannot be run.
+pub fn sim(
+    copy: &Copy,
+    profile: &str,
+    seeds: Range<u64>,
+    wanted: &[String],
+    number: u32,
+    patience: Duration,
+) -> Result<Run> {
+    let mut command = Command::new(copy.program(RUNNER)?);
+    command.args([profile, &seeds.start.to_string(), &seeds.end.to_string(), &wanted.join(",")]);
+    run(command, number, patience, runner_findings)
+}
+
+fn run(
+    mut command: Command,
+    number: u32,
+    patience: Duration,
+    heard: fn(&str) -> Vec<Finding>,
+) -> Result<Run> {
     let (mut reader, writer) = std::io::pipe()?;
     let begun = Instant::now();
     command.env("JANGADA_PLANTED", number.to_string()).env("RUST_BACKTRACE", "0");
@@ -136,7 +170,7 @@ fn run(mut command: Command, number: u32, patience: Duration) -> Result<Run> {
     };
     let took = begun.elapsed();
     let said = listener.join().expect("reading does not panic")?;
-    let mut found = findings(&said);
+    let mut found = heard(&said);
     if found.is_empty() && !status.success() && !hung {
         let what = said.lines().last().unwrap_or_default().to_owned();
         found.push(Finding { checker: format!("none: {status}"), what, seed: None });

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::mutants::catalogue::{Kill, Mutant};
+use crate::mutants::catalogue::Mutant;
 use crate::mutants::copy::Copy;
 use crate::mutants::kill::Verdict;
 use crate::tidy::Tree;
@@ -21,6 +21,7 @@ use crate::tidy::Tree;
 pub mod catalogue; // what there is to plant
 pub mod copy; // the sources with all mutants in them, built
 pub mod edit; // the wrong code beside the right one
+pub mod hunt; // looking for seeds
 pub mod kill; // one mutant in its world
 pub mod verdict; // which checker has fired
 
@@ -33,8 +34,10 @@ pub struct Arguments {
     pub hunt: bool,
     /// Look for new seeds for those whose stored kill fails, and write them into the catalogue.
     pub rehunt: bool,
-    /// Where to look.
+    /// Which seeds to look through.
     pub seeds: Option<Range<u64>>,
+    /// In which worlds to look: `weather`, or a profile of the simulator.
+    pub worlds: Vec<String>,
     /// Run the copy's unit tests as well.
     pub unit_tests: bool,
 }
@@ -52,6 +55,10 @@ impl Arguments {
                 "--hunt" => arguments.hunt = true,
                 "--rehunt" => arguments.rehunt = true,
                 "--unit-tests" => arguments.unit_tests = true,
+                "--world" => {
+                    let world = words.next().context("--world wants a name: weather, default, classic")?;
+                    arguments.worlds.push((*world).to_owned());
+                }
                 "--seeds" => {
                     let range = words.next().and_then(|range| range.split_once(".."));
                     let (from, to) = range.context("--seeds wants a range: --seeds 0..5000")?;
@@ -85,12 +92,12 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     let asked_for = |mutant: &&Mutant| arguments.only.is_empty() || arguments.only.contains(&mutant.id);
     let chosen: Vec<&Mutant> = mutants.iter().filter(asked_for).collect();
     if arguments.hunt {
-        return hunt(&copy, &chosen, arguments);
+        return hunt::hunt(&copy, &chosen, arguments);
     }
     let rows = judge_all(&copy, &chosen)?;
     let bad = print(&rows);
     if arguments.rehunt {
-        return rehunt(root, &copy, &rows, arguments);
+        return hunt::rehunt(root, &copy, &rows, arguments);
     }
     println!("\n{} killed of {}, in {:.0} s", rows.len() - bad, rows.len(), begun.elapsed().as_secs_f64());
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -102,6 +109,9 @@ fn build(copy: &mut Copy, mutants: &[Mutant], arguments: &Arguments) -> Result<(
     let looks = arguments.hunt || arguments.rehunt;
     let mut packages: Vec<&str> =
         kills().filter_map(|kill| kill.test.as_deref()?.split(' ').next()).collect();
+    if looks || kills().any(|kill| kill.sim.is_some()) {
+        copy.build_runner()?;
+    }
     if looks || kills().any(|kill| kill.weather.is_some()) {
         packages.push("jangada-raft");
     }
@@ -117,9 +127,11 @@ fn build(copy: &mut Copy, mutants: &[Mutant], arguments: &Arguments) -> Result<(
 }
 
 /// A mutant and how it fared.
-struct Row<'a> {
-    mutant: &'a Mutant,
-    verdict: Verdict,
+pub struct Row<'a> {
+    /// Which.
+    pub mutant: &'a Mutant,
+    /// How.
+    pub verdict: Verdict,
     took: Duration,
 }
 
@@ -168,87 +180,4 @@ fn print(rows: &[Row]) -> usize {
         println!("{id:7} {found_by:28} {tried:>7} {took:>6.2}  {title}{remark}");
     }
     rows.iter().filter(|row| !row.verdict.is_good()).count()
-}
-
-/// Seeds that are looked through if nobody says which.
-const USUAL_SEEDS: Range<u64> = 0..2_000;
-/// Seeds for one process.
-const SLICE: u64 = 100;
-/// How long a slice may take.
-const SLICE_PATIENCE: Duration = Duration::from_secs(120);
-
-/// Looks for a seed of the core's random worlds at which a named checker fires first.
-fn seed_of(copy: &Copy, mutant: &Mutant, seeds: Range<u64>) -> Result<(Option<Kill>, Vec<String>)> {
-    let mut others: Vec<String> = Vec::new();
-    let mut from = seeds.start;
-    while from < seeds.end {
-        let to = (from + SLICE).min(seeds.end);
-        let run = kill::weather(copy, from..to, mutant.number(), SLICE_PATIENCE)?;
-        for finding in &run.findings {
-            if mutant.checker.contains(&finding.checker)
-                && let Some(seed) = finding.seed
-            {
-                let tried = Some(seed + 1 - seeds.start);
-                return Ok((Some(Kill { weather: Some(seed), tried, ..Kill::default() }), others));
-            }
-            others.push(format!("{} at {:?}: {}", finding.checker, finding.seed, finding.what));
-        }
-        if run.hung {
-            others.push(format!("seeds {from}..{to}: not done after {SLICE_PATIENCE:?}"));
-        }
-        // The world stops after ten failures; go on behind the last one.
-        let last = run.findings.iter().filter_map(|finding| finding.seed).max();
-        from = if run.findings.len() >= 10 { last.map_or(to, |seed| seed + 1) } else { to };
-        if others.len() > 60 {
-            break;
-        }
-    }
-    Ok((None, others))
-}
-
-fn hunt(copy: &Copy, mutants: &[&Mutant], arguments: &Arguments) -> Result<ExitCode> {
-    let seeds = arguments.seeds.clone().unwrap_or(USUAL_SEEDS);
-    let mut missed = 0;
-    for mutant in mutants {
-        let (kill, others) = seed_of(copy, mutant, seeds.clone())?;
-        match kill.as_ref().and_then(|kill| kill.weather) {
-            Some(seed) => println!("{}: weather = {seed}", mutant.id),
-            None => {
-                println!("{}: not found in {seeds:?} by {}", mutant.id, mutant.checker.join(" or "));
-                missed += 1;
-            }
-        }
-        for other in others.iter().take(10) {
-            println!("        {other}");
-        }
-    }
-    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// New seeds for those whose stored kill does not kill any more.
-fn rehunt(root: &Path, copy: &Copy, rows: &[Row], arguments: &Arguments) -> Result<ExitCode> {
-    let seeds = arguments.seeds.clone().unwrap_or(USUAL_SEEDS);
-    let mut missed = 0;
-    for row in rows.iter().filter(|row| !row.verdict.is_good()) {
-        let kill = row.mutant.kill.clone().unwrap_or_default();
-        if kill.test.is_some() || kill.script.is_some() || kill.explore.is_some() {
-            println!("{}: is not found by a seed; mend it by hand", row.mutant.id);
-            missed += 1;
-            continue;
-        }
-        let (found, others) = seed_of(copy, row.mutant, seeds.clone())?;
-        let Some(Kill { weather: Some(seed), tried: Some(tried), .. }) = found else {
-            println!("{}: not found in {seeds:?}; others: {}", row.mutant.id, others.len());
-            for other in others.iter().take(5) {
-                println!("        {other}");
-            }
-            missed += 1;
-            continue;
-        };
-        let path = root.join(row.mutant.path());
-        let text = std::fs::read_to_string(&path)?;
-        std::fs::write(&path, catalogue::with_kill(&text, &format!("weather = {seed}\ntried = {tried}")))?;
-        println!("{}: weather = {seed}, the {tried}. that was tried", row.mutant.id);
-    }
-    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

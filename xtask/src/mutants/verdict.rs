@@ -14,8 +14,11 @@ pub struct Finding {
     pub seed: Option<u64>,
 }
 
+/// A sentence of a test that no checker claims; the test gives its own name to it.
+pub const TEST: &str = "test";
+
 /// The first words that fit decide, so the more particular ones come first.
-const SENTENCES: [(&str, &str); 32] = [
+const SENTENCES: [(&str, &str); 33] = [
     ("election safety", "election_safety"),
     ("leader completeness", "leader_completeness"),
     ("log matching", "log_matching"),
@@ -40,6 +43,7 @@ const SENTENCES: [(&str, &str); 32] = [
     ("the configurations are those in the log", "configuration_is_last_in_log"),
     ("a read sees", "linearizable"),
     ("waited in vain", "liveness_after_heal"),
+    ("takes a command", "liveness_after_heal"),
     ("a leader stays", "liveness_after_heal"),
     ("time goes on", "amplification_bound"),
     ("always wants something more", "amplification_bound"),
@@ -59,9 +63,20 @@ pub fn checker_of(place: &str, sentence: &str) -> String {
         Some(checker) if !in_production || place.contains("invariants.rs") => checker,
         _ if place.contains("invariants.rs") => "invariants",
         _ if in_production => "no_panic",
-        _ => "test",
+        _ => TEST,
     };
     checker.to_owned()
+}
+
+/// What the runner has said: a line `seed 17 checker sentence` for each seed that failed.
+#[must_use]
+pub fn runner_findings(said: &str) -> Vec<Finding> {
+    let finding = |line: &str| {
+        let (seed, rest) = line.strip_prefix("seed ")?.split_once(' ')?;
+        let (checker, what) = rest.split_once(' ')?;
+        Some(Finding { checker: checker.to_owned(), what: what.to_owned(), seed: seed.parse().ok() })
+    };
+    said.lines().filter_map(finding).collect()
 }
 
 /// The panics in what a test process has said, each with the seed that is named behind it, if one is. Of several
@@ -103,5 +118,13 @@ mod tests {
         let found = findings(said);
         let short: Vec<_> = found.iter().map(|found| (found.checker.as_str(), found.seed)).collect();
         assert_eq!(short, [("election_safety", Some(17)), ("no_panic", Some(18))]);
+    }
+
+    #[test]
+    fn the_runner_names_checkers_itself() {
+        let found = runner_findings("seed 7 log_matching n1 and n2 differ\nthen linearizable\n");
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].checker.as_str(), found[0].seed), ("log_matching", Some(7)));
+        assert_eq!(found[0].what, "n1 and n2 differ");
     }
 }
