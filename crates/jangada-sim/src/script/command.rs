@@ -19,12 +19,14 @@ pub enum Command {
         /// Its value, as it was typed.
         value: String,
     },
-    /// `log N TERM..`: the server starts with a log of these terms.
+    /// `log N TERM.. [at term T]`: the server starts with a log of these terms.
     Log {
         /// Which server.
         server: u64,
         /// The terms of its entries, from index 1 on.
         terms: Vec<u64>,
+        /// The server's own term, if it is above that of its last entry.
+        term: Option<u64>,
     },
 
     // ---- Clients -------------------------------------------------------------------------------------------
@@ -69,19 +71,19 @@ pub enum Command {
     Heal(Option<Link>),
     /// `hold`: messages that are sent wait until they are delivered or dropped by hand.
     Hold(Pick),
-    /// `deliver`: the oldest held message that fits, or all of them, arrives now.
+    /// `deliver`: the oldest held message that fits, or the newest, or all of them, arrives now.
     Deliver {
         /// Which.
         pick: Pick,
-        /// All that fit.
-        all: bool,
+        /// Which of those that fit.
+        which: Which,
     },
-    /// `drop`: the oldest held message that fits, or all of them, is lost.
+    /// `drop`: the oldest held message that fits, or the newest, or all of them, is lost.
     Drop {
         /// Which.
         pick: Pick,
-        /// All that fit.
-        all: bool,
+        /// Which of those that fit.
+        which: Which,
     },
     /// `duplicate`: the oldest held message that fits arrives now, and is held as before.
     Duplicate(Pick),
@@ -219,6 +221,17 @@ pub struct Pick {
     pub message: Option<Message>,
 }
 
+/// Which of the held messages that fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one that was sent first.
+    Oldest,
+    /// The one that was sent last.
+    Newest,
+    /// All, in the order in which they were sent.
+    All,
+}
+
 /// A kind of message between servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -321,7 +334,16 @@ pub enum Condition {
     Up(Server, bool),
     /// `held N …`: so many messages are held.
     Held(Pick, u64),
-    /// `sent KIND … at most N`: so many messages went out since the `mark`.
+    /// `wrote at most N at S`: so many changes and syncs of its disk since the `mark`.
+    Wrote {
+        /// Whose disk.
+        server: Server,
+        /// How they compare.
+        compare: Compare,
+        /// With this number.
+        count: u64,
+    },
+    /// `sent at most N …`: so many messages went out since the `mark`.
     Sent {
         /// Which.
         pick: Pick,

@@ -32,6 +32,7 @@ const FIRST: &[&str] = &[
     "down",
     "held",
     "sent",
+    "wrote",
 ];
 
 /// Reads a condition.
@@ -73,6 +74,7 @@ pub(crate) fn read(words: &mut Words<'_>) -> Result<Condition, String> {
             Condition::Held(words.pick()?, count)
         }
         "sent" => sent(words)?,
+        "wrote" => wrote(words)?,
         other => return Err(format!("`{other}` begins a condition that has no meaning")),
     })
 }
@@ -128,7 +130,19 @@ fn answer(words: &mut Words<'_>) -> Result<String, String> {
     Ok(text)
 }
 
+fn wrote(words: &mut Words<'_>) -> Result<Condition, String> {
+    let (compare, count) = comparison(words)?;
+    words.expect("at")?;
+    Ok(Condition::Wrote { server: words.server()?, compare, count })
+}
+
 fn sent(words: &mut Words<'_>) -> Result<Condition, String> {
+    let (compare, count) = comparison(words)?;
+    Ok(Condition::Sent { pick: words.pick()?, compare, count })
+}
+
+/// `at most N`, `at least N`, `exactly N`.
+fn comparison(words: &mut Words<'_>) -> Result<(Compare, u64), String> {
     let compare = if words.take("exactly") {
         Compare::Exactly
     } else {
@@ -138,8 +152,7 @@ fn sent(words: &mut Words<'_>) -> Result<Condition, String> {
             _ => Compare::AtLeast,
         }
     };
-    let count = words.number("how many", 0..=u64::MAX)?;
-    Ok(Condition::Sent { pick: words.pick()?, compare, count })
+    Ok((compare, words.number("how many", 0..=u64::MAX)?))
 }
 
 /// `at S`, `on N servers`, `everywhere`.

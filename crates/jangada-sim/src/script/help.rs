@@ -52,7 +52,7 @@ pub const COMMANDS: &[Help] = &[
     help(Group::Stage, "profile", "profile classic|default", "classic: the paper alone, without PreVote and CheckQuorum", "profile classic"),
     help(Group::Stage, "seed", "seed N", "decides all that chance decides", "seed 7"),
     help(Group::Stage, "config", "config KNOB VALUE", "sets a knob of the servers", "config lease_reads on"),
-    help(Group::Stage, "log", "log N TERM..", "server N starts with a log of these terms", "log 1 1 1 4 4 5 5 6 6 6"),
+    help(Group::Stage, "log", "log N TERM.. [at term T]", "server N starts with a log of these terms, and in term T", "log 1 1 1 4 4 5 5 6 6 6"),
     help(Group::Clients, "set", "set K V [at S]", "writes; the value may have spaces", "set d 8"),
     help(Group::Clients, "get", "get K [at S]", "reads, linearizably", "get d at 3"),
     help(Group::Clients, "delete", "delete K [at S]", "removes a key", "delete d"),
@@ -72,8 +72,8 @@ pub const COMMANDS: &[Help] = &[
     help(Group::Network, "cut", "cut A -> B", "what A sends to B is lost (`A <-> B`: both ways)", "cut 1 -> 2"),
     help(Group::Network, "heal", "heal [A -> B]", "all links, or this one, work again", "heal"),
     help(Group::Network, "hold", "hold [A -> B] [MESSAGE]", "messages that are sent wait for `deliver` or `drop`", "hold 1 -> 2 append"),
-    help(Group::Network, "deliver", "deliver [all] [A -> B] [MESSAGE]", "the oldest held message that fits, or all, arrives now", "deliver 1 -> 2 vote"),
-    help(Group::Network, "drop", "drop [all] [A -> B] [MESSAGE]", "the oldest held message that fits, or all, is lost", "drop all 1 -> 2"),
+    help(Group::Network, "deliver", "deliver [newest|all] [A -> B] [MESSAGE]", "the oldest held message that fits, or the newest, or all, arrives now", "deliver 1 -> 2 vote"),
+    help(Group::Network, "drop", "drop [newest|all] [A -> B] [MESSAGE]", "the oldest held message that fits, or the newest, or all, is lost", "drop all 1 -> 2"),
     help(Group::Network, "duplicate", "duplicate [A -> B] [MESSAGE]", "the oldest held message that fits arrives, and is held still", "duplicate 1 -> 2 append"),
     help(Group::Network, "release", "release", "all held messages arrive, and none is held any more", "release"),
     help(Group::Members, "add", "add S..", "servers become voters, in one change; new ones are started", "add 6 7"),
@@ -119,6 +119,7 @@ pub const CONDITIONS: &[(&str, &str, &str)] = &[
     ("answers", "all requests that were begun have their answers", "answers"),
     ("up S, down S", "the server runs, or not", "down 2"),
     ("held N [A -> B] [MESSAGE]", "so many messages are held", "held 0"),
+    ("wrote at most|at least|exactly N at S", "changes and syncs of its disk since the `mark`", "wrote exactly 0 at 2"),
     ("sent at most|at least|exactly N [A -> B] [MESSAGE]", "messages sent since the `mark`", "sent exactly 1 2 -> 1 vote-reply"),
 ];
 

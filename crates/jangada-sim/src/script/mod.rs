@@ -11,7 +11,17 @@ mod tokens; // words, quotes, numbers, durations
 mod parse; // lines into commands
 mod condition; // conditions, as `expect`, `wait` and `always` take them
 pub mod file; // blocks of commands and what happened, and their difference
+pub mod stage; // carries commands out
+mod settings; // what is set before the servers start
+mod cluster; // servers on disks, moved by hand
+mod network; // cut links, held messages
+mod prepared; // logs that servers start with
+mod answers; // requests, and what came of them
+mod holds; // whether a condition holds
+mod show; // looking
+mod watch; // which events are told
 
 pub use command::Command;
 pub use file::Script;
 pub use parse::parse;
+pub use stage::{Played, Stage, play};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::command::{Change, Command, Kind, Link, Message, Pick, Profile, Request, Server, View};
+use super::command::{Change, Command, Kind, Link, Message, Pick, Profile, Request, Server, View, Which};
 use super::condition;
 use super::help::{self, KINDS, KNOBS, MESSAGES};
 use super::tokens::{self, Token, meant};
@@ -32,7 +32,7 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
         "profile" => Command::Profile(profile(words)?),
         "seed" => Command::Seed(words.number("a number", 0..=u64::MAX)?),
         "config" => config(words)?,
-        "log" => Command::Log { server: words.number("a server's number", 1..=9)?, terms: words.numbers()? },
+        "log" => log(words)?,
         "set" | "get" | "delete" | "incr" => client(name, words)?,
         "begin" => begin(words)?,
         "crash" => Command::Crash(words.servers()?),
@@ -49,8 +49,8 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
         "cut" => Command::Cut(words.link()?),
         "heal" => Command::Heal(if words.is_empty() { None } else { Some(words.link()?) }),
         "hold" => Command::Hold(words.pick()?),
-        "deliver" => Command::Deliver { all: words.take("all"), pick: words.pick()? },
-        "drop" => Command::Drop { all: words.take("all"), pick: words.pick()? },
+        "deliver" => Command::Deliver { which: which(words), pick: words.pick()? },
+        "drop" => Command::Drop { which: which(words), pick: words.pick()? },
         "duplicate" => Command::Duplicate(words.pick()?),
         "release" => Command::Release,
         "add" | "remove" | "members" | "transfer" => admin(name, words, false)?,
@@ -72,6 +72,31 @@ fn profile(words: &mut Words<'_>) -> Result<Profile, String> {
     match words.choose("a profile", &["classic", "default"])? {
         "classic" => Ok(Profile::Classic),
         _ => Ok(Profile::Default),
+    }
+}
+
+fn log(words: &mut Words<'_>) -> Result<Command, String> {
+    let server = words.number("a server's number", 1..=9)?;
+    let mut terms = Vec::new();
+    while !words.is_empty() && !words.peek("at") {
+        terms.push(words.number("a term", 1..=u64::MAX)?);
+    }
+    let term = if words.take("at") {
+        words.expect("term")?;
+        Some(words.number("a term", 1..=u64::MAX)?)
+    } else {
+        None
+    };
+    Ok(Command::Log { server, terms, term })
+}
+
+fn which(words: &mut Words<'_>) -> Which {
+    if words.take("all") {
+        Which::All
+    } else if words.take("newest") {
+        Which::Newest
+    } else {
+        Which::Oldest
     }
 }
 

@@ -1,4 +1,5 @@
-//! Whole worlds: drawn from seeds, and driven by hand.
+//! Whole worlds: drawn from seeds, driven by hand, and told as scripts.
 
 mod by_hand;
+mod scripts;
 mod seeds;

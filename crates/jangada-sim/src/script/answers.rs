@@ -1,0 +1,212 @@
+//! Requests of clients and administrators, and what came of them, in words.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use jangada_kv::command::{Command as KvCommand, Reply, Set};
+use jangada_kv::{KeyRange, RangeRequest, Request as KvRequest, Response};
+use jangada_node::effect::{AdminDone, Failure, Input, Token};
+use jangada_node::state_machine::STAMP_BYTES;
+use jangada_raft::face::MembershipChange;
+use jangada_raft::types::{Membership, NodeId, Time};
+use jangada_trace::phrases::since_start;
+
+use super::cluster::Answer;
+use super::command::{Change, Request, Server};
+use super::stage::Stage;
+
+/// The last answer that somebody got.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    pub(super) text: String,
+    /// It had no effect.
+    pub(super) refused: bool,
+}
+
+impl Stage {
+    pub(super) fn client(
+        &mut self,
+        request: &Request,
+        at: Option<&Server>,
+        begin: bool,
+    ) -> Result<(), String> {
+        let id = self.asked_server(at)?;
+        let (token, query) = (self.new_token(), query(request));
+        self.asked.insert(token, (id, in_words(request)));
+        let input = if query.is_read_only() {
+            Input::Reads { token, queries: vec![query] }
+        } else {
+            let mut command = vec![0; STAMP_BYTES];
+            query.encode(&mut command);
+            Input::Writes { token, commands: vec![command] }
+        };
+        self.cluster()?.ask(id, token, input);
+        if begin { Ok(()) } else { self.until_answered(token) }
+    }
+
+    /// The server named, or the leader, or the first that runs.
+    fn asked_server(&mut self, at: Option<&Server>) -> Result<NodeId, String> {
+        if let Some(server) = at {
+            return self.running(server);
+        }
+        let cluster = self.cluster()?;
+        let first = cluster.running().map(|(id, _)| id).next();
+        cluster.leader().or(first).ok_or_else(|| "no server runs".into())
+    }
+
+    pub(super) fn add(&mut self, change: &Change) -> Result<(), String> {
+        let new = self.servers(&change.servers)?;
+        let cluster = self.cluster()?;
+        for id in &new {
+            if !cluster.servers.contains_key(id) {
+                cluster.start(*id);
+            }
+        }
+        self.change("add", change, |voters| voters.extend(&new))
+    }
+
+    pub(super) fn remove(&mut self, change: &Change) -> Result<(), String> {
+        let gone = self.servers(&change.servers)?;
+        self.change("remove", change, |voters| voters.retain(|id| !gone.contains(id)))
+    }
+
+    pub(super) fn members(&mut self, change: &Change) -> Result<(), String> {
+        let wanted: BTreeSet<NodeId> = self.servers(&change.servers)?.into_iter().collect();
+        let cluster = self.cluster()?;
+        for id in &wanted {
+            if !cluster.servers.contains_key(id) {
+                cluster.start(*id);
+            }
+        }
+        self.change("members", change, |voters| voters.clone_from(&wanted))
+    }
+
+    fn change(
+        &mut self,
+        verb: &str,
+        change: &Change,
+        edit: impl FnOnce(&mut BTreeSet<NodeId>),
+    ) -> Result<(), String> {
+        let id = self.asked_server(change.at.as_ref())?;
+        let named = self.servers(&change.servers)?;
+        let token = self.new_token();
+        let cluster = self.cluster()?;
+        let Membership { mut voters, learners, context, .. } =
+            cluster.raft(id).expect("it runs").membership().clone();
+        edit(&mut voters);
+        let learners = learners.difference(&voters).copied().collect();
+        let names: Vec<String> = named.iter().map(|id| format!(" {id}")).collect();
+        self.asked.insert(token, (id, format!("{verb}{}", names.concat())));
+        let change_wanted = MembershipChange { voters, learners, context };
+        self.cluster()?.ask(id, token, Input::ChangeMembership { token, change: change_wanted });
+        if change.begin { Ok(()) } else { self.until_answered(token) }
+    }
+
+    pub(super) fn transfer(&mut self, to: &Server, at: Option<&Server>, begin: bool) -> Result<(), String> {
+        let (to, id) = (self.server(to)?, self.asked_server(at)?);
+        let token = self.new_token();
+        self.asked.insert(token, (id, format!("transfer {to}")));
+        self.cluster()?.ask(id, token, Input::Transfer { token, to });
+        if begin { Ok(()) } else { self.until_answered(token) }
+    }
+
+    /// An answer has come.
+    pub(super) fn heard(&mut self, now: Time, token: Token, answer: &Answer) {
+        let Some((id, what)) = self.asked.remove(&token) else { return };
+        let heard = self.hear(answer);
+        self.told.push(format!(
+            "{:<7} {:<6} {what}: {}",
+            since_start(now),
+            id.to_string(),
+            shortened(&heard.text)
+        ));
+        self.heard = Some(heard);
+    }
+
+    fn hear(&self, answer: &Answer) -> Heard {
+        let said = |text: String| Heard { text, refused: false };
+        match answer {
+            Answer::Client(answers) => match answers.first() {
+                Some(Ok(response)) => said(response_words(response)),
+                Some(Err(failure)) => self.failure_words(*failure),
+                None => said("nothing".into()),
+            },
+            Answer::Admin(Ok(AdminDone::MembershipChanged)) => said("OK".into()),
+            Answer::Admin(Ok(AdminDone::Transferred { term })) => said(format!("OK, term {term}")),
+            Answer::Admin(Err(failure)) => self.failure_words(*failure),
+            Answer::Lost(id) => said(format!("outcome unknown: {id} went down")),
+        }
+    }
+
+    fn failure_words(&self, failure: Failure) -> Heard {
+        let refused = |why: &str| Heard { text: format!("refused: {why}"), refused: true };
+        match failure {
+            Failure::NoLeader => refused("no leader"),
+            Failure::Busy => refused("too much waits already"),
+            Failure::TooLarge => refused("too large"),
+            Failure::Refused(why) => refused(&self.words.why_refused(why)),
+            Failure::TransferFailed => refused("the transfer came to nothing"),
+            Failure::OutcomeUnknown => {
+                Heard { text: "outcome unknown: leadership changed on the way".into(), refused: false }
+            }
+            Failure::AnswerTooLarge => Heard { text: "done; the answer is too long".into(), refused: false },
+            Failure::BadAnswer => Heard { text: "the answer cannot be read".into(), refused: false },
+        }
+    }
+}
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn query(request: &Request) -> KvRequest {
+    match request {
+        Request::Set { key, value } => KvRequest::Command(KvCommand::Set(Set::new(bytes(key), bytes(value)))),
+        Request::Get { key } => KvRequest::Command(KvCommand::Get { key: bytes(key) }),
+        Request::Delete { key } => KvRequest::Command(KvCommand::Delete { keys: vec![bytes(key)] }),
+        Request::Incr { key } => KvRequest::Command(KvCommand::Increment { key: bytes(key), by: 1 }),
+        Request::ShowAll => KvRequest::Range(Box::new(RangeRequest::new(KeyRange::all()))),
+    }
+}
+
+fn in_words(request: &Request) -> String {
+    match request {
+        Request::Set { key, value } => format!("set {} {}", shortened(key), shortened(value)),
+        Request::Get { key } => format!("get {}", shortened(key)),
+        Request::Delete { key } => format!("delete {}", shortened(key)),
+        Request::Incr { key } => format!("incr {}", shortened(key)),
+        Request::ShowAll => "show".into(),
+    }
+}
+
+/// Longest text that is told whole.
+const MAX_TOLD: usize = 60;
+
+/// On one line, and not too long for it.
+fn shortened(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
+    if escaped.chars().count() <= MAX_TOLD {
+        return escaped;
+    }
+    let begin: String = escaped.chars().take(8).collect();
+    format!("{begin}… ({} bytes)", text.len())
+}
+
+fn response_words(response: &Response) -> String {
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    match response {
+        Response::Reply(Reply::Ok) => "OK".into(),
+        Response::Reply(Reply::Nil) => "not found".into(),
+        Response::Reply(Reply::Integer(number)) => number.to_string(),
+        Response::Reply(Reply::Value(value)) => text(value),
+        Response::Reply(Reply::Error(why)) => format!("error: {why}"),
+        Response::Range(range) if range.kvs.is_empty() => "no keys".into(),
+        Response::Range(range) => {
+            let pairs = range.kvs.iter().map(|kv| format!("{}={}", text(&kv.key), text(&kv.value)));
+            pairs.collect::<Vec<_>>().join(" ")
+        }
+        Response::Error(why) => format!("error: {why}"),
+        // No request of a script is answered so.
+        other => format!("{other:?}"),
+    }
+}

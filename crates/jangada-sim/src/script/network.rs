@@ -1,0 +1,165 @@
+//! The network of a stage: delays from the seed, links that are cut, and messages that are held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jangada_node::frame::Frame;
+use jangada_raft::event::MessageKind;
+use jangada_raft::types::{NodeId, Time};
+
+use crate::rng::{Dice, Rng, stream};
+
+use super::command::{Message, Which};
+
+/// A frame on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) message: Message,
+    pub(crate) frame: Frame,
+}
+
+impl Parcel {
+    pub(crate) fn new(from: NodeId, to: NodeId, frame: Frame) -> Parcel {
+        let message = match &frame {
+            Frame::Raft(message) => kind(message.rpc.gist().0),
+            Frame::Forward { .. } | Frame::ForwardReply { .. } => Message::Forward,
+        };
+        Parcel { from, to, message, frame }
+    }
+}
+
+fn kind(kind: MessageKind) -> Message {
+    match kind {
+        MessageKind::PreVote => Message::PreVote,
+        MessageKind::PreVoteReply => Message::PreVoteReply,
+        MessageKind::Vote => Message::Vote,
+        MessageKind::VoteReply => Message::VoteReply,
+        MessageKind::Append => Message::Append,
+        MessageKind::Heartbeat => Message::Heartbeat,
+        MessageKind::AppendAccepted | MessageKind::AppendRefused => Message::AppendReply,
+        MessageKind::Snapshot => Message::Snapshot,
+        MessageKind::SnapshotReply => Message::SnapshotReply,
+        MessageKind::TimeoutNow => Message::TimeoutNow,
+        MessageKind::ReadIndex => Message::ReadIndex,
+        MessageKind::ReadIndexReply => Message::ReadIndexReply,
+    }
+}
+
+/// Which messages are meant, with servers for the words that stood for them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// From whom to whom; `None`: on all links.
+    pub(crate) links: Option<BTreeSet<(NodeId, NodeId)>>,
+    /// `None`: of all kinds.
+    pub(crate) message: Option<Message>,
+}
+
+impl Filter {
+    pub(crate) fn fits(&self, from: NodeId, to: NodeId, message: Message) -> bool {
+        self.links.as_ref().is_none_or(|links| links.contains(&(from, to)))
+            && self.message.is_none_or(|wanted| wanted == message)
+    }
+
+    fn fits_parcel(&self, parcel: &Parcel) -> bool {
+        self.fits(parcel.from, parcel.to, parcel.message)
+    }
+}
+
+/// The network.
+pub(crate) struct Network {
+    delay: (Duration, Duration),
+    rng: Rng,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    holds: Vec<Filter>,
+    held: Vec<Parcel>,
+    /// When the last message of a link arrives: a link keeps the order of its messages, as TCP does.
+    arrivals: BTreeMap<(NodeId, NodeId), Time>,
+    /// All that was sent since the last mark.
+    pub(crate) sent: Vec<(NodeId, NodeId, Message)>,
+}
+
+impl Network {
+    pub(crate) fn new(seed: u64, delay: (Duration, Duration)) -> Network {
+        Network {
+            delay,
+            rng: stream(seed, "network of a stage"),
+            cut: BTreeSet::new(),
+            holds: Vec::new(),
+            held: Vec::new(),
+            arrivals: BTreeMap::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    /// A message is sent. Returns it with the time at which it arrives; `None` if it is lost, or held.
+    pub(crate) fn send(&mut self, now: Time, parcel: Parcel) -> Option<(Time, Parcel)> {
+        let link = (parcel.from, parcel.to);
+        self.sent.push((parcel.from, parcel.to, parcel.message));
+        if self.is_cut(link.0, link.1) {
+            return None;
+        }
+        if self.holds.iter().any(|filter| filter.fits_parcel(&parcel)) {
+            self.held.push(parcel);
+            return None;
+        }
+        let drawn = now + self.rng.duration(self.delay.0, self.delay.1);
+        let last = self.arrivals.entry(link).or_insert(Time::ZERO);
+        *last = drawn.max(*last);
+        Some((*last, parcel))
+    }
+
+    pub(crate) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.cut.contains(&(from, to))
+    }
+
+    pub(crate) fn cut(&mut self, from: NodeId, to: NodeId) {
+        if from != to {
+            self.cut.insert((from, to));
+        }
+    }
+
+    pub(crate) fn heal(&mut self, from: NodeId, to: NodeId) {
+        self.cut.remove(&(from, to));
+    }
+
+    pub(crate) fn heal_all(&mut self) {
+        self.cut.clear();
+    }
+
+    /// The links that are cut, in order.
+    pub(crate) fn cuts(&self) -> impl Iterator<Item = (NodeId, NodeId)> {
+        self.cut.iter().copied()
+    }
+
+    pub(crate) fn hold(&mut self, filter: Filter) {
+        self.holds.push(filter);
+    }
+
+    /// The held messages that fit, oldest first.
+    pub(crate) fn held(&self, filter: &Filter) -> impl Iterator<Item = &Parcel> {
+        self.held.iter().filter(|parcel| filter.fits_parcel(parcel))
+    }
+
+    /// Takes one or all of the held messages that fit.
+    pub(crate) fn take_held(&mut self, filter: &Filter, which: Which) -> Vec<Parcel> {
+        let at = match which {
+            Which::Oldest => self.held.iter().position(|parcel| filter.fits_parcel(parcel)),
+            Which::Newest => self.held.iter().rposition(|parcel| filter.fits_parcel(parcel)),
+            Which::All => {
+                let (taken, left) =
+                    std::mem::take(&mut self.held).into_iter().partition(|parcel| filter.fits_parcel(parcel));
+                self.held = left;
+                return taken;
+            }
+        };
+        at.map(|at| self.held.remove(at)).into_iter().collect()
+    }
+
+    /// Holds nothing any more, and gives back all that was held.
+    pub(crate) fn release(&mut self) -> Vec<Parcel> {
+        self.holds.clear();
+        std::mem::take(&mut self.held)
+    }
+}
