@@ -83,6 +83,8 @@ pub struct Replica<S: StateMachine> {
     pub(crate) wishes: Vec<Wish>,
     /// The entry with which we last proposed what was due; one at a time.
     due_proposed: Index,
+    /// What was due and could not be proposed is not tried again before this.
+    due_again: Time,
     next_sweep: Time,
     pub(crate) now: Time,
     pub(crate) effects: Vec<Effect<S>>,
@@ -119,6 +121,7 @@ impl<S: StateMachine> Replica<S> {
             bytes_since_snapshot: 0,
             wishes: Vec::new(),
             due_proposed: Index::ZERO,
+            due_again: now,
             next_sweep: now,
             now,
             effects: Vec::new(),
@@ -184,11 +187,10 @@ impl<S: StateMachine> Replica<S> {
     #[must_use]
     pub fn next_deadline(&self) -> Time {
         let mut deadline = self.raft.next_deadline();
-        if self.raft.is_leader()
-            && self.due_proposed <= self.applied
+        if self.may_propose_due()
             && let Some(due) = self.state.next_due()
         {
-            deadline = deadline.min(self.clock.time_of(due));
+            deadline = deadline.min(self.clock.time_of(due).max(self.due_again));
         }
         if self.pending.open_batches() > 0 || !self.requests.is_idle() {
             deadline = deadline.min(self.next_sweep);
@@ -266,8 +268,7 @@ impl<S: StateMachine> Replica<S> {
 
     /// Leader: proposes what the state machine wants by now (keys whose time is over), one entry at a time.
     fn propose_due(&mut self) {
-        let leads = self.raft.is_leader() && self.raft.has_committed_own_term();
-        if !leads || self.due_proposed > self.applied || self.restoring.is_some() {
+        if !self.may_propose_due() || self.now < self.due_again {
             return;
         }
         self.lead_clock();
@@ -282,7 +283,15 @@ impl<S: StateMachine> Replica<S> {
         {
             self.due_proposed = index;
             self.events.push(Event::Client(ClientEvent::ExpiryProposed { index }));
+        } else {
+            // Leadership is being handed over, or the log is full: that does not pass at once.
+            self.due_again = self.now + SWEEP_INTERVAL;
         }
+    }
+
+    /// Whether it is up to this server, and its turn, to propose what is due.
+    fn may_propose_due(&self) -> bool {
+        self.raft.has_committed_own_term() && self.due_proposed <= self.applied && self.restoring.is_none()
     }
 
     /// Leader: what a command that is proposed now is stamped with.

@@ -111,3 +111,31 @@ fn the_remaining_time_survives_an_idle_cluster_and_a_restart_of_all() {
         "ticks every 5 s keep most of the time that passed: {lived:?}"
     );
 }
+
+#[test]
+fn a_leader_that_may_not_propose_what_is_due_asks_for_no_time_in_the_past() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let token = world.write(leader, &[set_for("k", 100)]);
+    let _ = world.wait(token);
+    let heir = world.follower();
+    world.isolate(heir);
+    world.run_ms(80);
+    let token = world.token();
+    let node = world.nodes.get_mut(&leader).expect("the leader runs");
+    node.replica.handle(world.now, Input::Transfer { token, to: NodeId(heir) });
+    let mut waited = 0;
+    for _ in 0..100 {
+        world.tick();
+        let now = world.now;
+        let node = world.nodes.get_mut(&leader).expect("the leader runs");
+        // What is lost here, Raft sends again.
+        node.replica.take_effects(now, &mut Vec::new(), &mut Vec::new());
+        assert!(node.replica.next_deadline() > now, "the leader's thread would spin");
+        let due = node.replica.state().store.key_count() == 1;
+        waited += u32::from(due && node.replica.raft().transferring_to().is_some());
+    }
+    assert!(waited > 50, "the transfer was under way while the key's time ran out, for {waited} ms");
+    world.heal();
+    world.until("gone everywhere", |world| world.nodes.keys().all(|id| keys(world, *id) == 0));
+}
