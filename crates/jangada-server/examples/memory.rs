@@ -31,7 +31,7 @@ fn main() -> std::io::Result<()> {
             Submission::Batch(batch) => {
                 let answers = batch.requests.into_iter().map(|item| answer(&mut store, item)).collect();
                 // The client may have gone away.
-                let _ = batch.reply.send(answers);
+                batch.reply.send(answers);
             }
             Submission::Admin(_, reply) => {
                 let _ = reply.send(Err(AdminError::Refused("there is no cluster here".to_owned())));

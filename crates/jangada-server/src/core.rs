@@ -13,17 +13,17 @@ use jangada_node::log_writer::LogJob;
 use jangada_node::replica::Replica;
 use jangada_raft::event::{Event as RaftEvent, RoleName};
 use jangada_raft::types::{NodeId, Time};
-use tokio::sync::oneshot;
 
 use crate::admin::AdminDesk;
 use crate::error::ServerError;
 use crate::event_log::EventLog;
-use crate::handle::{Answers, Batch, BatchItem, Kind, RequestError};
+use crate::handle::{Batch, BatchItem, Kind, RequestError};
 use crate::log_thread::{LogReport, LogThread};
 use crate::peer::accept::PeerBatch;
 use crate::peer::directory::Directory;
 use crate::peer::handshake::Position;
 use crate::peer::link::{LinkNews, LinkState, Links};
+use crate::post::ReplyTo;
 use crate::status::StatusBoard;
 use jangada_node::kv_machine::KvMachine;
 
@@ -60,7 +60,7 @@ pub(crate) struct Core {
 
 struct Waiting {
     kind: Kind,
-    reply: oneshot::Sender<Answers>,
+    reply: ReplyTo,
 }
 
 /// What a core is made of.
@@ -287,8 +287,7 @@ impl Core {
     fn answer(&mut self, token: Token, answers: Vec<Result<jangada_kv::Response, Failure>>) {
         let Some(Waiting { kind, reply }) = self.clients.remove(&token) else { return };
         let answers = answers.into_iter().map(|answer| answer.map_err(|why| self.request_error(kind, why)));
-        // A client that has gone needs no answer.
-        let _gone = reply.send(answers.collect());
+        reply.send(answers.collect());
     }
 
     fn request_error(&self, kind: Kind, failure: Failure) -> RequestError {

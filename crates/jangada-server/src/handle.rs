@@ -13,6 +13,7 @@ use jangada_kv::{Request, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::post::{Post, Postman, ReplyTo};
 use crate::status::{Status, StatusBoard};
 
 /// How many bytes a write's encoding leaves free at its front: the leader puts its stamp of the replicated
@@ -24,6 +25,8 @@ pub const STAMP_BYTES: usize = 8;
 pub struct Handle {
     queue: mpsc::Sender<Submission>,
     status: StatusBoard,
+    /// The queue for answers of the thread that this handle is used on.
+    post: Option<Post>,
 }
 
 /// What the replica thread receives.
@@ -45,7 +48,7 @@ pub struct Batch {
     /// When the client has waited long enough.
     pub deadline: Instant,
     /// Where the answers go: exactly one for each request, in the same order.
-    pub reply: oneshot::Sender<Answers>,
+    pub reply: ReplyTo,
 }
 
 /// The answers to one batch, in the order of its requests.
@@ -235,7 +238,14 @@ impl Handle {
     #[must_use]
     pub fn new(capacity: usize, status: StatusBoard) -> (Handle, mpsc::Receiver<Submission>) {
         let (queue, inbox) = mpsc::channel(capacity);
-        (Handle { queue, status }, inbox)
+        (Handle { queue, status, post: None }, inbox)
+    }
+
+    /// The same door for a thread with many connections: their answers come through the returned [`Postman`],
+    /// who must be kept running on that thread.
+    pub(crate) fn for_thread(&self) -> (Handle, Postman) {
+        let (post, postman) = Post::open();
+        (Handle { post: Some(post), ..self.clone() }, postman)
     }
 
     /// Puts a batch into the queue and returns where its answers will arrive. Waits for room in the queue,
@@ -251,7 +261,7 @@ impl Handle {
     ) -> Result<oneshot::Receiver<Answers>, RequestError> {
         debug_assert!(!requests.is_empty(), "an empty batch has no answer to wait for");
         let deadline = Instant::now() + time_limit;
-        let (reply, answers) = oneshot::channel();
+        let (reply, answers) = ReplyTo::new(self.post.as_ref());
         let submission = Submission::Batch(Batch { kind, requests, deadline, reply });
         let submission = match self.queue.try_send(submission) {
             Ok(()) => return Ok(answers),

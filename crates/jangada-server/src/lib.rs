@@ -17,6 +17,7 @@ mod log_thread; // the thread that owns the disk
 mod peer; // links between servers
 mod event_log; // the readers of the event stream: metrics, stderr
 pub mod handle; // the door between the connections and the replica thread
+pub mod post; // how answers come back to the threads of the connections
 pub mod status; // what a server says about itself
 pub mod limits; // every bound on what a client may ask for
 pub mod front; // the client port

@@ -80,7 +80,7 @@ impl Front {
                             Stop::new(stopped.clone()),
                         ));
                     }
-                    work(inbox, shared, stopped).await;
+                    work(inbox, &shared, stopped).await;
                 });
             })?);
         }
@@ -140,12 +140,10 @@ async fn accept(
 }
 
 /// Serves the connections that arrive, until the server stops.
-async fn work(
-    mut inbox: mpsc::UnboundedReceiver<Arrival>,
-    shared: Arc<Shared>,
-    stopped: watch::Receiver<bool>,
-) {
-    let door = Door::new(shared);
+async fn work(mut inbox: mpsc::UnboundedReceiver<Arrival>, shared: &Shared, stopped: watch::Receiver<bool>) {
+    let (shared, postman) = shared.for_thread();
+    tokio::spawn(postman.run());
+    let door = Door::new(Arc::new(shared));
     let mut stop = Stop::new(stopped.clone());
     let mut connections = JoinSet::new();
     loop {

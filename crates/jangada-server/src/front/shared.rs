@@ -1,10 +1,12 @@
 //! What all connections of a server share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::handle::Handle;
 use crate::limits::Limits;
 use crate::metrics::Counters;
+use crate::post::Postman;
 
 /// One server's client side. Connections hold a reference to it.
 #[derive(Debug)]
@@ -14,17 +16,26 @@ pub struct Shared {
     /// What a client may ask for.
     pub limits: Limits,
     /// What has happened so far.
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
     /// Where clients connect, for `INFO`.
     pub client_addr: String,
-    next_client: AtomicU64,
+    next_client: Arc<AtomicU64>,
 }
 
 impl Shared {
     /// The shared part of a server that `handle` leads to.
     #[must_use]
     pub fn new(handle: Handle, limits: Limits, client_addr: String) -> Shared {
-        Shared { handle, limits, counters: Counters::default(), client_addr, next_client: AtomicU64::new(1) }
+        let (counters, next_client) = (Arc::default(), Arc::new(AtomicU64::new(1)));
+        Shared { handle, limits, counters, client_addr, next_client }
+    }
+
+    /// The same for the connections of one thread, which get their answers from the returned [`Postman`].
+    pub(crate) fn for_thread(&self) -> (Shared, Postman) {
+        let (handle, postman) = self.handle.for_thread();
+        let (limits, client_addr) = (self.limits.clone(), self.client_addr.clone());
+        let (counters, next_client) = (Arc::clone(&self.counters), Arc::clone(&self.next_client));
+        (Shared { handle, limits, counters, client_addr, next_client }, postman)
     }
 
     /// A number for a new connection, never given twice.

@@ -99,7 +99,7 @@ impl Core {
     fn answer(&mut self, batch: Batch) {
         let answers: Answers = batch.requests.into_iter().map(|item| self.one(item)).collect();
         // The client may have gone away.
-        let _ = batch.reply.send(answers);
+        batch.reply.send(answers);
     }
 
     fn one(&mut self, item: BatchItem) -> Result<jangada_kv::Response, RequestError> {
