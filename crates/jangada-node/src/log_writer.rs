@@ -116,12 +116,18 @@ impl<D: Disk> LogWriter<D> {
         Ok(())
     }
 
+    /// Whether [`LogWriter::when_idle`] has something to do.
+    #[must_use]
+    pub fn has_chores(&self) -> bool {
+        self.wal.maintenance_due()
+    }
+
     /// Prepares what the log will need next. To be called when there is nothing else to do.
     ///
     /// # Errors
     /// As [`LogWriter::run`].
     pub fn when_idle(&mut self) -> Result<(), Error> {
-        if self.wal.maintenance_due() {
+        if self.has_chores() {
             self.wal.maintain()?;
         }
         Ok(())

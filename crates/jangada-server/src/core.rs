@@ -9,7 +9,7 @@ use jangada_node::book::Book;
 use jangada_node::effect::{Effect, Failure, Input, MAX_FORWARDED_ANSWERS_BYTES, Token};
 use jangada_node::event::{Event, NetEvent, Record};
 use jangada_node::frame::Frame;
-use jangada_node::log_writer::LogJob;
+use jangada_node::log_writer::{LogDone, LogJob};
 use jangada_node::replica::Replica;
 use jangada_raft::event::{Event as RaftEvent, RoleName};
 use jangada_raft::types::{NodeId, Time};
@@ -155,7 +155,15 @@ impl Core {
     }
 
     pub(crate) fn on_log_report(&mut self, report: LogReport) -> Result<(), ServerError> {
-        let done = report.map_err(|why| match ServerError::from(why) {
+        self.log.reported(&report);
+        self.on_log_outcome(report.outcome)
+    }
+
+    fn on_log_outcome(
+        &mut self,
+        outcome: Result<Vec<LogDone>, jangada_wal::Error>,
+    ) -> Result<(), ServerError> {
+        let done = outcome.map_err(|why| match ServerError::from(why) {
             ServerError::Disk(why) => ServerError::Disk(format!(
                 "{why}. What is on the disk can only be known by reading it: this server stops, and looks \
                  when it is started again"
@@ -209,7 +217,42 @@ impl Core {
 
     /// Carries out all that is to be done now.
     pub(crate) fn step(&mut self) -> Result<(), ServerError> {
-        let now = self.now();
+        let mut now = self.now();
+        self.carry_out(now)?;
+        if !self.jobs.is_empty() {
+            let jobs = core::mem::take(&mut self.jobs);
+            if self.must_go_on_talking() {
+                self.log.send(jobs);
+            } else if let Some(outcome) = self.log.run_here(jobs) {
+                self.on_log_outcome(outcome)?;
+                now = self.now();
+                self.carry_out(now)?;
+            }
+        }
+        if !self.jobs.is_empty() {
+            self.log.send(core::mem::take(&mut self.jobs));
+        }
+        self.tell_events(now);
+        self.leaderless_since = match self.replica.raft().leader() {
+            Some(_) => None,
+            None => self.leaderless_since.or_else(|| Some(Instant::now())),
+        };
+        self.expire_admins();
+        if Instant::now() >= self.next_status {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// Whether this server must be heard whatever its disk does: a leader that falls silent loses its followers.
+    /// Everybody else waits for the disk before it says anything that matters.
+    fn must_go_on_talking(&self) -> bool {
+        let raft = self.replica.raft();
+        raft.is_leader() && raft.progress().next().is_some()
+    }
+
+    /// Takes the effects and carries them out; what the disk has to do is left in `jobs`.
+    fn carry_out(&mut self, now: Time) -> Result<(), ServerError> {
         let mut effects = core::mem::take(&mut self.effects);
         self.replica.take_effects(now, &mut effects, &mut self.events);
         for effect in effects.drain(..) {
@@ -230,18 +273,6 @@ impl Core {
             }
         }
         self.effects = effects;
-        if !self.jobs.is_empty() {
-            self.log.send(core::mem::take(&mut self.jobs));
-        }
-        self.tell_events(now);
-        self.leaderless_since = match self.replica.raft().leader() {
-            Some(_) => None,
-            None => self.leaderless_since.or_else(|| Some(Instant::now())),
-        };
-        self.expire_admins();
-        if Instant::now() >= self.next_status {
-            self.publish();
-        }
         Ok(())
     }
 
