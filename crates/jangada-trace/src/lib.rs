@@ -40,3 +40,15 @@ pub mod lab; // the university lab's own lines
 pub mod metrics; // counters
 pub mod clock; // dates out of numbers
 mod json; // a writer of one flat object
+
+// What clients saw, and whether a correct store could have shown them that.
+pub mod history; // operations with their times, requests and answers
+pub mod linearizable; // is there an order of all operations that explains every answer
+mod resolve; // what becomes of operations without an answer
+mod search; // the search for that order, in one group of keys
+mod states; // the states that the search has met
+mod model; // what a request does to the values of keys
+mod model_strings; // the string commands among them
+mod answers; // whether an answer fits
+mod keys; // which keys a request is about
+mod tell; // requests and answers in a few words

@@ -1,8 +1,13 @@
-//! The readers of the event stream against golden files. `UPDATE=1` rewrites them; review the diff as prose.
+//! The readers of the event stream against golden files (`UPDATE=1` rewrites them; review the diff as prose), and
+//! the checkers of histories against histories that are known to be right or wrong.
 
+mod brute;
+mod generate;
 mod golden;
+mod histories;
 mod jsonl;
 mod lab;
 mod metrics;
 mod samples;
+mod searches;
 mod words;

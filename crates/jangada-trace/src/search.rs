@@ -1,0 +1,370 @@
+//! The search for an order of operations that explains all answers, in one group of keys.
+//!
+//! Wing and Gong (1993) try each operation that may be the next one and go back when they are stuck; Lowe (2017) never
+//! looks twice at the same pair of (operations done, state), which makes it fast enough to be of use; Porcupine made
+//! this known. What is different here is how "operations done" is written down.
+//!
+//! Put the answers in the order in which they came. At the moment of the k-th answer all operations that were
+//! answered before are done, and nothing that is invoked later is; so what is done is told by `k`, called the
+//! *layer*, one bit for each operation that is on its way at that moment, and the set of unanswered operations that
+//! were used. The bits are few, however long the history: one per concurrent client. A step does an operation that is
+//! on its way; once the k-th operation is done, the node moves to layer k + 1. The first layer that no node
+//! leaves has the answer that cannot be explained.
+//!
+//! An operation that changes nothing is done as soon as it fits: bringing it forward to there changes nothing for the
+//! others, so no other place needs to be tried. Of two nodes that differ only in which unanswered operations they have
+//! used, the one that has used fewer can do all that the other can.
+//!
+//! The search goes deep first, and finds an order in a correct history almost without going back. If it has used up
+//! a part of its budget, it starts anew, layer by layer, and then only has to remember one layer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jangada_kv::Revision;
+
+use crate::linearizable::Limits;
+use crate::resolve::Candidate;
+use crate::states::{EMPTY, Outcomes, StateId, States};
+
+/// Most operations on their way at the same time, unanswered ones not counted: one bit each.
+const MAX_CONCURRENT: usize = 64;
+/// Most states that are told of when the search is stuck.
+const MAX_TOLD_STATES: usize = 5;
+/// What a node costs while it is remembered, about.
+const NODE_BYTES: usize = 48;
+
+/// What came of a search.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// There is an order.
+    Order,
+    /// There is none: nothing explains the answer of this candidate, in the states that can be reached.
+    Stuck {
+        candidate: usize,
+        states: Vec<StateId>,
+    },
+    Undecided {
+        why: String,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Node {
+    layer: u32,
+    state: StateId,
+    /// Of the operations on their way, those that are done.
+    done: u64,
+    /// The unanswered operations that were used.
+    used: UsedId,
+}
+
+/// A set of unanswered operations, by number.
+type UsedId = u32;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    DeepFirst,
+    LayerByLayer,
+}
+
+pub(crate) struct Search<'a, 'h> {
+    candidates: &'a [Candidate<'h>],
+    pub(crate) states: States,
+    /// Candidates by the moment of their answer.
+    layers: Vec<u32>,
+    /// The bit of each candidate that was answered.
+    slots: Vec<u8>,
+    /// For each layer those that are on their way and not answered before, the layer's own one first.
+    on_their_way: Vec<Vec<u32>>,
+    /// Unanswered candidates by invocation, and for each the one before it that asks for the same.
+    unanswered: Vec<(u32, Option<u32>)>,
+    /// For each layer how many of them were invoked by then.
+    unanswered_by: Vec<u32>,
+    outcomes: BTreeMap<(u32, StateId), Outcomes>,
+    used_sets: Vec<Vec<u64>>,
+    used_ids: BTreeMap<Vec<u64>, UsedId>,
+    seen: BTreeSet<Node>,
+    pub(crate) steps: u64,
+    deepest: u32,
+    deepest_states: Vec<StateId>,
+}
+
+enum Stop {
+    TooManyPaths,
+    Steps,
+    Bytes,
+}
+
+impl<'a, 'h> Search<'a, 'h> {
+    /// Candidates are in the order of their invocation.
+    pub(crate) fn new(candidates: &'a [Candidate<'h>], states: States) -> Result<Search<'a, 'h>, Found> {
+        let mut layers: Vec<u32> =
+            (0..candidates.len() as u32).filter(|id| candidates[*id as usize].until.is_some()).collect();
+        layers.sort_by_key(|id| candidates[*id as usize].until);
+        let (slots, on_their_way) = arrange(candidates, &layers)?;
+        let unanswered = unanswered(candidates);
+        let unanswered_by = layers
+            .iter()
+            .map(|id| {
+                let until = candidates[*id as usize].until.expect("a layer is an answer");
+                let is_invoked =
+                    |(id, _): &(u32, Option<u32>)| candidates[*id as usize].operation.invoked <= until;
+                unanswered.partition_point(is_invoked) as u32
+            })
+            .collect();
+        Ok(Search {
+            candidates,
+            states,
+            layers,
+            slots,
+            on_their_way,
+            unanswered,
+            unanswered_by,
+            outcomes: BTreeMap::new(),
+            used_sets: vec![Vec::new()],
+            used_ids: BTreeMap::from([(Vec::new(), 0)]),
+            seen: BTreeSet::new(),
+            steps: 0,
+            deepest: 0,
+            deepest_states: Vec::new(),
+        })
+    }
+
+    pub(crate) fn run(&mut self, limits: &Limits) -> Found {
+        // A correct history needs about one step for each operation.
+        let first_try = limits.max_steps.min(100_000 + 50 * self.candidates.len() as u64);
+        match self.walk(Order::DeepFirst, first_try, limits.max_bytes) {
+            Err(Stop::Steps | Stop::Bytes) if first_try < limits.max_steps => {
+                let rest = limits.max_steps - first_try;
+                let walked = self.walk(Order::LayerByLayer, rest, limits.max_bytes);
+                self.conclude(walked)
+            }
+            walked => self.conclude(walked),
+        }
+    }
+
+    fn conclude(&mut self, walked: Result<bool, Stop>) -> Found {
+        let why = match walked {
+            Ok(true) => return Found::Order,
+            Ok(false) => {
+                let candidate = self.layers[self.deepest as usize] as usize;
+                return Found::Stuck { candidate, states: std::mem::take(&mut self.deepest_states) };
+            }
+            Err(Stop::TooManyPaths) => {
+                "one request touches too many keys with a deadline, or compares too much that is not known"
+                    .to_string()
+            }
+            Err(Stop::Steps) => format!("no end after {} steps", self.steps),
+            Err(Stop::Bytes) => format!("no end within the memory allowed, after {} steps", self.steps),
+        };
+        let answered = self.deepest;
+        Found::Undecided { why: format!("{why}; the first {answered} answers can be explained") }
+    }
+
+    /// Whether the end was reached.
+    fn walk(&mut self, order: Order, max_steps: u64, max_bytes: usize) -> Result<bool, Stop> {
+        self.seen.clear();
+        let last_step = self.steps + max_steps;
+        let first = Node { layer: 0, state: EMPTY, done: 0, used: 0 };
+        let mut deep = vec![first];
+        let mut by_layer: BTreeMap<u32, Vec<Node>> = BTreeMap::new();
+        let mut next = Vec::new();
+        let mut current = 0;
+        loop {
+            if deep.is_empty() {
+                let Some((layer, nodes)) = by_layer.pop_first() else { return Ok(false) };
+                if layer > current {
+                    // Nothing leads back to a layer.
+                    self.seen.clear();
+                    current = layer;
+                }
+                deep = nodes;
+            }
+            let Some(node) = deep.pop() else { continue };
+            self.steps += 1;
+            if self.steps > last_step {
+                return Err(Stop::Steps);
+            }
+            if self.seen.len() * NODE_BYTES + self.states.bytes() + self.outcomes.len() * NODE_BYTES
+                > max_bytes
+            {
+                return Err(Stop::Bytes);
+            }
+            let Some(node) = self.settle(node)? else { return Ok(true) };
+            if order == Order::LayerByLayer && node.layer > current {
+                by_layer.entry(node.layer).or_default().push(node);
+                continue;
+            }
+            if self.is_known(node) {
+                continue;
+            }
+            self.seen.insert(node);
+            self.note(node);
+            self.successors(node, &mut next)?;
+            deep.append(&mut next);
+        }
+    }
+
+    /// Does all that needs no choice: goes on to the first layer whose own operation is not done, and does what
+    /// changes nothing and fits. `None` at the end.
+    fn settle(&mut self, mut node: Node) -> Result<Option<Node>, Stop> {
+        'layer: while let Some(own) = self.layers.get(node.layer as usize).copied() {
+            let bit = 1 << self.slots[own as usize];
+            if node.done & bit != 0 {
+                node.done ^= bit;
+                node.layer += 1;
+                continue;
+            }
+            for place in 0..self.on_their_way[node.layer as usize].len() {
+                let id = self.on_their_way[node.layer as usize][place];
+                let bit = 1 << self.slots[id as usize];
+                if node.done & bit != 0 || !self.candidates[id as usize].is_pure {
+                    continue;
+                }
+                if self.outcomes(id, node.state)?.as_slice().contains(&node.state) {
+                    node.done |= bit;
+                    if id == own {
+                        continue 'layer;
+                    }
+                }
+            }
+            return Ok(Some(node));
+        }
+        Ok(None)
+    }
+
+    /// Whether a node was seen that can do all that this one can.
+    fn is_known(&self, node: Node) -> bool {
+        let from = Node { used: 0, ..node };
+        let to = Node { used: UsedId::MAX, ..node };
+        self.seen.range(from..=to).any(|seen| self.is_subset(seen.used, node.used))
+    }
+
+    fn is_subset(&self, small: UsedId, large: UsedId) -> bool {
+        let (small, large) = (&self.used_sets[small as usize], &self.used_sets[large as usize]);
+        small.len() <= large.len() && small.iter().zip(large).all(|(small, large)| small & !large == 0)
+    }
+
+    fn note(&mut self, node: Node) {
+        if node.layer > self.deepest {
+            self.deepest = node.layer;
+            self.deepest_states.clear();
+        }
+        let has_room = self.deepest_states.len() < MAX_TOLD_STATES;
+        if node.layer == self.deepest && has_room && !self.deepest_states.contains(&node.state) {
+            self.deepest_states.push(node.state);
+        }
+    }
+
+    /// What may come next. The likeliest comes last, as it is taken first: the operation whose answer is due, then the
+    /// others in the order of their answers, then those that nobody answered.
+    fn successors(&mut self, node: Node, next: &mut Vec<Node>) -> Result<(), Stop> {
+        for place in (0..self.unanswered_by[node.layer as usize]).rev() {
+            let (id, before) = self.unanswered[place as usize];
+            let is_used = |place: u32| self.uses(node.used, place);
+            if is_used(place) || before.is_some_and(|before| !is_used(before)) {
+                continue;
+            }
+            let outcomes = self.outcomes(id, node.state)?;
+            for state in outcomes.as_slice().iter().filter(|state| **state != node.state) {
+                let used = self.with(node.used, place);
+                next.push(Node { state: *state, used, ..node });
+            }
+        }
+        for place in (0..self.on_their_way[node.layer as usize].len()).rev() {
+            let id = self.on_their_way[node.layer as usize][place];
+            let bit = 1 << self.slots[id as usize];
+            if node.done & bit == 0 {
+                let outcomes = self.outcomes(id, node.state)?;
+                next.extend(outcomes.as_slice().iter().map(|state| Node {
+                    state: *state,
+                    done: node.done | bit,
+                    ..node
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn outcomes(&mut self, id: u32, state: StateId) -> Result<Outcomes, Stop> {
+        if let Some(known) = self.outcomes.get(&(id, state)) {
+            return Ok(known.clone());
+        }
+        let candidate = &self.candidates[id as usize];
+        let operation = candidate.operation;
+        let revision: Option<Revision> = operation.revision();
+        let outcomes = self
+            .states
+            .outcomes(state, candidate.request, operation.response(), revision)
+            .map_err(|_| Stop::TooManyPaths)?;
+        self.outcomes.insert((id, state), outcomes.clone());
+        Ok(outcomes)
+    }
+
+    fn uses(&self, used: UsedId, place: u32) -> bool {
+        let word = self.used_sets[used as usize].get(place as usize / 64);
+        word.is_some_and(|word| word >> (place % 64) & 1 == 1)
+    }
+
+    fn with(&mut self, used: UsedId, place: u32) -> UsedId {
+        let mut set = self.used_sets[used as usize].clone();
+        let word = place as usize / 64;
+        set.resize(set.len().max(word + 1), 0);
+        set[word] |= 1 << (place % 64);
+        if let Some(known) = self.used_ids.get(&set) {
+            return *known;
+        }
+        let id = UsedId::try_from(self.used_sets.len()).expect("the search ends long before");
+        self.used_sets.push(set.clone());
+        self.used_ids.insert(set, id);
+        id
+    }
+}
+
+/// Gives each answered candidate a bit that no other one has at the same time, and tells who is on its way at each
+/// answer. Windows that touch overlap: the clock could not tell them apart.
+fn arrange(candidates: &[Candidate<'_>], layers: &[u32]) -> Result<(Vec<u8>, Vec<Vec<u32>>), Found> {
+    let mut slots = vec![0; candidates.len()];
+    let mut on_their_way = Vec::with_capacity(layers.len());
+    let mut free = u64::MAX;
+    let mut open: Vec<u32> = Vec::new();
+    let mut invoked =
+        (0..candidates.len() as u32).filter(|id| candidates[*id as usize].until.is_some()).peekable();
+    let mut rank = vec![0; candidates.len()];
+    for (layer, id) in layers.iter().enumerate() {
+        rank[*id as usize] = layer;
+    }
+    for own in layers {
+        let until = candidates[*own as usize].until;
+        while let Some(id) = invoked.next_if(|id| Some(candidates[*id as usize].operation.invoked) <= until) {
+            if open.len() == MAX_CONCURRENT {
+                let why = format!("more than {MAX_CONCURRENT} operations at the same time");
+                return Err(Found::Undecided { why });
+            }
+            let slot = free.trailing_zeros();
+            free &= !(1 << slot);
+            slots[id as usize] = slot as u8;
+            let place = open.partition_point(|other| rank[*other as usize] < rank[id as usize]);
+            open.insert(place, id);
+        }
+        assert!(open.first() == Some(own), "an answer comes after its question and after earlier answers");
+        on_their_way.push(open.clone());
+        open.remove(0);
+        free |= 1 << slots[*own as usize];
+    }
+    Ok((slots, on_their_way))
+}
+
+fn unanswered(candidates: &[Candidate<'_>]) -> Vec<(u32, Option<u32>)> {
+    let mut last_alike: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let mut unanswered = Vec::new();
+    for (id, candidate) in (0..).zip(candidates) {
+        if candidate.until.is_none() {
+            let mut bytes = Vec::new();
+            candidate.request.encode(&mut bytes);
+            let before = last_alike.insert(bytes, unanswered.len() as u32);
+            unanswered.push((id, before));
+        }
+    }
+    unanswered
+}

@@ -1,0 +1,198 @@
+//! Requests and answers in a few words, for people who read why a history was rejected.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use jangada_kv::{
+    Command, KeyRange, KeyValue, Reply, Request, Response, SetCondition, Txn, TxnOp, TxnOpResponse,
+};
+use jangada_raft::types::Time;
+
+use crate::history::{Operation, Outcome};
+
+/// Longest text of one key or value; what is longer is cut.
+const MAX_TEXT: usize = 40;
+/// Most elements of a list that are told.
+const MAX_LISTED: usize = 6;
+
+/// "client 3: SET d 8 (1.2 ms to 1.9 ms) → OK".
+pub(crate) fn operation(operation: &Operation) -> String {
+    let mut out =
+        format!("client {}: {} ({}", operation.client, request(&operation.request), time(operation.invoked));
+    let told = match &operation.outcome {
+        Outcome::Returned { at, response: answer, .. } => {
+            write!(out, " to {}) → {}", time(*at), response(answer))
+        }
+        Outcome::Refused { at } => write!(out, " to {}) → refused, without effect", time(*at)),
+        Outcome::Unknown => write!(out, ") → outcome unknown"),
+    };
+    told.expect("writing to a string cannot fail");
+    out
+}
+
+/// A time as milliseconds, with as many digits as it has.
+pub(crate) fn time(time: Time) -> String {
+    let (whole, rest) = (time.0 / 1_000_000, time.0 % 1_000_000);
+    if rest == 0 {
+        return format!("{whole} ms");
+    }
+    let digits = format!("{rest:06}");
+    format!("{whole}.{} ms", digits.trim_end_matches('0'))
+}
+
+/// Bytes as text, in quotes.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let cut = &bytes[..bytes.len().min(MAX_TEXT)];
+    let more = if cut.len() < bytes.len() { "…" } else { "" };
+    format!("\"{}{more}\"", cut.escape_ascii())
+}
+
+fn list<T>(items: &[T], tell: impl Fn(&T) -> String) -> String {
+    let mut told: Vec<String> = items.iter().take(MAX_LISTED).map(tell).collect();
+    if items.len() > MAX_LISTED {
+        told.push(format!("… {} more", items.len() - MAX_LISTED));
+    }
+    told.join(", ")
+}
+
+fn keys(keys: &[Bytes]) -> String {
+    list(keys, |key| text(key))
+}
+
+pub(crate) fn range(range: &KeyRange) -> String {
+    match range {
+        KeyRange::One(key) => text(key),
+        KeyRange::Span { from, to } => format!("{} to {}", text(from), text(to)),
+        KeyRange::From(from) if from.is_empty() => "all keys".to_string(),
+        KeyRange::From(from) => format!("{} to the end", text(from)),
+    }
+}
+
+/// A request.
+pub(crate) fn request(request: &Request) -> String {
+    match request {
+        Request::Command(one) => command(one),
+        Request::Exec(exec) => format!("EXEC [{}]", list(&exec.commands, command)),
+        Request::WatchRevision { key } => format!("WATCH {}", text(key)),
+        Request::Range(read) => match read.revision {
+            Some(revision) => format!("range {} at revision {revision}", range(&read.range)),
+            None => format!("range {}", range(&read.range)),
+        },
+        Request::Put(put) => format!("put {} = {}", text(&put.key), text(&put.value)),
+        Request::DeleteRange(delete) => format!("delete {}", range(&delete.range)),
+        Request::Txn(txn) => self::txn(txn),
+        Request::Compact { revision } => format!("compact to revision {revision}"),
+        Request::ExpireKeys { keys: due } => format!("expire {}", keys(due)),
+        Request::Tick => "tick".to_string(),
+        Request::SetRetention(_) => "set the retention".to_string(),
+    }
+}
+
+fn txn(txn: &Txn) -> String {
+    let op = |op: &TxnOp| match op {
+        TxnOp::Range(read) => format!("range {}", range(&read.range)),
+        TxnOp::Put(put) => format!("put {} = {}", text(&put.key), text(&put.value)),
+        TxnOp::DeleteRange(delete) => format!("delete {}", range(&delete.range)),
+        TxnOp::Txn(nested) => self::txn(nested),
+    };
+    format!(
+        "txn if [{}] then [{}] else [{}]",
+        list(&txn.compare, |compare| format!(
+            "{} {:?} {:?}",
+            range(&compare.range),
+            compare.operator,
+            compare.target
+        )),
+        list(&txn.success, op),
+        list(&txn.failure, op)
+    )
+}
+
+// tidy: flat table
+fn command(command: &Command) -> String {
+    match command {
+        Command::Get { key } => format!("GET {}", text(key)),
+        Command::Set(set) => {
+            let condition = match set.condition {
+                SetCondition::Always => "",
+                SetCondition::IfMissing => " NX",
+                SetCondition::IfPresent => " XX",
+            };
+            let get = if set.get { " GET" } else { "" };
+            format!("SET {} {}{condition}{get}", text(&set.key), text(&set.value))
+        }
+        Command::SetNx { key, value } => format!("SETNX {} {}", text(key), text(value)),
+        Command::MSet { pairs } => {
+            format!("MSET {}", list(pairs, |(key, value)| format!("{} {}", text(key), text(value))))
+        }
+        Command::MGet { keys: all } => format!("MGET {}", keys(all)),
+        Command::Delete { keys: all } => format!("DEL {}", keys(all)),
+        Command::Exists { keys: all } => format!("EXISTS {}", keys(all)),
+        Command::Increment { key, by } => format!("INCRBY {} {by}", text(key)),
+        Command::Append { key, value } => format!("APPEND {} {}", text(key), text(value)),
+        Command::StrLen { key } => format!("STRLEN {}", text(key)),
+        Command::GetDelete { key } => format!("GETDEL {}", text(key)),
+        Command::GetEx { key, .. } => format!("GETEX {}", text(key)),
+        Command::Expire { key, .. } => format!("EXPIRE {}", text(key)),
+        Command::Persist { key } => format!("PERSIST {}", text(key)),
+        Command::Ttl { key } => format!("TTL {}", text(key)),
+        Command::Deadline { key } => format!("EXPIRETIME {}", text(key)),
+        Command::Keys { pattern } => format!("KEYS {}", text(pattern)),
+        Command::Scan { cursor, .. } => format!("SCAN {cursor}"),
+        Command::DbSize => "DBSIZE".to_string(),
+        Command::FlushAll => "FLUSHALL".to_string(),
+        Command::Type { key } => format!("TYPE {}", text(key)),
+    }
+}
+
+/// An answer.
+pub(crate) fn response(response: &Response) -> String {
+    match response {
+        Response::Reply(one) => reply(one),
+        Response::Exec(None) => "not done: a watched key has changed".to_string(),
+        Response::Exec(Some(replies)) => format!("[{}]", list(replies, reply)),
+        Response::WatchRevision(None) => "no such key".to_string(),
+        Response::WatchRevision(Some(revision)) => format!("changed in revision {revision}"),
+        Response::Range(range) => {
+            format!("{} of {} [{}]", range.kvs.len(), range.count, list(&range.kvs, key_value))
+        }
+        Response::Put(_) => "OK".to_string(),
+        Response::DeleteRange(delete) => format!("{} deleted", delete.deleted),
+        Response::Txn(txn) => self::txn_response(txn.succeeded, &txn.responses),
+        Response::Compact { .. } | Response::Done => "OK".to_string(),
+        Response::Expired { keys } => format!("{keys} expired"),
+        Response::Error(error) => format!("error: {error}"),
+    }
+}
+
+fn txn_response(succeeded: bool, responses: &[TxnOpResponse]) -> String {
+    let op = |response: &TxnOpResponse| match response {
+        TxnOpResponse::Range(range) => format!("[{}]", list(&range.kvs, key_value)),
+        TxnOpResponse::Put(_) => "OK".to_string(),
+        TxnOpResponse::DeleteRange(delete) => format!("{} deleted", delete.deleted),
+        TxnOpResponse::Txn(nested) => txn_response(nested.succeeded, &nested.responses),
+    };
+    format!("{} [{}]", if succeeded { "succeeded" } else { "failed" }, list(responses, op))
+}
+
+fn key_value(kv: &KeyValue) -> String {
+    format!("{} = {}", text(&kv.key), text(&kv.value))
+}
+
+fn reply(reply: &Reply) -> String {
+    match reply {
+        Reply::Ok => "OK".to_string(),
+        Reply::Nil => "nil".to_string(),
+        Reply::Integer(number) => number.to_string(),
+        Reply::Value(value) => text(value),
+        Reply::Values(values) => {
+            format!(
+                "[{}]",
+                list(values, |value| value.as_ref().map_or_else(|| "nil".to_string(), |value| text(value)))
+            )
+        }
+        Reply::Keys(all) | Reply::Scan { keys: all, .. } => format!("[{}]", keys(all)),
+        Reply::Type(kind) => format!("{kind:?}"),
+        Reply::Error(error) => format!("error: {error}"),
+    }
+}
