@@ -24,4 +24,4 @@ mod watch; // which events are told
 pub use command::Command;
 pub use file::Script;
 pub use parse::parse;
-pub use stage::{Played, Stage, play};
+pub use stage::{Played, Stage, Step, play};

@@ -106,3 +106,18 @@ fn the_reference_has_every_word_of_the_language() {
         assert!(reference.contains(&line), "docs/scripts.md lacks: {line}");
     }
 }
+
+/// Whoever looks up what an older system did finds the script that shows it.
+#[test]
+fn the_map_of_the_seeds_names_the_scripts_that_tell_their_stories() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/seeds-map.md");
+    let map = fs::read_to_string(path).expect("the map of the seeds");
+    for (name, _) in scripts() {
+        let of_the_seeds =
+            ["lab/", "go/", "store/", "defects/"].iter().any(|folder| name.starts_with(folder));
+        assert!(
+            !of_the_seeds || map.contains(&format!("`sim/scripts/{name}`")),
+            "it lacks sim/scripts/{name}"
+        );
+    }
+}
