@@ -3,6 +3,12 @@
 
 use std::ops::AddAssign;
 
+use crate::plan::Profile;
+
+/// What cannot happen without CheckQuorum, or is not done without PreVote.
+const NOT_CLASSIC: &[Counter] =
+    &[Counter::QuorumLost, Counter::JointConfigurations, Counter::FinalConfigurations];
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
         /// Something that must happen now and then.
@@ -114,10 +120,14 @@ impl Coverage {
         self.counts[counter as usize]
     }
 
-    /// What has never happened.
+    /// What has never happened, and could have.
     #[must_use]
-    pub fn missing(&self) -> Vec<Counter> {
-        Counter::ALL.iter().copied().filter(|counter| self.of(*counter) == 0).collect()
+    pub fn missing(&self, profile: Profile) -> Vec<Counter> {
+        let can = |counter: &Counter| match profile {
+            Profile::Default => true,
+            Profile::Classic => !NOT_CLASSIC.contains(counter),
+        };
+        Counter::ALL.iter().copied().filter(|counter| self.of(*counter) == 0 && can(counter)).collect()
     }
 }
 

@@ -34,6 +34,6 @@ pub mod script; // scenarios as text
 
 pub use check::{Invariant, Violation};
 pub use plan::Plan;
-pub use setup::{Verdict, run};
+pub use setup::{Verdict, examine, run};
 pub use workload::Workload;
 pub use world::World;

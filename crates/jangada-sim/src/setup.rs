@@ -139,6 +139,27 @@ pub fn run<W: Workload>(plan: Plan, workload: W) -> Verdict {
     }
 }
 
+/// One seed in so many is run twice.
+const TWICE_EVERY: u64 = 100;
+
+/// Runs a seed with clients of the key-value store, now and then twice: the second run must be the first.
+#[must_use]
+pub fn examine(builder: &Builder) -> Verdict {
+    let mut verdict = run(builder.plan(), Kv::new());
+    if builder.seed.is_multiple_of(TWICE_EVERY) && verdict.is_good() {
+        let again = run(builder.plan(), Kv::new());
+        if (verdict.record_hash, verdict.events) != (again.record_hash, again.events) {
+            verdict.violations.push(Violation {
+                invariant: Invariant::Deterministic,
+                node: None,
+                time: verdict.time,
+                sentence: format!("{} events the first time, {} the second", verdict.events, again.events),
+            });
+        }
+    }
+    verdict
+}
+
 fn panicked(panic: Option<Box<dyn Any + Send>>, place: Option<usize>, time: Time) -> Violation {
     let words = panic.as_ref().and_then(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

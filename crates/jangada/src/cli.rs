@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{client, cluster, completions, demo, node, serve};
+use crate::commands::{client, cluster, completions, demo, node, serve, sim};
 use crate::output::Format;
 
 const EXAMPLES: &str = "\
@@ -45,6 +45,8 @@ pub enum Command {
     Node(node::Arguments),
     /// Watch three real servers survive kill -9, with every claim checked
     Demo(demo::Arguments),
+    /// Run simulated clusters in which everything goes wrong, from seeds
+    Sim(sim::Arguments),
     /// Print the completions for a shell
     Completions(completions::Arguments),
 }

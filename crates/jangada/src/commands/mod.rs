@@ -7,6 +7,7 @@ pub mod demo;
 pub mod members;
 pub mod node;
 pub mod serve;
+pub mod sim;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -22,6 +23,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Client(arguments) => client::run(arguments, cli.output),
         Command::Node(arguments) => node::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, cli.output),
+        Command::Sim(arguments) => sim::run(&arguments, cli.output),
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }
