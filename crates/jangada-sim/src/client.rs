@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use jangada_node::effect::{AdminDone, Failure, Input, Token};
 use jangada_node::state_machine::StateMachine;
-use jangada_raft::types::NodeId;
+use jangada_raft::types::{NodeId, Time};
 
 use crate::coverage::Counter;
 use crate::network::id_of;
@@ -25,6 +25,10 @@ pub(crate) struct Client {
     server: Place,
     pub(crate) waits_for: Option<Call>,
     write: bool,
+    /// When it loses patience with what it waits for.
+    patient_until: Time,
+    /// An alarm is set for its patience: one for each client is enough.
+    alarm_set: bool,
     /// Driven by hand: it never begins by itself.
     by_hand: bool,
 }
@@ -33,7 +37,15 @@ impl Client {
     pub(crate) fn new(seed: u64, number: usize, places: usize) -> Client {
         let mut rng = stream(seed, &format!("client {number}"));
         let server = usize::try_from(rng.below(places as u64)).unwrap_or(0);
-        Client { rng, server, waits_for: None, write: false, by_hand: false }
+        Client {
+            rng,
+            server,
+            waits_for: None,
+            write: false,
+            patient_until: Time::NEVER,
+            alarm_set: false,
+            by_hand: false,
+        }
     }
 }
 
@@ -54,41 +66,54 @@ impl<W: Workload> World<W> {
             return;
         }
         let thinks = self.clients[client].rng.duration(Duration::ZERO, self.plan.clients.think);
-        let operation = self.operations;
-        self.queue.push(self.now + thinks, Happening::Client { client, operation });
+        self.queue.push(self.now + thinks, Happening::Client { client });
     }
 
-    /// A client has thought enough, or waited enough.
-    pub(crate) fn client_turn(&mut self, client: usize, operation: u64) {
-        match self.clients[client].waits_for {
-            Some(call) if call.id.0 == operation => {
-                self.end(client, call, Outcome::Unknown);
-                // It tries another server.
-                let places = self.servers.len() as u64;
-                let next = self.clients[client].rng.below(places);
-                self.clients[client].server = usize::try_from(next).unwrap_or(0);
-                self.think(client);
-            }
-            Some(_) => {}
-            None if self.healed || self.operations >= self.plan.clients.operations => {}
-            None => self.begin_operation(client),
+    /// A client has thought enough.
+    pub(crate) fn client_turn(&mut self, client: usize) {
+        let over = self.healed || self.operations >= self.plan.clients.operations;
+        if self.clients[client].waits_for.is_none() && !over {
+            self.begin_operation(client);
         }
+    }
+
+    /// A client has waited enough, or its alarm was for an earlier operation.
+    pub(crate) fn patience_over(&mut self, client: usize) {
+        self.clients[client].alarm_set = false;
+        let Some(call) = self.clients[client].waits_for else { return };
+        let until = self.clients[client].patient_until;
+        if until > self.now {
+            self.clients[client].alarm_set = true;
+            self.queue.push(until, Happening::Patience { client });
+            return;
+        }
+        self.end(client, call, Outcome::Unknown);
+        self.ask_another(client);
+        self.think(client);
+    }
+
+    fn ask_another(&mut self, client: usize) {
+        let places = self.servers.len() as u64;
+        let client = &mut self.clients[client];
+        client.server = usize::try_from(client.rng.below(places)).unwrap_or(0);
     }
 
     fn begin_operation(&mut self, client: usize) {
         let server = self.clients[client].server;
         if self.servers[server].process.is_none() || self.clients[client].rng.chance(50) {
-            let places = self.servers.len() as u64;
-            let next = self.clients[client].rng.below(places);
-            self.clients[client].server = usize::try_from(next).unwrap_or(0);
+            self.ask_another(client);
             if self.servers[server].process.is_none() {
                 return self.think(client);
             }
         }
         let call = self.next_call(client, server);
         let operation = self.workload.next(call, &mut self.clients[client].rng);
-        let patience = self.now + self.plan.clients.patience;
-        self.queue.push(patience, Happening::Client { client, operation: call.id.0 });
+        let until = self.now + self.plan.clients.patience;
+        self.clients[client].patient_until = until;
+        if !self.clients[client].alarm_set {
+            self.clients[client].alarm_set = true;
+            self.queue.push(until, Happening::Patience { client });
+        }
         self.ask(call, operation);
     }
 
@@ -129,9 +154,7 @@ impl<W: Workload> World<W> {
         let refused = matches!(outcome, Outcome::NoEffect(_));
         self.end(client, call, outcome);
         if refused {
-            let places = self.servers.len() as u64;
-            let next = self.clients[client].rng.below(places);
-            self.clients[client].server = usize::try_from(next).unwrap_or(0);
+            self.ask_another(client);
         }
         self.think(client);
     }

@@ -43,12 +43,15 @@ pub(crate) enum Happening {
         /// In which of its lives.
         start: u64,
     },
-    /// A client begins its next operation, or loses patience with this one.
+    /// A client has thought enough.
     Client {
-        /// Which client.
+        /// Which.
         client: usize,
-        /// Its operation when this was put down; if it has another one by now, nothing happens.
-        operation: u64,
+    },
+    /// A client has waited enough.
+    Patience {
+        /// Which.
+        client: usize,
     },
     /// A planned fault begins.
     Fault(usize),

@@ -89,7 +89,7 @@ fn disk(rng: &mut Rng) -> DiskPlan {
 fn clients(rng: &mut Rng) -> ClientPlan {
     ClientPlan {
         clients: rng.pick(&[2, 4, 6, 8]),
-        think: ms(rng.pick(&[100, 250, 500])),
+        think: ms(rng.pick(&[150, 500, 1_000])),
         patience: ms(rng.pick(&[500, 2_000, 8_000])),
         operations: u64::MAX,
     }

@@ -141,7 +141,8 @@ impl<W: Workload> World<W> {
             }
             Happening::Wake { server, start } => self.wake(server, start),
             Happening::DiskDone { server, start } => self.disk_done(server, start),
-            Happening::Client { client, operation } => self.client_turn(client, operation),
+            Happening::Client { client } => self.client_turn(client),
+            Happening::Patience { client } => self.patience_over(client),
             Happening::Fault(number) => self.strike(number),
             Happening::Start { server, start } => {
                 if self.servers[server].starts == start {
@@ -340,7 +341,8 @@ impl<W: Workload> World<W> {
             // What it needs to read or repair is refused: somebody tries again later.
             Err(_) if disk.was_faulted() => {
                 self.coverage.count(Counter::DiskErrors);
-                server.possible = disk.process_ended();
+                // A reader changes nothing that the log says: what was possible before still is.
+                disk.process_ended();
                 let down = self.disk_fault_down[place];
                 self.start_after(place, down);
             }
