@@ -12,7 +12,7 @@ use jangada_raft::event::{Event as RaftEvent, MembershipStage, RoleChange, RoleN
 use jangada_raft::invariants::check_invariants;
 use jangada_raft::types::Time;
 
-use crate::check::{Disks, check_halt};
+use crate::check::{Disks, check_bounds, check_halt};
 use crate::coverage::{Counter, Coverage};
 use crate::network::{Letter, id_of, place_of};
 use crate::plan::{Death, Moment};
@@ -117,6 +117,7 @@ impl<W: Workload> World<W> {
         let (raft, disks) = (process.replica.raft(), Disks(disks));
         if self.steps.is_multiple_of(LOOK_CLOSELY_EVERY) {
             check_invariants(raft);
+            check_bounds(&process.replica, &self.plan.settings, findings);
         }
         for event in events.drain(..) {
             self.record_hash = hash_event(self.record_hash, &event);
@@ -182,7 +183,8 @@ impl<W: Workload> World<W> {
             frame::encode(&frame, route, &mut self.scratch);
             self.message_bytes += self.scratch.len() as u64;
             let incarnation = self.servers[from].incarnation;
-            let letter = Letter { from, incarnation, to, bytes: &self.scratch };
+            let may_repeat = matches!(frame, Frame::Raft(_));
+            let letter = Letter { from, incarnation, to, bytes: &self.scratch, may_repeat };
             self.network.send(self.now, &letter, &mut self.queue, &mut self.coverage);
         }
         self.doomed_by_send(from)

@@ -16,6 +16,10 @@ use crate::world::World;
 const LEADER_WITHIN: u32 = 10;
 /// For a change of members that is under way, and for those who are late.
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
+/// Heartbeats that the cluster is watched for at rest.
+const RESTS_FOR: u32 = 20;
+/// Bytes of a message at rest, on average.
+const BYTES_AT_REST: u64 = 400;
 /// For an answer to each probe.
 const PROBED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -37,8 +41,8 @@ impl<W: Workload> World<W> {
         if self.check_liveness() {
             self.check_equal_states();
         }
-        if let Err(why) = self.workload.judge() {
-            self.findings.report(Invariant::Linearizable, None, || why);
+        if let Err((invariant, why)) = self.workload.judge(&self.committed.commands(&self.logs)) {
+            self.findings.report(invariant, None, || why);
         }
     }
 
@@ -135,7 +139,23 @@ impl<W: Workload> World<W> {
         if !self.run_until(SETTLED_WITHIN, World::is_caught_up) {
             return self.not_live("not all members have applied the probes", SETTLED_WITHIN);
         }
+        self.check_rest();
         true
+    }
+
+    /// A healthy cluster without clients says no more than its heartbeats.
+    fn check_rest(&mut self) {
+        let (messages, bytes) = (self.messages, self.message_bytes);
+        let lasts = self.plan.settings.heartbeat * RESTS_FOR;
+        self.run_for(lasts);
+        let (messages, bytes) = (self.messages - messages, self.message_bytes - bytes);
+        // There and back, to everybody; some more for expiring keys and for those who are no members any more.
+        let bound = u64::from(RESTS_FOR) * 3 * self.servers.len() as u64 + 40;
+        if messages > bound || bytes > bound * BYTES_AT_REST {
+            self.findings.report(Invariant::AmplificationBound, None, || {
+                format!("{messages} messages of {bytes} bytes in {lasts:?} of rest, at most {bound} are due")
+            });
+        }
     }
 
     fn not_live(&mut self, what: &str, within: Duration) -> bool {
@@ -157,7 +177,7 @@ impl<W: Workload> World<W> {
             .collect();
         let membership = self.leader().and_then(|id| self.replica(id)).map(|leader| {
             let membership = leader.raft().membership();
-            format!("; voters {:?}, outgoing {:?}", membership.voters, membership.outgoing)
+            format!("; {membership:?}")
         });
         self.findings.report(Invariant::LivenessAfterHeal, None, || {
             let membership = membership.unwrap_or_default();

@@ -1,9 +1,12 @@
-//! Clients of the key-value store: which requests they make, and what they see.
+//! Clients of the key-value store: which requests they make, what they see, and whether that can be.
 //!
-//! Each value is written once: a read says which write it has seen, whatever became of that write's answer.
+//! Each value is written once: a read says which write it has seen, whatever became of that write's answer. Keys are
+//! few, so that clients meet; those with a time to live belong to one client each, so that it knows what must be there.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jangada_kv::command::{Command, Set, SetCondition};
+use jangada_kv::command::{Command, Expiry, Reply, Set, SetCondition};
 use jangada_kv::request::{
     Compare, CompareOperator, CompareTarget, DeleteRange, Put, RangeRequest, Txn, TxnOp,
 };
@@ -12,30 +15,34 @@ use jangada_kv::{Request, Response};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::state_machine::STAMP_BYTES;
 use jangada_raft::types::Time;
+use jangada_trace::history::{History, OperationId as Noted};
+use jangada_trace::linearizable::{Limits, Verdict, check};
 
+use crate::check::Invariant;
+use crate::resolve::resolve;
 use crate::rng::{Dice, Rng};
-use crate::workload::{Call, Operation, Outcome, Workload};
+use crate::workload::{Call, CommittedCommand, Operation, OperationId, Outcome, Workload};
 
-/// How many keys there are: few, so that clients meet.
+/// How many keys there are.
 const KEYS: u64 = 6;
 /// How many revisions the store keeps: few, so that compaction happens.
 const REVISIONS: u64 = 100;
-
-/// One operation as a client saw it.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// Who asked whom, and when.
-    pub call: Call,
-    /// For what.
-    pub request: Request,
-    /// When it ended, and how; `None` while it is under way.
-    pub end: Option<(Time, Outcome<Response>)>,
-}
+/// How long keys live that are to expire.
+const TTL_MS: u64 = 2_000;
+/// Of which so much is certain, in thousandths: clocks may run fast.
+const CERTAIN_PER_MILLE: u64 = 970;
+/// More keys than this are not judged together only because somebody reads them together.
+const MAX_JOINED_KEYS: usize = 2;
 
 /// Clients of the key-value store.
 #[derive(Default)]
 pub struct Kv {
-    history: Vec<Seen>,
+    history: History,
+    /// Operations that have not ended.
+    open: BTreeMap<OperationId, Noted>,
+    /// When the key of a client was last written, at the earliest; none if it may not be there.
+    alive: BTreeMap<usize, Time>,
+    expired_early: Option<String>,
 }
 
 impl Kv {
@@ -45,16 +52,43 @@ impl Kv {
         Kv::default()
     }
 
-    /// Everything that clients have asked for, in the order of their asking.
+    /// Everything that clients have asked for and were told.
     #[must_use]
-    pub fn history(&self) -> &[Seen] {
+    pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// Puts a request down and gives it back as what is submitted.
+    /// Notes a request, and gives it back as what is submitted.
     pub fn invoke(&mut self, call: Call, request: Request) -> Operation<Request> {
-        self.history.push(Seen { call, request: request.clone(), end: None });
+        let noted = self.history.invoke(call.client as u64, call.at, request.clone());
+        self.open.insert(call.id, noted);
         as_operation(request)
+    }
+
+    /// A key that was written with a time to live is there until that is over.
+    fn watch_life(&mut self, call: Call, at: Time, noted: Noted, outcome: &Outcome<Response>) {
+        let request = &self.history.operations()[noted.0].request;
+        match (request, outcome) {
+            (Request::Command(Command::Set(set)), Outcome::Answered(_)) if set.expiry != Expiry::Clear => {
+                self.alive.insert(call.client, call.at);
+            }
+            (Request::Command(Command::Get { key }), Outcome::Answered(Response::Reply(Reply::Nil)))
+                if *key == mortal(call.client) =>
+            {
+                let Some(born) = self.alive.get(&call.client) else { return };
+                let lived = at.since(*born);
+                let certain = TTL_MS * CERTAIN_PER_MILLE / 1_000;
+                if lived.as_millis() < u128::from(certain) {
+                    let client = call.client;
+                    self.expired_early.get_or_insert_with(|| {
+                        format!(
+                            "client {client}'s key was gone {lived:?} after it was written for {TTL_MS} ms"
+                        )
+                    });
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -96,15 +130,46 @@ impl Workload for Kv {
     }
 
     fn ended(&mut self, call: Call, at: Time, outcome: Outcome<Response>) {
-        let number = self.history.partition_point(|seen| seen.call.id < call.id);
-        if let Some(seen) = self.history.get_mut(number).filter(|seen| seen.call.id == call.id) {
-            seen.end = Some((at, outcome));
+        let Some(noted) = self.open.remove(&call.id) else { return };
+        self.watch_life(call, at, noted, &outcome);
+        match outcome {
+            Outcome::Answered(response) => self.history.returned(noted, at, response),
+            Outcome::NoEffect(_) => self.history.refused(noted, at),
+            // It may still happen, for ever: that is what a history says of what has no end.
+            Outcome::Unknown => {}
+        }
+    }
+
+    fn judge(&mut self, committed: &[CommittedCommand]) -> Result<(), (Invariant, String)> {
+        if let Some(why) = self.expired_early.take() {
+            return Err((Invariant::Ttl, why));
+        }
+        let history = resolve(&self.history, committed).map_err(|why| (Invariant::Linearizable, why))?;
+        let limits = Limits { max_joined_keys: MAX_JOINED_KEYS, ..Limits::default() };
+        let name = |key: Bytes| String::from_utf8_lossy(&key).into_owned();
+        match check(&history, &limits).verdict {
+            Verdict::Linearizable => Ok(()),
+            Verdict::NotLinearizable { key, explanation } => {
+                let key = name(key);
+                Err((
+                    Invariant::Linearizable,
+                    format!("no order explains what was seen of {key}: {explanation}"),
+                ))
+            }
+            Verdict::Undecided { key, why } => {
+                Err((Invariant::Linearizable, format!("undecided for {}: {why}", name(key))))
+            }
         }
     }
 }
 
 fn value(call: Call) -> Bytes {
     Bytes::from(format!("c{}.{}", call.client, call.id.0))
+}
+
+/// The key of a client that expires.
+fn mortal(client: usize) -> Bytes {
+    Bytes::from(format!("t{client}"))
 }
 
 fn key(rng: &mut Rng) -> Bytes {
@@ -119,7 +184,7 @@ fn draw(call: Call, rng: &mut Rng) -> Request {
     if call.id.0 == 1 {
         return Request::SetRetention(Retention { revisions: REVISIONS, ..Retention::default() });
     }
-    match rng.below(20) {
+    match rng.below(24) {
         0..5 => Request::Put(Put::new(key(rng), value(call))),
         5 => Request::Put(Put { prev_kv: true, ..Put::new(key(rng), value(call)) }),
         6..8 => Request::Command(Command::Set(Set {
@@ -133,13 +198,21 @@ fn draw(call: Call, rng: &mut Rng) -> Request {
         12..16 => Request::Range(Box::new(RangeRequest::new(KeyRange::One(key(rng))))),
         16 => Request::Range(Box::new(RangeRequest::new(KeyRange::all()))),
         17 => Request::Command(Command::Get { key: counter(rng) }),
+        18 => Request::Command(Command::Set(Set {
+            expiry: Expiry::After(TTL_MS),
+            ..Set::new(mortal(call.client), value(call))
+        })),
+        19..21 => Request::Command(Command::Get { key: mortal(call.client) }),
         _ => Request::Command(Command::Get { key: key(rng) }),
     }
 }
 
-/// If a key is missing: write it; else: read it and write another.
+/// If a key is missing: write it; else: read it and write another, or itself. The others are always the same pair,
+/// so that few keys have to be judged together.
 fn compare_and_swap(call: Call, rng: &mut Rng) -> Request {
-    let (first, second) = (key(rng), key(rng));
+    let pair = (Bytes::from_static(b"k0"), Bytes::from_static(b"k1"));
+    let one = key(rng);
+    let (first, second) = if rng.chance(300) { pair } else { (one.clone(), one) };
     let range = KeyRange::One(first.clone());
     let put = |key: Bytes| TxnOp::Put(Put::new(key, value(call)));
     Request::Txn(Txn {

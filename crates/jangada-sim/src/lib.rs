@@ -24,6 +24,7 @@ pub mod coverage; // what has happened
 pub mod workload; // what clients do
 mod client; // who they ask, and how long they wait
 pub mod kv; // clients of the key-value store
+mod resolve; // what became of what nobody answered
 
 // The whole.
 pub mod world; // one step after another

@@ -31,6 +31,9 @@ pub(crate) struct Letter<'a> {
     pub(crate) incarnation: u64,
     pub(crate) to: Place,
     pub(crate) bytes: &'a [u8],
+    /// It may come twice. A link is a TCP connection, which repeats nothing; messages of Raft may be repeated all
+    /// the same, as they must not mind it. Forwarded commands would be done twice.
+    pub(crate) may_repeat: bool,
 }
 
 impl Network {
@@ -120,7 +123,7 @@ impl Network {
             let bit = usize::try_from(self.rng.below(bytes.len() as u64 * 8)).unwrap_or(0);
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
-        let again = self.rng.chance(self.plan.repeat).then(|| bytes.clone());
+        let again = (self.rng.chance(self.plan.repeat) && letter.may_repeat).then(|| bytes.clone());
         for (bytes, more) in [(Some(bytes), Duration::ZERO), (again, self.plan.straggle_by)] {
             let Some(bytes) = bytes else { continue };
             let mut delay = self.rng.duration(self.plan.delay_min, self.plan.delay_max);

@@ -26,6 +26,9 @@ pub(crate) const CLUSTER: ClusterId = ClusterId(7);
 /// After so long without a job the log comes to rest, as in the server's log thread.
 pub(crate) const REST_AFTER: Duration = Duration::from_millis(250);
 
+/// Bytes of the log that are kept while a follower receives a snapshot.
+pub(crate) const KEEP_BYTES_DURING_TRANSFER: usize = 256 << 10;
+
 /// A death that waits for its moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Doom {
@@ -204,6 +207,7 @@ fn raft_config(plan: &Plan, id: NodeId, starts: u64) -> Config {
         max_inflight_messages: settings.max_inflight_messages,
         snapshot_chunk_bytes: settings.snapshot_part_bytes,
         keep_bytes_behind_snapshot: settings.keep_bytes_behind_snapshot,
+        keep_bytes_during_transfer: KEEP_BYTES_DURING_TRANSFER,
         caught_up_entries: 8,
         ..base
     }

@@ -45,6 +45,8 @@ fn ms(count: u64) -> Duration {
 fn settings(rng: &mut Rng, profile: Profile) -> Settings {
     let heartbeat = rng.pick(&[50, 50, 100]);
     let timeout = heartbeat * rng.pick(&[3, 5]);
+    // Small in both would be slower than the clients are.
+    let (entries, messages) = rng.pick(&[(1, 64), (4, 4), (64, 1), (512, 64)]);
     Settings {
         heartbeat: ms(heartbeat),
         election_timeout_min: ms(timeout),
@@ -52,8 +54,8 @@ fn settings(rng: &mut Rng, profile: Profile) -> Settings {
         snapshot_after_bytes: rng.pick(&[2 << 10, 8 << 10, 32 << 10, 1 << 20]),
         snapshot_part_bytes: rng.pick(&[256, 1 << 10, 4 << 10]),
         keep_bytes_behind_snapshot: rng.pick(&[0, 1 << 10, 8 << 10]),
-        max_append_entries: rng.pick(&[1, 4, 64, 512]),
-        max_inflight_messages: rng.pick(&[1, 4, 64]),
+        max_append_entries: entries,
+        max_inflight_messages: messages,
         segment_bytes: rng.pick(&[16 << 10, 32 << 10, 64 << 10]),
         step_delay: Duration::from_micros(rng.pick(&[0, 0, 0, 200, 2_000])),
         drift_per_mille: rng.pick(&[0, 0, 5, 10]),

@@ -1,9 +1,11 @@
 //! What clients do, and on what: the one place where a world knows its state machine.
 
+use bytes::Bytes;
 use jangada_node::effect::Failure;
-use jangada_node::state_machine::StateMachine;
+use jangada_node::state_machine::{Stamp, StateMachine};
 use jangada_raft::types::{NodeId, Time};
 
+use crate::check::Invariant;
 use crate::rng::Rng;
 
 /// One operation of one client, from its invocation to its end.
@@ -42,6 +44,17 @@ pub struct Call {
     pub at: Time,
 }
 
+/// A command in the log.
+#[derive(Clone, Debug)]
+pub struct CommittedCommand {
+    /// When somebody first knew that it is committed.
+    pub at: Time,
+    /// The leader's stamp.
+    pub stamp: Stamp,
+    /// The command, without the stamp.
+    pub command: Bytes,
+}
+
 /// Clients, and the state machine that they use.
 ///
 /// A workload is a value without a clock: the same calls give the same operations.
@@ -64,11 +77,13 @@ pub trait Workload {
     /// An operation has ended.
     fn ended(&mut self, call: Call, at: Time, outcome: Outcome<<Self::Machine as StateMachine>::Response>);
 
-    /// Judges the whole history. Called once, at the end.
+    /// Judges the whole history. Called once, at the end, with all that was committed: whatever is not in there had
+    /// no effect.
     ///
     /// # Errors
-    /// A sentence that says what was wrong.
-    fn judge(&mut self) -> Result<(), String> {
+    /// What did not hold, and a sentence that says how it showed.
+    fn judge(&mut self, committed: &[CommittedCommand]) -> Result<(), (Invariant, String)> {
+        let _nothing_to_compare_with = committed;
         Ok(())
     }
 }

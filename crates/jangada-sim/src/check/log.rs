@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use jangada_node::state_machine::{STAMP_BYTES, Stamp};
 use jangada_raft::Raft;
-use jangada_raft::types::{Entry, Index, Membership, NodeId, Payload, Term};
+use jangada_raft::types::{Entry, Index, Membership, NodeId, Payload, Term, Time};
 
 use crate::observed::Witness;
+use crate::workload::CommittedCommand;
 
 use super::{Findings, Invariant};
 
@@ -77,8 +79,16 @@ struct Mark {
     term: Term,
     /// The term of the server that committed it first.
     by: Term,
+    /// When that was.
+    at: Time,
     /// All commands up to here.
     witness: Witness,
+}
+
+fn split(command: &Bytes) -> (Stamp, Bytes) {
+    let at = command.len().min(STAMP_BYTES);
+    let stamp = command.first_chunk().map_or(0, |stamp| u64::from_le_bytes(*stamp));
+    (Stamp(stamp), command.slice(at..))
 }
 
 /// What is committed, for ever.
@@ -89,7 +99,14 @@ pub(crate) struct Committed {
 impl Committed {
     pub(crate) fn new() -> Committed {
         // Index 0 stands before the log, a place about which all agree.
-        Committed { marks: vec![Mark { term: Term::ZERO, by: Term::ZERO, witness: Witness::default() }] }
+        Committed {
+            marks: vec![Mark {
+                term: Term::ZERO,
+                by: Term::ZERO,
+                at: Time::ZERO,
+                witness: Witness::default(),
+            }],
+        }
     }
 
     pub(crate) fn last(&self) -> Index {
@@ -155,11 +172,23 @@ impl Committed {
         };
         let mut witness = self.marks.last().map(|mark| mark.witness).unwrap_or_default();
         if let Payload::Command(command) = &entry.payload {
-            let (stamp, command) = command.split_at(command.len().min(STAMP_BYTES));
-            let stamp = stamp.first_chunk().map_or(0, |stamp| u64::from_le_bytes(*stamp));
-            witness.saw(Stamp(stamp), command);
+            let (stamp, command) = split(command);
+            witness.saw(stamp, &command);
         }
-        self.marks.push(Mark { term, by, witness });
+        self.marks.push(Mark { term, by, at: findings.now, witness });
+    }
+
+    /// All commands that are committed, in their order.
+    pub(crate) fn commands(&self, logs: &Logs) -> Vec<CommittedCommand> {
+        let mut commands = Vec::new();
+        for (index, mark) in (0..).zip(&self.marks) {
+            let payload = logs.entry(Index(index), mark.term).map(|entry| &entry.payload);
+            if let Some(Payload::Command(command)) = payload {
+                let (stamp, command) = split(command);
+                commands.push(CommittedCommand { at: mark.at, stamp, command });
+            }
+        }
+        commands
     }
 
     /// Leader Completeness: whoever leads in a term holds all that was committed in earlier ones.

@@ -16,7 +16,7 @@ use jangada_raft::types::{NodeId, Time};
 pub(crate) use disks::{Disks, recovered_is_possible};
 pub(crate) use log::{Committed, Logs};
 pub(crate) use samples::Samples;
-pub(crate) use server::{Seen, check_halt};
+pub(crate) use server::{Seen, check_bounds, check_halt};
 
 /// What must always hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

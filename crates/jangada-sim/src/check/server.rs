@@ -10,6 +10,8 @@ use jangada_raft::types::{Index, Membership, NodeId, Payload, Term};
 use crate::disk::SimDisk;
 use crate::disk::synced::Positions;
 use crate::observed::Observed;
+use crate::plan::Settings;
+use crate::server::KEEP_BYTES_DURING_TRANSFER;
 
 use super::{Committed, Disks, Findings, Invariant, Logs};
 
@@ -214,6 +216,25 @@ impl Seen {
                 )
             });
         }
+    }
+}
+
+/// Bytes that clients can bring in while a snapshot is being taken, and then some.
+const SLACK_BYTES: usize = 256 << 10;
+
+/// The log in memory is what the settings allow, and what came while it was being cut.
+pub(crate) fn check_bounds<S: StateMachine>(
+    replica: &Replica<Observed<S>>,
+    settings: &Settings,
+    findings: &mut Findings,
+) {
+    let kept = settings.keep_bytes_behind_snapshot.max(KEEP_BYTES_DURING_TRANSFER);
+    let bound = kept + 2 * settings.snapshot_after_bytes + SLACK_BYTES;
+    let bytes = replica.raft().log_bytes();
+    if bytes > bound {
+        findings.report(Invariant::ResourceBounds, Some(replica.id()), || {
+            format!("its log takes {bytes} bytes in memory, {bound} at most are due")
+        });
     }
 }
 
