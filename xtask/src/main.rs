@@ -13,6 +13,7 @@ Commands:
            [M27 ...]          only these
            --hunt M27 [--seeds 0..5000]   look for a seed at which its checker fires
            --rehunt [M27 ...] look for new seeds for those that are not found any more, and store them
+           --binary           only build a jangada that has them all: jangada sim --mutant M27
            --unit-tests       run the copy's unit tests too, with no mutant switched on
 ";
 

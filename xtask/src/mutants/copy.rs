@@ -37,6 +37,10 @@ impl Copy {
         let copy = Copy { root: top.join("src"), target: top.join("target"), programs: BTreeMap::new() };
         let mut wanted = BTreeSet::new();
         for path in tree.paths.iter().filter(|path| belongs(path)) {
+            if path == Path::new(BY_NAME) {
+                wanted.insert(path.clone());
+                continue;
+            }
             let content = match tree.rust.iter().find(|source| source.path == *path) {
                 Some(source) => {
                     edit::apply(&source.text, path, mutants).map_err(anyhow::Error::msg)?.into_bytes()
@@ -53,6 +57,8 @@ impl Copy {
             write_if_new(&copy.root.join(&path), &switch)?;
             wanted.insert(path);
         }
+        let named = std::fs::read(root.join(FOLDER).join("mutant.rs"))?;
+        write_if_new(&copy.root.join(BY_NAME), &named)?;
         remove_others(&copy.root, Path::new(""), &wanted)?;
         Ok(copy)
     }
@@ -82,6 +88,16 @@ impl Copy {
     pub fn build_runner(&mut self) -> Result<()> {
         let built = self.cargo(&["build", "--package", RUNNER])?;
         self.remember(RUNNER, &built, RUNNER)
+    }
+
+    /// Builds the binary, with `jangada sim --mutant`.
+    ///
+    /// # Errors
+    /// If it does not compile.
+    pub fn build_binary(&mut self) -> Result<&Path> {
+        let built = self.cargo(&["build", "--package", "jangada"])?;
+        self.remember("jangada", &built, "jangada")?;
+        self.program("jangada")
     }
 
     /// The copy's own unit tests, with no mutant switched on: it does what the original does.
@@ -135,6 +151,9 @@ impl Copy {
     }
 }
 
+/// What the command line does with `--mutant`: refuses, and in the copy does it.
+const BY_NAME: &str = "crates/jangada/src/commands/mutant.rs";
+
 /// The crates that get the switch: the core, on which all others but the store depend, and the store.
 const SWITCHED: [&str; 2] = ["jangada-raft", "jangada-kv"];
 
@@ -159,17 +178,7 @@ fn with_switch(path: &Path, content: Vec<u8>) -> Vec<u8> {
     let is = |name: &str| path == Path::new(name);
     let text = |content: Vec<u8>| String::from_utf8_lossy(&content).into_owned();
     if is("Cargo.toml") {
-        let simulator = "jangada-sim = { path = \"crates/jangada-sim\" }\n";
-        let manifest = text(content).replace(", \"xtask\"", "");
-        // The workspace itself has no use for the simulator as a library, so it may not name it.
-        let named = manifest.contains(simulator);
-        let dependencies = "[workspace.dependencies]\n";
-        let manifest = if named {
-            manifest
-        } else {
-            manifest.replace(dependencies, &(dependencies.to_owned() + simulator))
-        };
-        manifest.into_bytes()
+        text(content).replace(", \"xtask\"", "").into_bytes()
     } else if SWITCHED.iter().any(|name| is(&format!("crates/{name}/src/lib.rs"))) {
         (text(content) + "\npub mod planted;\n").into_bytes()
     } else {

@@ -38,6 +38,8 @@ pub struct Arguments {
     pub seeds: Option<Range<u64>>,
     /// In which worlds to look: `weather`, or a profile of the simulator.
     pub worlds: Vec<String>,
+    /// Only build the binary with all mutants in it.
+    pub binary: bool,
     /// Run the copy's unit tests as well.
     pub unit_tests: bool,
 }
@@ -54,6 +56,7 @@ impl Arguments {
             match *word {
                 "--hunt" => arguments.hunt = true,
                 "--rehunt" => arguments.rehunt = true,
+                "--binary" => arguments.binary = true,
                 "--unit-tests" => arguments.unit_tests = true,
                 "--world" => {
                     let world = words.next().context("--world wants a name: weather, default, classic")?;
@@ -87,6 +90,10 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     }
     let begun = Instant::now();
     let mut copy = Copy::make(root, &tree, &mutants)?;
+    if arguments.binary {
+        println!("{}", copy.build_binary()?.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     build(&mut copy, &mutants, arguments)?;
     println!("{} mutants in one build, after {:.0} s", mutants.len(), begun.elapsed().as_secs_f64());
     let asked_for = |mutant: &&Mutant| arguments.only.is_empty() || arguments.only.contains(&mutant.id);

@@ -16,6 +16,7 @@ use jangada_sim::{Verdict, World, examine};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
+use crate::commands::mutant;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
 
@@ -59,6 +60,9 @@ pub struct Arguments {
     /// How many worlds run at once; otherwise as many as there are cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
     pub threads: Option<u64>,
+    /// Plant a known bug (docs/mutants.md); only in a build that has them
+    #[arg(long, value_name = "ID")]
+    pub mutant: Option<String>,
 }
 
 /// How the servers are set up.
@@ -118,6 +122,9 @@ struct FailedSeed {
 /// # Errors
 /// If a seed failed, or if a large batch left something untried.
 pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
+    if let Some(id) = &arguments.mutant {
+        mutant::plant(id)?;
+    }
     let seeds = match (arguments.seed, &arguments.seeds) {
         (Some(seed), _) => seed..seed.saturating_add(1),
         (None, Some(seeds)) => seeds.clone(),
@@ -266,6 +273,9 @@ impl<'a> Batch<'a> {
         }
         if let Some(nodes) = self.arguments.nodes {
             command += &format!(" --nodes {nodes}");
+        }
+        if let Some(mutant) = &self.arguments.mutant {
+            command += &format!(" --mutant {mutant}");
         }
         command
     }
