@@ -14,6 +14,7 @@ use jangada_raft::types::Time;
 
 use crate::check::{Disks, check_bounds, check_halt};
 use crate::coverage::{Counter, Coverage};
+use crate::disk::tape::Note;
 use crate::network::{Letter, id_of, place_of};
 use crate::plan::{Death, Moment};
 use crate::queue::{Happening, Place};
@@ -177,6 +178,11 @@ impl<W: Workload> World<W> {
             return true;
         }
         self.messages += 1;
+        if let Frame::Raft(message) = &frame
+            && let Some(process) = &self.servers[from].process
+        {
+            self.disks[from].note(|| Note::said(message, process.replica.raft()));
+        }
         if !down && !self.network.is_cut(from, to) {
             let route = Route { cluster: CLUSTER, from: id_of(from), to: id_of(to) };
             self.scratch.clear();
@@ -246,8 +252,11 @@ impl<W: Workload> World<W> {
         let Some(process) = &mut self.servers[place].process else { return Ok(()) };
         let rested = self.now.since(process.idle_since) >= REST_AFTER;
         let jobs = process.in_flight.take().unwrap_or_default();
+        let disk = &self.disks[place];
+        disk.note(|| Note::Jobs(jobs.clone()));
         let outcome = (if rested { process.writer.rest() } else { Ok(()) })
             .and_then(|()| process.writer.run(jobs, done))
+            .inspect(|()| disk.note(|| Note::Done))
             .and_then(|()| process.writer.when_idle());
         outcome.map_err(|why| why.to_string())
     }

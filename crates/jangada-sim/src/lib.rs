@@ -32,6 +32,7 @@ mod strike; // planned faults
 mod finale; // how a run ends
 pub mod setup; // building and running
 pub mod script; // scenarios as text
+pub mod images; // every disk that a crash can leave
 
 pub use check::{Invariant, Violation};
 pub use plan::Plan;

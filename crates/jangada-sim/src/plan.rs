@@ -58,6 +58,8 @@ pub struct Plan {
     pub faults: Vec<(Duration, Fault)>,
     /// When faults end and everything heals. Zero: never, the world is driven by hand.
     pub trouble: Duration,
+    /// The disks keep a tape of all that is done to them, for `images`.
+    pub record_disks: bool,
 }
 
 /// How servers are set up: small numbers, so that everything happens within a minute.
@@ -294,6 +296,7 @@ impl Plan {
             clients: ClientPlan { clients: 0, think: ms(100), patience: ms(2_000), operations: u64::MAX },
             faults: Vec::new(),
             trouble: Duration::ZERO,
+            record_disks: false,
         }
     }
 

@@ -19,6 +19,8 @@ use crate::check::{Committed, Findings, Invariant, Logs, Samples, Violation, rec
 use crate::client::Client;
 use crate::coverage::{Counter, Coverage};
 use crate::disk::SimDisk;
+use crate::disk::tape::Note;
+use crate::images::ledger::Memory;
 use crate::network::{Network, id_of, place_of};
 use crate::observed::Observed;
 use crate::plan::{Cut, Death, Plan};
@@ -116,6 +118,9 @@ impl<W: Workload> World<W> {
             plan,
         };
         for place in 0..places {
+            if world.plan.record_disks {
+                world.disks[place].record();
+            }
             world.start_now(place);
         }
         world.give(0, Input::Campaign);
@@ -334,6 +339,9 @@ impl<W: Workload> World<W> {
                 };
                 opened.view.set_batch(batch);
                 disk.recovered(opened.view);
+                if let Some(process) = &server.process {
+                    disk.note(|| Note::Opened(Box::new(Memory::of(process.replica.raft()))));
+                }
                 self.coverage.add(Counter::TornTails, u64::from(opened.torn_bytes > 0));
                 self.coverage.add(Counter::SnapshotsLoaded, u64::from(opened.snapshot));
                 self.act(place);

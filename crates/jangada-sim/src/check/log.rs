@@ -57,7 +57,7 @@ impl Logs {
         }
     }
 
-    fn entry(&self, index: Index, term: Term) -> Option<&Entry> {
+    pub(crate) fn entry(&self, index: Index, term: Term) -> Option<&Entry> {
         let place = usize::try_from(index.0).ok()?;
         self.entries.get(place)?.iter().map(|(_, entry)| entry).find(|entry| entry.term == term)
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::tape::Item;
+
 /// A change that a power loss may undo.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
@@ -165,6 +167,21 @@ impl Files {
         self.names = names;
         self.changes.clear();
         self.overwritten.clear();
+    }
+
+    /// A file is there, durably.
+    pub(super) fn hold(&mut self, name: String, content: Vec<u8>) {
+        self.files.push(File { cached: content, durable: None });
+        self.names.insert(name.clone(), self.files.len() - 1);
+        self.durable_names.insert(name, self.files.len() - 1);
+    }
+
+    /// Everything that a power loss has left.
+    pub(super) fn as_left(&self) -> Item {
+        let names: Vec<(String, usize)> =
+            self.names.iter().map(|(name, file)| (name.clone(), *file)).collect();
+        let contents = names.iter().map(|(_, file)| (*file, self.files[*file].cached.clone())).collect();
+        Item::PowerLoss { names, contents }
     }
 
     pub(super) fn count(&self) -> usize {

@@ -10,6 +10,7 @@
 mod files;
 mod power;
 pub mod synced;
+pub(crate) mod tape; // what was done to a disk, for images of its crashes
 
 use std::cell::{Ref, RefCell};
 use std::io::{self, ErrorKind};
@@ -21,6 +22,7 @@ use crate::rng::Rng;
 pub(crate) use files::{Change, Files};
 pub use power::Loss;
 use synced::{LogView, apply_batch};
+use tape::{Item, Note};
 
 /// A disk. Clones are handles on the same one.
 #[derive(Clone)]
@@ -58,6 +60,8 @@ pub(crate) struct State {
     synced: LogView,
     /// What the page cache may say of a log whose sync has failed.
     lost: Vec<LogView>,
+    /// All that was done, if somebody wants to know.
+    tape: Option<Vec<Item>>,
 }
 
 impl SimDisk {
@@ -73,6 +77,7 @@ impl SimDisk {
             faulted: false,
             synced: LogView::default(),
             lost: Vec::new(),
+            tape: None,
         };
         SimDisk { state: Rc::new(RefCell::new(state)) }
     }
@@ -118,6 +123,10 @@ impl SimDisk {
         let mut state = self.state.borrow_mut();
         let views = state.possible_views();
         state.files.power_loss(loss, rng);
+        let State { tape, files, .. } = &mut *state;
+        if let Some(tape) = tape {
+            tape.push(files.as_left());
+        }
         state.restart();
         views
     }
@@ -129,6 +138,35 @@ impl SimDisk {
         let views = state.possible_views();
         state.restart();
         views
+    }
+
+    /// A disk that holds these files, durably, and records what is done to it.
+    pub(crate) fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> SimDisk {
+        let disk = SimDisk::new("image");
+        let mut state = disk.state.borrow_mut();
+        for (name, content) in files {
+            state.files.hold(name, content);
+        }
+        drop(state);
+        disk.record();
+        disk
+    }
+
+    /// From now on all that is done goes on a tape.
+    pub(crate) fn record(&self) {
+        self.state.borrow_mut().tape = Some(Vec::new());
+    }
+
+    /// Puts a note on the tape, if there is one.
+    pub(crate) fn note(&self, note: impl FnOnce() -> Note) {
+        if let Some(tape) = &mut self.state.borrow_mut().tape {
+            tape.push(Item::Note(note()));
+        }
+    }
+
+    /// The tape, which ends with this.
+    pub(crate) fn take_tape(&self) -> Vec<Item> {
+        self.state.borrow_mut().tape.take().unwrap_or_default()
     }
 
     /// The log was read back, and says this, durably.
@@ -174,11 +212,21 @@ impl State {
         fault
     }
 
+    fn tape(&mut self, item: impl FnOnce() -> Item) {
+        if let Some(tape) = &mut self.tape {
+            tape.push(item());
+        }
+    }
+
     fn change_name(&mut self, from: Option<&str>, to: Option<(&str, usize)>) -> io::Result<()> {
         self.check_running()?;
         let fault = self.operation();
         if matches!(fault, None | Some(DiskFault::Stop)) {
             self.files.change_name(from, to);
+            self.tape(|| Item::Name {
+                from: from.map(str::to_owned),
+                to: to.map(|(name, file)| (name.to_owned(), file)),
+            });
         }
         outcome(fault)
     }
@@ -242,6 +290,7 @@ impl Disk for SimDisk {
         let fault = state.operation();
         if fault.is_none() {
             state.files.sync_names();
+            state.tape(|| Item::SyncNames);
         }
         outcome(fault)
     }
@@ -268,6 +317,12 @@ impl Disk for SimDisk {
             Some(DiskFault::Broken) => &[],
         };
         state.files.write(file.0, offset, written);
+        let file = file.0;
+        state.tape(|| Item::Write {
+            file,
+            offset: usize::try_from(offset).expect("a simulated disk is small"),
+            data: written.to_vec(),
+        });
         outcome(fault)
     }
 
@@ -280,6 +335,7 @@ impl Disk for SimDisk {
                 files.sync(file.0, |bytes| {
                     apply_batch(synced, bytes);
                 });
+                state.tape(|| Item::Sync(file.0));
                 Ok(())
             }
             Some(DiskFault::Stop) => outcome(Some(DiskFault::Stop)),

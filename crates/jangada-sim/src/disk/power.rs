@@ -28,7 +28,13 @@ impl Loss {
     pub const ALL: [Loss; 6] =
         [Loss::Everything, Loss::Nothing, Loss::Latest, Loss::AnyChanges, Loss::AnySectors, Loss::AnyBytes];
 
-    fn survivors(self, rng: &mut Rng, offset: usize, length: usize, in_time: bool) -> Vec<Range<usize>> {
+    pub(crate) fn survivors(
+        self,
+        rng: &mut Rng,
+        offset: usize,
+        length: usize,
+        in_time: bool,
+    ) -> Vec<Range<usize>> {
         let all = 0..length;
         match self {
             Loss::Everything => vec![],

@@ -1,5 +1,6 @@
 //! Whole worlds: drawn from seeds, driven by hand, and told as scripts.
 
 mod by_hand;
+mod images;
 mod scripts;
 mod seeds;
