@@ -1,6 +1,6 @@
 //! Whether an answer is the expected one, as far as the expectation goes.
 //!
-//! The model does not know everything: [`ANY_REVISION`], [`ANY_DEADLINE`] and [`SOME_TIME`] in an expected answer
+//! The model does not know everything: [`ANY_REVISION`], [`ANY_DEADLINE`](crate::model::ANY_DEADLINE) and [`SOME_TIME`] in an expected answer
 //! stand for what it cannot know.
 
 use jangada_kv::{

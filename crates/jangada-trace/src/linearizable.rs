@@ -2,7 +2,7 @@
 //! answered before another operation was invoked also comes before it? (Herlihy and Wing, 1990)
 //!
 //! The question is answered without any trust in revisions: those that answers carry serve only to tell changes
-//! apart (a compare on `mod_revision`). That makes it a second opinion beside the [witness](crate::witness), which
+//! apart (a compare on `mod_revision`). That makes it a second opinion beside the witness, which
 //! believes them and checks that all fits.
 //!
 //! **Groups of keys.** A history is linearizable if it is so for each object alone, so keys are judged apart. A

@@ -1,6 +1,6 @@
 //! Scenarios as text: the language of `sim/scripts/**.txt`, and of a prompt in front of a live cluster.
 //!
-//! A line is a command: `servers 5`, `crash leader`, `wait leader`, `expect value d 8 at 3`. [`parse`] turns it into
+//! A line is a command: `servers 5`, `crash leader`, `wait leader`, `expect value d 8 at 3`. [`parse()`] turns it into
 //! a [`Command`], which is plain data; [`Stage`] carries commands out in the simulator's world, in virtual time,
 //! with the world's checkers on; [`Script`] reads and rewrites the files, in which what happened stands below the
 //! commands. docs/scripts.md is the language's reference.
