@@ -271,12 +271,14 @@ impl<S: StateMachine> Replica<S> {
             return self.refuse(work, Failure::Busy);
         }
         self.requests.waiting_bytes += bytes;
-        // What comes back takes its place before what came later.
-        let before = |other: &Waiting<S::Query>| match (&other.work, &work) {
+        // A write that comes back takes its place behind the last one that came earlier, whatever reads wait among
+        // them: where a read stands is of no matter, for no connection asks before its own writes are answered.
+        let goes_before = |other: &Waiting<S::Query>| match (&other.work, &work) {
             (Work::Writes(other), Work::Writes(this)) => other.order < this.order,
-            (Work::Reads(_), _) | (_, Work::Reads(_)) => true,
+            (Work::Reads(_), Work::Writes(_)) => false,
+            (_, Work::Reads(_)) => true,
         };
-        let place = self.requests.waiting.iter().rposition(before).map_or(0, |last| last + 1);
+        let place = self.requests.waiting.iter().rposition(goes_before).map_or(0, |last| last + 1);
         self.requests.waiting.insert(place, Waiting { give_up, bytes, work });
     }
 

@@ -156,6 +156,8 @@ fn writes_keep_their_order_when_a_transfer_is_called_off() {
     for number in 0..800 {
         let append = Command::Append { key: "d".into(), value: format!("{number} ").into() };
         writes.push(world.write(follower, &[Request::Command(append)]));
+        // Other clients' reads wait among the writes.
+        world.read(follower, vec![get("d")]);
         world.tick();
     }
     let answers: Vec<_> = writes.into_iter().map(|write| world.wait(write)).collect();
