@@ -20,7 +20,7 @@ pub(crate) struct Disk {
     /// The term or the vote has changed since it was last handed out.
     hard_state_is_new: bool,
     /// The Persist that carries the present term and vote, unless they are new.
-    hard_state_id: PersistId,
+    pub(crate) hard_state_id: PersistId,
     /// Entries from here on were handed out and then removed; the disk must be told.
     truncate_from: Option<Index>,
     /// The last entry of the present log that was handed out. Lowered by a truncation: what replaces the
@@ -28,17 +28,17 @@ pub(crate) struct Disk {
     handed: Index,
     /// The last entry of the present log that is on the disk.
     durable: Index,
-    last_id: PersistId,
-    durable_id: PersistId,
-    in_flight: VecDeque<InFlight>,
+    pub(crate) last_id: PersistId,
+    pub(crate) durable_id: PersistId,
+    pub(crate) in_flight: VecDeque<InFlight>,
     /// Chunks of a snapshot from the leader that wait to be handed out, one at a time.
     chunks: VecDeque<SnapshotChunk>,
 }
 
 /// A Persist that was handed out and is not durable yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct InFlight {
-    id: PersistId,
+pub(crate) struct InFlight {
+    pub(crate) id: PersistId,
     /// With it, entries up to here are on the disk. Lowered when entries are removed afterwards: the disk
     /// will hold *an* entry with that index, but not ours. Without this a late confirmation for an
     /// overwritten entry would count for its successor.

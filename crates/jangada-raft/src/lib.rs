@@ -67,6 +67,7 @@ pub mod quorum; // majorities, joint ones too
 pub mod rng; // SplitMix64
 pub mod status; // questions that change nothing
 pub mod invariants; // facts that hold after each input
+mod canonical; // one value for all servers that will do the same
 
 pub use crate::face::{Answer, Input, Output, Recovered};
 pub use crate::invariants::check_invariants;

@@ -71,7 +71,7 @@ pub(crate) struct CatchUp {
 }
 
 impl CatchUp {
-    fn new(target: Index, now: Time) -> CatchUp {
+    pub(crate) fn new(target: Index, now: Time) -> CatchUp {
         CatchUp { target, began: now, kept_pace_at: None, reported: false }
     }
 

@@ -156,6 +156,11 @@ impl ElectionTimer {
         ElectionTimer { timeout, deadline: server.now + timeout }
     }
 
+    /// Set to this timeout.
+    pub(crate) fn set(now: Time, timeout: Duration) -> ElectionTimer {
+        ElectionTimer { timeout, deadline: now + timeout }
+    }
+
     /// The leader lives: the same timeout again from now on. Not an event and not drawn anew, since it
     /// happens with each message of the leader's.
     pub(crate) fn extend(&mut self, now: Time) {

@@ -185,6 +185,11 @@ impl Server {
         sequence
     }
 
+    /// Numbers begin anew: only for [`Raft::canonicalise`](crate::Raft::canonicalise).
+    pub(crate) fn restart_numbers(&mut self) {
+        self.next_sequence = 0;
+    }
+
     /// Sends in the present term, at once.
     pub(crate) fn send(&mut self, to: NodeId, rpc: Rpc) {
         self.send_in_term(to, self.term(), rpc);

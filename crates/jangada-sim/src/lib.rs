@@ -34,6 +34,9 @@ pub mod setup; // building and running
 pub mod script; // scenarios as text
 pub mod images; // every disk that a crash can leave
 
+// Beside it: all that can happen, instead of some of it.
+pub mod explore; // everything that a small cluster can do
+
 pub use check::{Invariant, Violation};
 pub use plan::Plan;
 pub use setup::{Verdict, examine, run};

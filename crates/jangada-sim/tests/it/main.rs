@@ -1,6 +1,7 @@
 //! Whole worlds: drawn from seeds, driven by hand, and told as scripts.
 
 mod by_hand;
+mod explore;
 mod images;
 mod scripts;
 mod seeds;

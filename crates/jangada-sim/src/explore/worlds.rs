@@ -1,0 +1,154 @@
+//! The worlds that are searched: each as small as it can be for what it is to show.
+//!
+//! Everything at once in one world would be too much for any computer; what one world leaves out, another one
+//! has.
+
+use jangada_raft::types::Term;
+
+use super::config::{Config, Relic};
+
+impl Config {
+    /// All that are small enough for a test.
+    #[must_use]
+    pub fn small() -> Vec<Config> {
+        vec![
+            Config::two_terms(),
+            Config::slow_disks(),
+            Config::modern(),
+            Config::long_log(),
+            Config::stale_tail(),
+            Config::figure_8(),
+            Config::shrink(),
+            Config::replace(),
+        ]
+    }
+
+    /// Two elections, a command, a crash at any moment.
+    #[must_use]
+    pub fn two_terms() -> Config {
+        Config { name: "two terms", max_term: Term(2), proposals: 1, crashes: 1, ..Config::default() }
+    }
+
+    /// Disks that take as long as they like, and a crash that loses what they have not written.
+    #[must_use]
+    pub fn slow_disks() -> Config {
+        Config {
+            name: "slow disks",
+            max_term: Term(1),
+            proposals: 1,
+            crashes: 1,
+            slow_disks: true,
+            ..Config::default()
+        }
+    }
+
+    /// As servers are set up in production: with pre-votes, and leaders that are protected or step down.
+    #[must_use]
+    pub fn modern() -> Config {
+        Config {
+            name: "modern",
+            campaigns: vec![(1, 1), (2, 1), (2, 2)],
+            max_term: Term(2),
+            modern: true,
+            ..Config::default()
+        }
+    }
+
+    /// One server has the longer log, the others the later one (Paper §5.4.1).
+    #[must_use]
+    pub fn long_log() -> Config {
+        Config {
+            name: "long log",
+            relics: vec![Relic::new(1, &[1, 1, 1]), Relic::new(1, &[1]), Relic::new(1, &[1])],
+            max_term: Term(3),
+            ..Config::default()
+        }
+    }
+
+    /// One server has an entry that nobody else has, and heartbeats reach it before the entries that replace
+    /// it.
+    #[must_use]
+    pub fn stale_tail() -> Config {
+        Config {
+            name: "stale tail",
+            relics: vec![Relic::new(1, &[1, 1]), Relic::new(1, &[1]), Relic::new(1, &[1])],
+            max_term: Term(2),
+            repeats: 1,
+            ..Config::default()
+        }
+    }
+
+    /// The paper's Figure 8, from its scene (b) on, with three servers: n1 has led in term 2, and n2 in term 3,
+    /// each with an entry at index 2 that nobody else has.
+    #[must_use]
+    pub fn figure_8() -> Config {
+        Config {
+            name: "figure 8",
+            relics: vec![Relic::new(3, &[1, 2]), Relic::new(3, &[1, 3]), Relic::new(3, &[1])],
+            campaigns: vec![(4, 1), (5, 2)],
+            max_term: Term(5),
+            entries_per_message: 1,
+            ..Config::default()
+        }
+    }
+
+    /// A change that takes two of three servers away, so that the old and the new configuration can decide
+    /// without each other.
+    #[must_use]
+    pub fn shrink() -> Config {
+        Config {
+            name: "shrink",
+            relics: vec![Relic::new(1, &[1]), Relic::new(1, &[1]), Relic::new(1, &[1])],
+            campaigns: vec![(2, 1), (2, 2), (3, 1), (3, 2)],
+            max_term: Term(3),
+            changes: 2,
+            wishes: vec![(1, vec![1]), (1, vec![1, 2]), (2, vec![1])],
+            ..Config::default()
+        }
+    }
+
+    /// A change that puts a new server in the place of an old one: the new one catches up first.
+    #[must_use]
+    pub fn replace() -> Config {
+        Config {
+            name: "replace",
+            founders: vec![1, 2],
+            relics: vec![Relic::new(1, &[1]), Relic::new(1, &[1]), Relic::default()],
+            max_term: Term(3),
+            changes: 1,
+            wishes: vec![(1, vec![2, 3]), (2, vec![2, 3])],
+            ..Config::default()
+        }
+    }
+
+    /// The erratum to the thesis: four servers, and leaders that each take away one of them. Millions of states;
+    /// not one of the [small](Config::small) ones.
+    #[must_use]
+    pub fn erratum() -> Config {
+        let relic = || Relic::new(1, &[1]);
+        Config {
+            name: "erratum",
+            servers: 4,
+            founders: vec![1, 2, 3, 4],
+            relics: vec![relic(), relic(), relic(), relic()],
+            campaigns: vec![(2, 1), (3, 2), (4, 1)],
+            max_term: Term(4),
+            changes: 2,
+            wishes: vec![(1, vec![1, 3, 4]), (2, vec![2, 3, 4])],
+            ..Config::default()
+        }
+    }
+
+    /// Two terms and two commands, slow disks and a crash: too much to be searched to its end. Ten million states
+    /// of it take some minutes, and a gigabyte.
+    #[must_use]
+    pub fn large() -> Config {
+        Config {
+            name: "large",
+            proposals: 2,
+            slow_disks: true,
+            max_states: 10_000_000,
+            ..Config::two_terms()
+        }
+    }
+}
