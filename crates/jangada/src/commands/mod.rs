@@ -7,6 +7,7 @@ pub mod demo;
 pub mod members;
 pub mod mutant;
 pub mod node;
+pub mod script;
 pub mod serve;
 pub mod sim;
 

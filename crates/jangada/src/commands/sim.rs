@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use jangada_sim::coverage::{Counter, Coverage};
 use jangada_sim::{Verdict, World, examine};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-use crate::commands::mutant;
+use crate::commands::{mutant, script};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
 
@@ -40,8 +40,11 @@ const MAX_TOLD: usize = 20;
 
 /// Which worlds.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    /// Something else than seeds.
+    #[command(subcommand)]
+    pub what: Option<What>,
     /// One seed: the same world, always
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "minutes"])]
     pub seed: Option<u64>,
@@ -63,6 +66,13 @@ pub struct Arguments {
     /// Plant a known bug (docs/mutants.md); only in a build that has them
     #[arg(long, value_name = "ID")]
     pub mutant: Option<String>,
+}
+
+/// What can be played besides seeds.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Play a scenario that is written down, step by step
+    Script(script::Arguments),
 }
 
 /// How the servers are set up.
@@ -122,6 +132,9 @@ struct FailedSeed {
 /// # Errors
 /// If a seed failed, or if a large batch left something untried.
 pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
+    if let Some(What::Script(script)) = &arguments.what {
+        return script::run(script, format);
+    }
     if let Some(id) = &arguments.mutant {
         mutant::plant(id)?;
     }

@@ -10,7 +10,7 @@ use crate::lab::the_lab;
 use crate::support::{Guarded, expect_exit, jangada, ports, stdout, wait};
 
 /// The example lines of `jangada WORDS --help`, each split into its arguments.
-fn examples(words: &[&str]) -> Vec<Vec<String>> {
+pub fn examples(words: &[&str]) -> Vec<Vec<String>> {
     let help = stdout(&jangada().args(words).arg("--help").output().unwrap());
     let joined = help.replace("\\\n", " ");
     let lines = joined.lines().filter_map(|line| line.trim().strip_prefix("$ jangada "));

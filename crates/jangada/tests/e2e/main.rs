@@ -12,6 +12,7 @@ mod disk; // data directories: wrong, in use, full
 mod examples; // every example in every help text
 mod kill; // kill -9, SIGSTOP, restart of all, no quorum: no acknowledged write is lost
 mod lab; // `jangada node`: the university lab
+mod script; // `jangada sim script`: scenarios as text
 mod support; // clusters in temporary directories, clients that keep account
 #[path = "../../src/client/wire.rs"]
 #[allow(dead_code, reason = "the tests need less of it than the client")]
