@@ -12,9 +12,10 @@ mod generate;
 
 use std::time::Instant;
 
-use generate::{Chance, Mix, Shape, correct, with_a_stale_read};
+use generate::{Chance, Mix, Shape, correct, correct_with_changes, with_a_stale_read};
 use jangada_trace::history::History;
 use jangada_trace::linearizable::{Limits, Verdict, check};
+use jangada_trace::witness;
 
 fn main() {
     let base = Shape {
@@ -45,6 +46,21 @@ fn main() {
         if let Some(stale) = with_a_stale_read(&history) {
             measure("    … and a stale read", &stale);
         }
+    }
+    let etcd = Shape { mix: Mix::Etcd, keys: 1_000, operations: 20_000, ..base };
+    for (name, shape) in
+        [("witness, etcd", etcd), ("witness, 2 % unanswered", Shape { unanswered: 2, ..etcd })]
+    {
+        let (history, changes) = correct_with_changes(&mut Chance::new(1), shape);
+        let begun = Instant::now();
+        let report = witness::check(&history, Some(&changes));
+        let seconds = begun.elapsed().as_secs_f64();
+        println!(
+            "{name:<40} {:>9.0} operations/s {:>26.1} ms  {:?}",
+            shape.operations as f64 / seconds,
+            seconds * 1_000.0,
+            report.verdict
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether an answer is the expected one, as far as the expectation goes.
 //!
-//! The model does not know everything: [`ANY_REVISION`], [`ANY_DEADLINE`](crate::model::ANY_DEADLINE) and [`SOME_TIME`] in an expected answer
-//! stand for what it cannot know.
+//! The model does not know everything: [`ANY_REVISION`], [`ANY_VERSION`], [`SOME_TIME`] and its `ANY_DEADLINE` in an
+//! expected answer stand for what it cannot know.
 
 use jangada_kv::{
     Command, DeleteRangeResponse, KeyValue, PutResponse, RangeResponse, Reply, Request, Response, Revision,
@@ -9,7 +9,7 @@ use jangada_kv::{
 };
 
 use crate::keys::needs_revisions;
-use crate::model::ANY_REVISION;
+use crate::model::{ANY_REVISION, ANY_VERSION};
 use crate::model_strings::SOME_TIME;
 
 /// Whether `given` is a right answer to `request` where `expected` is what the model says.
@@ -105,7 +105,7 @@ fn all_fit(expected: &[KeyValue], given: &[KeyValue]) -> bool {
 fn key_value_fits(expected: &KeyValue, given: &KeyValue) -> bool {
     expected.key == given.key
         && expected.value == given.value
-        && expected.version == given.version
+        && (expected.version == ANY_VERSION || expected.version == given.version)
         && revision_fits(expected.create_revision, given.create_revision)
         && revision_fits(expected.mod_revision, given.mod_revision)
         && expected.deadline.is_some() == given.deadline.is_some()

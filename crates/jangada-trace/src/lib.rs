@@ -44,6 +44,8 @@ mod json; // a writer of one flat object
 // What clients saw, and whether a correct store could have shown them that.
 pub mod history; // operations with their times, requests and answers
 pub mod linearizable; // is there an order of all operations that explains every answer
+pub mod witness; // the same by the revisions that answers carry
+mod evidence; // who made a revision that no answer claims
 mod resolve; // what becomes of operations without an answer
 mod search; // the search for that order, in one group of keys
 mod states; // the states that the search has met

@@ -12,6 +12,8 @@
 //! otherwise it is counted in [`Report::left_to_witness`] and not judged here. So are reads whose answer depends on
 //! revisions (old ones, filters, sorting by them) and `KEYS`, `SCAN` and `DBSIZE`.
 //!
+//! **Versions.** How often a key was changed is judged only in groups in which every operation was answered.
+//!
 //! **Time.** Operations whose windows only touch count as concurrent. Keys with a deadline may vanish at any time:
 //! whether they do so too early or too late is not judged here.
 
@@ -23,7 +25,7 @@ use jangada_kv::{KeyRange, Request};
 
 use crate::history::{History, Operation, Outcome};
 use crate::keys::{Reach, reach};
-use crate::resolve::{Candidate, candidates, changes_nothing, shown};
+use crate::resolve::{Candidate, Resolved, What, candidates, changes_nothing, shown, visit};
 use crate::search::{Found, Search};
 use crate::states::{StateId, States};
 use crate::tell;
@@ -243,15 +245,18 @@ impl Joined {
 
 fn check_group(group: &Group<'_>, limits: &Limits) -> (Verdict, u64) {
     let key = group.keys.first().cloned().unwrap_or_default();
-    let candidates = candidates(&group.operations);
-    let tracks_versions = group.operations.iter().any(|operation| {
+    let resolved = candidates(&group.operations);
+    let shows_versions = group.operations.iter().any(|operation| {
         matches!(
             operation.request,
             Request::Range(_) | Request::Put(_) | Request::DeleteRange(_) | Request::Txn(_)
         )
     });
+    // An unanswered write may or may not have counted: what it leaves to be known of versions is not worth the search.
+    let tracks_versions = shows_versions
+        && resolved.candidates.iter().all(|candidate| candidate.operation.response().is_some());
     let states = States::new(group.keys.clone(), tracks_versions);
-    let mut search = match Search::new(&candidates, states) {
+    let mut search = match Search::new(&resolved.candidates, states) {
         Ok(search) => search,
         Err(Found::Undecided { why }) => return (Verdict::Undecided { key, why }, 0),
         Err(Found::Order | Found::Stuck { .. }) => unreachable!("nothing was searched yet"),
@@ -261,7 +266,7 @@ fn check_group(group: &Group<'_>, limits: &Limits) -> (Verdict, u64) {
         Found::Order => Verdict::Linearizable,
         Found::Undecided { why } => Verdict::Undecided { key, why },
         Found::Stuck { candidate, states } => {
-            explain(group, &candidates, &candidates[candidate], &states, &search.states)
+            explain(group, &resolved, &resolved.candidates[candidate], &states, &search.states)
         }
     };
     (verdict, search.steps)
@@ -270,7 +275,7 @@ fn check_group(group: &Group<'_>, limits: &Limits) -> (Verdict, u64) {
 /// Says which answer nothing explains, and what was there instead, whatever the order.
 fn explain(
     group: &Group<'_>,
-    candidates: &[Candidate<'_>],
+    resolved: &Resolved<'_>,
     stuck: &Candidate<'_>,
     reached: &[StateId],
     states: &States,
@@ -285,7 +290,7 @@ fn explain(
         .iter()
         .map(|state| {
             let told = touched.iter().take(4).map(|key| match states.cell(*state, key) {
-                Some(cell) => format!("{} = {}", tell::text(key), written(candidates, &cell.value)),
+                Some(cell) => format!("{} = {}", tell::text(key), written(resolved, &cell.value)),
                 None => format!("{} missing", tell::text(key)),
             });
             told.collect::<Vec<String>>().join(", ")
@@ -293,6 +298,7 @@ fn explain(
         .collect();
     could_be.sort();
     could_be.dedup();
+    let candidates = &resolved.candidates;
     let before = candidates.iter().filter(|other| other.until.is_some() && other.until < stuck.until).count();
     let mut explanation = format!(
         "nothing explains {}: in each order of the {before} operations that were answered before, and of those on \
@@ -311,8 +317,12 @@ fn explain(
 }
 
 /// A value with who wrote it.
-fn written(candidates: &[Candidate<'_>], value: &Bytes) -> String {
-    let mut writers = candidates.iter().filter(|candidate| writes(&candidate.operation.request, value));
+fn written(resolved: &Resolved<'_>, value: &Bytes) -> String {
+    if resolved.stand_ins.contains(value) {
+        return "a value that nobody was ever shown".to_string();
+    }
+    let mut writers =
+        resolved.candidates.iter().filter(|candidate| writes(&candidate.operation.request, value));
     match (writers.next(), writers.next()) {
         (Some(one), None) => format!(
             "{} (by client {} at {})",
@@ -326,16 +336,17 @@ fn written(candidates: &[Candidate<'_>], value: &Bytes) -> String {
 
 fn writes(request: &Request, value: &Bytes) -> bool {
     let mut found = false;
-    crate::resolve::mentioned(request, &mut |own| found |= own == value);
+    visit(request, &mut |what| found |= matches!(what, What::Written(own) if own == value));
     found
 }
 
 /// A value in the answer that nobody had asked to write by then.
 fn ghost<'h>(candidates: &[Candidate<'h>], stuck: &Candidate<'h>) -> Option<&'h Bytes> {
-    let mut ghost = None;
-    if candidates.iter().any(|candidate| crate::resolve::makes_values(candidate.request)) {
-        return None;
+    let mut appends = false;
+    for candidate in candidates {
+        visit(&candidate.operation.request, &mut |what| appends |= matches!(what, What::Appended(_)));
     }
+    let mut ghost = None;
     shown(stuck.operation.response()?, &mut |value| {
         let is_known = candidates.iter().any(|candidate| {
             Some(candidate.operation.invoked) <= stuck.until && writes(&candidate.operation.request, value)
@@ -344,5 +355,5 @@ fn ghost<'h>(candidates: &[Candidate<'h>], stuck: &Candidate<'h>) -> Option<&'h 
             ghost = Some(value);
         }
     });
-    ghost
+    ghost.filter(|_| !appends)
 }

@@ -18,6 +18,8 @@ use crate::keys::needs_revisions;
 
 /// A revision in an expected answer that nobody can know. No state has this one.
 pub(crate) const ANY_REVISION: Revision = Revision::ZERO;
+/// A version in an expected answer that nobody can know. No key that exists has this one.
+pub(crate) const ANY_VERSION: u64 = 0;
 /// Some deadline, in an expected answer. No key has this one.
 pub(crate) const ANY_DEADLINE: Millis = Millis::ZERO;
 
@@ -25,8 +27,8 @@ pub(crate) const ANY_DEADLINE: Millis = Millis::ZERO;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cell {
     pub(crate) value: Bytes,
-    /// How many changes since it was created.
-    pub(crate) version: u64,
+    /// How many changes since it was created, if that is kept.
+    pub(crate) version: Option<u64>,
     /// The revision of its creation, if an answer told it.
     pub(crate) created: Option<Revision>,
     /// The revision of its latest change, if an answer told it.
@@ -96,6 +98,13 @@ pub(crate) struct Touched {
     is_written: bool,
 }
 
+impl Touched {
+    /// A key that is gone.
+    pub(crate) fn removed(key: Bytes) -> Touched {
+        Touched { key, cell: None, is_written: true }
+    }
+}
+
 /// A request that is being done.
 pub(crate) struct Step<'a, C> {
     cells: &'a C,
@@ -148,6 +157,11 @@ impl<'a, C: Cells> Step<'a, C> {
             Request::Compact { .. } => Response::Compact { revision: ANY_REVISION },
             Request::Tick | Request::SetRetention(_) => Response::Done,
         }
+    }
+
+    /// What the request has written.
+    pub(crate) fn written(self) -> Vec<Touched> {
+        self.touched.into_iter().filter(|touched| touched.is_written).collect()
     }
 
     fn all_or_nothing(&mut self, attempt: impl FnOnce(&mut Self) -> Result<Response, Error>) -> Response {
@@ -210,8 +224,8 @@ impl<'a, C: Cells> Step<'a, C> {
         let is_again = self.touched.iter().any(|touched| touched.key == *key && touched.is_written);
         let (version, created) = match old {
             // However often a request writes a key, that is one change.
-            Some(old) => (old.version + u64::from(!is_again), old.created),
-            None => (1, self.revision),
+            Some(old) => (old.version.map(|version| version + u64::from(!is_again)), old.created),
+            None => (Some(1), self.revision),
         };
         let modified = self.revision;
         self.touch(key, Some(Cell { value, version, created, modified, life }));
@@ -377,7 +391,13 @@ fn relation(compare: &Compare, cell: Option<&Cell>) -> Option<bool> {
     };
     let number = |own: Option<u64>, other: i64| own.map(|own| i128::from(own).cmp(&i128::from(other)));
     let ordering = match &compare.target {
-        CompareTarget::Version(other) => number(Some(cell.map_or(0, |cell| cell.version)), *other)?,
+        CompareTarget::Version(other) => match cell {
+            Some(Cell { version: None, .. }) if *other > 0 => return None,
+            // Whatever it is, it is at least one.
+            Some(Cell { version: None, .. }) => number(Some(1), *other)?,
+            Some(cell) => number(cell.version, *other)?,
+            None => 0.cmp(other),
+        },
         CompareTarget::Create(other) => number(revision(|cell| cell.created), *other)?,
         CompareTarget::Mod(other) => number(revision(|cell| cell.modified), *other)?,
         CompareTarget::Lease(other) => 0.cmp(other),
@@ -400,7 +420,7 @@ fn key_value(key: &Bytes, cell: &Cell, keys_only: bool) -> KeyValue {
         value: if keys_only { Bytes::new() } else { cell.value.clone() },
         create_revision: cell.created.unwrap_or(ANY_REVISION),
         mod_revision: cell.modified.unwrap_or(ANY_REVISION),
-        version: cell.version,
+        version: cell.version.unwrap_or(ANY_VERSION),
         lease: None,
         deadline: (cell.life != Life::Endless).then_some(ANY_DEADLINE),
     }

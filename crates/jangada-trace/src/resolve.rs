@@ -6,20 +6,24 @@
 //!
 //! 1. **Seen.** If nobody else writes the value `v`, and somebody was shown `v`, then the write of `v` took effect,
 //!    before the first answer that shows it had come. So that moment is its end, like that of any other operation.
-//!    (Left out where values can arise from others: with `APPEND`, or a number with `INCR`.)
-//! 2. **Never seen.** If nobody else writes `v`, nobody compares with `v` and nobody is shown `v`, then `v` could as
-//!    well be any other such value: swap the two in an order that explains the history, and it still does. So all of
-//!    these writes to a key are taken to write the same value. They are not simply dropped, although in most histories
-//!    one could: a delete that found a key, or a version that was counted up, may be explained by nothing else.
+//! 2. **Never seen.** If a value is written once, never shown and never compared with, then no answer depends on
+//!    which value it was: a delete may have found it, a version may have counted it, but nobody could tell it from any
+//!    other such value. So all of them are taken to be the same value, and the states that differed in them alone
+//!    are one. The writes are not simply dropped, although in most histories one could: the delete that found a
+//!    key may be explained by nothing else.
 //! 3. **Alike.** Of unanswered operations that ask for the same, the one that was invoked first can stand for
-//!    each of the others, so the search uses them in this order only.
+//!    each of the others, so the search uses them in this order only. Rule 2 makes many of them alike.
+//!
+//! A value that could also arise in another way (a number, by `INCR`; one that ends like something appended) is
+//! exempt, and where lengths are told, only values of one length are the same.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use jangada_kv::{
-    Command, CompareTarget, Error, KeyValue, Reply, Request, Response, SetCondition, SortTarget, Txn, TxnOp,
-    TxnOpResponse,
+    Command, CompareOperator, CompareTarget, DeleteRange, Error, KeyValue, Put, Reply, Request, Response,
+    Set, SortTarget, Txn, TxnOp, TxnOpResponse,
 };
 use jangada_raft::types::Time;
 
@@ -31,16 +35,23 @@ use crate::model_strings::number;
 pub(crate) struct Candidate<'h> {
     pub(crate) operation: &'h Operation,
     /// What it asks for, or something that comes to the same.
-    pub(crate) request: &'h Request,
+    pub(crate) request: Cow<'h, Request>,
     /// When it has taken effect at the latest; `None`: it may never.
     pub(crate) until: Option<Time>,
     /// Given its answer it has changed nothing.
     pub(crate) is_pure: bool,
 }
 
-/// The candidates for a group of keys, by the moment of invocation. Those that certainly had no effect are left out,
-/// and so are unanswered reads.
-pub(crate) fn candidates<'h>(operations: &[&'h Operation]) -> Vec<Candidate<'h>> {
+/// What the search has to work with.
+pub(crate) struct Resolved<'h> {
+    /// By the moment of invocation.
+    pub(crate) candidates: Vec<Candidate<'h>>,
+    /// Values that stand for all that nobody was shown.
+    pub(crate) stand_ins: Vec<Bytes>,
+}
+
+/// The candidates for a group of keys. Those that certainly had no effect are left out, and so are unanswered reads.
+pub(crate) fn candidates<'h>(operations: &[&'h Operation]) -> Resolved<'h> {
     let mut candidates: Vec<Candidate<'h>> = operations
         .iter()
         .filter_map(|operation| {
@@ -58,34 +69,96 @@ pub(crate) fn candidates<'h>(operations: &[&'h Operation]) -> Vec<Candidate<'h>>
                     (Some(*at), changes_nothing(&operation.request, response))
                 }
             };
-            Some(Candidate { operation, request: &operation.request, until, is_pure })
+            Some(Candidate { operation, request: Cow::Borrowed(&operation.request), until, is_pure })
         })
         .collect();
     candidates.sort_by_key(|candidate| candidate.operation.invoked);
-    if candidates.iter().any(|candidate| candidate.until.is_none()) {
-        resolve(&mut candidates);
-    }
-    candidates
+    let is_resolvable = !candidates.iter().any(|candidate| sorts_by_value(&candidate.request));
+    let stand_ins = match candidates.iter().any(|candidate| candidate.until.is_none()) && is_resolvable {
+        true => resolve(&mut candidates),
+        false => Vec::new(),
+    };
+    Resolved { candidates, stand_ins }
 }
 
 /// What is known of a value.
 #[derive(Default)]
 struct Fame {
-    /// How often it is written, or asked about.
-    mentions: u32,
+    writes: u32,
+    is_compared: bool,
     /// When the first answer that shows it had come.
     shown: Option<Time>,
 }
 
-fn resolve(candidates: &mut [Candidate<'_>]) {
-    if candidates.iter().any(|candidate| makes_values(candidate.request)) {
-        return;
-    }
-    let mut fame: BTreeMap<&Bytes, Fame> = BTreeMap::new();
+fn resolve(candidates: &mut [Candidate<'_>]) -> Vec<Bytes> {
+    let fame = fame(candidates);
+    let mut additions: BTreeSet<&[u8]> = BTreeSet::new();
+    let mut tells_lengths = false;
+    let mut orders_values = false;
     for candidate in candidates.iter() {
-        mentioned(candidate.request, &mut |value| fame.entry(value).or_default().mentions += 1);
+        visit(&candidate.operation.request, &mut |what| match what {
+            What::Appended(addition) => {
+                additions.insert(addition);
+                tells_lengths = true;
+            }
+            What::Length => tells_lengths = true,
+            What::Compared(_, operator) => {
+                orders_values |= matches!(operator, CompareOperator::Greater | CompareOperator::Less);
+            }
+            What::Written(_) => {}
+        });
     }
-    for candidate in candidates.iter() {
+    additions.remove(b"".as_slice());
+    // Nothing at all is what a range shows without the values.
+    let is_singular = |value: &Bytes| {
+        let may_be_made =
+            number(value).is_some() || additions.iter().any(|addition| value.ends_with(addition));
+        fame[value].writes == 1 && !may_be_made && !value.is_empty()
+    };
+    // Something may have been appended to it before it was shown.
+    let is_shown = |value: &Bytes| match additions.is_empty() {
+        true => fame[value].shown.is_some(),
+        false => fame
+            .range::<Bytes, _>(value..)
+            .take_while(|(other, _)| other.starts_with(value))
+            .any(|(_, fame)| fame.shown.is_some()),
+    };
+    let is_unseen = |value: &Bytes| is_singular(value) && !fame[value].is_compared && !is_shown(value);
+    let mut stand_ins: BTreeMap<usize, Bytes> = BTreeMap::new();
+    for candidate in candidates.iter_mut() {
+        let mut renames = false;
+        visit(&candidate.operation.request, &mut |what| {
+            let What::Written(value) = what else { return };
+            let shown = fame[value].shown.filter(|_| candidate.until.is_none() && is_singular(value));
+            // If it was shown before it was asked for, the search will say so.
+            if let Some(shown) = shown.filter(|shown| *shown >= candidate.operation.invoked) {
+                candidate.until = Some(candidate.until.map_or(shown, |until| until.min(shown)));
+            }
+            renames |= !orders_values && is_unseen(value);
+        });
+        if candidate.operation.response().is_none() {
+            candidate.request = Cow::Owned(without_answer(&candidate.operation.request));
+        }
+        if renames {
+            rewrite(candidate.request.to_mut(), &mut |value| {
+                if is_unseen(value) {
+                    let length = if tells_lengths { value.len() } else { 0 };
+                    *value = stand_ins.entry(length).or_insert_with(|| value.clone()).clone();
+                }
+            });
+        }
+    }
+    stand_ins.into_values().collect()
+}
+
+fn fame<'h>(candidates: &[Candidate<'h>]) -> BTreeMap<&'h Bytes, Fame> {
+    let mut fame: BTreeMap<&'h Bytes, Fame> = BTreeMap::new();
+    for candidate in candidates {
+        visit(&candidate.operation.request, &mut |what| match what {
+            What::Written(value) => fame.entry(value).or_default().writes += 1,
+            What::Compared(value, _) => fame.entry(value).or_default().is_compared = true,
+            What::Appended(_) | What::Length => {}
+        });
         if let Outcome::Returned { at, response, .. } = &candidate.operation.outcome {
             shown(response, &mut |value| {
                 let fame = fame.entry(value).or_default();
@@ -93,71 +166,58 @@ fn resolve(candidates: &mut [Candidate<'_>]) {
             });
         }
     }
-    let mut unseen: BTreeMap<&Bytes, &Request> = BTreeMap::new();
-    for candidate in candidates.iter_mut().filter(|candidate| candidate.until.is_none()) {
-        let Some((key, value)) = plain_write(candidate.request) else { continue };
-        let fame = &fame[value];
-        // A number may also be the result of an INCR, and nothing is what a range shows without the values.
-        if fame.mentions > 1 || number(value).is_some() || value.is_empty() {
-            continue;
-        }
-        match fame.shown {
-            // Shown before it was asked for: the search will say so.
-            Some(shown) if shown < candidate.operation.invoked => {}
-            Some(shown) => candidate.until = Some(shown),
-            None => {
-                let stand_in = unseen.entry(key).or_insert(candidate.request);
-                if std::mem::discriminant(*stand_in) == std::mem::discriminant(candidate.request) {
-                    candidate.request = stand_in;
-                }
-            }
-        }
-    }
+    fame
 }
 
-/// The key and value of a request that writes the value whatever was there, and does nothing else.
-fn plain_write(request: &Request) -> Option<(&Bytes, &Bytes)> {
+/// The same request for somebody who does not look at the answer.
+pub(crate) fn without_answer(request: &Request) -> Request {
     match request {
+        Request::Put(put) => Request::Put(Put { prev_kv: false, ..put.clone() }),
+        Request::DeleteRange(delete) => {
+            Request::DeleteRange(DeleteRange { prev_kv: false, ..delete.clone() })
+        }
         Request::Command(Command::Set(set)) => {
-            let is_plain =
-                set.condition == SetCondition::Always && set.expiry == jangada_kv::Expiry::Clear && !set.get;
-            is_plain.then_some((&set.key, &set.value))
+            Request::Command(Command::Set(Set { get: false, ..set.clone() }))
         }
-        Request::Put(put) => {
-            let is_plain = !put.ignore_value && !put.ignore_lease && !put.prev_kv && put.lease.is_none();
-            is_plain.then_some((&put.key, &put.value))
+        Request::Command(Command::GetDelete { key }) => {
+            Request::Command(Command::Delete { keys: vec![key.clone()] })
         }
-        _ => None,
+        other => other.clone(),
     }
 }
 
-/// Whether the request can make a value that is in no request, or shows values in a way that is hard to see.
-pub(crate) fn makes_values(request: &Request) -> bool {
-    let command = |command: &Command| matches!(command, Command::Append { .. } | Command::StrLen { .. });
+fn sorts_by_value(request: &Request) -> bool {
     match request {
-        Request::Command(one) => command(one),
-        Request::Exec(exec) => exec.commands.iter().any(command),
         Request::Range(range) => range.sort_target == SortTarget::Value,
-        Request::Txn(txn) => txn_makes_values(txn),
+        Request::Txn(txn) => txn_sorts_by_value(txn),
         _ => false,
     }
 }
 
-fn txn_makes_values(txn: &Txn) -> bool {
+fn txn_sorts_by_value(txn: &Txn) -> bool {
     txn.success.iter().chain(&txn.failure).any(|op| match op {
         TxnOp::Range(range) => range.sort_target == SortTarget::Value,
-        TxnOp::Txn(nested) => txn_makes_values(nested),
+        TxnOp::Txn(nested) => txn_sorts_by_value(nested),
         TxnOp::Put(_) | TxnOp::DeleteRange(_) => false,
     })
 }
 
-/// Tells each value that a request writes or compares with.
-pub(crate) fn mentioned<'h>(request: &'h Request, tell: &mut impl FnMut(&'h Bytes)) {
+/// What a request has to do with values.
+pub(crate) enum What<'h> {
+    Written(&'h Bytes),
+    Compared(&'h Bytes, CompareOperator),
+    Appended(&'h Bytes),
+    /// It asks for the length.
+    Length,
+}
+
+/// Tells all that a request has to do with values.
+pub(crate) fn visit<'h>(request: &'h Request, tell: &mut dyn FnMut(What<'h>)) {
     match request {
-        Request::Command(command) => command_mentions(command, tell),
-        Request::Exec(exec) => exec.commands.iter().for_each(|command| command_mentions(command, tell)),
-        Request::Put(put) => tell(&put.value),
-        Request::Txn(txn) => txn_mentions(txn, tell),
+        Request::Command(command) => visit_command(command, tell),
+        Request::Exec(exec) => exec.commands.iter().for_each(|command| visit_command(command, tell)),
+        Request::Put(put) => tell(What::Written(&put.value)),
+        Request::Txn(txn) => visit_txn(txn, tell),
         Request::WatchRevision { .. }
         | Request::Range(_)
         | Request::DeleteRange(_)
@@ -168,25 +228,59 @@ pub(crate) fn mentioned<'h>(request: &'h Request, tell: &mut impl FnMut(&'h Byte
     }
 }
 
-fn command_mentions<'h>(command: &'h Command, tell: &mut impl FnMut(&'h Bytes)) {
+fn visit_command<'h>(command: &'h Command, tell: &mut dyn FnMut(What<'h>)) {
     match command {
-        Command::Set(set) => tell(&set.value),
-        Command::SetNx { value, .. } => tell(value),
-        Command::MSet { pairs } => pairs.iter().for_each(|(_, value)| tell(value)),
+        Command::Set(set) => tell(What::Written(&set.value)),
+        Command::SetNx { value, .. } => tell(What::Written(value)),
+        Command::MSet { pairs } => pairs.iter().for_each(|(_, value)| tell(What::Written(value))),
+        Command::Append { value, .. } => tell(What::Appended(value)),
+        Command::StrLen { .. } => tell(What::Length),
         _ => {}
     }
 }
 
-fn txn_mentions<'h>(txn: &'h Txn, tell: &mut dyn FnMut(&'h Bytes)) {
+fn visit_txn<'h>(txn: &'h Txn, tell: &mut dyn FnMut(What<'h>)) {
     for compare in &txn.compare {
         if let CompareTarget::Value(value) = &compare.target {
-            tell(value);
+            tell(What::Compared(value, compare.operator));
         }
     }
     for op in txn.success.iter().chain(&txn.failure) {
         match op {
-            TxnOp::Put(put) => tell(&put.value),
-            TxnOp::Txn(nested) => txn_mentions(nested, tell),
+            TxnOp::Put(put) => tell(What::Written(&put.value)),
+            TxnOp::Txn(nested) => visit_txn(nested, tell),
+            TxnOp::Range(_) | TxnOp::DeleteRange(_) => {}
+        }
+    }
+}
+
+/// Changes the values that a request writes.
+fn rewrite(request: &mut Request, change: &mut dyn FnMut(&mut Bytes)) {
+    match request {
+        Request::Command(command) => rewrite_command(command, change),
+        Request::Exec(exec) => {
+            exec.commands.iter_mut().for_each(|command| rewrite_command(command, change));
+        }
+        Request::Put(put) => change(&mut put.value),
+        Request::Txn(txn) => rewrite_txn(txn, change),
+        _ => {}
+    }
+}
+
+fn rewrite_command(command: &mut Command, change: &mut dyn FnMut(&mut Bytes)) {
+    match command {
+        Command::Set(set) => change(&mut set.value),
+        Command::SetNx { value, .. } => change(value),
+        Command::MSet { pairs } => pairs.iter_mut().for_each(|(_, value)| change(value)),
+        _ => {}
+    }
+}
+
+fn rewrite_txn(txn: &mut Txn, change: &mut dyn FnMut(&mut Bytes)) {
+    for op in txn.success.iter_mut().chain(&mut txn.failure) {
+        match op {
+            TxnOp::Put(put) => change(&mut put.value),
+            TxnOp::Txn(nested) => rewrite_txn(nested, change),
             TxnOp::Range(_) | TxnOp::DeleteRange(_) => {}
         }
     }

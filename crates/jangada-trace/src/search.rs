@@ -56,6 +56,8 @@ struct Node {
     done: u64,
     /// The unanswered operations that were used.
     used: UsedId,
+    /// What needs no help was tried; now try what does.
+    needs_help: bool,
 }
 
 /// A set of unanswered operations, by number.
@@ -82,6 +84,7 @@ pub(crate) struct Search<'a, 'h> {
     unanswered_by: Vec<u32>,
     outcomes: BTreeMap<(u32, StateId), Outcomes>,
     used_sets: Vec<Vec<u64>>,
+    used_counts: Vec<u32>,
     used_ids: BTreeMap<Vec<u64>, UsedId>,
     seen: BTreeSet<Node>,
     pub(crate) steps: u64,
@@ -122,6 +125,7 @@ impl<'a, 'h> Search<'a, 'h> {
             unanswered_by,
             outcomes: BTreeMap::new(),
             used_sets: vec![Vec::new()],
+            used_counts: vec![0],
             used_ids: BTreeMap::from([(Vec::new(), 0)]),
             seen: BTreeSet::new(),
             steps: 0,
@@ -165,22 +169,22 @@ impl<'a, 'h> Search<'a, 'h> {
     fn walk(&mut self, order: Order, max_steps: u64, max_bytes: usize) -> Result<bool, Stop> {
         self.seen.clear();
         let last_step = self.steps + max_steps;
-        let first = Node { layer: 0, state: EMPTY, done: 0, used: 0 };
-        let mut deep = vec![first];
-        let mut by_layer: BTreeMap<u32, Vec<Node>> = BTreeMap::new();
-        let mut next = Vec::new();
+        let mut deep = vec![Node { layer: 0, state: EMPTY, done: 0, used: 0, needs_help: false }];
+        // By layer, and then by the number of unanswered operations used: those that can do more come first.
+        let mut waiting: BTreeMap<(u32, u32), Vec<Node>> = BTreeMap::new();
         let mut current = 0;
         loop {
-            if deep.is_empty() {
-                let Some((layer, nodes)) = by_layer.pop_first() else { return Ok(false) };
-                if layer > current {
-                    // Nothing leads back to a layer.
-                    self.seen.clear();
-                    current = layer;
+            if order == Order::LayerByLayer {
+                for node in deep.drain(..) {
+                    waiting.entry((node.layer, self.used_counts[node.used as usize])).or_default().push(node);
                 }
-                deep = nodes;
+                let Some(mut first) = waiting.first_entry() else { return Ok(false) };
+                deep.extend(first.get_mut().pop());
+                if first.get().is_empty() {
+                    first.remove();
+                }
             }
-            let Some(node) = deep.pop() else { continue };
+            let Some(node) = deep.pop() else { return Ok(false) };
             self.steps += 1;
             if self.steps > last_step {
                 return Err(Stop::Steps);
@@ -190,18 +194,27 @@ impl<'a, 'h> Search<'a, 'h> {
             {
                 return Err(Stop::Bytes);
             }
-            let Some(node) = self.settle(node)? else { return Ok(true) };
-            if order == Order::LayerByLayer && node.layer > current {
-                by_layer.entry(node.layer).or_default().push(node);
+            if node.needs_help {
+                self.successors(node, &mut deep)?;
                 continue;
             }
-            if self.is_known(node) {
+            let Some(settled) = self.settle(node)? else { return Ok(true) };
+            if order == Order::LayerByLayer && settled.layer > node.layer {
+                deep.push(settled);
                 continue;
             }
-            self.seen.insert(node);
-            self.note(node);
-            self.successors(node, &mut next)?;
-            deep.append(&mut next);
+            if order == Order::LayerByLayer && settled.layer > current {
+                // Nothing leads back to a layer.
+                self.seen.clear();
+                self.outcomes.clear();
+                current = settled.layer;
+            }
+            if self.is_known(settled) {
+                continue;
+            }
+            self.seen.insert(settled);
+            self.note(settled);
+            self.successors(settled, &mut deep)?;
         }
     }
 
@@ -257,33 +270,89 @@ impl<'a, 'h> Search<'a, 'h> {
     }
 
     /// What may come next. The likeliest comes last, as it is taken first: the operation whose answer is due, then the
-    /// others in the order of their answers, then those that nobody answered.
+    /// others in the order of their answers. Those that need help come back here when all of these have failed.
     fn successors(&mut self, node: Node, next: &mut Vec<Node>) -> Result<(), Stop> {
-        for place in (0..self.unanswered_by[node.layer as usize]).rev() {
-            let (id, before) = self.unanswered[place as usize];
-            let is_used = |place: u32| self.uses(node.used, place);
-            if is_used(place) || before.is_some_and(|before| !is_used(before)) {
-                continue;
-            }
-            let outcomes = self.outcomes(id, node.state)?;
-            for state in outcomes.as_slice().iter().filter(|state| **state != node.state) {
-                let used = self.with(node.used, place);
-                next.push(Node { state: *state, used, ..node });
-            }
+        if node.needs_help {
+            return self.successors_with_help(node, next);
+        }
+        if self.unanswered_by[node.layer as usize] > 0 {
+            next.push(Node { needs_help: true, ..node });
         }
         for place in (0..self.on_their_way[node.layer as usize].len()).rev() {
             let id = self.on_their_way[node.layer as usize][place];
             let bit = 1 << self.slots[id as usize];
             if node.done & bit == 0 {
                 let outcomes = self.outcomes(id, node.state)?;
-                next.extend(outcomes.as_slice().iter().map(|state| Node {
-                    state: *state,
-                    done: node.done | bit,
-                    ..node
-                }));
+                let done = node.done | bit;
+                next.extend(outcomes.as_slice().iter().map(|state| Node { state: *state, done, ..node }));
             }
         }
         Ok(())
+    }
+
+    /// What may come next with the help of unanswered operations, right before it.
+    ///
+    /// They are only ever used right before an answered operation that goes otherwise without them: moved back to such
+    /// a place, or left out if there is none, they explain as much.
+    fn successors_with_help(&mut self, node: Node, next: &mut Vec<Node>) -> Result<(), Stop> {
+        let helped = self.helped(node)?;
+        self.steps += helped.len() as u64 - 1;
+        let first = next.len();
+        for place in (0..self.on_their_way[node.layer as usize].len()).rev() {
+            let id = self.on_their_way[node.layer as usize][place];
+            let bit = 1 << self.slots[id as usize];
+            if node.done & bit != 0 {
+                continue;
+            }
+            let mut reached = Vec::new();
+            for (state, used) in &helped {
+                for state in self.outcomes(id, *state)?.as_slice() {
+                    let is_less =
+                        |other: &(StateId, UsedId)| other.0 == *state && self.is_subset(other.1, *used);
+                    if !reached.iter().any(is_less) {
+                        reached.push((*state, *used));
+                    }
+                }
+            }
+            let done = node.done | bit;
+            next.extend(
+                reached.into_iter().filter(|(_, used)| *used != node.used).map(|(state, used)| Node {
+                    state,
+                    done,
+                    used,
+                    needs_help: false,
+                    ..node
+                }),
+            );
+        }
+        next[first..].sort_by_key(|node| std::cmp::Reverse(self.used_counts[node.used as usize]));
+        Ok(())
+    }
+
+    /// The states that can be reached with nothing but unanswered operations, those with fewer of them first.
+    fn helped(&mut self, node: Node) -> Result<Vec<(StateId, UsedId)>, Stop> {
+        let mut helped = vec![(node.state, node.used)];
+        let mut at = 0;
+        while at < helped.len() {
+            let (state, used) = helped[at];
+            at += 1;
+            for place in 0..self.unanswered_by[node.layer as usize] {
+                let (id, before) = self.unanswered[place as usize];
+                let is_used = |place: u32| self.uses(used, place);
+                if is_used(place) || before.is_some_and(|before| !is_used(before)) {
+                    continue;
+                }
+                for after in self.outcomes(id, state)?.as_slice() {
+                    let more = self.with(used, place);
+                    let is_less =
+                        |other: &(StateId, UsedId)| other.0 == *after && self.is_subset(other.1, more);
+                    if !helped.iter().any(is_less) {
+                        helped.push((*after, more));
+                    }
+                }
+            }
+        }
+        Ok(helped)
     }
 
     fn outcomes(&mut self, id: u32, state: StateId) -> Result<Outcomes, Stop> {
@@ -295,7 +364,7 @@ impl<'a, 'h> Search<'a, 'h> {
         let revision: Option<Revision> = operation.revision();
         let outcomes = self
             .states
-            .outcomes(state, candidate.request, operation.response(), revision)
+            .outcomes(state, &candidate.request, operation.response(), revision)
             .map_err(|_| Stop::TooManyPaths)?;
         self.outcomes.insert((id, state), outcomes.clone());
         Ok(outcomes)
@@ -315,6 +384,7 @@ impl<'a, 'h> Search<'a, 'h> {
             return *known;
         }
         let id = UsedId::try_from(self.used_sets.len()).expect("the search ends long before");
+        self.used_counts.push(self.used_counts[used as usize] + 1);
         self.used_sets.push(set.clone());
         self.used_ids.insert(set, id);
         id

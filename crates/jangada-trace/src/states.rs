@@ -24,7 +24,7 @@ pub(crate) const EMPTY: StateId = 0;
 pub(crate) struct States {
     /// The keys of the group, in order.
     keys: Vec<Bytes>,
-    /// Whether anybody looks at versions. If not, states that differ in them alone are the same.
+    /// Whether versions are told apart. If not, states that differ in them alone are the same.
     tracks_versions: bool,
     cells: Vec<Cell>,
     cell_ids: BTreeMap<Cell, u32>,
@@ -166,7 +166,7 @@ impl States {
 
     fn number(&mut self, mut cell: Cell) -> u32 {
         if !self.tracks_versions {
-            cell.version = 1;
+            cell.version = None;
         }
         if let Some(known) = self.cell_ids.get(&cell) {
             return *known;

@@ -1,13 +1,16 @@
 //! Histories from a sequential run of the real store, with windows that overlap; and what breaks them.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use jangada_kv::{
     Command, Compare, CompareOperator, CompareTarget, DeleteRange, Exec, KeyRange, Millis, Put, RangeRequest,
-    Reply, Request, Response, Set, SetCondition, Store, Txn, TxnOp,
+    Reply, Request, Response, Revision, Set, SetCondition, Store, Txn, TxnOp,
 };
 use jangada_raft::rng::Rng;
 use jangada_raft::types::Time;
 use jangada_trace::history::{History, Operation, Outcome};
+use jangada_trace::witness::Changes;
 
 use crate::brute::without_revisions;
 
@@ -58,7 +61,13 @@ pub(crate) enum Mix {
 
 /// A history of which one order is known. Time goes on by 100 with each operation of that order.
 pub(crate) fn correct(chance: &mut Chance, shape: Shape) -> History {
+    correct_with_changes(chance, shape).0
+}
+
+/// The same with the changes of each revision.
+pub(crate) fn correct_with_changes(chance: &mut Chance, shape: Shape) -> (History, Changes) {
     let mut store = Store::new();
+    let mut changes = Changes::new();
     let mut history = History::new();
     for number in 0..shape.operations {
         let request = request(chance, shape, number);
@@ -76,6 +85,7 @@ pub(crate) fn correct(chance: &mut Chance, shape: Shape) -> History {
             continue;
         }
         let response = store.apply(Millis(1), &request);
+        note_changes(&store, &mut changes);
         let outcome = if is_unanswered {
             Outcome::Unknown
         } else if shape.revisions {
@@ -85,7 +95,33 @@ pub(crate) fn correct(chance: &mut Chance, shape: Shape) -> History {
         };
         history.push(Operation { client, invoked, request, outcome });
     }
-    history
+    (history, changes)
+}
+
+fn note_changes(store: &Store, changes: &mut Changes) {
+    let revision = store.revision();
+    if revision == Revision::FIRST || changes.contains_key(&revision) {
+        return;
+    }
+    let all = |revision: Revision| -> BTreeMap<Bytes, Bytes> {
+        let range = RangeRequest { revision: Some(revision), ..RangeRequest::new(KeyRange::all()) };
+        match store.read(Millis(1), &Request::Range(Box::new(range))) {
+            Response::Range(range) => range.kvs.into_iter().map(|kv| (kv.key, kv.value)).collect(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let range = RangeRequest { min_mod_revision: Some(revision), ..RangeRequest::new(KeyRange::all()) };
+    let Response::Range(written) = store.read(Millis(1), &Request::Range(Box::new(range))) else {
+        panic!("no range")
+    };
+    let now = all(revision);
+    let mut change: BTreeMap<Bytes, Option<Bytes>> =
+        written.kvs.into_iter().map(|kv| (kv.key, Some(kv.value))).collect();
+    if revision.0 > 2 {
+        let gone = all(Revision(revision.0 - 1)).into_keys().filter(|key| !now.contains_key(key));
+        change.extend(gone.map(|key| (key, None)));
+    }
+    changes.insert(revision, change);
 }
 
 fn request(chance: &mut Chance, shape: Shape, number: u64) -> Request {

@@ -10,4 +10,5 @@ mod lab;
 mod metrics;
 mod samples;
 mod searches;
+mod witnesses;
 mod words;

@@ -1,6 +1,6 @@
 //! The search against brute force, and against histories that are too long for that.
 
-use jangada_trace::history::History;
+use jangada_trace::history::{History, Outcome};
 use jangada_trace::linearizable::{Limits, Verdict, check};
 
 use crate::brute;
@@ -39,6 +39,7 @@ fn a_small_history_is_accepted_exactly_if_brute_force_finds_an_order() {
             mix,
             ..SMALL
         };
+        let shows_versions = matches!(mix, Mix::Etcd | Mix::All);
         let history = correct(&mut chance, shape);
         assert!(accepts(&history, seed), "seed {seed}: rejected, but an order is known\n{history:#?}");
         let mut wrong = history;
@@ -46,16 +47,23 @@ fn a_small_history_is_accepted_exactly_if_brute_force_finds_an_order() {
             wrong = broken(&mut chance, &wrong);
             let expected = brute::is_linearizable(&wrong);
             let verdict = check(&wrong, &Limits::default()).verdict;
-            assert_eq!(verdict == Verdict::Linearizable, expected, "seed {seed}: {verdict:?}\n{wrong:#?}");
-            rejected += u32::from(!expected);
+            let accepted = verdict == Verdict::Linearizable;
+            // What only versions tell is left aside where an operation was not answered.
+            let is_exact = !shows_versions || history_is_answered(&wrong);
+            assert!(accepted == expected || accepted && !is_exact, "seed {seed}: {verdict:?}\n{wrong:#?}");
+            rejected += u32::from(!accepted);
         }
     }
     assert!(rejected > 200, "only {rejected} histories were wrong: the test has lost its point");
 }
 
+fn history_is_answered(history: &History) -> bool {
+    history.operations().iter().all(|operation| operation.outcome != Outcome::Unknown)
+}
+
 #[test]
 fn ten_clients_and_two_thousand_operations_on_a_key_are_decided() {
-    for (seed, mix) in (0..).zip([Mix::Registers, Mix::Strings]) {
+    for (seed, mix) in (0..).zip([Mix::Registers, Mix::Strings, Mix::Etcd]) {
         let shape = Shape {
             operations: 2_000,
             keys: 1,
