@@ -6,8 +6,16 @@ use std::ops::AddAssign;
 use crate::plan::Profile;
 
 /// What cannot happen without CheckQuorum, or is not done without PreVote.
-const NOT_CLASSIC: &[Counter] =
-    &[Counter::QuorumLost, Counter::JointConfigurations, Counter::FinalConfigurations];
+const NOT_CLASSIC: &[Counter] = &[
+    Counter::QuorumLost,
+    Counter::JointConfigurations,
+    Counter::FinalConfigurations,
+    Counter::DisksLost,
+    Counter::DisksRotten,
+    Counter::DamageRefused,
+    Counter::DisksReplaced,
+    Counter::StrangersRefused,
+];
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
@@ -77,6 +85,16 @@ counters! {
     TornTails = "torn tails repaired",
     /// A server stopped as its disk failed.
     DiskErrors = "stops by a disk error",
+    /// A server lost its disk.
+    DisksLost = "disks lost",
+    /// A bit of a server's disk flipped.
+    DisksRotten = "bits that flipped on disks",
+    /// A server found that its disk was damaged, and did not go on with it.
+    DamageRefused = "damaged disks refused",
+    /// A server with a new disk was taken back into the cluster.
+    DisksReplaced = "disks replaced",
+    /// A message came from a disk that the cluster does not know, and was refused.
+    StrangersRefused = "messages of strangers refused",
     /// The network came apart.
     Partitions = "partitions",
     /// A process stood still.

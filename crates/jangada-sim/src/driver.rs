@@ -32,9 +32,10 @@ const SOON: u64 = 1_000;
 
 impl<W: Workload> World<W> {
     /// Bytes arrive.
-    pub(crate) fn deliver(&mut self, from: Place, to: Place, mut bytes: BytesMut) {
-        if self.servers[to].process.is_none() {
-            return;
+    pub(crate) fn deliver(&mut self, from: Place, card: u32, to: Place, mut bytes: BytesMut) {
+        let Some(process) = &self.servers[to].process else { return };
+        if process.standing.objects_to(from, &self.cards[card as usize]) {
+            return self.coverage.count(Counter::StrangersRefused);
         }
         let route = Route { cluster: CLUSTER, from: id_of(from), to: id_of(to) };
         match frame::decode(&mut bytes, route, MAX_FRAME) {
@@ -113,17 +114,24 @@ impl<W: Workload> World<W> {
 
     /// The checkers look at the server.
     fn look(&mut self, place: Place) {
-        let World { servers, disks, logs, committed, findings, coverage, events, .. } = self;
+        let World { servers, disks, lost_disks, logs, committed, findings, coverage, events, .. } = self;
         let Some(process) = &mut servers[place].process else { return };
-        let (raft, disks) = (process.replica.raft(), Disks(disks));
+        let (raft, disks) = (process.replica.raft(), Disks { present: disks, lost: lost_disks });
         if self.steps.is_multiple_of(LOOK_CLOSELY_EVERY) {
             check_invariants(raft);
             check_bounds(&process.replica, &self.plan.settings, findings);
         }
+        let mut members_changed = false;
         for event in events.drain(..) {
             self.record_hash = hash_event(self.record_hash, &event);
             count(&event, coverage);
             if let Event::Raft(event) = event {
+                members_changed |= matches!(
+                    event,
+                    RaftEvent::MembershipChanged { .. }
+                        | RaftEvent::SnapshotInstalled { .. }
+                        | RaftEvent::Truncated { .. }
+                );
                 process.seen.event(raft, event, logs, committed, &disks, findings);
             }
         }
@@ -132,6 +140,9 @@ impl<W: Workload> World<W> {
         coverage.add(Counter::Commits, committed.last() - before);
         if let Some((commands, hash)) = process.replica.state().sample() {
             self.samples.check(id_of(place), commands, hash, findings);
+        }
+        if members_changed {
+            self.hand_out_card(place);
         }
     }
 
@@ -188,9 +199,9 @@ impl<W: Workload> World<W> {
             self.scratch.clear();
             frame::encode(&frame, route, &mut self.scratch);
             self.message_bytes += self.scratch.len() as u64;
-            let incarnation = self.servers[from].incarnation;
+            let card = self.servers[from].process.as_ref().map_or(0, |process| process.card);
             let may_repeat = matches!(frame, Frame::Raft(_));
-            let letter = Letter { from, incarnation, to, bytes: &self.scratch, may_repeat };
+            let letter = Letter { from, card, to, bytes: &self.scratch, may_repeat };
             self.network.send(self.now, &letter, &mut self.queue, &mut self.coverage);
         }
         self.doomed_by_send(from)
@@ -275,6 +286,10 @@ impl<W: Workload> World<W> {
 
     /// The server stops by itself: its process ends, and somebody starts it again.
     fn halt(&mut self, place: Place, why: &str) {
+        if self.disks[place].is_rotten() {
+            self.die(place, Death::Killed);
+            return self.refuse_damage(place);
+        }
         check_halt(id_of(place), &self.disks[place], why, &mut self.findings);
         self.coverage.count(Counter::DiskErrors);
         let down = self.disk_fault_down[place];

@@ -16,6 +16,8 @@ use crate::world::World;
 const LEADER_WITHIN: u32 = 10;
 /// For a change of members that is under way, and for those who are late.
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
+/// Until nothing is left to do.
+const COMES_TO_REST: Duration = Duration::from_secs(4);
 /// Heartbeats that the cluster is watched for at rest.
 const RESTS_FOR: u32 = 20;
 /// Bytes of a message at rest, on average.
@@ -83,17 +85,20 @@ impl<W: Workload> World<W> {
             // Somebody who is down may know a configuration that we do not.
             return dead;
         }
+        let candidates: Vec<bool> = (0..self.servers.len()).map(|_| self.fault_rng.chance(500)).collect();
         let lives = |dead: &BTreeSet<NodeId>, voters: &BTreeSet<NodeId>| {
             voters.is_empty() || voters.difference(dead).count() > voters.len() / 2
         };
         let works = |dead: &BTreeSet<NodeId>, membership: &Membership| {
+            // Whoever came back without its disk is as good as dead.
+            let dead = &dead.union(&self.strangers(membership)).copied().collect();
             let target = membership.target.as_ref();
             lives(dead, &membership.voters)
                 && membership.outgoing.as_ref().is_none_or(|outgoing| lives(dead, outgoing))
                 && target.is_none_or(|target| target.voters.is_disjoint(dead))
         };
-        for place in 0..self.servers.len() {
-            if self.fault_rng.chance(500) {
+        for (place, candidate) in candidates.into_iter().enumerate() {
+            if candidate {
                 dead.insert(id_of(place));
                 if !known.iter().all(|membership| works(&dead, membership)) {
                     dead.remove(&id_of(place));
@@ -145,6 +150,8 @@ impl<W: Workload> World<W> {
 
     /// A healthy cluster without clients says no more than its heartbeats.
     fn check_rest(&mut self) {
+        // What had a time to live is gone by then.
+        self.run_for(COMES_TO_REST);
         let (messages, bytes) = (self.messages, self.message_bytes);
         let lasts = self.plan.settings.heartbeat * RESTS_FOR;
         self.run_for(lasts);
@@ -175,7 +182,10 @@ impl<W: Workload> World<W> {
                 )
             })
             .collect();
-        let membership = self.leader().and_then(|id| self.replica(id)).map(|leader| {
+        let speaker = self.leader().and_then(|id| self.replica(id)).or_else(|| {
+            self.running().max_by_key(|replica| (replica.raft().last_term(), replica.raft().last_index()))
+        });
+        let membership = speaker.map(|leader| {
             let membership = leader.raft().membership();
             format!("; {membership:?}")
         });
@@ -189,7 +199,8 @@ impl<W: Workload> World<W> {
     fn live_members(&self) -> impl Iterator<Item = NodeId> {
         let leader = self.leader().and_then(|id| self.replica(id));
         let members = leader.map(|leader| leader.raft().membership().members()).unwrap_or_default();
-        members.into_iter().filter(|id| self.replica(*id).is_some())
+        let strangers = leader.map(|leader| self.strangers(leader.raft().membership())).unwrap_or_default();
+        members.into_iter().filter(move |id| self.replica(*id).is_some() && !strangers.contains(id))
     }
 
     /// One configuration is in force, and committed.

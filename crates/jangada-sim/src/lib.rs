@@ -16,6 +16,7 @@ pub mod disk; // disks that lose, tear and refuse
 // What is real, and who looks on.
 pub mod observed; // a state machine with a witness
 mod server; // a disk, and now and then a process on it
+mod standing; // which disks a server believes in
 mod driver; // the server's loop
 pub mod check; // the invariants
 pub mod coverage; // what has happened
@@ -29,6 +30,7 @@ mod resolve; // what became of what nobody answered
 // The whole.
 pub mod world; // one step after another
 mod strike; // planned faults
+mod repair; // disks that are lost or damaged, and what people do about it
 mod finale; // how a run ends
 pub mod setup; // building and running
 pub mod script; // scenarios as text

@@ -28,7 +28,7 @@ pub(crate) struct Network {
 /// A frame that is about to leave.
 pub(crate) struct Letter<'a> {
     pub(crate) from: Place,
-    pub(crate) incarnation: u64,
+    pub(crate) card: u32,
     pub(crate) to: Place,
     pub(crate) bytes: &'a [u8],
     /// It may come twice. A link is a TCP connection, which repeats nothing; messages of Raft may be repeated all
@@ -134,8 +134,8 @@ impl Network {
                 delay += self.rng.duration(Duration::ZERO, more);
                 seen.count(Counter::MessagesRepeated);
             }
-            let Letter { from, incarnation, to, .. } = *letter;
-            queue.push(now + delay, Happening::Deliver { from, incarnation, to, bytes });
+            let Letter { from, card, to, .. } = *letter;
+            queue.push(now + delay, Happening::Deliver { from, card, to, bytes });
         }
     }
 }

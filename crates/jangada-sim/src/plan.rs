@@ -230,6 +230,21 @@ pub enum Fault {
         /// Until it starts again.
         down: Duration,
     },
+    /// A server loses its disk, and comes back with an empty one. Somebody takes it out of the cluster and adds it
+    /// again. Nothing happens while the cluster could not bear it.
+    LoseDisk {
+        /// Which.
+        who: Who,
+        /// Until it comes back.
+        down: Duration,
+    },
+    /// A server dies, and a bit of what it has on its disk flips meanwhile. If it finds out it gets a new disk.
+    Rot {
+        /// Which.
+        who: Who,
+        /// Chooses the bit.
+        bit: u64,
+    },
     /// Somebody asks the leader for other members.
     ChangeMembers {
         /// The voters that are wished for.

@@ -22,8 +22,8 @@ pub(crate) enum Happening {
     Deliver {
         /// The sender.
         from: Place,
-        /// Which of the sender's disks: a new one is another server (see `server.rs`).
-        incarnation: u64,
+        /// What the sender says of itself: the number of its card (see `standing.rs`).
+        card: u32,
         /// The recipient.
         to: Place,
         /// A frame.
@@ -62,6 +62,8 @@ pub(crate) enum Happening {
         /// Its number of starts when this was put down.
         start: u64,
     },
+    /// Somebody looks after the server whose disk was lost or may be damaged.
+    Repair,
     /// A partition ends.
     Rejoin(usize),
     /// Whoever asked for a change of members waits no longer.

@@ -30,8 +30,11 @@ pub(crate) fn resolve(
 ) -> Result<History, String> {
     let mut done = replay(committed);
     let mut operations = history.operations().to_vec();
-    // Who was answered has the first claim: of equal commands each must be there in its own time.
-    for operation in &operations {
+    // Who was answered has the first claim. Of equal commands each must be there in its own time: whoever had least
+    // time left takes the earliest.
+    let mut answered: Vec<&Operation> = operations.iter().collect();
+    answered.sort_by_key(|operation| operation.outcome.at());
+    for operation in answered {
         let Outcome::Returned { at, response, .. } = &operation.outcome else { continue };
         let Some(command) = command(&operation.request) else { continue };
         let places = done.get_mut(&command).map(Vec::as_mut_slice).unwrap_or_default();

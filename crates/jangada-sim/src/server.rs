@@ -20,6 +20,7 @@ use crate::disk::SimDisk;
 use crate::disk::synced::LogView;
 use crate::observed::Observed;
 use crate::plan::{Death, Moment, Plan, Profile};
+use crate::standing::{Standing, book};
 
 /// The cluster that all worlds simulate.
 pub(crate) const CLUSTER: ClusterId = ClusterId(7);
@@ -69,6 +70,9 @@ pub(crate) struct Process<S: StateMachine> {
     pub(crate) wake_at: Time,
     pub(crate) paused_until: Time,
     pub(crate) seen: Seen,
+    pub(crate) standing: Standing,
+    /// The number of what it says of itself.
+    pub(crate) card: u32,
 }
 
 /// A process's own clock: it begins with the process, and may run fast.
@@ -158,6 +162,7 @@ impl<S: StateMachine> Server<S> {
         let replica = Replica::restore(Time::ZERO, raft, replica_config(plan), recovered, state);
         let clock = Clock { started: setup.now, fast: setup.fast };
         let seen = Seen::new(replica.raft());
+        let standing = Standing::of(replica.raft(), self.incarnation);
         self.process = Some(Box::new(Process {
             replica,
             writer: LogWriter::new(disk.clone(), identity, wal),
@@ -169,6 +174,8 @@ impl<S: StateMachine> Server<S> {
             wake_at: Time::NEVER,
             paused_until: Time::ZERO,
             seen,
+            standing,
+            card: 0,
         }));
         Ok(opened)
     }
@@ -187,7 +194,10 @@ fn founding(plan: &Plan, id: NodeId, incarnation: u64) -> SnapshotMeta {
     if id.0 > plan.servers || incarnation > 1 {
         return SnapshotMeta::default();
     }
-    SnapshotMeta { membership: Membership::of((1..=plan.servers).map(NodeId)), ..SnapshotMeta::default() }
+    let voters = || (1..=plan.servers).map(NodeId);
+    let context = book(voters().map(|id| (id, 1)));
+    let membership = Membership { context, ..Membership::of(voters()) };
+    SnapshotMeta { membership, ..SnapshotMeta::default() }
 }
 
 fn raft_config(plan: &Plan, id: NodeId, starts: u64) -> Config {

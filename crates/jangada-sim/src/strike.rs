@@ -1,10 +1,11 @@
 //! Planned faults strike.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use jangada_node::effect::Input;
 use jangada_raft::face::MembershipChange;
+use jangada_raft::types::NodeId;
 
 use crate::coverage::Counter;
 use crate::network::place_of;
@@ -57,10 +58,11 @@ impl<W: Workload> World<W> {
                     self.disks[place].fail_after(u64::from(after), fault);
                 }
             }
-            Fault::ChangeMembers { voters, learners } => {
-                let change = MembershipChange { voters, learners, context: Bytes::new() };
-                self.ask_for_members(change);
-            }
+            // Nobody in their senses changes anything else while a disk is lost.
+            Fault::ChangeMembers { .. } if self.fragile.is_some() => {}
+            Fault::ChangeMembers { voters, learners } => self.ask_for_members(voters, learners),
+            Fault::LoseDisk { who, down } => self.lose_disk_of(who, down),
+            Fault::Rot { who, bit } => self.rot_disk_of(who, bit),
             Fault::Transfer { to } => {
                 if let Some(leader) = self.leader() {
                     self.transfer(leader, to);
@@ -105,11 +107,14 @@ impl<W: Workload> World<W> {
         }
     }
 
-    fn ask_for_members(&mut self, change: MembershipChange) {
+    /// Somebody asks the leader for these members, and waits for a while.
+    pub(crate) fn ask_for_members(&mut self, voters: BTreeSet<NodeId>, learners: BTreeSet<NodeId>) {
         let Some(leader) = self.leader() else { return };
         let (server, token) = (place_of(leader), self.administrator_token());
         let start = self.servers[server].starts;
         self.queue.push(self.now + CHANGE_PATIENCE, Happening::GiveUp { server, start, token });
+        let change =
+            MembershipChange { context: self.book_for(leader, &voters, &learners), voters, learners };
         self.give(server, Input::ChangeMembership { token, change });
     }
 }

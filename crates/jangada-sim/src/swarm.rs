@@ -105,6 +105,7 @@ fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
     let (part, pause) = (rate(rng, 1_500, 8_000), rng.pick(&[0, 0, 5_000]));
     let (disk, snapshot) = (rng.pick(&[0, 0, 4_000]), rng.pick(&[0, 3_000]));
     let (transfer, campaign) = (rng.pick(&[0, 0, 2_000]), rng.pick(&[0, 0, 3_000]));
+    let (lose, rot) = (rng.pick(&[0, 0, 6_000]), rng.pick(&[0, 0, 6_000]));
     let change = [0, 8_000, 2_000][usize::try_from(churn).unwrap_or(0)];
     strike(rng, crash, &mut faults, |rng| crash_fault(rng, plan));
     strike(rng, all, &mut faults, |rng| Fault::CrashAll {
@@ -117,6 +118,14 @@ fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
         lasts: ms(rng.pick(&[20, 200, 1_000, 5_000])),
     });
     strike(rng, disk, &mut faults, |rng| disk_fault(rng, plan));
+    if plan.profile == Profile::Default && plan.servers >= 3 {
+        // Both end with a change of members, which classic servers are spared.
+        strike(rng, lose, &mut faults, |rng| Fault::LoseDisk {
+            who: who(rng, plan),
+            down: ms(rng.pick(&[1, 100, 2_000])),
+        });
+        strike(rng, rot, &mut faults, |rng| Fault::Rot { who: who(rng, plan), bit: rng.next_u64() });
+    }
     strike(rng, snapshot, &mut faults, |rng| Fault::Snapshot { who: who(rng, plan) });
     strike(rng, transfer, &mut faults, |rng| Fault::Transfer { to: server(rng, plan) });
     strike(rng, campaign, &mut faults, |rng| Fault::Campaign { who: server(rng, plan) });

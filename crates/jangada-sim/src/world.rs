@@ -8,7 +8,6 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use jangada_node::effect::{AdminDone, Effect, Failure, Input};
 use jangada_node::event::Event;
 use jangada_node::replica::Replica;
@@ -28,6 +27,7 @@ use crate::queue::{Happening, Place, Queue};
 use crate::rng::{Dice, Rng, stream};
 use crate::server::{Server, Setup};
 use crate::setup::Builder;
+use crate::standing::Card;
 use crate::workload::Workload;
 
 /// A simulated cluster with its clients, in virtual time.
@@ -37,11 +37,17 @@ pub struct World<W: Workload> {
     pub(crate) queue: Queue,
     pub(crate) servers: Vec<Server<W::Machine>>,
     pub(crate) disks: Vec<SimDisk>,
+    /// The disks that servers had before, until they are taken back with the new one.
+    pub(crate) lost_disks: Vec<Option<SimDisk>>,
     /// How long a server stays down that stops by a fault of its disk.
     pub(crate) disk_fault_down: Vec<Duration>,
     pub(crate) network: Network,
     pub(crate) disk_rng: Rng,
     pub(crate) fault_rng: Rng,
+    /// The server whose disk was lost, or may be damaged: one at a time.
+    pub(crate) fragile: Option<Place>,
+    /// What servers have said of themselves.
+    pub(crate) cards: Vec<Card>,
     pub(crate) workload: W,
     pub(crate) clients: Vec<Client>,
     /// Trouble is over: no fault strikes any more, and no client begins anything.
@@ -90,10 +96,13 @@ impl<W: Workload> World<W> {
             queue: Queue::new(seed),
             servers: (0..places).map(|place| Server::new(id_of(place))).collect(),
             disks: (0..places).map(|place| SimDisk::new(&id_of(place).to_string())).collect(),
+            lost_disks: vec![None; places],
             disk_fault_down: vec![Duration::from_millis(100); places],
             network: Network::new(seed, places, plan.network.clone()),
             disk_rng: stream(seed, "disks"),
             fault_rng: stream(seed, "faults"),
+            fragile: None,
+            cards: Vec::new(),
             workload,
             clients: Vec::new(),
             healed: false,
@@ -139,11 +148,7 @@ impl<W: Workload> World<W> {
         self.findings.now = time;
         self.happened += 1;
         match what {
-            Happening::Deliver { from, incarnation, to, bytes } => {
-                if self.servers[from].incarnation == incarnation {
-                    self.deliver(from, to, bytes);
-                }
-            }
+            Happening::Deliver { from, card, to, bytes } => self.deliver(from, card, to, bytes),
             Happening::Wake { server, start } => self.wake(server, start),
             Happening::DiskDone { server, start } => self.disk_done(server, start),
             Happening::Client { client } => self.client_turn(client),
@@ -154,6 +159,7 @@ impl<W: Workload> World<W> {
                     self.start_now(server);
                 }
             }
+            Happening::Repair => self.repair(),
             Happening::Rejoin(partition) => self.network.rejoin(partition),
             Happening::GiveUp { server, start, token } => {
                 if self.servers[server].starts == start {
@@ -293,7 +299,7 @@ impl<W: Workload> World<W> {
         learners: BTreeSet<NodeId>,
     ) -> u64 {
         let token = self.administrator_token();
-        let change = MembershipChange { voters, learners, context: Bytes::new() };
+        let change = MembershipChange { context: self.book_for(at, &voters, &learners), voters, learners };
         self.give(place_of(at), Input::ChangeMembership { token, change });
         token.0
     }
@@ -344,6 +350,7 @@ impl<W: Workload> World<W> {
                 }
                 self.coverage.add(Counter::TornTails, u64::from(opened.torn_bytes > 0));
                 self.coverage.add(Counter::SnapshotsLoaded, u64::from(opened.snapshot));
+                self.hand_out_card(place);
                 self.act(place);
             }
             // What it needs to read or repair is refused: somebody tries again later.
@@ -354,6 +361,7 @@ impl<W: Workload> World<W> {
                 let down = self.disk_fault_down[place];
                 self.start_after(place, down);
             }
+            Err(_) if disk.is_rotten() => self.refuse_damage(place),
             Err(why) => {
                 let id = server.id;
                 self.findings.report(Invariant::Boots, Some(id), || format!("{id} does not start: {why}"));

@@ -10,7 +10,11 @@ use crate::disk::synced::LogView;
 use super::{Findings, Invariant};
 
 /// All disks, in the order of their servers' ids, from 1 on.
-pub(crate) struct Disks<'a>(pub(crate) &'a [SimDisk]);
+pub(crate) struct Disks<'a> {
+    pub(crate) present: &'a [SimDisk],
+    /// Disks that were lost. What they had acknowledged may still be counted: losing one is no fault of the protocol.
+    pub(crate) lost: &'a [Option<SimDisk>],
+}
 
 impl Disks<'_> {
     /// In each half of the configuration, a majority's disk says so.
@@ -18,7 +22,8 @@ impl Disks<'_> {
         let majority = |voters: &BTreeSet<NodeId>| {
             let agreeing = voters.iter().filter(|id| {
                 let place = usize::try_from(id.0 - 1).unwrap_or(usize::MAX);
-                self.0.get(place).is_some_and(|disk| says(&disk.synced()))
+                self.present.get(place).is_some_and(|disk| says(&disk.synced()))
+                    || self.lost.get(place).and_then(Option::as_ref).is_some_and(|disk| says(&disk.synced()))
             });
             agreeing.count() > voters.len() / 2
         };
@@ -38,7 +43,7 @@ impl Disks<'_> {
             |membership: &&Membership| self.quorum(membership, |view| view.positions.holds(index, term));
         if !memberships.iter().any(durable) {
             findings.report(Invariant::CommittedDurableOnQuorum, Some(node), || {
-                let holders = (1_u64..).zip(self.0);
+                let holders = (1_u64..).zip(self.present);
                 let holders: Vec<String> = holders
                     .filter(|(_, disk)| disk.synced().positions.holds(index, term))
                     .map(|(id, _)| format!("n{id}"))
@@ -65,7 +70,7 @@ impl Disks<'_> {
         };
         if !self.quorum(membership, voted) {
             findings.report(Invariant::Quorum, Some(node), || {
-                let voters = (1_u64..).zip(self.0).filter(|(_, disk)| voted(&disk.synced()));
+                let voters = (1_u64..).zip(self.present).filter(|(_, disk)| voted(&disk.synced()));
                 let voters: Vec<String> = voters.map(|(id, _)| format!("n{id}")).collect();
                 format!("{node} leads in term {term} with the votes of [{}] on disk", voters.join(" "))
             });

@@ -50,8 +50,8 @@ impl Files {
         self.files[file].cached.len() as u64
     }
 
-    pub(crate) fn cached(&self, file: usize, offset: usize, length: usize) -> &[u8] {
-        &self.files[file].cached[offset..offset + length]
+    pub(crate) fn cached_from(&self, file: usize, offset: usize) -> &[u8] {
+        &self.files[file].cached[offset..]
     }
 
     pub(crate) fn read(&self, file: usize, offset: u64, buffer: &mut [u8]) -> usize {
@@ -138,6 +138,34 @@ impl Files {
         content
     }
 
+    /// Flips one of the bits of the snapshots and of the log before its last batch.
+    pub(super) fn flip(&mut self, bit: u64) -> bool {
+        let last_segment = self.names.keys().filter(|name| name.ends_with(".wal")).max().cloned();
+        let ends: Vec<(usize, usize)> = self
+            .names
+            .iter()
+            .filter(|(name, _)| name.ends_with(".wal") || name.ends_with(".snapshot"))
+            .map(|(name, file)| {
+                let content = &self.files[*file].cached;
+                let end =
+                    if Some(name) == last_segment.as_ref() { last_batch(content) } else { content.len() };
+                (*file, end)
+            })
+            .collect();
+        let bits: u64 = ends.iter().map(|(_, end)| *end as u64 * 8).sum();
+        let Some(mut bit) = bit.checked_rem(bits) else { return false };
+        for (file, end) in ends {
+            let here = end as u64 * 8;
+            if bit < here {
+                let byte = usize::try_from(bit / 8).expect("a simulated disk is small");
+                self.files[file].cached[byte] ^= 1 << (bit % 8);
+                return true;
+            }
+            bit -= here;
+        }
+        false
+    }
+
     /// What each unsynced write wrote, in order (nothing for changes of names).
     pub(super) fn written(&self) -> Vec<Vec<u8>> {
         // Later writes may have gone over earlier ones: take them back one by one.
@@ -187,6 +215,12 @@ impl Files {
     pub(super) fn count(&self) -> usize {
         self.files.len()
     }
+}
+
+/// Where the last batch of a segment begins: everything before it was synced before it was written.
+fn last_batch(content: &[u8]) -> usize {
+    let named = |at: &usize| content.get(at + 4..at + 8) == Some(b"jwal");
+    (0..content.len() / 8).rev().map(|place| place * 8).find(named).unwrap_or(0)
 }
 
 pub(super) fn rename(

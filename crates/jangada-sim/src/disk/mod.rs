@@ -56,6 +56,8 @@ pub(crate) struct State {
     stopped: bool,
     /// A fault was injected since the last start.
     faulted: bool,
+    /// A bit has flipped, and perhaps nobody has noticed yet.
+    rotten: bool,
     /// What the synced bytes say.
     synced: LogView,
     /// What the page cache may say of a log whose sync has failed.
@@ -75,6 +77,7 @@ impl SimDisk {
             fault: None,
             stopped: false,
             faulted: false,
+            rotten: false,
             synced: LogView::default(),
             lost: Vec::new(),
             tape: None,
@@ -109,6 +112,27 @@ impl SimDisk {
     #[must_use]
     pub fn was_faulted(&self) -> bool {
         self.state.borrow().faulted
+    }
+
+    /// A bit flips, in what is durable: in a snapshot, or in the log before its last batch. (Damage to the very last
+    /// batch looks like a write that a crash cut off, unless the log had come to rest behind it.) The disk must be at
+    /// rest: nothing waits for a sync. Returns whether there was a bit to flip.
+    pub fn rot(&self, bit: u64) -> bool {
+        let mut state = self.state.borrow_mut();
+        let flipped = state.files.flip(bit);
+        state.rotten |= flipped;
+        flipped
+    }
+
+    /// A bit has flipped since [`SimDisk::trust`].
+    #[must_use]
+    pub fn is_rotten(&self) -> bool {
+        self.state.borrow().rotten
+    }
+
+    /// Whatever has flipped did no harm.
+    pub fn trust(&self) {
+        self.state.borrow_mut().rotten = false;
     }
 
     /// What waits for a sync.
@@ -188,9 +212,10 @@ impl State {
         }
         let mut views = vec![self.synced.clone()];
         for change in &self.files.changes {
-            if let Change::Write { file, offset, length, .. } = change {
+            if let Change::Write { file, offset, .. } = change {
                 let mut view = views.last().expect("there is one from the start").clone();
-                if apply_batch(&mut view, self.files.cached(*file, *offset, *length)) {
+                // Of a write that was cut short the rest may have stood there already.
+                if apply_batch(&mut view, self.files.cached_from(*file, *offset)) {
                     views.push(view);
                 }
             }

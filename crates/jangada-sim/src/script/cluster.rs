@@ -417,7 +417,7 @@ impl Cluster {
     fn check(&mut self, id: NodeId, events: &[Event]) {
         let Cluster { servers, logs, committed, disks, findings, .. } = self;
         let Some(life) = servers.get_mut(&id).and_then(|server| server.life.as_mut()) else { return };
-        let (disks, raft) = (Disks(disks), life.replica.raft());
+        let (disks, raft) = (Disks { present: disks, lost: &[] }, life.replica.raft());
         findings.now = self.now;
         check_invariants(raft);
         for event in events {

@@ -1,0 +1,158 @@
+//! Disks that are lost or damaged, and what people do about it: take the server out, and add it again.
+//!
+//! This is where the fault atlas is: one server at a time may be without a good disk, and only while the others are
+//! enough without it. A server that finds damage must say so and stop; then it gets a new disk.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use jangada_node::book::Book;
+use jangada_raft::types::{Membership, NodeId};
+
+use crate::coverage::Counter;
+use crate::disk::{Loss, SimDisk};
+use crate::network::{id_of, place_of};
+use crate::plan::{Death, Who};
+use crate::queue::{Happening, Place};
+use crate::standing::{Standing, book};
+use crate::workload::Workload;
+use crate::world::World;
+
+/// How often somebody looks after a server without a good disk.
+const LOOK_EVERY: Duration = Duration::from_millis(1_000);
+
+impl<W: Workload> World<W> {
+    /// The server says from now on what it has become.
+    pub(crate) fn hand_out_card(&mut self, place: Place) {
+        let server = &mut self.servers[place];
+        let Some(process) = &mut server.process else { return };
+        process.standing = Standing::of(process.replica.raft(), server.incarnation);
+        let card = process.standing.card;
+        if self.cards.get(process.card as usize) != Some(&card) {
+            process.card = u32::try_from(self.cards.len()).expect("configurations are few");
+            self.cards.push(card);
+        }
+    }
+
+    /// The address book for these members: those who are members keep the disk that they are known by, as an
+    /// administrator asks only newcomers who they are.
+    pub(crate) fn book_for(
+        &self,
+        leader: NodeId,
+        voters: &BTreeSet<NodeId>,
+        learners: &BTreeSet<NodeId>,
+    ) -> Bytes {
+        let membership = self.replica(leader).map(|leader| leader.raft().membership().clone());
+        let known = membership.unwrap_or_default();
+        let old = Book::decode(&known.context).unwrap_or_default();
+        let kept = |id: NodeId| old.get(id).filter(|_| known.contains(id)).map(|entry| entry.incarnation);
+        let all: BTreeSet<NodeId> = voters.iter().chain(learners).copied().chain(known.members()).collect();
+        book(
+            all.into_iter()
+                .filter(|id| place_of(*id) < self.servers.len())
+                .map(|id| (id, kept(id).unwrap_or_else(|| self.servers[place_of(id)].incarnation))),
+        )
+    }
+
+    /// Members that this configuration knows by a disk that they have no longer.
+    pub(crate) fn strangers(&self, membership: &Membership) -> BTreeSet<NodeId> {
+        let book = Book::decode(&membership.context).unwrap_or_default();
+        let is_stranger = |id: &NodeId| {
+            let disk = self.servers.get(place_of(*id)).map(|server| server.incarnation);
+            book.get(*id).is_some_and(|entry| Some(entry.incarnation) != disk)
+        };
+        membership.members().into_iter().filter(is_stranger).collect()
+    }
+
+    /// The others are enough: one configuration, known to all, with three voters or more.
+    fn can_do_without(&self, place: Place) -> bool {
+        let Some(leader) = self.leader().and_then(|id| self.replica(id)) else { return false };
+        let membership = leader.raft().membership();
+        let settled = membership.outgoing.is_none() && membership.target.is_none();
+        let known = self.running().count() == self.servers.len()
+            && self.running().all(|replica| {
+                let raft = replica.raft();
+                raft.membership() == membership || !membership.contains(raft.id())
+            });
+        self.fragile.is_none()
+            && settled
+            && known
+            && leader.raft().membership_index() <= leader.raft().commit_index()
+            && membership.voters.len() >= 3
+            && membership.voters.contains(&id_of(place))
+    }
+
+    pub(crate) fn lose_disk_of(&mut self, who: Who, down: Duration) {
+        let Some(place) = self.place(who).filter(|place| self.can_do_without(*place)) else { return };
+        self.die(place, Death::Power(Loss::Everything));
+        self.replace_disk(place, down);
+    }
+
+    fn replace_disk(&mut self, place: Place, down: Duration) {
+        let server = &mut self.servers[place];
+        server.incarnation += 1;
+        server.log_begun = false;
+        server.possible.clear();
+        let new = SimDisk::new(&server.id.to_string());
+        self.lost_disks[place] = Some(std::mem::replace(&mut self.disks[place], new));
+        self.coverage.count(Counter::DisksLost);
+        self.start_after(place, down);
+        self.watch(place);
+    }
+
+    fn watch(&mut self, place: Place) {
+        if self.fragile.replace(place).is_none() {
+            self.queue.push(self.now + LOOK_EVERY, Happening::Repair);
+        }
+    }
+
+    pub(crate) fn rot_disk_of(&mut self, who: Who, bit: u64) {
+        let Some(place) = self.place(who).filter(|place| self.can_do_without(*place)) else { return };
+        self.die(place, Death::Power(Loss::Nothing));
+        if self.disks[place].rot(bit) {
+            self.coverage.count(Counter::DisksRotten);
+            self.watch(place);
+        }
+        self.start_after(place, Duration::from_millis(1));
+    }
+
+    /// A server has found that its disk is damaged, and does not go on with it.
+    pub(crate) fn refuse_damage(&mut self, place: Place) {
+        self.coverage.count(Counter::DamageRefused);
+        self.replace_disk(place, Duration::from_millis(200));
+    }
+
+    /// Somebody looks after the server without a good disk.
+    pub(crate) fn repair(&mut self) {
+        let Some(place) = self.fragile else { return };
+        self.queue.push(self.now + LOOK_EVERY, Happening::Repair);
+        let Some(leader) = self.leader().and_then(|id| self.replica(id)) else { return };
+        let membership = leader.raft().membership().clone();
+        let id = id_of(place);
+        let (mut voters, mut learners) = match &membership.target {
+            Some(target) => (target.voters.clone(), target.learners.clone()),
+            None => (membership.voters.clone(), membership.learners.clone()),
+        };
+        let is_stranger = self.strangers(&membership).contains(&id);
+        if is_stranger {
+            if voters.remove(&id) | learners.remove(&id) && !voters.is_empty() {
+                self.ask_for_members(voters, learners);
+            }
+        } else if !self.disks[place].is_rotten() {
+            if membership.contains(id) && membership.outgoing.is_none() && membership.target.is_none() {
+                self.coverage.count(Counter::DisksReplaced);
+                self.lost_disks[place] = None;
+                self.fragile = None;
+            } else if voters.insert(id) {
+                learners.remove(&id);
+                self.ask_for_members(voters, learners);
+            }
+        } else if self.servers[place].process.as_ref().is_some_and(|process| !process.replica.is_restoring())
+        {
+            // It has read all of its log and its snapshot: what has flipped stands where nobody reads.
+            self.disks[place].trust();
+            self.fragile = None;
+        }
+    }
+}
