@@ -23,7 +23,8 @@ const MAX_TAKEN: usize = 256;
 /// How long a stopping leader tries to hand its leadership over.
 const FAREWELL: Duration = Duration::from_millis(1_500);
 
-/// Longer than this between two steps means that the process was not allowed to run.
+/// Longer than this from the beginning of one step to the next means that the process was not allowed to run, or
+/// that a step had to wait for the disk.
 const PAUSE: Duration = Duration::from_millis(150);
 
 /// Where the loop's inputs come from.
@@ -67,15 +68,15 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), Se
         }
         take_what_waits(core, inboxes)?;
         if last_step.elapsed() > PAUSE {
-            // The process stood still, and its clock did not. What arrived meanwhile comes first: otherwise a
-            // leader would miss the answers of its followers, and a follower its leader's heartbeats.
-            tokio::task::yield_now().await;
+            // The process or its disk stood still, and the clock did not. What arrived meanwhile comes first:
+            // otherwise a leader would miss the answers of its followers, and a follower its leader's heartbeats.
+            let_links_read().await;
             take_what_waits(core, inboxes)?;
         }
+        last_step = Instant::now();
         // Inputs do not look at the clock: what is due is due with each step.
         core.handle(Input::TimePassed);
         core.step()?;
-        last_step = Instant::now();
         let wake = core.next_wake();
         // Moving the alarm costs more than one needless wake-up: only an earlier deadline moves it at once.
         if alarm.is_elapsed() || wake < alarm.deadline().into_std() {
@@ -84,6 +85,13 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), Se
         if farewell.is_some_and(|until| Instant::now() >= until || core.has_said_farewell()) {
             return Ok(());
         }
+    }
+}
+
+/// Lets the links read what has arrived: in one turn the runtime sees that something has, in the next they read it.
+async fn let_links_read() {
+    for _ in 0..2 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -106,5 +114,37 @@ fn on_submission(core: &mut Core, submission: Submission, probes: &UnboundedSend
     match submission {
         Submission::Batch(batch) => core.on_batch(batch),
         Submission::Admin(request, reply) => core.on_admin(request, reply, probes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::io::Write;
+    use std::rc::Rc;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn what_arrived_while_this_thread_stood_still_is_read_in_time() {
+        let talk = async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let mut stream = tokio::net::TcpStream::from_std(stream).unwrap();
+            let heard = Rc::new(Cell::new(false));
+            let ear = Rc::clone(&heard);
+            tokio::task::spawn_local(async move {
+                stream.read_u8().await.unwrap();
+                ear.set(true);
+            });
+            let_links_read().await;
+            peer.write_all(&[1]).unwrap();
+            assert!(!heard.get());
+            let_links_read().await;
+            assert!(heard.get());
+        };
+        tokio::task::LocalSet::new().run_until(talk).await;
     }
 }
