@@ -2,6 +2,7 @@
 //!
 //! A history says nothing about servers. The simulator writes one, and so can anybody who talks to a real cluster,
 //! ours or etcd: the requests and answers are those of `jangada-kv`, which knows both families of operations.
+//! [`crate::history_lines`] stores one as text.
 
 use jangada_kv::{Request, Response, Revision};
 use jangada_raft::types::Time;

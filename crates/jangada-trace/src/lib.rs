@@ -40,9 +40,14 @@ pub mod lab; // the university lab's own lines
 pub mod metrics; // counters
 pub mod clock; // dates out of numbers
 mod json; // a writer of one flat object
+mod json_read; // and a reader
+pub mod timeline; // a space-time diagram in text
+pub mod safety; // the paper's Figure 3, by name, over the events
+mod runs; // the terms of a log's entries, as far as they are known
 
 // What clients saw, and whether a correct store could have shown them that.
 pub mod history; // operations with their times, requests and answers
+pub mod history_lines; // a history as text
 pub mod linearizable; // is there an order of all operations that explains every answer
 pub mod witness; // the same by the revisions that answers carry
 mod evidence; // who made a revision that no answer claims

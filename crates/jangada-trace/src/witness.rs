@@ -460,8 +460,11 @@ impl Cells for View<'_, '_> {
     }
 
     fn keys_in(&self, range: &KeyRange) -> Vec<Bytes> {
-        let all = self.replay.versions.keys();
-        all.filter(|key| range.contains(key) && self.cell(key).is_some()).cloned().collect()
+        let from = match range {
+            KeyRange::One(from) | KeyRange::Span { from, .. } | KeyRange::From(from) => from,
+        };
+        let keys = self.replay.versions.range::<Bytes, _>(from..).map(|(key, _)| key);
+        keys.take_while(|key| range.contains(key)).filter(|key| self.cell(key).is_some()).cloned().collect()
     }
 
     fn keys_vanish(&self) -> bool {
