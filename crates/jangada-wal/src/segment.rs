@@ -299,6 +299,16 @@ impl<D: Disk> SegmentPool<D> {
         Ok(())
     }
 
+    /// Makes all of a segment that will not be written again durable: its length is relied upon when it is used
+    /// again, and after a restart the end may be in the page cache alone.
+    pub(crate) fn settle(&self, segment: &mut Tail<D::File>) -> Result<(), Error> {
+        let disk = &self.disk;
+        let length = disk.len(&segment.file);
+        let name = segment_name(segment.sequence);
+        let length = length.map_err(Error::io(disk, Action::Read, &name, None))?;
+        self.reserve(segment, length, length)
+    }
+
     /// Lengthens a segment by a slice of zeros, to `limit` bytes at most.
     pub(crate) fn fill(&self, segment: &mut Tail<D::File>, limit: u64) -> Result<(), Error> {
         let disk = &self.disk;

@@ -321,6 +321,7 @@ impl<D: Disk> Wal<D> {
             Some(next) => next,
             None => self.begin_segment()?,
         };
+        self.pool.settle(&mut self.current)?;
         let mut end = BatchBuffer::new();
         end.push(&Record::SegmentEnd(next.sequence));
         let (bytes, batch) = end.finish(place(&self.current, self.next_batch, &self.durable), None);

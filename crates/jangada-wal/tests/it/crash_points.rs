@@ -13,7 +13,7 @@ use jangada_wal::mem_disk::{Fault, Unsynced};
 use jangada_wal::{MemDisk, Wal};
 
 use crate::script::{Memory, Run, Step, life, run};
-use crate::support::{entry, small};
+use crate::support::{entry, small, snapshot};
 
 const SECTOR: usize = 512;
 
@@ -281,6 +281,55 @@ fn after_an_error_every_call_says_poisoned() {
             assert!(matches!(wal.append_truncation(Index(1)), Err(Error::Poisoned)));
             assert!(matches!(wal.maintain(), Err(Error::Poisoned)));
             assert!(matches!(wal.seal(), Err(Error::Poisoned)));
+        }
+    }
+}
+
+/// A segment grew, but only in the page cache: when it is used again, nothing is built on that length.
+#[test]
+fn a_recycled_segment_is_no_longer_than_the_disk_knows() {
+    let large = "large ".repeat(4_000);
+    let append = |wal: &mut Wal<MemDisk>, text: &str| {
+        let next = entry(wal.last_index().next().0, 1, text);
+        wal.append_entries(&[next]).and_then(|()| wal.sync())
+    };
+    for refused in 0.. {
+        let disk = MemDisk::new();
+        let (mut wal, _) = Wal::open(disk.clone(), small()).unwrap();
+        append(&mut wal, "small").unwrap();
+        // This one needs a longer segment of its own.
+        disk.fail_at(disk.operations() + refused, Fault::Broken);
+        if append(&mut wal, &large).is_ok() {
+            break;
+        }
+        // The process ends, and is started again on what the page cache shows.
+        let disk = disk.process_killed();
+        let (mut wal, _) = Wal::open(disk.clone(), small()).unwrap();
+        for _ in 0..4 {
+            append(&mut wal, &large[..5_000]).unwrap();
+        }
+        wal.snapshot_taken(&snapshot(&disk, 4, 1).unwrap()).unwrap();
+        for operation in 0.. {
+            let disk = disk.process_killed();
+            let (mut wal, recovered) = Wal::open(disk.clone(), small()).unwrap();
+            let mut outcome =
+                Run { promised: Memory::of(recovered), attempted: Memory::default(), error: None };
+            disk.fail_at(disk.operations() + operation, Fault::Crash);
+            for _ in 0..3 {
+                outcome.attempted = outcome.promised.clone();
+                outcome.attempted.entries.push(entry(wal.last_index().next().0, 1, &large));
+                outcome.error = append(&mut wal, &large).err();
+                if outcome.error.is_some() {
+                    break;
+                }
+                outcome.promised = outcome.attempted.clone();
+            }
+            if outcome.error.is_none() {
+                break;
+            }
+            for image in images(&disk, Detail::Sectors) {
+                check_opens(&image, &outcome, &format!("refused {refused}, then {operation}"));
+            }
         }
     }
 }

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use jangada_raft::types::{Entry, Index, Membership, NodeId, Payload, SnapshotMeta, Target, Term};
 use jangada_wal::checked_file::read_checked_file;
+use jangada_wal::mem_disk::{Fault, Unsynced};
 use jangada_wal::{MemDisk, SnapshotReader, Wal, codec};
 use proptest::prelude::*;
 
-use crate::script::{Memory, Step, life, run};
+use crate::script::{Memory, Step, go_on, life, run};
 use crate::support::{IDENTITY, entry, small, vote};
 
 fn set() -> impl Strategy<Value = BTreeSet<NodeId>> {
@@ -76,9 +77,8 @@ fn next_step(memory: &Memory, choice: u8, number: u64, length: usize) -> Step {
     }
 }
 
-/// A script of valid steps: the model runs ahead to know what is valid.
-fn script(choices: &[(u8, u64, usize)]) -> Vec<Step> {
-    let mut memory = Memory::default();
+/// A script of valid steps for a log that remembers this: the model runs ahead to know what is valid.
+fn script(mut memory: Memory, choices: &[(u8, u64, usize)]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (choice, number, length) in choices {
         let step = next_step(&memory, *choice, *number, *length);
@@ -93,12 +93,28 @@ fn choices() -> impl Strategy<Value = Vec<(u8, u64, usize)>> {
     prop::collection::vec((any::<u8>(), any::<u64>(), length), 1..60)
 }
 
+/// The disk after a power loss; `keep` chooses what was in time.
+fn survivors(disk: &MemDisk, keep: u64) -> MemDisk {
+    disk.power_loss(|number, change| {
+        let keep = keep.rotate_left(u32::try_from(number % 64).unwrap());
+        match change {
+            Unsynced::Name { .. } if keep % 2 == 0 => vec![],
+            Unsynced::Name { .. } => std::iter::once(0..1).collect(),
+            Unsynced::Write { data, .. } => {
+                let kept = (0..data.len()).step_by(512);
+                let kept = kept.filter(|at| keep.rotate_left((at / 512 % 64) as u32) & 2 == 0);
+                kept.map(|at| at..data.len().min(at + 512)).collect()
+            }
+        }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_random_life_is_remembered(choices in choices()) {
-        let steps = script(&choices);
+        let steps = script(Memory::default(), &choices);
         let disk = MemDisk::new();
         let outcome = run(&disk, &steps);
         prop_assert!(outcome.error.is_none(), "{:?}", outcome.error);
@@ -109,26 +125,49 @@ proptest! {
 
     #[test]
     fn a_random_life_survives_a_random_crash(choices in choices(), crash in any::<u64>(), keep in any::<u64>()) {
-        use jangada_wal::mem_disk::{Fault, Unsynced};
-        let steps = script(&choices);
+        let steps = script(Memory::default(), &choices);
         let disk = MemDisk::new();
         run(&disk, &steps);
         let operations = disk.operations();
         let disk = MemDisk::new();
         disk.fail_at(crash % operations, Fault::Crash);
         let outcome = run(&disk, &steps);
-        let image = disk.power_loss(|number, change| {
-            let keep = keep.rotate_left(u32::try_from(number % 64).unwrap());
-            match change {
-                Unsynced::Name { .. } if keep % 2 == 0 => vec![],
-                Unsynced::Name { .. } => std::iter::once(0..1).collect(),
-                Unsynced::Write { data, .. } => {
-                    let kept = (0..data.len()).step_by(512).filter(|at| keep.rotate_left((at / 512 % 64) as u32) & 2 == 0);
-                    kept.map(|at| at..data.len().min(at + 512)).collect()
-                }
-            }
-        });
+        let image = survivors(&disk, keep);
         let found = Memory::of(Wal::open(image, small()).unwrap().1);
+        prop_assert!(found == outcome.promised || found == outcome.attempted);
+    }
+
+    /// The disk refuses, the process ends and is started again on what its page cache shows, and later the power
+    /// fails: what the first life left in the cache alone is not relied upon in the second.
+    #[test]
+    fn a_random_life_after_a_refusal_survives_a_random_crash(
+        lives in (choices(), choices()),
+        (full, refusal) in any::<(bool, u64)>(),
+        (crash, keep) in any::<(u64, u64)>(),
+    ) {
+        let steps = script(Memory::default(), &lives.0);
+        let disk = MemDisk::new();
+        run(&disk, &steps);
+        let operations = disk.operations();
+        let first = MemDisk::new();
+        first.fail_at(refusal % operations, if full { Fault::DiskFull } else { Fault::Broken });
+        run(&first, &steps);
+        let second = || {
+            let disk = first.process_killed();
+            let (wal, recovered) = Wal::open(disk.clone(), small()).unwrap();
+            drop(wal);
+            (disk, Memory::of(recovered))
+        };
+        let (disk, memory) = second();
+        let steps = script(memory.clone(), &lives.1);
+        let opened = disk.operations();
+        let whole = go_on(&disk, memory.clone(), &steps);
+        prop_assert!(whole.error.is_none(), "{:?}", whole.error);
+        let operations = disk.operations();
+        let (disk, memory) = second();
+        disk.fail_at(opened + crash % (operations - opened), Fault::Crash);
+        let outcome = go_on(&disk, memory, &steps);
+        let found = Memory::of(Wal::open(survivors(&disk, keep), small()).unwrap().1);
         prop_assert!(found == outcome.promised || found == outcome.attempted);
     }
 

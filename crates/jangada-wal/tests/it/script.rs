@@ -109,9 +109,13 @@ pub(crate) struct Run {
     pub(crate) error: Option<Error>,
 }
 
-/// Runs a script until its end or the disk's first refusal.
+/// Runs a script on an empty disk until its end or the disk's first refusal.
 pub(crate) fn run<D: Disk>(disk: &D, steps: &[Step]) -> Run {
-    let mut promised = Memory::default();
+    go_on(disk, Memory::default(), steps)
+}
+
+/// Runs a script on a disk that remembers this.
+pub(crate) fn go_on<D: Disk>(disk: &D, mut promised: Memory, steps: &[Step]) -> Run {
     let mut wal = match Wal::open(disk.clone(), small()) {
         Ok((wal, _)) => wal,
         Err(error) => return Run { attempted: promised.clone(), promised, error: Some(error) },
