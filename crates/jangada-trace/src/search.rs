@@ -18,6 +18,7 @@
 //! The search goes deep first, and finds an order in a correct history almost without going back. If it has used up
 //! a part of its budget, it starts anew, layer by layer, and then only has to remember one layer.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jangada_kv::Revision;
@@ -74,6 +75,8 @@ pub(crate) struct Search<'a, 'h> {
     pub(crate) states: States,
     /// Candidates by the moment of their answer.
     layers: Vec<u32>,
+    /// The keys that each candidate is about, as bits.
+    touches: Vec<u64>,
     /// The bit of each candidate that was answered.
     slots: Vec<u8>,
     /// For each layer those that are on their way and not answered before, the layer's own one first.
@@ -115,9 +118,11 @@ impl<'a, 'h> Search<'a, 'h> {
                 unanswered.partition_point(is_invoked) as u32
             })
             .collect();
+        let touches = candidates.iter().map(|candidate| states.touched_by(&candidate.request)).collect();
         Ok(Search {
             candidates,
             states,
+            touches,
             layers,
             slots,
             on_their_way,
@@ -293,19 +298,23 @@ impl<'a, 'h> Search<'a, 'h> {
     /// What may come next with the help of unanswered operations, right before it.
     ///
     /// They are only ever used right before an answered operation that goes otherwise without them: moved back to such
-    /// a place, or left out if there is none, they explain as much.
+    /// a place, or left out if there is none, they explain as much. So only those matter that are about its keys,
+    /// or about keys of others that do.
     fn successors_with_help(&mut self, node: Node, next: &mut Vec<Node>) -> Result<(), Stop> {
-        let helped = self.helped(node)?;
-        self.steps += helped.len() as u64 - 1;
         let first = next.len();
+        let mut helped_for: BTreeMap<u64, Vec<(StateId, UsedId)>> = BTreeMap::new();
         for place in (0..self.on_their_way[node.layer as usize].len()).rev() {
             let id = self.on_their_way[node.layer as usize][place];
             let bit = 1 << self.slots[id as usize];
             if node.done & bit != 0 {
                 continue;
             }
+            let keys = self.keys_that_matter(node, self.touches[id as usize]);
+            if let Entry::Vacant(vacant) = helped_for.entry(keys) {
+                vacant.insert(self.helped(node, keys)?);
+            }
             let mut reached = Vec::new();
-            for (state, used) in &helped {
+            for (state, used) in &helped_for[&keys] {
                 for state in self.outcomes(id, *state)?.as_slice() {
                     let is_less =
                         |other: &(StateId, UsedId)| other.0 == *state && self.is_subset(other.1, *used);
@@ -329,17 +338,33 @@ impl<'a, 'h> Search<'a, 'h> {
         Ok(())
     }
 
-    /// The states that can be reached with nothing but unanswered operations, those with fewer of them first.
-    fn helped(&mut self, node: Node) -> Result<Vec<(StateId, UsedId)>, Stop> {
+    /// These keys, and those that unanswered operations connect them with.
+    fn keys_that_matter(&self, node: Node, mut keys: u64) -> u64 {
+        let invoked = &self.unanswered[..self.unanswered_by[node.layer as usize] as usize];
+        loop {
+            let connected = invoked.iter().map(|(id, _)| self.touches[*id as usize]);
+            let more = connected.filter(|touched| touched & keys != 0).fold(keys, |keys, more| keys | more);
+            if more == keys {
+                return keys;
+            }
+            keys = more;
+        }
+    }
+
+    /// The states that can be reached with nothing but unanswered operations about these keys, those with fewer of
+    /// them first.
+    fn helped(&mut self, node: Node, keys: u64) -> Result<Vec<(StateId, UsedId)>, Stop> {
         let mut helped = vec![(node.state, node.used)];
         let mut at = 0;
         while at < helped.len() {
             let (state, used) = helped[at];
             at += 1;
+            self.steps += 1;
             for place in 0..self.unanswered_by[node.layer as usize] {
                 let (id, before) = self.unanswered[place as usize];
                 let is_used = |place: u32| self.uses(used, place);
-                if is_used(place) || before.is_some_and(|before| !is_used(before)) {
+                let is_free = !is_used(place) && before.is_none_or(is_used);
+                if !is_free || self.touches[id as usize] & keys == 0 {
                     continue;
                 }
                 for after in self.outcomes(id, state)?.as_slice() {

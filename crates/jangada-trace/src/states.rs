@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jangada_kv::{KeyRange, Request, Response, Revision};
 
 use crate::answers::fits;
+use crate::keys::{Reach, reach};
 use crate::model::{Cell, Cells, Choices, Step, Touched};
 
 /// Most ways in which one request may go in one state (which of its keys have expired, say).
@@ -100,6 +101,14 @@ impl States {
     pub(crate) fn cell(&self, state: StateId, key: &[u8]) -> Option<&Cell> {
         let place = self.place(key)?;
         self.cell_at(&self.states[state as usize], place)
+    }
+
+    /// The keys that a request is about, as bits; in a large group a bit stands for several.
+    pub(crate) fn touched_by(&self, request: &Request) -> u64 {
+        let Reach::Ranges(ranges) = reach(request) else { return 0 };
+        let keys = (0_u32..).zip(&self.keys);
+        let touched = keys.filter(|(_, key)| ranges.iter().any(|range| range.contains(key)));
+        touched.fold(0, |bits, (place, _)| bits | 1 << (place % 64))
     }
 
     /// The states that `request` can lead to from `state` if it is answered with `given`, or with anything.

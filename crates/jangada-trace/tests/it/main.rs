@@ -9,6 +9,7 @@ mod history_lines;
 mod jsonl;
 mod lab;
 mod metrics;
+mod real_core;
 mod safety;
 mod samples;
 mod searches;
