@@ -25,7 +25,8 @@ pub fn plant(id: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let myself = std::env::current_exe().map_err(|error| Failure::usage(error.to_string()))?;
-    let ended = Command::new(myself).args(std::env::args_os().skip(1)).env(VARIABLE, number.to_string()).status();
+    let ended =
+        Command::new(myself).args(std::env::args_os().skip(1)).env(VARIABLE, number.to_string()).status();
     let ended = ended.map_err(|error| Failure::usage(error.to_string()))?;
     std::process::exit(ended.code().unwrap_or(1));
 }

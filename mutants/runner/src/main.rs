@@ -4,20 +4,32 @@
 //! returns can be ended, and small, so that the build of all mutants needs neither the server nor the command line.
 //!
 //! `mutant-runner PROFILE FROM TO [CHECKER,CHECKER]`: with checkers, it stops at the first seed at which one of
-//! them is the first to fire.
+//! them is the first to fire. `mutant-runner script FILE` plays a script; what is not as the script expects, its own
+//! name stands for. `mutant-runner explore WORLD` searches one of the explorer's worlds. `mutant-runner explore WORLD` searches one of the explorer's worlds.
 
+use std::ops::ControlFlow;
+use std::panic::catch_unwind;
+use std::path::Path;
 use std::process::ExitCode;
 
+use jangada_sim::explore::{self, Config};
 use jangada_sim::kv::Kv;
 use jangada_sim::plan::Profile;
+use jangada_sim::script::{Script, play};
 use jangada_sim::{World, run};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    match &words[..] {
+        [word, file] if word == "script" => return play_one(Path::new(file)),
+        [word, name] if word == "explore" => return explore_one(name),
+        _ => {}
+    }
     let number = |place: usize| words.get(place).and_then(|word| word.parse::<u64>().ok());
-    let profile = Profile::ALL.into_iter().find(|profile| words.first().is_some_and(|word| word == profile.name()));
+    let profile =
+        Profile::ALL.into_iter().find(|profile| words.first().is_some_and(|word| word == profile.name()));
     let (Some(profile), Some(from), Some(to)) = (profile, number(1), number(2)) else {
-        eprintln!("usage: mutant-runner PROFILE FROM TO [CHECKER,CHECKER]");
+        eprintln!("usage: mutant-runner PROFILE FROM TO [CHECKER,CHECKER] | script FILE | explore WORLD");
         return ExitCode::from(2);
     };
     let wanted: Vec<&str> = words.get(3).map_or(Vec::new(), |checkers| checkers.split(',').collect());
@@ -38,4 +50,54 @@ fn main() -> ExitCode {
         }
     }
     if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Plays a script: one line, as for a seed, if an invariant does not hold or something is not as it expects.
+fn play_one(file: &Path) -> ExitCode {
+    let read = std::fs::read_to_string(file).map_err(|error| error.to_string());
+    let script = match read.and_then(|text| Script::read(&text)) {
+        Ok(script) => script,
+        Err(why) => {
+            eprintln!("{}: {why}", file.display());
+            return ExitCode::from(2);
+        }
+    };
+    let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    std::panic::set_hook(Box::new(|_| {}));
+    let Ok(played) = catch_unwind(|| play(&script)) else {
+        println!("seed 0 no_panic panics in {name}");
+        return ExitCode::FAILURE;
+    };
+    if let Some(first) = played.violations.first() {
+        println!("seed 0 {} {}", first.invariant.name(), first.sentence.lines().next().unwrap_or_default());
+    } else if let Some(failure) = played.failure {
+        println!("seed 0 {name} {}", failure.lines().next().unwrap_or_default());
+    } else if played.script.write() != script.write() {
+        println!("seed 0 {name} went otherwise than it is written");
+    } else {
+        return ExitCode::SUCCESS;
+    }
+    ExitCode::FAILURE
+}
+
+/// Searches one of the explorer's worlds.
+fn explore_one(name: &str) -> ExitCode {
+    let mut worlds = Config::small();
+    worlds.push(Config::erratum());
+    let Some(world) = worlds.into_iter().find(|world| world.name == name) else {
+        eprintln!("the explorer has no world called {name}");
+        return ExitCode::from(2);
+    };
+    std::panic::set_hook(Box::new(|_| {}));
+    match explore::run(&world, |_| ControlFlow::Continue(())).violation {
+        Some(story) => {
+            println!(
+                "seed 0 {} {}",
+                story.invariant.name(),
+                story.sentence.lines().next().unwrap_or_default()
+            );
+            ExitCode::FAILURE
+        }
+        None => ExitCode::SUCCESS,
+    }
 }

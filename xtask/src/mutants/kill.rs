@@ -95,6 +95,16 @@ pub fn once(copy: &Copy, kill: &Kill, number: u32) -> Result<Run> {
         let profile = kill.profile.as_deref().unwrap_or(USUAL_PROFILE);
         return sim(copy, profile, seed..seed + 1, &[], number, PATIENCE);
     }
+    if let Some(script) = &kill.script {
+        let mut command = Command::new(copy.program(RUNNER)?);
+        command.arg("script").arg(copy.root.join(script));
+        return run(command, number, PATIENCE, runner_findings);
+    }
+    if let Some(world) = &kill.explore {
+        let mut command = Command::new(copy.program(RUNNER)?);
+        command.args(["explore", world]);
+        return run(command, number, PATIENCE, runner_findings);
+    }
     if let Some(test) = &kill.test {
         let (package, name) = test.split_once(' ').with_context(|| format!("`{test}`: package and test"))?;
         let mut command = Command::new(copy.program(package)?);
@@ -109,7 +119,7 @@ pub fn once(copy: &Copy, kill: &Kill, number: u32) -> Result<Run> {
         }
         return Ok(run);
     }
-    bail!("this world is not built yet");
+    bail!("[kill] names no world");
 }
 
 /// The core's random worlds of these seeds.

@@ -116,7 +116,7 @@ fn build(copy: &mut Copy, mutants: &[Mutant], arguments: &Arguments) -> Result<(
     let looks = arguments.hunt || arguments.rehunt;
     let mut packages: Vec<&str> =
         kills().filter_map(|kill| kill.test.as_deref()?.split(' ').next()).collect();
-    if looks || kills().any(|kill| kill.sim.is_some()) {
+    if looks || kills().any(|kill| kill.weather.is_none() && kill.test.is_none()) {
         copy.build_runner()?;
     }
     if looks || kills().any(|kill| kill.weather.is_some()) {
