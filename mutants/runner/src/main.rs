@@ -5,7 +5,7 @@
 //!
 //! `mutant-runner PROFILE FROM TO [CHECKER,CHECKER]`: with checkers, it stops at the first seed at which one of
 //! them is the first to fire. `mutant-runner script FILE` plays a script; what is not as the script expects, its own
-//! name stands for. `mutant-runner explore WORLD` searches one of the explorer's worlds. `mutant-runner explore WORLD` searches one of the explorer's worlds.
+//! name stands for. `mutant-runner explore WORLD` searches one of the explorer's worlds.
 
 use std::ops::ControlFlow;
 use std::panic::catch_unwind;
@@ -64,9 +64,17 @@ fn play_one(file: &Path) -> ExitCode {
     };
     let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     std::panic::set_hook(Box::new(|_| {}));
-    let Ok(played) = catch_unwind(|| play(&script)) else {
-        println!("seed 0 no_panic panics in {name}");
-        return ExitCode::FAILURE;
+    let played = match catch_unwind(|| play(&script)) {
+        Ok(played) => played,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let words = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            println!(
+                "seed 0 no_panic panics: {}",
+                words.unwrap_or("without words").lines().next().unwrap_or_default()
+            );
+            return ExitCode::FAILURE;
+        }
     };
     if let Some(first) = played.violations.first() {
         println!("seed 0 {} {}", first.invariant.name(), first.sentence.lines().next().unwrap_or_default());
