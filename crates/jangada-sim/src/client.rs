@@ -126,6 +126,10 @@ impl<W: Workload> World<W> {
         let token = Token(call.id.0 << CLIENT_BITS | call.client as u64);
         self.clients[call.client].waits_for = Some(call);
         self.clients[call.client].write = matches!(operation, Operation::Write(_));
+        let words = self.story.is_some().then(|| self.workload.words(call));
+        self.narrate(|story, now| {
+            story.client(now, call, &format!("asks: {}", words.unwrap_or_default()));
+        });
         let place = crate::network::place_of(call.server);
         match operation {
             Operation::Write(command) => {
@@ -167,6 +171,12 @@ impl<W: Workload> World<W> {
             (Outcome::Unknown, _) => Counter::Unknown,
         };
         self.coverage.count(counter);
+        let how = match &outcome {
+            Outcome::Answered(_) => "is answered",
+            Outcome::NoEffect(_) => "is refused, without effect",
+            Outcome::Unknown => "nobody knows what became of it",
+        };
+        self.narrate(|story, now| story.client(now, call, how));
         self.clients[client].waits_for = None;
         self.answered += u64::from(matches!(outcome, Outcome::Answered(_)));
         self.workload.ended(call, self.now, outcome);

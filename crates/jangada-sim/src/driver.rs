@@ -114,7 +114,8 @@ impl<W: Workload> World<W> {
 
     /// The checkers look at the server.
     fn look(&mut self, place: Place) {
-        let World { servers, disks, lost_disks, logs, committed, findings, coverage, events, .. } = self;
+        let World { servers, disks, lost_disks, logs, committed, findings, coverage, events, story, .. } =
+            self;
         let Some(process) = &mut servers[place].process else { return };
         let (raft, disks) = (process.replica.raft(), Disks { present: disks, lost: lost_disks });
         if self.steps.is_multiple_of(LOOK_CLOSELY_EVERY) {
@@ -125,6 +126,9 @@ impl<W: Workload> World<W> {
         for event in events.drain(..) {
             self.record_hash = hash_event(self.record_hash, &event);
             count(&event, coverage);
+            if let Some(story) = story {
+                story.event(self.now, place, event);
+            }
             if let Event::Raft(event) = event {
                 members_changed |= matches!(
                     event,

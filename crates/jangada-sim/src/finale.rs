@@ -49,6 +49,7 @@ impl<W: Workload> World<W> {
     }
 
     fn heal_all(&mut self) {
+        self.narrate(|story, now| story.world(now, "everything heals, a minority may stay dead"));
         self.heal();
         self.healed = true;
         let now = self.now;

@@ -17,6 +17,7 @@ use jangada_node::state_machine::STAMP_BYTES;
 use jangada_raft::types::Time;
 use jangada_trace::history::{History, OperationId as Noted};
 use jangada_trace::linearizable::{Limits, Verdict, check};
+use jangada_trace::tell::request as request_in_words;
 
 use crate::check::Invariant;
 use crate::resolve::resolve;
@@ -117,6 +118,11 @@ impl Workload for Kv {
     fn next(&mut self, call: Call, rng: &mut Rng) -> Operation<Request> {
         let request = draw(call, rng);
         self.invoke(call, request)
+    }
+
+    fn words(&self, call: Call) -> String {
+        let noted = self.open.get(&call.id).map(|noted| &self.history.operations()[noted.0]);
+        noted.map_or_else(|| format!("operation {}", call.id.0), |noted| request_in_words(&noted.request))
     }
 
     fn probe(&mut self, call: Call, read: bool) -> Operation<Request> {

@@ -33,6 +33,9 @@ mod strike; // planned faults
 mod repair; // disks that are lost or damaged, and what people do about it
 mod finale; // how a run ends
 pub mod setup; // building and running
+mod story; // what happened, for people
+pub mod shrink; // making a failure small
+pub mod explain; // telling it
 pub mod script; // scenarios as text
 pub mod images; // every disk that a crash can leave
 
@@ -41,6 +44,6 @@ pub mod explore; // everything that a small cluster can do
 
 pub use check::{Invariant, Violation};
 pub use plan::Plan;
-pub use setup::{Verdict, examine, run};
+pub use setup::{Verdict, examine, run, tell};
 pub use workload::Workload;
 pub use world::World;

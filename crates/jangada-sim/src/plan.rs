@@ -60,6 +60,8 @@ pub struct Plan {
     pub trouble: Duration,
     /// The disks keep a tape of all that is done to them, for `images`.
     pub record_disks: bool,
+    /// Somebody writes down what happens, for people (`story.rs`).
+    pub tell_story: bool,
 }
 
 /// How servers are set up: small numbers, so that everything happens within a minute.
@@ -312,6 +314,7 @@ impl Plan {
             faults: Vec::new(),
             trouble: Duration::ZERO,
             record_disks: false,
+            tell_story: false,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::coverage::Coverage;
 use crate::kv::Kv;
 use crate::network::id_of;
 use crate::plan::{Plan, Profile};
+use crate::story::Story;
 use crate::swarm;
 use crate::workload::Workload;
 use crate::world::World;
@@ -106,6 +107,18 @@ impl Verdict {
 
 /// Runs a plan to its end. Panics inside are caught: they are violations like others.
 pub fn run<W: Workload>(plan: Plan, workload: W) -> Verdict {
+    live(plan, workload).0
+}
+
+/// The same, with a timeline of what happened until the first violation, or until the end.
+pub fn tell<W: Workload>(plan: Plan, workload: W) -> (Verdict, Vec<String>) {
+    let (verdict, story) = live(Plan { tell_story: true, ..plan }, workload);
+    let end = verdict.violations.first().map_or(verdict.time, |violation| violation.time);
+    let lines = story.map(|story| story.until(end)).unwrap_or_default();
+    (verdict, lines)
+}
+
+fn live<W: Workload>(plan: Plan, workload: W) -> (Verdict, Option<Story>) {
     let seed = plan.seed;
     let mut world = None;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -114,7 +127,7 @@ pub fn run<W: Workload>(plan: Plan, workload: W) -> Verdict {
     }));
     let Some(mut world) = world else {
         let violation = panicked(outcome.err(), None, Time::ZERO);
-        return Verdict {
+        let verdict = Verdict {
             seed,
             violations: vec![violation],
             coverage: Coverage::default(),
@@ -123,12 +136,14 @@ pub fn run<W: Workload>(plan: Plan, workload: W) -> Verdict {
             steps: 0,
             record_hash: 0,
         };
+        return (verdict, None);
     };
     let mut violations = std::mem::take(&mut world.findings.violations);
     if let Err(panic) = outcome {
         violations.push(panicked(Some(panic), world.acting, world.now));
     }
-    Verdict {
+    let story = world.story.take();
+    let verdict = Verdict {
         seed,
         violations,
         coverage: world.coverage.clone(),
@@ -136,7 +151,8 @@ pub fn run<W: Workload>(plan: Plan, workload: W) -> Verdict {
         events: world.happened,
         steps: world.steps,
         record_hash: world.record_hash,
-    }
+    };
+    (verdict, story)
 }
 
 /// One seed in so many is run twice.

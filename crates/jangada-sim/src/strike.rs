@@ -34,7 +34,9 @@ impl<W: Workload> World<W> {
             return;
         }
         let Some((_, fault)) = self.plan.faults.get(number) else { return };
-        match fault.clone() {
+        let fault = fault.clone();
+        self.narrate(|story, now| story.world(now, &format!("{fault:?}")));
+        match fault {
             Fault::Crash { who, at, death, down } => {
                 if let Some(place) = self.place(who) {
                     self.doom(place, Doom { at, death, down });

@@ -77,6 +77,11 @@ pub trait Workload {
     /// An operation has ended.
     fn ended(&mut self, call: Call, at: Time, outcome: Outcome<<Self::Machine as StateMachine>::Response>);
 
+    /// What is asked for, in a few words: for timelines. Only asked right after the invocation.
+    fn words(&self, call: Call) -> String {
+        format!("operation {}", call.id.0)
+    }
+
     /// Judges the whole history. Called once, at the end, with all that was committed: whatever is not in there had
     /// no effect.
     ///

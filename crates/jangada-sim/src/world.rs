@@ -28,6 +28,7 @@ use crate::rng::{Dice, Rng, stream};
 use crate::server::{Server, Setup};
 use crate::setup::Builder;
 use crate::standing::Card;
+use crate::story::Story;
 use crate::workload::Workload;
 
 /// A simulated cluster with its clients, in virtual time.
@@ -69,6 +70,8 @@ pub struct World<W: Workload> {
     pub(crate) messages: u64,
     pub(crate) message_bytes: u64,
     pub(crate) record_hash: u64,
+    /// A timeline, if somebody wants one.
+    pub(crate) story: Option<Story>,
 
     pub(crate) effects: Vec<Effect<Observed<W::Machine>>>,
     pub(crate) events: Vec<Event>,
@@ -121,6 +124,7 @@ impl<W: Workload> World<W> {
             messages: 0,
             message_bytes: 0,
             record_hash: seed,
+            story: plan.tell_story.then(|| Story::new(places)),
             effects: Vec::new(),
             events: Vec::new(),
             scratch: Vec::new(),
@@ -160,7 +164,10 @@ impl<W: Workload> World<W> {
                 }
             }
             Happening::Repair => self.repair(),
-            Happening::Rejoin(partition) => self.network.rejoin(partition),
+            Happening::Rejoin(partition) => {
+                self.narrate(|story, now| story.world(now, "a partition ends"));
+                self.network.rejoin(partition);
+            }
             Happening::GiveUp { server, start, token } => {
                 if self.servers[server].starts == start {
                     self.give(server, Input::GiveUp(token));
@@ -322,6 +329,13 @@ impl<W: Workload> World<W> {
         self.give(place_of(id), input);
     }
 
+    /// Adds to the timeline, if there is one.
+    pub(crate) fn narrate(&mut self, what: impl FnOnce(&mut Story, Time)) {
+        if let Some(story) = &mut self.story {
+            what(story, self.now);
+        }
+    }
+
     /// A server that is down starts now.
     pub(crate) fn start_now(&mut self, place: Place) {
         let server = &mut self.servers[place];
@@ -351,6 +365,7 @@ impl<W: Workload> World<W> {
                 self.coverage.add(Counter::TornTails, u64::from(opened.torn_bytes > 0));
                 self.coverage.add(Counter::SnapshotsLoaded, u64::from(opened.snapshot));
                 self.hand_out_card(place);
+                self.narrate(|story, now| story.starts(now, place));
                 self.act(place);
             }
             // What it needs to read or repair is refused: somebody tries again later.
@@ -376,6 +391,7 @@ impl<W: Workload> World<W> {
             return;
         }
         self.coverage.count(Counter::Crashes);
+        self.narrate(|story, now| story.dies(now, place, &format!("dies: {death:?}")));
         let disk = self.disks[place].clone();
         let busy = self.servers[place].process.as_ref().is_some_and(|process| process.in_flight.is_some());
         if busy {

@@ -58,4 +58,4 @@ mod model; // what a request does to the values of keys
 mod model_strings; // the string commands among them
 mod answers; // whether an answer fits
 mod keys; // which keys a request is about
-mod tell; // requests and answers in a few words
+pub mod tell; // requests and answers in a few words

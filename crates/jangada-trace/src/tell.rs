@@ -68,8 +68,9 @@ pub(crate) fn range(range: &KeyRange) -> String {
     }
 }
 
-/// A request.
-pub(crate) fn request(request: &Request) -> String {
+/// A request: "SET d 8".
+#[must_use]
+pub fn request(request: &Request) -> String {
     match request {
         Request::Command(one) => command(one),
         Request::Exec(exec) => format!("EXEC [{}]", list(&exec.commands, command)),

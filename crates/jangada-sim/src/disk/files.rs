@@ -197,11 +197,10 @@ impl Files {
         self.overwritten.clear();
     }
 
-    /// A file is there, durably.
-    pub(super) fn hold(&mut self, name: String, content: Vec<u8>) {
-        self.files.push(File { cached: content, durable: None });
-        self.names.insert(name.clone(), self.files.len() - 1);
-        self.durable_names.insert(name, self.files.len() - 1);
+    /// These files, durably.
+    pub(super) fn holding(files: Vec<Vec<u8>>, names: BTreeMap<String, usize>) -> Files {
+        let files = files.into_iter().map(|cached| File { cached, durable: None }).collect();
+        Files { files, durable_names: names.clone(), names, ..Files::default() }
     }
 
     /// Everything that a power loss has left.

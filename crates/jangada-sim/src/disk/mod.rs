@@ -13,6 +13,7 @@ pub mod synced;
 pub(crate) mod tape; // what was done to a disk, for images of its crashes
 
 use std::cell::{Ref, RefCell};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
@@ -164,14 +165,10 @@ impl SimDisk {
         views
     }
 
-    /// A disk that holds these files, durably, and records what is done to it.
-    pub(crate) fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> SimDisk {
+    /// A disk that holds these files under these names, durably, and records what is done to it.
+    pub(crate) fn holding(files: Vec<Vec<u8>>, names: BTreeMap<String, usize>) -> SimDisk {
         let disk = SimDisk::new("image");
-        let mut state = disk.state.borrow_mut();
-        for (name, content) in files {
-            state.files.hold(name, content);
-        }
-        drop(state);
+        disk.state.borrow_mut().files = Files::holding(files, names);
         disk.record();
         disk
     }

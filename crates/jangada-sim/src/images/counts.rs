@@ -86,6 +86,8 @@ kinds! {
     CrashInStart = "crash in a start",
     /// The state was compared.
     StateCompared = "state compared with the run's own",
+    /// The process was killed, started on its page cache, and then the power failed.
+    KilledThenPowerLoss = "killed, started, then without power",
     /// The log was written on, lost its power and was read again.
     WentOn = "went on, lost power and was read again",
 }

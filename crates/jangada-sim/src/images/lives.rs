@@ -42,12 +42,13 @@ struct Script {
 fn alone(seed: u64) -> Script {
     let mut script = Script::begin(seed, 1, 0, Profile::Default);
     let n1 = NodeId(1);
-    for round in 0..3 {
+    for round in 0..4 {
         script.write(n1, &[SHORT, LONG, SHORT, LONG, LONG]);
         script.write(n1, &[LONG, LONG, SHORT]);
         script.rest();
         script.world.tell(n1, Input::TakeSnapshot);
         script.write(n1, &[SHORT, LONG]);
+        script.submit(n1, SHORT);
         script.world.crash(n1, [Death::Power(Loss::AnyBytes), Death::Killed][round % 2]);
         script.world.restart(n1);
         script.leader();
@@ -63,9 +64,7 @@ fn truncated(seed: u64) -> Script {
         script.write(old, &[SHORT, LONG, SHORT]);
         let cut = script.world.part(&Cut::Isolate(Who::Server(old)));
         script.begin_writes(old, &[SHORT, LONG, LONG, SHORT]);
-        let waits = script.world.run_until(PATIENCE, |world| world.leader().is_some_and(|new| new != old));
-        assert!(waits, "the others elect a leader");
-        let new = script.leader();
+        let new = script.leader_without(old);
         script.write(new, &[LONG, SHORT]);
         script.world.rejoin(cut);
         script.caught_up();
@@ -119,8 +118,7 @@ fn members(seed: u64) -> Script {
         let leader = script.leader();
         let voters: BTreeSet<NodeId> = voters.map(NodeId).into();
         let wish = script.world.change_members(leader, voters, BTreeSet::new());
-        let answered = script.world.run_until(PATIENCE, |world| world.administrator_answer(wish).is_some());
-        assert!(answered, "the change is made");
+        script.until("the change is made", |world| world.administrator_answer(wish).is_some());
         let leader = script.leader();
         script.write(leader, &[SHORT, LONG, SHORT]);
     }
@@ -147,14 +145,19 @@ impl Script {
         script
     }
 
+    /// Lets time pass until the condition holds.
+    fn until(&mut self, what: &str, condition: impl Fn(&World<Kv>) -> bool) {
+        let holds = self.world.run_until(PATIENCE, condition);
+        assert!(holds, "{what}, within {PATIENCE:?}; violations: {:?}", self.world.violations());
+    }
+
     fn leader(&mut self) -> NodeId {
-        assert!(self.world.run_until(PATIENCE, |world| world.leader().is_some()), "somebody leads");
+        self.until("somebody leads", |world| world.leader().is_some());
         self.world.leader().expect("it leads")
     }
 
     fn leader_without(&mut self, dead: NodeId) -> NodeId {
-        let other = |world: &World<Kv>| world.leader().is_some_and(|leader| leader != dead);
-        assert!(self.world.run_until(PATIENCE, other), "somebody else leads");
+        self.until("somebody else leads", |world| world.leader().is_some_and(|leader| leader != dead));
         self.world.leader().expect("it leads")
     }
 
@@ -163,17 +166,21 @@ impl Script {
         for length in lengths {
             let request = self.request(*length);
             let id = self.world.submit(at, |_| as_operation(request));
-            assert!(self.world.run_until(PATIENCE, |world| world.has_ended(id)), "it is answered");
+            self.until("it is answered", |world| world.has_ended(id));
         }
     }
 
     /// Values that nobody waits for.
     fn begin_writes(&mut self, at: NodeId, lengths: &[usize]) {
         for length in lengths {
-            let request = self.request(*length);
-            self.world.submit(at, |_| as_operation(request));
+            self.submit(at, *length);
             self.world.run_for(Duration::from_millis(2));
         }
+    }
+
+    fn submit(&mut self, at: NodeId, length: usize) {
+        let request = self.request(length);
+        self.world.submit(at, |_| as_operation(request));
     }
 
     /// Few keys, so that the state stays small; values that are never the same.
@@ -193,7 +200,7 @@ impl Script {
             let commit = world.commit_index();
             world.running().all(|replica| replica.last_applied() == commit)
         };
-        assert!(self.world.run_until(PATIENCE, done), "all catch up");
+        self.until("all catch up", done);
         self.rest();
     }
 

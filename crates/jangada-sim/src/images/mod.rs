@@ -109,17 +109,21 @@ impl<'a> Walk<'a> {
     /// The power fails here.
     fn cut(&mut self, operations: u64) -> Result<(), String> {
         self.counts.operations += operations;
+        if !self.inner && !self.platter.unsynced.is_empty() {
+            self.kill().map_err(|why| format!("killed: {why}"))?;
+        }
         for cut in cuts::cuts(&self.platter, &mut self.rng) {
             if self.inner && self.rng.chance(700) {
                 continue;
             }
+            // What is lost may have been lost before: then the disk is known, and still a disk without it.
+            self.count_changes(&cut.survivals);
             let image = self.platter.image(&cut.survivals);
             if !self.known.insert(platter::number(&image)) {
                 continue;
             }
             self.counts.images += 1;
             self.counts.count(cut.kind);
-            self.count_changes(&cut.survivals);
             self.look(&image).map_err(|why| format!("{}, {:?}: {why}", cut.kind.name(), cut.survivals))?;
         }
         Ok(())
@@ -140,15 +144,28 @@ impl<'a> Walk<'a> {
             self.counts.count(Kind::StateCompared);
         }
         if self.counts.images.is_multiple_of(GO_ON_EVERY) {
-            let tape = disk.take_tape();
-            self.read_again(image, &tape)?;
+            self.read_again(Platter::holding(image), &disk.take_tape())?;
+            self.counts.count(Kind::WentOn);
         }
         Ok(())
     }
 
-    /// After all that a start and a leader's first word did to an image, nothing of it may depend on a sync to come.
-    fn read_again(&mut self, image: &Image, tape: &[Item]) -> Result<(), String> {
-        let (mut platter, mut ledger) = (Platter::holding(image), self.ledger.clone());
+    /// Only the process is killed here. It starts on what the page cache shows, most of which is on the disk too;
+    /// then the power fails.
+    fn kill(&mut self) -> Result<(), String> {
+        let (files, names) = self.platter.cached();
+        let disk = SimDisk::holding(files, names);
+        let mut booted = self.patient.start(&disk, self.ledger.begun)?;
+        if self.rng.chance(500) {
+            self.patient.go_on(&mut booted, &disk)?;
+        }
+        self.counts.count(Kind::KilledThenPowerLoss);
+        self.read_again(self.platter.clone(), &disk.take_tape())
+    }
+
+    /// After all that a start and a leader's first word did to a disk, nothing of it may depend on a sync to come.
+    fn read_again(&mut self, mut platter: Platter, tape: &[Item]) -> Result<(), String> {
+        let mut ledger = self.ledger.clone();
         for item in tape {
             platter.done(item);
             if let Item::Note(note) = item {
@@ -158,9 +175,7 @@ impl<'a> Walk<'a> {
         let nothing = vec![Vec::new(); platter.unsynced.len()];
         let disk = a_disk(&platter.image(&nothing));
         let booted = self.patient.start(&disk, true).map_err(|why| format!("when read again: {why}"))?;
-        ledger.admits(&booted.found).map_err(|why| format!("when read again: {why}"))?;
-        self.counts.count(Kind::WentOn);
-        Ok(())
+        ledger.admits(&booted.found).map_err(|why| format!("when read again: {why}"))
     }
 
     /// The start itself is cut at each of its operations.
@@ -224,7 +239,8 @@ impl<'a> Walk<'a> {
 }
 
 fn a_disk(image: &Image) -> SimDisk {
-    SimDisk::holding(image.iter().map(|(name, content)| (name.clone(), content.bytes.to_vec())))
+    let files = image.values().map(|content| content.bytes.to_vec()).collect();
+    SimDisk::holding(files, image.keys().cloned().zip(0..).collect())
 }
 
 fn words(item: &Item) -> String {

@@ -122,6 +122,19 @@ impl Platter {
         names.into_iter().map(|(name, file)| (name, content(file))).collect()
     }
 
+    /// All files, by their numbers, and their names, as a process sees them: nothing is lost yet.
+    pub(crate) fn cached(&self) -> (Vec<Vec<u8>>, BTreeMap<String, usize>) {
+        let mut names = self.names.clone();
+        let mut files: Vec<Vec<u8>> = self.files.iter().map(|content| content.bytes.to_vec()).collect();
+        for change in &self.unsynced {
+            match change {
+                Change::Write { file, offset, data } => put(&mut files[*file], *offset, data),
+                Change::Name { from, to } => rename(&mut names, from, to),
+            }
+        }
+        (files, names)
+    }
+
     /// What a write overwrites.
     pub(crate) fn durable(&self, file: usize) -> &[u8] {
         &self.files[file].bytes

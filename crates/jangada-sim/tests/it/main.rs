@@ -5,3 +5,4 @@ mod explore;
 mod images;
 mod scripts;
 mod seeds;
+mod shrink;

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use jangada_sim::coverage::{Counter, Coverage};
+use jangada_sim::explain::explain;
+use jangada_sim::setup::Builder;
 use jangada_sim::{Verdict, World, examine};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -35,6 +37,8 @@ const SEEDS: u64 = 200;
 const ENOUGH_SEEDS: u64 = 200;
 /// How often progress is told where nobody looks at a bar.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Runs in which a failure is made small.
+const SHRINKING_RUNS: u32 = 600;
 /// Failing seeds that are told in full.
 const MAX_TOLD: usize = 20;
 
@@ -89,6 +93,16 @@ impl From<Profile> for jangada_sim::plan::Profile {
         match profile {
             Profile::Default => jangada_sim::plan::Profile::Default,
             Profile::Classic => jangada_sim::plan::Profile::Classic,
+        }
+    }
+}
+
+impl Arguments {
+    fn world(&self, seed: u64) -> Builder {
+        let builder = World::new(seed).profile(self.profile.into());
+        match self.nodes {
+            Some(nodes) => builder.servers(nodes),
+            None => builder,
         }
     }
 }
@@ -153,6 +167,11 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
         Format::Json => output::json(&report)?,
         Format::Text => tell(&report, &batch.coverage)?,
     }
+    if let (Some(seed), Format::Text) = (arguments.seed, format)
+        && !report.failed.is_empty()
+    {
+        explain_seed(arguments, seed)?;
+    }
     if let Some(first) = report.failed.first() {
         let count = report.failed.len();
         return Err(Failure::new(
@@ -173,6 +192,20 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes a failing seed small and tells its story.
+fn explain_seed(arguments: &Arguments, seed: u64) -> Result<(), Failure> {
+    output::note("making the failure small...");
+    // A failure that panics does so in each of these runs; once was enough.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let explained = explain(&arguments.world(seed), SHRINKING_RUNS);
+    std::panic::set_hook(hook);
+    match explained {
+        Some(explained) => output::line(&format!("\n{explained}")),
+        None => Ok(()),
+    }
+}
+
 /// Hands seeds to the cores until there are no more, or the time is over.
 fn run_all(arguments: &Arguments, seeds: Range<u64>, begun: Instant, batch: &mut Batch<'_>) {
     let until = arguments.minutes.map(|minutes| begun + Duration::from_secs_f64(minutes.max(0.0) * 60.0));
@@ -191,12 +224,7 @@ fn run_all(arguments: &Arguments, seeds: Range<u64>, begun: Instant, batch: &mut
                     if !seeds.contains(&seed) || until.is_some_and(|until| Instant::now() >= until) {
                         return;
                     }
-                    let builder = World::new(seed).profile(arguments.profile.into());
-                    let builder = match arguments.nodes {
-                        Some(nodes) => builder.servers(nodes),
-                        None => builder,
-                    };
-                    if verdicts.send(examine(&builder)).is_err() {
+                    if verdicts.send(examine(&arguments.world(seed))).is_err() {
                         return;
                     }
                 }

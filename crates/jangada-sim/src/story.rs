@@ -1,0 +1,108 @@
+//! What happened in a world, as a timeline for people: one line for each event, one lane for each server.
+//!
+//! Worlds do not tell stories while they search; a seed that has failed is run once more, with somebody who
+//! writes down.
+
+use jangada_node::event::{Event, Record};
+use jangada_raft::types::Time;
+use jangada_trace::names::Names;
+use jangada_trace::words::{Level, Words};
+
+use crate::network::{id_of, place_of};
+use crate::queue::Place;
+use crate::workload::Call;
+
+/// More lines than this are cut, at the beginning.
+const MAX_LINES: usize = 400;
+
+/// A timeline in the making.
+pub(crate) struct Story {
+    words: Words,
+    /// What stands in each server's lane.
+    lanes: Vec<Lane>,
+    lines: Vec<(Time, String)>,
+    left_out: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Down,
+    Up,
+}
+
+impl Story {
+    pub(crate) fn new(servers: usize) -> Story {
+        let lanes = vec![Lane::Down; servers];
+        Story { words: Words::new(Names::new()), lanes, lines: Vec::new(), left_out: 0 }
+    }
+
+    /// A server has recorded something.
+    pub(crate) fn event(&mut self, time: Time, place: Place, event: Event) {
+        let node = id_of(place);
+        let record = Record { time, node, seq: 0, event };
+        if let Some(sentence) = self.words.sentence(&record, Level::Debug) {
+            self.at(time, place, '●', &sentence);
+        }
+    }
+
+    pub(crate) fn starts(&mut self, time: Time, place: Place) {
+        self.lanes[place] = Lane::Up;
+        self.at(time, place, '▲', "starts");
+    }
+
+    pub(crate) fn dies(&mut self, time: Time, place: Place, how: &str) {
+        self.lanes[place] = Lane::Down;
+        self.at(time, place, '✗', how);
+    }
+
+    /// A client, and the server that it has asked.
+    pub(crate) fn client(&mut self, time: Time, call: Call, what: &str) {
+        let (place, client, id) = (place_of(call.server), call.client, call.id.0);
+        self.at(time, place, '○', &format!("client {client}, operation {id}: {what}"));
+    }
+
+    /// Nobody in particular.
+    pub(crate) fn world(&mut self, time: Time, what: &str) {
+        let line = format!("{}  {:<4} {what}", self.lanes(None), "");
+        self.push(time, &line);
+    }
+
+    fn at(&mut self, time: Time, place: Place, sign: char, what: &str) {
+        let line = format!("{}  {:<4} {what}", self.lanes(Some((place, sign))), id_of(place).to_string());
+        self.push(time, &line);
+    }
+
+    fn lanes(&self, act: Option<(Place, char)>) -> String {
+        let sign = |(place, lane): (Place, &Lane)| match act {
+            Some((actor, sign)) if actor == place => sign,
+            _ if *lane == Lane::Up => '│',
+            _ => ' ',
+        };
+        let signs: Vec<String> = self.lanes.iter().enumerate().map(|lane| sign(lane).to_string()).collect();
+        signs.join(" ")
+    }
+
+    fn push(&mut self, time: Time, line: &str) {
+        let (millis, micros) = (time.0 / 1_000_000, time.0 / 1_000 % 1_000);
+        let line = format!("{:>3}.{:03}{micros:03}  {}", millis / 1_000, millis % 1_000, line.trim_end());
+        self.lines.push((time, line));
+        // Half at a time, so that this costs nothing.
+        if self.lines.len() >= 2 * MAX_LINES {
+            self.left_out += MAX_LINES;
+            self.lines.drain(..MAX_LINES);
+        }
+    }
+
+    /// All lines until then, or the last of them.
+    pub(crate) fn until(self, end: Time) -> Vec<String> {
+        let mut lines: Vec<String> =
+            self.lines.into_iter().filter(|(time, _)| *time <= end).map(|(_, line)| line).collect();
+        let much = lines.len().saturating_sub(MAX_LINES);
+        lines.drain(..much);
+        let left_out = self.left_out + much;
+        if left_out > 0 {
+            lines.insert(0, format!("… {left_out} lines before"));
+        }
+        lines
+    }
+}
