@@ -90,9 +90,7 @@ fn play_one(file: &Path) -> ExitCode {
 
 /// Searches one of the explorer's worlds.
 fn explore_one(name: &str) -> ExitCode {
-    let mut worlds = Config::small();
-    worlds.push(Config::erratum());
-    let Some(world) = worlds.into_iter().find(|world| world.name == name) else {
+    let Some(world) = Config::all().into_iter().find(|world| world.name == name) else {
         eprintln!("the explorer has no world called {name}");
         return ExitCode::from(2);
     };

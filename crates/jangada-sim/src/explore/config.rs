@@ -16,6 +16,9 @@ pub struct Config {
     pub founders: Vec<u8>,
     /// What each server's disk holds at the beginning, n1's first; empty disks where nothing is said.
     pub relics: Vec<Relic>,
+    /// All disks begin with a snapshot up to here (and their relics reach at least so far): what is in it is
+    /// committed, and everybody knows so.
+    pub snapshot: u64,
     /// Who may campaign in which term: whose election timer may ring in the term before it, at any time.
     /// Everybody in all of them, if empty.
     pub campaigns: Vec<(u64, u8)>,
@@ -54,13 +57,15 @@ pub struct Relic {
     /// The terms of its entries, from index 1 on. The first one is the founding configuration, the others are
     /// commands; the same index and term mean the same command.
     pub log: Vec<u64>,
+    /// Its last entry is this set of voters, and no command.
+    pub voters: Option<Vec<u8>>,
 }
 
 impl Relic {
     /// A log, and the term that it was left in.
     #[must_use]
     pub fn new(term: u64, log: &[u64]) -> Relic {
-        Relic { term, voted_for: None, log: log.to_vec() }
+        Relic { term, log: log.to_vec(), ..Relic::default() }
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = (Index, Term)> {
@@ -76,6 +81,7 @@ impl Default for Config {
             servers: 3,
             founders: vec![1, 2, 3],
             relics: Vec::new(),
+            snapshot: 0,
             campaigns: Vec::new(),
             max_term: Term(1),
             proposals: 0,

@@ -83,6 +83,12 @@ struct Committed {
 }
 
 impl History {
+    /// These entries are committed.
+    pub(super) fn new(committed: &[Print], quorum: Quorum) -> History {
+        let committed = committed.iter().map(|print| Committed { print: *print, in_term: print.term });
+        History { committed: committed.collect(), quorum, ..History::default() }
+    }
+
     /// Takes down what has just happened to a server. `None`: nothing that would be new.
     ///
     /// `led` says whether it was a leader before: one that commits its own removal steps down at the same

@@ -97,8 +97,10 @@ impl Local {
         let position = usize::try_from(id.0 - 1).expect("a small number");
         let relic = config.relics.get(position).cloned().unwrap_or_default();
         let entry = |(index, term): (Index, Term)| {
-            let payload = match index {
-                Index(1) => Payload::Membership(Box::new(founders(config))),
+            let is_last = index.0 == relic.log.len() as u64;
+            let payload = match (&relic.voters, index) {
+                (Some(ids), _) if is_last => Payload::Membership(Box::new(voters(ids))),
+                (_, Index(1)) => Payload::Membership(Box::new(voters(&config.founders))),
                 _ => Payload::Command(format!("{index}@{term}").into()),
             };
             Entry { term, index, payload }
@@ -107,6 +109,13 @@ impl Local {
             HardState { term: Term(relic.term), voted_for: relic.voted_for.map(|id| NodeId(id.into())) };
         let disk = Image { hard_state, log: relic.entries().map(entry).collect() };
         Local { raft: start(config, id, &disk), disk, orders: VecDeque::new() }
+    }
+
+    /// The whole log: what is in memory, behind what a snapshot stands for there.
+    pub(super) fn log(&self) -> impl Iterator<Item = &Entry> {
+        let first = self.raft.first_index();
+        let old = self.disk.log.iter().take_while(move |entry| entry.index < first);
+        old.chain(self.raft.entries(first..=self.raft.last_index()))
     }
 
     pub(super) fn id(&self) -> NodeId {
@@ -148,19 +157,19 @@ impl Local {
                 let change = MembershipChange { voters, learners, context: bytes::Bytes::new() };
                 next.tell(now, Input::ChangeMembership(change), &mut wishes);
             }
-            Stimulus::Written => next.written(&mut wishes)?,
+            Stimulus::Written => next.written(config, &mut wishes)?,
             Stimulus::Crash(writes) => next.crash(config, *writes)?,
         }
         while !config.slow_disks && !next.orders.is_empty() {
-            next.written(&mut wishes)?;
+            next.written(config, &mut wishes)?;
         }
         if !config.overlook.contains(&Invariant::NoPanic) {
             check_invariants(&next.raft);
         }
-        if !matches!(stimulus, Stimulus::Crash(_)) && !config.overlook.contains(&Invariant::Monotonic) {
+        if !matches!(stimulus, Stimulus::Crash(_)) {
             let (before, after) = (&self.raft, &next.raft);
             let vote = |raft: &Raft| HardState { term: raft.term(), voted_for: raft.voted_for() };
-            check_vote(self.id(), "", vote(before), vote(after))?;
+            check_vote(config, self.id(), "", vote(before), vote(after))?;
             if after.commit_index() < before.commit_index() {
                 let sentence =
                     format!("{} takes back that {} is committed", self.id(), before.commit_index());
@@ -205,10 +214,10 @@ impl Local {
     }
 
     /// The oldest order is done: the disk holds it, and the core hears so.
-    fn written(&mut self, wishes: &mut Wishes) -> Result<(), Broken> {
+    fn written(&mut self, config: &Config, wishes: &mut Wishes) -> Result<(), Broken> {
         let order = self.orders.pop_front().expect("an order is under way");
         let writes = order.writes();
-        self.write(&order, writes)?;
+        self.write(config, &order, writes)?;
         self.tell(self.raft.canonical_now(), Input::Persisted(PersistId(1)), wishes);
         Ok(())
     }
@@ -217,7 +226,7 @@ impl Local {
     fn crash(&mut self, config: &Config, mut writes: usize) -> Result<(), Broken> {
         for order in std::mem::take(&mut self.orders) {
             let done = order.writes().min(writes);
-            self.write(&order, done)?;
+            self.write(config, &order, done)?;
             writes -= done;
         }
         self.raft = start(config, self.id(), &self.disk);
@@ -225,7 +234,7 @@ impl Local {
     }
 
     /// The first so many writes of an order.
-    fn write(&mut self, order: &Order, mut count: usize) -> Result<(), Broken> {
+    fn write(&mut self, config: &Config, order: &Order, mut count: usize) -> Result<(), Broken> {
         let mut may_write = || {
             let may = count > 0;
             count = count.saturating_sub(1);
@@ -234,7 +243,7 @@ impl Local {
         if let Some(hard_state) = order.hard_state
             && may_write()
         {
-            check_vote(self.id(), "'s disk", self.disk.hard_state, hard_state)?;
+            check_vote(config, self.id(), "'s disk", self.disk.hard_state, hard_state)?;
             self.disk.hard_state = hard_state;
         }
         if let Some(from) = order.truncate_from
@@ -275,9 +284,16 @@ impl Patience {
 }
 
 /// "Vote monotonic": a term never falls, and a vote that was given in it stays.
-fn check_vote(id: NodeId, whose: &str, before: HardState, after: HardState) -> Result<(), Broken> {
+fn check_vote(
+    config: &Config,
+    id: NodeId,
+    whose: &str,
+    before: HardState,
+    after: HardState,
+) -> Result<(), Broken> {
     let keeps = before.voted_for.is_none() || before.voted_for == after.voted_for;
-    if after.term > before.term || (after.term == before.term && keeps) {
+    let is_fine = after.term > before.term || (after.term == before.term && keeps);
+    if is_fine || config.overlook.contains(&Invariant::Monotonic) {
         return Ok(());
     }
     let sentence = format!("{id}{whose} forgets its vote: {} becomes {}", Vote(before), Vote(after));
@@ -304,18 +320,24 @@ impl fmt::Display for Vote {
     }
 }
 
-fn founders(config: &Config) -> Membership {
-    Membership::of(config.founders.iter().map(|id| NodeId((*id).into())))
+fn voters(ids: &[u8]) -> Membership {
+    Membership::of(ids.iter().map(|id| NodeId((*id).into())))
 }
 
 /// A server as its disk remembers it, without a past.
 fn start(config: &Config, id: NodeId, disk: &Image) -> Raft {
-    let mut recovered =
-        Recovered { hard_state: disk.hard_state, entries: disk.log.clone(), ..Recovered::default() };
-    let founders = founders(config);
+    let mut recovered = Recovered { hard_state: disk.hard_state, ..Recovered::default() };
+    let founders = voters(&config.founders);
     if founders.voters.contains(&id) {
         recovered.snapshot.membership = founders;
     }
+    let (old, entries) =
+        disk.log.split_at(usize::try_from(config.snapshot).expect("a short log").min(disk.log.len()));
+    if let Some(last) = old.last() {
+        (recovered.snapshot.last_included_index, recovered.snapshot.last_included_term) =
+            (last.index, last.term);
+    }
+    recovered.entries = entries.to_vec();
     let mut raft = Raft::restore(Time::ZERO, raft_config(config, id), recovered);
     let mut out = Output::default();
     raft.take_output(&mut out);

@@ -99,7 +99,7 @@ fn news(before: &Local, after: &Local) -> Vec<String> {
         }
     }
     if old.last_index() != new.last_index() || old.last_term() != new.last_term() {
-        let log: Vec<String> = new.entries(new.first_index()..=new.last_index()).map(entry).collect();
+        let log: Vec<String> = after.log().map(entry).collect();
         news.push(format!("its log is now [{}]", log.join(" ")));
     }
     if old.commit_index() != new.commit_index() {

@@ -142,7 +142,11 @@ impl<'a> World<'a> {
         for id in 1..=self.config.servers {
             words.push(self.local(Local::new(self.config, NodeId(id.into()))));
         }
-        words.push(self.histories.number(History::default()).0);
+        let snapshot = usize::try_from(self.config.snapshot).expect("a short log");
+        let first = &self.views[words[0] as usize].summary;
+        let quorum = Quorum::of(self.locals.value(words[0]).raft.membership());
+        let history = History::new(&first.disk[..snapshot], quorum);
+        words.push(self.histories.number(history).0);
         words.push(0);
         words
     }
@@ -174,7 +178,7 @@ impl<'a> World<'a> {
         if is_new {
             let local = self.locals.value(number);
             let raft = &local.raft;
-            let log = prints(raft.entries(raft.first_index()..=raft.last_index()));
+            let log = prints(local.log());
             self.views.push(View {
                 summary: Summary {
                     id: raft.id(),

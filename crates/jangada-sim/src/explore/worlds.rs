@@ -14,13 +14,23 @@ impl Config {
         vec![
             Config::two_terms(),
             Config::slow_disks(),
+            Config::slow_elections(),
             Config::modern(),
             Config::long_log(),
             Config::stale_tail(),
             Config::figure_8(),
             Config::shrink(),
             Config::replace(),
+            Config::erratum(),
         ]
+    }
+
+    /// Those and two that take some minutes.
+    #[must_use]
+    pub fn all() -> Vec<Config> {
+        let mut all = Config::small();
+        all.extend([Config::long_erratum(), Config::large()]);
+        all
     }
 
     /// Two elections, a command, a crash at any moment.
@@ -36,6 +46,19 @@ impl Config {
             name: "slow disks",
             max_term: Term(1),
             proposals: 1,
+            crashes: 1,
+            slow_disks: true,
+            ..Config::default()
+        }
+    }
+
+    /// Two elections with slow disks, and a crash between any two writes.
+    #[must_use]
+    pub fn slow_elections() -> Config {
+        Config {
+            name: "slow elections",
+            campaigns: vec![(1, 1), (1, 2), (2, 2)],
+            max_term: Term(2),
             crashes: 1,
             slow_disks: true,
             ..Config::default()
@@ -121,16 +144,32 @@ impl Config {
         }
     }
 
-    /// The erratum to the thesis: four servers, and leaders that each take away one of them. Millions of states;
-    /// not one of the [small](Config::small) ones.
+    /// The erratum to the thesis: four servers, and two leaders that each take away one of them. The first one has
+    /// done so already, in term 2, and told nobody; both halves of the servers can then decide alone, if the
+    /// second one may do so before it has committed an entry of its own.
     #[must_use]
     pub fn erratum() -> Config {
-        let relic = || Relic::new(1, &[1]);
+        let first = Relic { voters: Some(vec![1, 3, 4]), ..Relic::new(2, &[1, 2, 2]) };
         Config {
             name: "erratum",
+            relics: vec![first, Relic::new(2, &[1]), Relic::new(2, &[1]), Relic::new(2, &[1])],
+            campaigns: vec![(3, 2), (4, 1)],
+            changes: 1,
+            wishes: vec![(2, vec![2, 3, 4])],
+            ..Config::long_erratum()
+        }
+    }
+
+    /// The same from the beginning, three elections. More states than a test has time for.
+    #[must_use]
+    pub fn long_erratum() -> Config {
+        let relic = || Relic::new(1, &[1]);
+        Config {
+            name: "long erratum",
             servers: 4,
             founders: vec![1, 2, 3, 4],
             relics: vec![relic(), relic(), relic(), relic()],
+            snapshot: 1,
             campaigns: vec![(2, 1), (3, 2), (4, 1)],
             max_term: Term(4),
             changes: 2,

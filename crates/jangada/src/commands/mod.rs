@@ -4,6 +4,7 @@ pub mod client;
 pub mod cluster;
 pub mod completions;
 pub mod demo;
+pub mod explore;
 pub mod members;
 pub mod mutant;
 pub mod node;

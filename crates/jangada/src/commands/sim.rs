@@ -18,7 +18,7 @@ use jangada_sim::{Verdict, World, examine};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-use crate::commands::{mutant, script};
+use crate::commands::{explore, mutant, script};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
 
@@ -77,6 +77,8 @@ pub struct Arguments {
 pub enum What {
     /// Play a scenario that is written down, step by step
     Script(script::Arguments),
+    /// Look at everything that small clusters can do
+    Explore(explore::Arguments),
 }
 
 /// How the servers are set up.
@@ -146,8 +148,10 @@ struct FailedSeed {
 /// # Errors
 /// If a seed failed, or if a large batch left something untried.
 pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
-    if let Some(What::Script(script)) = &arguments.what {
-        return script::run(script, format);
+    match &arguments.what {
+        Some(What::Script(script)) => return script::run(script, format),
+        Some(What::Explore(explore)) => return explore::run(explore, format),
+        None => {}
     }
     if let Some(id) = &arguments.mutant {
         mutant::plant(id)?;

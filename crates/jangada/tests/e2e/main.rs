@@ -10,6 +10,7 @@ mod cluster; // `jangada cluster`: life, changes of members, wrong names
 mod demo; // the demonstration
 mod disk; // data directories: wrong, in use, full
 mod examples; // every example in every help text
+mod explore; // `jangada sim explore`: everything that small clusters can do
 mod kill; // kill -9, SIGSTOP, restart of all, no quorum: no acknowledged write is lost
 mod lab; // `jangada node`: the university lab
 mod script; // `jangada sim script`: scenarios as text
