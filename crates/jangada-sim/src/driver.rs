@@ -123,6 +123,7 @@ impl<W: Workload> World<W> {
             check_bounds(&process.replica, &self.plan.settings, findings);
         }
         let mut members_changed = false;
+        self.records += events.len() as u64;
         for event in events.drain(..) {
             self.record_hash = hash_event(self.record_hash, &event);
             count(&event, coverage);

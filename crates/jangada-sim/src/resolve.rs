@@ -8,55 +8,69 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jangada_kv::{Request, Response};
+use jangada_kv::{Request, Response, Revision};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::state_machine::StateMachine;
 use jangada_raft::types::Time;
 use jangada_trace::history::{History, Operation, Outcome};
 
+use crate::workload::CommittedCommand;
+
 /// One place of a command in the log.
 struct Done {
     at: Time,
+    /// Whose place it is, is found out; then this is taken.
     response: Option<Response>,
+    /// The store's revision afterwards.
+    revision: Revision,
+    /// Which the command has made.
+    made: bool,
 }
 
-/// The history with every outcome known.
+/// A client that does not exist: whatever the servers did by themselves.
+const SERVERS: u64 = u64::MAX;
+
+/// The history with every outcome known, each write with its revision, and with what the servers did by themselves.
 ///
 /// # Errors
 /// If somebody was told something else than what the log says.
-pub(crate) fn resolve(
-    history: &History,
-    committed: &[crate::workload::CommittedCommand],
-) -> Result<History, String> {
+pub(crate) fn resolve(history: &History, committed: &[CommittedCommand]) -> Result<History, String> {
     let mut done = replay(committed);
     let mut operations = history.operations().to_vec();
     // Who was answered has the first claim. Of equal commands each must be there in its own time: whoever had least
     // time left takes the earliest.
-    let mut answered: Vec<&Operation> = operations.iter().collect();
+    let mut answered: Vec<&mut Operation> = operations.iter_mut().collect();
     answered.sort_by_key(|operation| operation.outcome.at());
     for operation in answered {
-        let Outcome::Returned { at, response, .. } = &operation.outcome else { continue };
-        let Some(command) = command(&operation.request) else { continue };
-        let places = done.get_mut(&command).map(Vec::as_mut_slice).unwrap_or_default();
-        let in_time = |place: &&mut Done| place.at >= operation.invoked && place.at <= *at;
-        // Of equal commands that were on their way together it was the one with this answer.
-        let right = |place: &&mut Done| in_time(place) && place.response.as_ref() == Some(response);
-        if let Some(place) = places.iter_mut().find(right) {
-            place.response = None;
-            continue;
-        }
-        let logged: Vec<_> = places.iter_mut().filter(in_time).map(|place| &place.response).collect();
-        return Err(format!(
-            "{:?} was answered with {response:?}; in the log it has the answers {logged:?} in that time",
-            operation.request
-        ));
+        claim(operation, &mut done)?;
     }
     for operation in &mut operations {
         if operation.outcome == Outcome::Unknown {
             operation.outcome = outcome(operation, &mut done);
         }
     }
+    operations.extend(done.into_iter().flat_map(|(command, places)| unclaimed(&command, places)));
     Ok(operations.into_iter().collect())
+}
+
+/// Finds the place of a write that was answered.
+fn claim(operation: &mut Operation, done: &mut BTreeMap<Bytes, Vec<Done>>) -> Result<(), String> {
+    let Outcome::Returned { at, response, revision } = &mut operation.outcome else { return Ok(()) };
+    let Some(command) = command(&operation.request) else { return Ok(()) };
+    let places = done.get_mut(&command).map(Vec::as_mut_slice).unwrap_or_default();
+    let in_time = |place: &&mut Done| place.at >= operation.invoked && place.at <= *at;
+    // Of equal commands that were on their way together it was the one with this answer.
+    let right = |place: &&mut Done| in_time(place) && place.response.as_ref() == Some(response);
+    if let Some(place) = places.iter_mut().find(right) {
+        place.response = None;
+        *revision = Some(place.revision);
+        return Ok(());
+    }
+    let logged: Vec<_> = places.iter_mut().filter(in_time).map(|place| &place.response).collect();
+    Err(format!(
+        "{:?} was answered with {response:?}; in the log it has the answers {logged:?} in that time",
+        operation.request
+    ))
 }
 
 fn outcome(operation: &Operation, done: &mut BTreeMap<Bytes, Vec<Done>>) -> Outcome {
@@ -66,9 +80,20 @@ fn outcome(operation: &Operation, done: &mut BTreeMap<Bytes, Vec<Done>>) -> Outc
     let free = places.iter_mut().find(|place| place.at >= operation.invoked && place.response.is_some());
     let Some(place) = free else { return nothing };
     match place.response.take() {
-        Some(response) => Outcome::Returned { at: place.at, response, revision: None },
+        Some(response) => Outcome::Returned { at: place.at, response, revision: Some(place.revision) },
         None => nothing,
     }
+}
+
+/// What nobody asked for, and has changed something: keys whose time was over.
+fn unclaimed(command: &Bytes, places: Vec<Done>) -> Vec<Operation> {
+    let Ok(request) = Request::decode(command.clone()) else { return Vec::new() };
+    let by_themselves = |place: Done| {
+        let response = place.response.filter(|_| place.made)?;
+        let outcome = Outcome::Returned { at: place.at, response, revision: Some(place.revision) };
+        Some(Operation { client: SERVERS, invoked: Time::ZERO, request: request.clone(), outcome })
+    };
+    places.into_iter().filter_map(by_themselves).collect()
 }
 
 /// The bytes of a write, as they stand in the log.
@@ -82,12 +107,15 @@ fn command(request: &Request) -> Option<Bytes> {
 }
 
 /// What a fresh store answers to each command.
-fn replay(committed: &[crate::workload::CommittedCommand]) -> BTreeMap<Bytes, Vec<Done>> {
+fn replay(committed: &[CommittedCommand]) -> BTreeMap<Bytes, Vec<Done>> {
     let mut machine = KvMachine::new();
     let mut done: BTreeMap<Bytes, Vec<Done>> = BTreeMap::new();
     for entry in committed {
+        let before = machine.store.revision();
         let response = Some(machine.apply(entry.stamp, &entry.command));
-        done.entry(entry.command.clone()).or_default().push(Done { at: entry.at, response });
+        let revision = machine.store.revision();
+        let place = Done { at: entry.at, response, revision, made: revision != before };
+        done.entry(entry.command.clone()).or_default().push(place);
     }
     done
 }

@@ -93,6 +93,8 @@ pub struct Verdict {
     pub events: u64,
     /// How many turns servers have taken.
     pub steps: u64,
+    /// How many events the servers have recorded.
+    pub records: u64,
     /// One number for all that the servers have recorded: equal runs give equal numbers.
     pub record_hash: u64,
 }
@@ -134,6 +136,7 @@ fn live<W: Workload>(plan: Plan, workload: W) -> (Verdict, Option<Story>) {
             time: Time::ZERO,
             events: 0,
             steps: 0,
+            records: 0,
             record_hash: 0,
         };
         return (verdict, None);
@@ -150,6 +153,7 @@ fn live<W: Workload>(plan: Plan, workload: W) -> (Verdict, Option<Story>) {
         time: world.now,
         events: world.happened,
         steps: world.steps,
+        records: world.records,
         record_hash: world.record_hash,
     };
     (verdict, story)

@@ -216,10 +216,15 @@ impl Files {
     }
 }
 
-/// Where the last batch of a segment begins: everything before it was synced before it was written.
+/// Where the last batch of a segment begins, or the mark behind it that it was synced: everything before it was synced
+/// before it was written. It has the highest number; a recycled segment holds older ones further behind.
 fn last_batch(content: &[u8]) -> usize {
-    let named = |at: &usize| content.get(at + 4..at + 8) == Some(b"jwal");
-    (0..content.len() / 8).rev().map(|place| place * 8).find(named).unwrap_or(0)
+    let number = |at: usize| {
+        let named = content.get(at + 4..at + 8) == Some(b"jwal");
+        content.get(at + 16..).filter(|_| named)?.first_chunk().map(|number| u64::from_le_bytes(*number))
+    };
+    let batches = (0..content.len() / 8).filter_map(|place| Some((number(place * 8)?, place * 8)));
+    batches.max().map_or(0, |(_, at)| at)
 }
 
 pub(super) fn rename(

@@ -123,11 +123,13 @@ struct Report {
     seeds: u64,
     failed: Vec<FailedSeed>,
     events: u64,
+    records: u64,
     simulated_seconds: f64,
     wall_seconds: f64,
     cpu_seconds: f64,
     seeds_per_second: f64,
     events_per_cpu_second: f64,
+    records_per_cpu_second: f64,
     cluster_hours_per_cpu_hour: f64,
     never_happened: Vec<&'static str>,
     coverage: serde_json::Map<String, serde_json::Value>,
@@ -255,6 +257,7 @@ struct Batch<'a> {
     seeds: u64,
     failed: Vec<FailedSeed>,
     events: u64,
+    records: u64,
     simulated: Duration,
     coverage: Coverage,
 }
@@ -277,6 +280,7 @@ impl<'a> Batch<'a> {
             seeds: 0,
             failed: Vec::new(),
             events: 0,
+            records: 0,
             simulated: Duration::ZERO,
             coverage: Coverage::default(),
         }
@@ -285,6 +289,7 @@ impl<'a> Batch<'a> {
     fn take(&mut self, verdict: &Verdict) {
         self.seeds += 1;
         self.events += verdict.events;
+        self.records += verdict.records;
         self.simulated += Duration::from_nanos(verdict.time.0);
         self.coverage += &verdict.coverage;
         self.bar.inc(1);
@@ -335,11 +340,13 @@ impl<'a> Batch<'a> {
             seeds: self.seeds,
             failed: std::mem::take(&mut self.failed),
             events: self.events,
+            records: self.records,
             simulated_seconds: simulated,
             wall_seconds: wall,
             cpu_seconds: cpu,
             seeds_per_second: self.seeds as f64 / wall.max(1e-9),
             events_per_cpu_second: self.events as f64 / cpu,
+            records_per_cpu_second: self.records as f64 / cpu,
             cluster_hours_per_cpu_hour: simulated / cpu,
             never_happened: if demanded {
                 missing.iter().map(|counter| counter.name()).collect()
@@ -359,14 +366,15 @@ fn tell(report: &Report, coverage: &Coverage) -> Result<(), Failure> {
         Counter::ALL.iter().map(|counter| vec![counter.name().to_owned(), coverage.of(*counter).to_string()]);
     output::line(&output::table(&["HAPPENED", "TIMES"], rows.collect()))?;
     output::line(&format!(
-        "\n{} seeds, {} failed; {:.0} s simulated in {:.1} s ({:.1} seeds/s)\n{:.0} cluster-hours per CPU-hour, {:.2} million events per CPU-second",
+        "\n{} seeds, {} failed; {:.0} s simulated in {:.1} s ({:.1} seeds/s)\n{:.0} cluster-hours per CPU-hour, {:.2} million events and {:.2} million records per CPU-second",
         report.seeds,
         report.failed.len(),
         report.simulated_seconds,
         report.wall_seconds,
         report.seeds_per_second,
         report.cluster_hours_per_cpu_hour,
-        report.events_per_cpu_second / 1e6
+        report.events_per_cpu_second / 1e6,
+        report.records_per_cpu_second / 1e6
     ))
 }
 
