@@ -179,7 +179,7 @@ impl Config {
     }
 
     /// Two terms and two commands, slow disks and a crash: too much to be searched to its end. Ten million states
-    /// of it take some minutes, and a gigabyte.
+    /// of it take half a minute, and 2 GB.
     #[must_use]
     pub fn large() -> Config {
         Config {
