@@ -140,18 +140,19 @@ impl Files {
 
     /// Flips one of the bits of the snapshots and of the log before its last batch.
     pub(super) fn flip(&mut self, bit: u64) -> bool {
-        let last_segment = self.names.keys().filter(|name| name.ends_with(".wal")).max().cloned();
-        let ends: Vec<(usize, usize)> = self
-            .names
-            .iter()
-            .filter(|(name, _)| name.ends_with(".wal") || name.ends_with(".snapshot"))
-            .map(|(name, file)| {
-                let content = &self.files[*file].cached;
-                let end =
-                    if Some(name) == last_segment.as_ref() { last_batch(content) } else { content.len() };
-                (*file, end)
-            })
-            .collect();
+        let (mut ends, mut last) = (Vec::new(), None);
+        for (name, file) in &self.names {
+            let content = &self.files[*file].cached;
+            if name.ends_with(".wal") {
+                last = last.max(last_batch(content).map(|(number, at)| (number, *file, at)));
+            }
+            if name.ends_with(".wal") || name.ends_with(".snapshot") {
+                ends.push((*file, content.len()));
+            }
+        }
+        for (file, end) in &mut ends {
+            *end = last.filter(|last| last.1 == *file).map_or(*end, |(_, _, at)| at);
+        }
         let bits: u64 = ends.iter().map(|(_, end)| *end as u64 * 8).sum();
         let Some(mut bit) = bit.checked_rem(bits) else { return false };
         for (file, end) in ends {
@@ -216,15 +217,14 @@ impl Files {
     }
 }
 
-/// Where the last batch of a segment begins, or the mark behind it that it was synced: everything before it was synced
-/// before it was written. It has the highest number; a recycled segment holds older ones further behind.
-fn last_batch(content: &[u8]) -> usize {
+/// The last batch of a segment, or the mark behind it that it was synced: its number, and where it begins. It has the
+/// highest number; a recycled segment holds older ones further behind, and one that is prepared holds nothing else.
+fn last_batch(content: &[u8]) -> Option<(u64, usize)> {
     let number = |at: usize| {
         let named = content.get(at + 4..at + 8) == Some(b"jwal");
         content.get(at + 16..).filter(|_| named)?.first_chunk().map(|number| u64::from_le_bytes(*number))
     };
-    let batches = (0..content.len() / 8).filter_map(|place| Some((number(place * 8)?, place * 8)));
-    batches.max().map_or(0, |(_, at)| at)
+    (0..content.len() / 8).filter_map(|place| Some((number(place * 8)?, place * 8))).max()
 }
 
 pub(super) fn rename(
