@@ -5,15 +5,13 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use jangada_kv::command::{Command as KvCommand, Reply, Set};
 use jangada_kv::{KeyRange, RangeRequest, Request as KvRequest, Response};
-use jangada_node::effect::{AdminDone, Failure, Input, Token};
-use jangada_node::state_machine::STAMP_BYTES;
-use jangada_raft::face::MembershipChange;
-use jangada_raft::types::{Membership, NodeId, Time};
+use jangada_node::effect::{AdminDone, Failure, Token};
+use jangada_raft::types::{NodeId, Time};
 use jangada_trace::phrases::since_start;
 
-use super::cluster::Answer;
+use super::cluster::{Answer, Ask, Cluster, Deed};
 use super::command::{Change, Request, Server};
-use super::stage::Stage;
+use super::stage::{Stage, leader, running};
 
 /// The last answer that somebody got.
 #[derive(Clone, Debug)]
@@ -23,7 +21,7 @@ pub(super) struct Heard {
     pub(super) refused: bool,
 }
 
-impl Stage {
+impl<C: Cluster> Stage<C> {
     pub(super) fn client(
         &mut self,
         request: &Request,
@@ -31,16 +29,19 @@ impl Stage {
         begin: bool,
     ) -> Result<(), String> {
         let id = self.asked_server(at)?;
-        let (token, query) = (self.new_token(), query(request));
-        self.asked.insert(token, (id, in_words(request)));
-        let input = if query.is_read_only() {
-            Input::Reads { token, queries: vec![query] }
-        } else {
-            let mut command = vec![0; STAMP_BYTES];
-            query.encode(&mut command);
-            Input::Writes { token, commands: vec![command] }
-        };
-        self.cluster()?.ask(id, token, input);
+        self.ask(id, in_words(request), Ask::Client(query(request)), begin)
+    }
+
+    /// Asks, and, unless it was only to begin, waits for the answer.
+    fn ask(&mut self, id: NodeId, what: String, ask: Ask, begin: bool) -> Result<(), String> {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        self.asked.insert(token, (id, what));
+        let asked = self.cluster()?.ask(id, token, ask);
+        if asked.is_err() {
+            self.asked.remove(&token);
+        }
+        asked?;
         if begin { Ok(()) } else { self.until_answered(token) }
     }
 
@@ -50,18 +51,13 @@ impl Stage {
             return self.running(server);
         }
         let cluster = self.cluster()?;
-        let first = cluster.running().map(|(id, _)| id).next();
-        cluster.leader().or(first).ok_or_else(|| "no server runs".into())
+        let first = running(cluster).map(|view| view.id).next();
+        leader(cluster).or(first).ok_or_else(|| "no server runs".into())
     }
 
     pub(super) fn add(&mut self, change: &Change) -> Result<(), String> {
         let new = self.servers(&change.servers)?;
-        let cluster = self.cluster()?;
-        for id in &new {
-            if !cluster.servers.contains_key(id) {
-                cluster.start(*id);
-            }
-        }
+        self.start_new(&new)?;
         self.change("add", change, |voters| voters.extend(&new))
     }
 
@@ -72,13 +68,20 @@ impl Stage {
 
     pub(super) fn members(&mut self, change: &Change) -> Result<(), String> {
         let wanted: BTreeSet<NodeId> = self.servers(&change.servers)?.into_iter().collect();
+        self.start_new(&wanted)?;
+        self.change("members", change, |voters| voters.clone_from(&wanted))
+    }
+
+    /// Those that never ran start with empty disks.
+    fn start_new<'a>(&mut self, ids: impl IntoIterator<Item = &'a NodeId>) -> Result<(), String> {
         let cluster = self.cluster()?;
-        for id in &wanted {
-            if !cluster.servers.contains_key(id) {
-                cluster.start(*id);
+        let known = cluster.servers();
+        for id in ids {
+            if !known.contains(id) {
+                cluster.befall(*id, Deed::Start)?;
             }
         }
-        self.change("members", change, |voters| voters.clone_from(&wanted))
+        Ok(())
     }
 
     fn change(
@@ -89,25 +92,17 @@ impl Stage {
     ) -> Result<(), String> {
         let id = self.asked_server(change.at.as_ref())?;
         let named = self.servers(&change.servers)?;
-        let token = self.new_token();
-        let cluster = self.cluster()?;
-        let Membership { mut voters, learners, context, .. } =
-            cluster.raft(id).expect("it runs").membership().clone();
+        let view = self.cluster()?.view(id).ok_or_else(|| format!("{id} does not run"))?;
+        let (mut voters, learners) = (view.membership.voters.clone(), view.membership.learners.clone());
         edit(&mut voters);
         let learners = learners.difference(&voters).copied().collect();
         let names: Vec<String> = named.iter().map(|id| format!(" {id}")).collect();
-        self.asked.insert(token, (id, format!("{verb}{}", names.concat())));
-        let change_wanted = MembershipChange { voters, learners, context };
-        self.cluster()?.ask(id, token, Input::ChangeMembership { token, change: change_wanted });
-        if change.begin { Ok(()) } else { self.until_answered(token) }
+        self.ask(id, format!("{verb}{}", names.concat()), Ask::Members { voters, learners }, change.begin)
     }
 
     pub(super) fn transfer(&mut self, to: &Server, at: Option<&Server>, begin: bool) -> Result<(), String> {
         let (to, id) = (self.server(to)?, self.asked_server(at)?);
-        let token = self.new_token();
-        self.asked.insert(token, (id, format!("transfer {to}")));
-        self.cluster()?.ask(id, token, Input::Transfer { token, to });
-        if begin { Ok(()) } else { self.until_answered(token) }
+        self.ask(id, format!("transfer {to}"), Ask::Transfer(to), begin)
     }
 
     /// An answer has come.
@@ -126,15 +121,12 @@ impl Stage {
     fn hear(&self, answer: &Answer) -> Heard {
         let said = |text: String| Heard { text, refused: false };
         match answer {
-            Answer::Client(answers) => match answers.first() {
-                Some(Ok(response)) => said(response_words(response)),
-                Some(Err(failure)) => self.failure_words(*failure),
-                None => said("nothing".into()),
-            },
-            Answer::Admin(Ok(AdminDone::MembershipChanged)) => said("OK".into()),
-            Answer::Admin(Ok(AdminDone::Transferred { term })) => said(format!("OK, term {term}")),
-            Answer::Admin(Err(failure)) => self.failure_words(*failure),
-            Answer::Lost(id) => said(format!("outcome unknown: {id} went down")),
+            Answer::Response(response) => said(response_words(response)),
+            Answer::Done(AdminDone::MembershipChanged) => said("OK".into()),
+            Answer::Done(AdminDone::Transferred { term }) => said(format!("OK, term {term}")),
+            Answer::Failed(failure) => self.failure_words(*failure),
+            Answer::Refused(why) => Heard { text: format!("refused: {why}"), refused: true },
+            Answer::Unknown(why) => said(format!("outcome unknown: {why}")),
         }
     }
 

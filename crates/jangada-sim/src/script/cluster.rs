@@ -1,62 +1,177 @@
-//! The servers of a stage: the server's own code on the simulator's disks, moved by hand and in virtual time.
+//! What commands are carried out on: the seam between the language and the servers.
 //!
-//! The simulator's world is driven by chance; this one by a script, which wants to say which single message
-//! arrives. Both run the same replica, log writer, log and frames on the same disks, under the same checkers.
+//! `stage.rs` knows what a command means: whom `leader` names, how long `wait` waits, what an answer is in words. All
+//! that it asks of the servers stands in [`Cluster`]. [`super::simulated::Simulated`] is the simulator's world; a
+//! laboratory with real servers is another cluster. What only a made-up world can do has an answer here that says so.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use jangada_kv::Response;
-use jangada_node::effect::{AdminDone, Effect, Failure, Input, Token};
-use jangada_node::event::{DiskEvent, Event, Record};
-use jangada_node::frame::{self, Route};
-use jangada_node::kv_machine::KvMachine;
-use jangada_node::log_writer::{LogJob, LogWriter};
-use jangada_node::replica::{Replica, ReplicaConfig};
-use jangada_raft::Raft;
+use jangada_kv::{Request, Response};
+use jangada_node::effect::{AdminDone, Failure, Token};
+use jangada_node::event::Record;
+use jangada_node::replica::ReplicaConfig;
 use jangada_raft::config::Config;
-use jangada_raft::face::Recovered;
-use jangada_raft::invariants::check_invariants;
-use jangada_raft::types::{ClusterId, Membership, NodeId, SnapshotMeta, Term, Time};
-use jangada_wal::{Wal, WalConfig};
+use jangada_raft::event::RoleName;
+use jangada_raft::types::{ClusterId, Index, Membership, NodeId, Term, Time};
 
-use crate::check::{Committed, Disks, Findings, Logs, Seen};
-use crate::disk::synced::LogView;
-use crate::disk::{Loss, SimDisk};
-use crate::observed::Observed;
-use crate::rng::stream;
+use crate::check::Violation;
 
-use super::network::{Network, Parcel};
-use super::prepared::{self, Prepared};
+use super::command::Message;
 
-pub(crate) type Machine = Observed<KvMachine>;
+/// Most servers that a cluster ever has.
+pub const MAX_SERVERS: u64 = 9;
 
-pub(crate) const CLUSTER: ClusterId = ClusterId(0x7363_7269_7074);
-/// Most servers of a stage.
-pub(crate) const MAX_SERVERS: u64 = 9;
-/// How long a disk takes for what it is given at once.
-const DISK_TIME: Duration = Duration::from_micros(300);
+/// Servers that can be looked at, asked, and harmed.
+///
+/// Servers are `n1` to `n9`. A method that cannot do what it is told returns a sentence for whoever typed the
+/// command: what, why, and what to do instead.
+pub trait Cluster {
+    // ---- Beginning ----------------------------------------------------------------------------------------
 
-/// How a stage is set up.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) servers: u64,
-    pub(crate) seed: u64,
-    /// Each server's, but for its id and seed.
-    pub(crate) raft: Config,
-    pub(crate) replica: ReplicaConfig,
-    pub(crate) delay: (Duration, Duration),
-    /// Logs that servers start with.
-    pub(crate) logs: BTreeMap<u64, Prepared>,
+    /// Everything that was is gone, and `setup.servers` new servers start.
+    ///
+    /// # Errors
+    /// They cannot run like this.
+    fn found(&mut self, setup: &Setup) -> Result<(), String>;
+
+    // ---- Time ---------------------------------------------------------------------------------------------
+
+    /// The time since the beginning.
+    fn now(&self) -> Time;
+
+    /// Lets time pass until something happens, `true`, or it is `until`, `false`. Whatever can make a condition true
+    /// counts: the stage looks again after each of them.
+    ///
+    /// # Errors
+    /// Time cannot pass any more (somebody interrupts, say): the command ends with this sentence.
+    fn pass(&mut self, until: Time) -> Result<bool, String>;
+
+    /// What has happened since this was last asked, in the order of its happening.
+    fn take_records(&mut self) -> Vec<Record>;
+
+    /// What came of requests since this was last asked.
+    fn take_answers(&mut self) -> Vec<(Token, Answer)>;
+
+    /// Invariants that did not hold, if somebody watches over them.
+    fn violations(&self) -> &[Violation] {
+        &[]
+    }
+
+    // ---- Looking ------------------------------------------------------------------------------------------
+
+    /// All servers that were ever started, running or not, by number.
+    fn servers(&self) -> Vec<NodeId>;
+
+    /// It runs, and stands still.
+    fn is_paused(&self, id: NodeId) -> bool;
+
+    /// What a server shows; `None` if it is down. One that stands still shows what it was.
+    fn view(&self, id: NodeId) -> Option<View<'_>>;
+
+    /// The terms of the entries that a server has in memory, from [`View::first_index`] on; empty if it is down.
+    fn log_terms(&self, id: NodeId) -> Vec<Term>;
+
+    /// The value of a key in what a server has applied, whether or not that is the latest.
+    fn value(&self, id: NodeId, key: &str) -> Option<Vec<u8>>;
+
+    // ---- Doing --------------------------------------------------------------------------------------------
+
+    /// Something befalls a server. The stage has seen to it that it runs, or, for [`Deed::Start`], that it does not.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    fn befall(&mut self, id: NodeId, deed: Deed) -> Result<(), String>;
+
+    /// Asks a running server; the answer comes by [`Cluster::take_answers`] under the token, now or later.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    fn ask(&mut self, at: NodeId, token: Token, ask: Ask) -> Result<(), String>;
+
+    /// What `from` sends to `to` arrives from now on, or is lost. There need be no such servers yet.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    fn set_link(&mut self, from: NodeId, to: NodeId, works: bool) -> Result<(), String>;
+
+    /// What `from` sends to `to` is lost.
+    fn is_cut(&self, from: NodeId, to: NodeId) -> bool;
+
+    // ---- What only a made-up world can do -----------------------------------------------------------------
+
+    /// Messages and operations of disks are counted from here on.
+    fn mark(&mut self) {}
+
+    /// How many of these messages were sent since the mark.
+    ///
+    /// # Errors
+    /// Nobody counts here.
+    fn sent(&self, _: &Filter) -> Result<u64, String> {
+        Err(only_simulated("messages are counted"))
+    }
+
+    /// How many changes and syncs a server's disk has done since the mark.
+    ///
+    /// # Errors
+    /// Nobody counts here.
+    fn wrote(&self, _: NodeId) -> Result<u64, String> {
+        Err(only_simulated("operations of a disk are counted"))
+    }
+
+    /// From now on these messages wait until somebody delivers them.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    fn hold(&mut self, _: Filter) -> Result<(), String> {
+        Err(only_simulated("messages are held"))
+    }
+
+    /// The messages that wait and fit, oldest first.
+    fn held(&self, _: &Filter) -> Vec<Held> {
+        Vec::new()
+    }
+
+    /// This message arrives; it is held no longer, or, if `again`, still.
+    fn deliver(&mut self, _: HeldNumber, _again: bool) {}
+
+    /// This message is lost.
+    fn lose(&mut self, _: HeldNumber) {}
+
+    /// All held messages arrive, and none is held any more.
+    fn release(&mut self) {}
 }
 
-impl Settings {
-    pub(crate) fn new(servers: u64) -> Settings {
-        Settings {
+fn only_simulated(what: &str) -> String {
+    format!("only in a simulated cluster {what}")
+}
+
+/// How a cluster is set up, before it starts.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Servers that found it, from n1 on.
+    pub servers: u64,
+    /// Decides all that chance decides.
+    pub seed: u64,
+    /// Each server's, but for its id, its seed and its first sequence number.
+    pub raft: Config,
+    /// Each server's.
+    pub replica: ReplicaConfig,
+    /// How long a message takes, from and to.
+    pub delay: (Duration, Duration),
+    /// Logs that servers start with.
+    pub logs: BTreeMap<NodeId, Prepared>,
+}
+
+impl Setup {
+    /// So many servers with the settings of the default profile.
+    #[must_use]
+    pub fn new(servers: u64) -> Setup {
+        Setup {
             servers,
             seed: 1,
-            raft: Config::new(NodeId(0), CLUSTER, 0),
+            raft: Config::new(NodeId(0), ClusterId(0), 0),
             replica: ReplicaConfig { snapshot_part_bytes: 1 << 10, ..ReplicaConfig::default() },
             delay: (Duration::from_micros(300), Duration::from_micros(700)),
             logs: BTreeMap::new(),
@@ -64,377 +179,145 @@ impl Settings {
     }
 }
 
-/// One server: its disk stands in [`Cluster::disks`].
-#[derive(Default)]
-pub(crate) struct Server {
-    pub(crate) life: Option<Life>,
-    pub(crate) paused: bool,
-    pub(crate) stalled: bool,
-    starts: u64,
-    /// What came while it stood still.
-    missed: Vec<Parcel>,
+/// A log that a server starts with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The terms of its entries, from index 1 on.
+    pub terms: Vec<u64>,
+    /// The server's own term.
+    pub term: u64,
 }
 
-/// A server that runs.
-pub(crate) struct Life {
-    pub(crate) replica: Replica<Machine>,
-    writer: LogWriter<SimDisk>,
-    /// What waits for the disk: the next group commit.
-    jobs: Vec<LogJob>,
-    /// What the disk is busy with; empty if it rests.
-    in_flight: Vec<LogJob>,
-    /// It is going to say so.
-    disk_runs: bool,
-    seen: Seen,
-    /// When its alarm rings.
-    wakes: Time,
-    records: u64,
+/// What a running server shows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View<'a> {
+    /// Who it is.
+    pub id: NodeId,
+    /// Its role.
+    pub role: RoleName,
+    /// Its term.
+    pub term: Term,
+    /// Whom it voted for in its term.
+    pub voted_for: Option<NodeId>,
+    /// Whom it takes for the leader of its term.
+    pub leader: Option<NodeId>,
+    /// When it last heard from that leader.
+    pub leader_last_heard: Option<Time>,
+    /// It leads, and has committed an entry of its own term.
+    pub rules: bool,
+    /// The first entry in memory: what stands before it is in a snapshot.
+    pub first_index: Index,
+    /// The last entry.
+    pub last_index: Index,
+    /// Its term.
+    pub last_term: Term,
+    /// What it knows to be committed.
+    pub commit_index: Index,
+    /// What its state shows; `None` while a snapshot is being loaded into it.
+    pub applied: Option<Index>,
+    /// What its newest durable snapshot stands for; zero without one.
+    pub snapshot: Index,
+    /// The configuration in force.
+    pub membership: Cow<'a, Membership>,
+    /// The entry that brought it.
+    pub membership_index: Index,
+    /// It is committed, as far as this server knows.
+    pub membership_is_committed: bool,
 }
 
-enum Happening {
-    Arrives(Box<Parcel>),
-    Wakes(NodeId, u64),
-    DiskDone(NodeId, u64),
-}
-
-/// What came back to somebody who asked.
-pub(crate) enum Answer {
-    Client(Vec<Result<Response, Failure>>),
-    Admin(Result<AdminDone, Failure>),
-    /// The server that was asked went down.
-    Lost(NodeId),
-}
-
-/// All servers, and what is between them.
-pub(crate) struct Cluster {
-    pub(crate) now: Time,
-    pub(crate) servers: BTreeMap<NodeId, Server>,
-    pub(crate) network: Network,
-    /// Since somebody last took them.
-    pub(crate) records: Vec<Record>,
-    pub(crate) answers: BTreeMap<Token, Answer>,
-    asked: BTreeMap<Token, NodeId>,
-    disks: Vec<SimDisk>,
-    settings: Settings,
-    queue: BTreeMap<(Time, u64), Happening>,
-    queued: u64,
-    logs: Logs,
-    committed: Committed,
-    pub(crate) findings: Findings,
-}
-
-impl Cluster {
-    pub(crate) fn new(settings: Settings) -> Cluster {
-        let mut cluster = Cluster {
-            now: Time::ZERO,
-            servers: BTreeMap::new(),
-            network: Network::new(settings.seed, settings.delay),
-            records: Vec::new(),
-            answers: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            disks: (1..=MAX_SERVERS).map(|id| SimDisk::new(&format!("disk of n{id}"))).collect(),
-            queue: BTreeMap::new(),
-            queued: 0,
-            logs: Logs::default(),
-            committed: Committed::new(),
-            findings: Findings::default(),
-            settings,
-        };
-        for (id, log) in cluster.settings.logs.clone() {
-            prepared::write_log(cluster.disk(NodeId(id)), wal_config(NodeId(id)), &log);
-        }
-        for id in 1..=cluster.settings.servers {
-            cluster.start(NodeId(id));
-        }
-        cluster
-    }
-
-    pub(crate) fn disk(&self, id: NodeId) -> &SimDisk {
-        &self.disks[usize::try_from(id.0 - 1).expect("servers have small numbers")]
-    }
-
-    /// Starts a server on what its disk holds; one with an empty disk is a founding member, or waits to be added.
-    pub(crate) fn start(&mut self, id: NodeId) {
-        let disk = self.disk(id).clone();
-        let (wal, found) = Wal::open(disk.clone(), wal_config(id)).expect("the log opens");
-        let founders = if id.0 <= self.settings.servers { self.settings.servers } else { 0 };
-        let founding = SnapshotMeta {
-            membership: Membership::of((1..=founders).map(NodeId)),
-            ..SnapshotMeta::default()
-        };
-        let recovered = Recovered {
-            hard_state: found.hard_state,
-            snapshot: found.snapshot.unwrap_or(founding),
-            entries: found.entries,
-        };
-        disk.recovered(LogView::of(recovered.hard_state, &recovered.snapshot, &recovered.entries));
-        let opened = DiskEvent::Opened {
-            entries: recovered.entries.len() as u64,
-            last: recovered.entries.last().map_or(recovered.snapshot.last_included_index, |last| last.index),
-            snapshot: recovered.snapshot.last_included_index,
-            torn_bytes: found.torn_bytes,
-        };
-        let server = self.servers.entry(id).or_default();
-        server.starts += 1;
-        let config = Config {
-            id,
-            seed: stream(self.settings.seed, &format!("{id}, start {}", server.starts)).next_u64(),
-            first_sequence: server.starts << 40 | 1,
-            ..self.settings.raft.clone()
-        };
-        let machine = Observed::new(KvMachine::new, |machine| machine.store.state_hash());
-        let replica = Replica::restore(self.now, config, self.settings.replica.clone(), recovered, machine);
-        let raft = replica.raft();
-        self.logs.appended(raft, raft.first_index(), raft.last_index(), &mut self.findings);
-        let life = Life {
-            seen: Seen::new(raft),
-            writer: LogWriter::new(disk, identity(id), wal),
-            replica,
-            jobs: Vec::new(),
-            in_flight: Vec::new(),
-            disk_runs: false,
-            wakes: Time::NEVER,
-            records: 0,
-        };
-        server.life = Some(life);
-        (server.paused, server.stalled) = (false, false);
-        let (time, event) = (self.now, Event::Disk(opened));
-        self.records.push(Record { time, node: id, seq: 0, event });
-        self.act(id);
-    }
-
-    /// Power off: what was not synced is lost, and so are the answers that clients wait for.
-    pub(crate) fn crash(&mut self, id: NodeId) {
-        let mut rng = stream(self.settings.seed, "power");
-        self.disk(id).power_loss(Loss::Everything, &mut rng);
-        let server = self.servers.get_mut(&id).expect("a server that runs is known");
-        server.life = None;
-        server.missed.clear();
-        let lost: Vec<Token> =
-            self.asked.iter().filter(|(_, at)| **at == id).map(|(token, _)| *token).collect();
-        for token in lost {
-            self.asked.remove(&token);
-            self.answers.insert(token, Answer::Lost(id));
-        }
-    }
-
-    pub(crate) fn pause(&mut self, id: NodeId) {
-        self.servers.entry(id).or_default().paused = true;
-    }
-
-    /// It hears what came meanwhile before it judges anybody by the clock.
-    pub(crate) fn resume(&mut self, id: NodeId) {
-        let Some(server) = self.servers.get_mut(&id) else { return };
-        server.paused = false;
-        for parcel in std::mem::take(&mut server.missed) {
-            self.hand_over(&parcel);
-        }
-        self.input(id, Input::TimePassed);
-        self.start_disk(id);
-    }
-
-    pub(crate) fn stall(&mut self, id: NodeId, stalled: bool) {
-        let Some(server) = self.servers.get_mut(&id) else { return };
-        server.stalled = stalled;
-        self.start_disk(id);
-    }
-
-    // ---- Asking -------------------------------------------------------------------------------------------
-
-    /// Gives a running server an input.
-    pub(crate) fn input(&mut self, id: NodeId, input: Input<Machine>) {
-        let now = self.now;
-        if let Some(life) = self.life_mut(id) {
-            life.replica.handle(now, input);
-            self.act(id);
-        }
-    }
-
-    /// The same, for an input whose answer somebody waits for.
-    pub(crate) fn ask(&mut self, id: NodeId, token: Token, input: Input<Machine>) {
-        self.asked.insert(token, id);
-        self.input(id, input);
-    }
-
-    pub(crate) fn raft(&self, id: NodeId) -> Option<&Raft> {
-        Some(self.replica(id)?.raft())
-    }
-
-    pub(crate) fn replica(&self, id: NodeId) -> Option<&Replica<Machine>> {
-        Some(&self.servers.get(&id)?.life.as_ref()?.replica)
-    }
-
-    fn life_mut(&mut self, id: NodeId) -> Option<&mut Life> {
-        self.servers.get_mut(&id)?.life.as_mut()
-    }
-
-    /// The servers that run, with their cores.
-    pub(crate) fn running(&self) -> impl Iterator<Item = (NodeId, &Raft)> {
-        self.servers.iter().filter_map(|(id, server)| Some((*id, server.life.as_ref()?.replica.raft())))
-    }
-
-    /// Whoever leads in the highest term.
-    pub(crate) fn leader(&self) -> Option<NodeId> {
-        let leaders = self.running().filter(|(_, raft)| raft.is_leader());
-        leaders.max_by_key(|(_, raft)| raft.term()).map(|(id, _)| id)
-    }
-
-    pub(crate) fn highest_term(&self) -> Term {
-        self.running().map(|(_, raft)| raft.term()).max().unwrap_or_default()
-    }
-
-    // ---- Time ---------------------------------------------------------------------------------------------
-
-    pub(crate) fn next_time(&self) -> Option<Time> {
-        self.queue.first_key_value().map(|((time, _), _)| *time)
-    }
-
-    /// The next thing happens.
-    pub(crate) fn step(&mut self) {
-        let Some(((time, _), happening)) = self.queue.pop_first() else { return };
-        assert!(time >= self.now, "time never goes back");
-        self.now = time;
-        match happening {
-            Happening::Arrives(parcel) => self.hand_over(&parcel),
-            Happening::Wakes(id, start) => self.wake(id, start),
-            Happening::DiskDone(id, start) => self.disk_done(id, start),
-        }
-    }
-
-    fn push(&mut self, time: Time, happening: Happening) {
-        self.queued += 1;
-        self.queue.insert((time, self.queued), happening);
-    }
-
-    /// A message arrives now, if its link still works and somebody is there.
-    pub(crate) fn hand_over(&mut self, parcel: &Parcel) {
-        let Parcel { from, to, .. } = *parcel;
-        if self.network.is_cut(from, to) {
-            return;
-        }
-        let Some(server) = self.servers.get_mut(&to) else { return };
-        if server.paused {
-            return server.missed.push(parcel.clone());
-        }
-        // As on a real link: the recipient gets bytes, and looks at them before it believes them.
-        let route = Route { cluster: CLUSTER, from, to };
-        let mut bytes = Vec::new();
-        frame::encode(&parcel.frame, route, &mut bytes);
-        let mut bytes = BytesMut::from(&bytes[..]);
-        let frame =
-            frame::decode(&mut bytes, route, 64 << 20).expect("our own bytes").expect("a whole frame");
-        self.input(to, Input::Peer(from, frame));
-    }
-
-    fn wake(&mut self, id: NodeId, start: u64) {
-        let now = self.now;
-        let Some(server) = self.servers.get_mut(&id) else { return };
-        let Some(life) = server.life.as_mut().filter(|life| server.starts == start && life.wakes == now)
-        else {
-            return;
-        };
-        life.wakes = Time::NEVER;
-        if !server.paused {
-            self.input(id, Input::TimePassed);
-        }
-    }
-
-    fn disk_done(&mut self, id: NodeId, start: u64) {
-        let now = self.now;
-        let Some(server) = self.servers.get_mut(&id) else { return };
-        let ready = server.starts == start && !server.paused && !server.stalled;
-        let Some(life) = server.life.as_mut().filter(|_| server.starts == start) else { return };
-        life.disk_runs = false;
-        if !ready {
-            return;
-        }
-        let mut done = Vec::new();
-        life.writer.run(std::mem::take(&mut life.in_flight), &mut done).expect("the disk works");
-        life.writer.when_idle().expect("the disk works");
-        for done in done {
-            life.replica.handle(now, Input::Log(done));
-        }
-        self.act(id);
-    }
-
-    fn start_disk(&mut self, id: NodeId) {
-        let Some(server) = self.servers.get_mut(&id) else { return };
-        let (start, free) = (server.starts, !server.paused && !server.stalled);
-        let Some(life) = server.life.as_mut() else { return };
-        if life.in_flight.is_empty() {
-            life.in_flight = std::mem::take(&mut life.jobs);
-        }
-        if free && !life.disk_runs && !life.in_flight.is_empty() {
-            life.disk_runs = true;
-            self.push(self.now + DISK_TIME, Happening::DiskDone(id, start));
-        }
-    }
-
-    /// Takes a server's effects, carries them out, and looks whether all is well.
-    fn act(&mut self, id: NodeId) {
-        let (now, mut effects, mut events) = (self.now, Vec::new(), Vec::new());
-        let Some(life) = self.life_mut(id) else { return };
-        life.replica.take_effects(now, &mut effects, &mut events);
-        for effect in effects {
-            self.carry_out(id, effect);
-        }
-        self.start_disk(id);
-        self.check(id, &events);
-        let server = self.servers.get_mut(&id).expect("it acts");
-        let Some(life) = server.life.as_mut() else { return };
-        for event in events {
-            life.records += 1;
-            self.records.push(Record { time: now, node: id, seq: life.records, event });
-        }
-        let deadline = life.replica.next_deadline().max(now);
-        if deadline < life.wakes {
-            life.wakes = deadline;
-            let start = server.starts;
-            self.push(deadline, Happening::Wakes(id, start));
-        }
-    }
-
-    fn carry_out(&mut self, id: NodeId, effect: Effect<Machine>) {
-        match effect {
-            Effect::Send(to, frame) => {
-                if let Some((at, parcel)) = self.network.send(self.now, Parcel::new(id, to, frame)) {
-                    self.push(at, Happening::Arrives(Box::new(parcel)));
-                }
-            }
-            Effect::Log(job) => self.life_mut(id).expect("it acts").jobs.push(job),
-            Effect::Reply(token, answers) => self.answer(token, Answer::Client(answers)),
-            Effect::AdminReply(token, outcome) => self.answer(token, Answer::Admin(outcome)),
-            Effect::Halt(why) => panic!("{id} halts: {why}"),
-        }
-    }
-
-    fn answer(&mut self, token: Token, answer: Answer) {
-        self.asked.remove(&token);
-        self.answers.insert(token, answer);
-    }
-
-    /// The simulator's invariants, after each step of a server.
-    fn check(&mut self, id: NodeId, events: &[Event]) {
-        let Cluster { servers, logs, committed, disks, findings, .. } = self;
-        let Some(life) = servers.get_mut(&id).and_then(|server| server.life.as_mut()) else { return };
-        let (disks, raft) = (Disks { present: disks, lost: &[] }, life.replica.raft());
-        findings.now = self.now;
-        check_invariants(raft);
-        for event in events {
-            if let Event::Raft(event) = event {
-                life.seen.event(raft, *event, logs, committed, &disks, findings);
-            }
-        }
-        life.seen.check(&life.replica, logs, committed, &disks, findings);
+impl View<'_> {
+    /// It believes that it leads.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.role == RoleName::Leader
     }
 }
 
-/// Small segments: the disk is in memory.
-fn wal_config(id: NodeId) -> WalConfig {
-    WalConfig { segment_bytes: 64 << 10, fill_ahead_bytes: 16 << 10, ..WalConfig::new(identity(id)) }
+/// What can befall a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// It starts on the disk that it left, or, for the first time, on an empty one.
+    Start,
+    /// Power off: what was not synced is lost, and with it the answers that clients wait for.
+    Crash,
+    /// It stands still.
+    Pause,
+    /// It goes on, and hears first what came meanwhile.
+    Resume,
+    /// It campaigns now.
+    Campaign,
+    /// It takes a snapshot now.
+    Snapshot,
+    /// What it writes does not become durable any more.
+    Stall,
+    /// It does again.
+    Unstall,
 }
 
-/// A server's identity on its disk.
-fn identity(id: NodeId) -> [u8; 16] {
-    [u8::try_from(id.0).expect("servers have small numbers"); 16]
+/// What a server is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// A client's request.
+    Client(Request),
+    /// These members, in one change.
+    Members {
+        /// Who votes.
+        voters: BTreeSet<NodeId>,
+        /// Who is sent everything and does not vote.
+        learners: BTreeSet<NodeId>,
+    },
+    /// To hand leadership over to this one.
+    Transfer(NodeId),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The store's answer.
+    Response(Response),
+    /// An administrator's wish is fulfilled.
+    Done(AdminDone),
+    /// The replica's refusal, or its ignorance.
+    Failed(Failure),
+    /// It had no effect, for this reason.
+    Refused(String),
+    /// It may have had an effect, for this reason.
+    Unknown(String),
+}
+
+/// Which messages are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// From whom to whom; `None`: on all links.
+    pub links: Option<BTreeSet<(NodeId, NodeId)>>,
+    /// `None`: of all kinds.
+    pub message: Option<Message>,
+}
+
+impl Filter {
+    /// This message is meant.
+    #[must_use]
+    pub fn fits(&self, from: NodeId, to: NodeId, message: Message) -> bool {
+        self.links.as_ref().is_none_or(|links| links.contains(&(from, to)))
+            && self.message.is_none_or(|wanted| wanted == message)
+    }
+}
+
+/// Names a held message; no two ever had the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldNumber(pub u64);
+
+/// A message that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its name.
+    pub number: HeldNumber,
+    /// Who sent it.
+    pub from: NodeId,
+    /// To whom.
+    pub to: NodeId,
+    /// Its kind.
+    pub message: Message,
+    /// What is in it, in words: `term 2, 1 after 3`.
+    pub gist: String,
 }

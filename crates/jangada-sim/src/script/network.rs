@@ -9,7 +9,8 @@ use jangada_raft::types::{NodeId, Time};
 
 use crate::rng::{Dice, Rng, stream};
 
-use super::command::{Message, Which};
+use super::cluster::{Filter, HeldNumber};
+use super::command::Message;
 
 /// A frame on its way.
 #[derive(Clone, Debug)]
@@ -27,6 +28,10 @@ impl Parcel {
             Frame::Forward { .. } | Frame::ForwardReply { .. } => Message::Forward,
         };
         Parcel { from, to, message, frame }
+    }
+
+    fn is_meant(&self, filter: &Filter) -> bool {
+        filter.fits(self.from, self.to, self.message)
     }
 }
 
@@ -47,33 +52,15 @@ fn kind(kind: MessageKind) -> Message {
     }
 }
 
-/// Which messages are meant, with servers for the words that stood for them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filter {
-    /// From whom to whom; `None`: on all links.
-    pub(crate) links: Option<BTreeSet<(NodeId, NodeId)>>,
-    /// `None`: of all kinds.
-    pub(crate) message: Option<Message>,
-}
-
-impl Filter {
-    pub(crate) fn fits(&self, from: NodeId, to: NodeId, message: Message) -> bool {
-        self.links.as_ref().is_none_or(|links| links.contains(&(from, to)))
-            && self.message.is_none_or(|wanted| wanted == message)
-    }
-
-    fn fits_parcel(&self, parcel: &Parcel) -> bool {
-        self.fits(parcel.from, parcel.to, parcel.message)
-    }
-}
-
 /// The network.
 pub(crate) struct Network {
     delay: (Duration, Duration),
     rng: Rng,
     cut: BTreeSet<(NodeId, NodeId)>,
     holds: Vec<Filter>,
-    held: Vec<Parcel>,
+    /// By their numbers: oldest first.
+    held: BTreeMap<HeldNumber, Parcel>,
+    last_held: u64,
     /// When the last message of a link arrives: a link keeps the order of its messages, as TCP does.
     arrivals: BTreeMap<(NodeId, NodeId), Time>,
     /// All that was sent since the last mark.
@@ -87,7 +74,8 @@ impl Network {
             rng: stream(seed, "network of a stage"),
             cut: BTreeSet::new(),
             holds: Vec::new(),
-            held: Vec::new(),
+            held: BTreeMap::new(),
+            last_held: 0,
             arrivals: BTreeMap::new(),
             sent: Vec::new(),
         }
@@ -100,8 +88,9 @@ impl Network {
         if self.is_cut(link.0, link.1) {
             return None;
         }
-        if self.holds.iter().any(|filter| filter.fits_parcel(&parcel)) {
-            self.held.push(parcel);
+        if self.holds.iter().any(|filter| parcel.is_meant(filter)) {
+            self.last_held += 1;
+            self.held.insert(HeldNumber(self.last_held), parcel);
             return None;
         }
         let drawn = now + self.rng.duration(self.delay.0, self.delay.1);
@@ -124,42 +113,29 @@ impl Network {
         self.cut.remove(&(from, to));
     }
 
-    pub(crate) fn heal_all(&mut self) {
-        self.cut.clear();
-    }
-
-    /// The links that are cut, in order.
-    pub(crate) fn cuts(&self) -> impl Iterator<Item = (NodeId, NodeId)> {
-        self.cut.iter().copied()
-    }
-
     pub(crate) fn hold(&mut self, filter: Filter) {
         self.holds.push(filter);
     }
 
     /// The held messages that fit, oldest first.
-    pub(crate) fn held(&self, filter: &Filter) -> impl Iterator<Item = &Parcel> {
-        self.held.iter().filter(|parcel| filter.fits_parcel(parcel))
+    pub(crate) fn held(&self, filter: &Filter) -> impl Iterator<Item = (HeldNumber, &Parcel)> {
+        self.held
+            .iter()
+            .filter(|(_, parcel)| parcel.is_meant(filter))
+            .map(|(number, parcel)| (*number, parcel))
     }
 
-    /// Takes one or all of the held messages that fit.
-    pub(crate) fn take_held(&mut self, filter: &Filter, which: Which) -> Vec<Parcel> {
-        let at = match which {
-            Which::Oldest => self.held.iter().position(|parcel| filter.fits_parcel(parcel)),
-            Which::Newest => self.held.iter().rposition(|parcel| filter.fits_parcel(parcel)),
-            Which::All => {
-                let (taken, left) =
-                    std::mem::take(&mut self.held).into_iter().partition(|parcel| filter.fits_parcel(parcel));
-                self.held = left;
-                return taken;
-            }
-        };
-        at.map(|at| self.held.remove(at)).into_iter().collect()
+    pub(crate) fn held_parcel(&self, number: HeldNumber) -> Option<&Parcel> {
+        self.held.get(&number)
+    }
+
+    pub(crate) fn take_held(&mut self, number: HeldNumber) -> Option<Parcel> {
+        self.held.remove(&number)
     }
 
     /// Holds nothing any more, and gives back all that was held.
     pub(crate) fn release(&mut self) -> Vec<Parcel> {
         self.holds.clear();
-        std::mem::take(&mut self.held)
+        std::mem::take(&mut self.held).into_values().collect()
     }
 }

@@ -9,14 +9,7 @@ use jangada_wal::{Wal, WalConfig};
 
 use crate::disk::SimDisk;
 
-/// A log that a server starts with.
-#[derive(Clone, Debug)]
-pub(crate) struct Prepared {
-    /// The terms of its entries, from index 1 on.
-    pub(crate) terms: Vec<u64>,
-    /// The server's own term.
-    pub(crate) term: u64,
-}
+use super::cluster::Prepared;
 
 /// Writes it. The entry at 3 of term 2 sets the key `e3` to `2`.
 pub(crate) fn write_log(disk: &SimDisk, config: WalConfig, prepared: &Prepared) {

@@ -2,25 +2,21 @@
 
 use std::time::Duration;
 
-use super::cluster::{MAX_SERVERS, Settings};
+use jangada_raft::types::NodeId;
+
+use super::cluster::{MAX_SERVERS, Prepared, Setup};
 use super::command::Profile;
-use super::prepared::Prepared;
 use super::tokens;
 
-pub(crate) fn profile(settings: &mut Settings, profile: Profile) {
+pub(crate) fn profile(setup: &mut Setup, profile: Profile) {
     let modern = profile == Profile::Default;
-    settings.raft.pre_vote = modern;
-    settings.raft.check_quorum = modern;
+    setup.raft.pre_vote = modern;
+    setup.raft.check_quorum = modern;
 }
 
-pub(crate) fn log(
-    settings: &mut Settings,
-    server: u64,
-    terms: &[u64],
-    term: Option<u64>,
-) -> Result<(), String> {
-    if server > settings.servers {
-        return Err(format!("there are {} servers, and no n{server}", settings.servers));
+pub(crate) fn log(setup: &mut Setup, server: u64, terms: &[u64], term: Option<u64>) -> Result<(), String> {
+    if server > setup.servers {
+        return Err(format!("there are {} servers, and no n{server}", setup.servers));
     }
     if terms.contains(&0) || !terms.is_sorted() {
         return Err("terms begin with 1 and never go back".into());
@@ -31,13 +27,13 @@ pub(crate) fn log(
     if term < last {
         return Err(format!("a server in term {term} has no entry of term {last}"));
     }
-    settings.logs.insert(server, Prepared { terms: terms.to_vec(), term });
+    setup.logs.insert(NodeId(server), Prepared { terms: terms.to_vec(), term });
     Ok(())
 }
 
 /// Sets a knob of [`super::help::KNOBS`].
-pub(crate) fn set(settings: &mut Settings, knob: &str, value: &str) -> Result<(), String> {
-    let raft = &mut settings.raft;
+pub(crate) fn set(setup: &mut Setup, knob: &str, value: &str) -> Result<(), String> {
+    let raft = &mut setup.raft;
     match knob {
         "election_timeout" => (raft.election_timeout_min, raft.election_timeout_max) = range(value)?,
         "heartbeat_interval" => raft.heartbeat_interval = duration(value)?,
@@ -49,8 +45,8 @@ pub(crate) fn set(settings: &mut Settings, knob: &str, value: &str) -> Result<()
         "snapshot_chunk_bytes" => raft.snapshot_chunk_bytes = number(value)?,
         "keep_bytes_behind_snapshot" => raft.keep_bytes_behind_snapshot = number(value)?,
         "caught_up_entries" => raft.caught_up_entries = number(value)? as u64,
-        "snapshot_after_bytes" => settings.replica.snapshot_after_bytes = number(value)?,
-        "delay" => settings.delay = range(value)?,
+        "snapshot_after_bytes" => setup.replica.snapshot_after_bytes = number(value)?,
+        "delay" => setup.delay = range(value)?,
         other => return Err(format!("`{other}` is a knob that turns nothing")),
     }
     Ok(())

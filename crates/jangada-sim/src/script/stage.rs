@@ -1,9 +1,12 @@
-//! Carries commands out, one after the other, and tells what happened.
+//! Carries commands out on a cluster, one after the other, and tells what happened.
+//!
+//! What each command means stands here and in `answers.rs`, `holds.rs` and `show.rs`; what can be asked of the servers
+//! stands in [`Cluster`], and this file knows no more of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jangada_node::effect::{Input, Token};
+use jangada_node::effect::Token;
 use jangada_raft::types::{NodeId, Term, Time};
 use jangada_trace::names::Names;
 use jangada_trace::words::Words;
@@ -11,20 +14,23 @@ use jangada_trace::words::Words;
 use crate::check::Violation;
 
 use super::answers::Heard;
-use super::cluster::{Cluster, MAX_SERVERS, Settings};
+use super::cluster::{Cluster, Deed, Filter, HeldNumber, MAX_SERVERS, Setup, View};
 use super::command::{Command, Condition, Kind, Link, Pick, Server, Which};
 use super::file::{Block, Script};
-use super::network::{Filter, Parcel};
+use super::simulated::Simulated;
 use super::{help, settings, show, watch};
 
 /// How long `wait` waits, and a client for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(20);
 
-/// A cluster that commands are carried out on.
-pub struct Stage {
-    settings: Option<Settings>,
-    cluster: Option<Cluster>,
+/// A cluster, and what the words of the language mean on it at the moment.
+pub struct Stage<C> {
+    pub(super) cluster: C,
+    /// How the servers will be set up, or are.
+    setup: Option<Setup>,
+    /// They have started.
+    founded: bool,
     pub(super) names: BTreeMap<String, NodeId>,
     pub(super) mark: Mark,
     pub(super) words: Words,
@@ -33,7 +39,7 @@ pub struct Stage {
     /// What was asked and is not answered yet, in words.
     pub(super) asked: BTreeMap<Token, (NodeId, String)>,
     pub(super) heard: Option<Heard>,
-    tokens: u64,
+    pub(super) tokens: u64,
     pub(super) told: Vec<String>,
 }
 
@@ -42,8 +48,6 @@ pub struct Stage {
 pub(super) struct Mark {
     pub(super) leader: Option<NodeId>,
     pub(super) term: Term,
-    /// Operations of each disk until then.
-    pub(super) operations: [u64; MAX_SERVERS as usize],
 }
 
 /// A script that was played.
@@ -75,7 +79,7 @@ pub struct Step {
 /// Plays a script from its beginning, up to the first command that fails.
 #[must_use]
 pub fn play(script: &Script) -> Played {
-    let mut stage = Stage::new();
+    let mut stage = Stage::on(Simulated::new());
     let mut steps: Vec<Step> = Vec::new();
     let mut played = Script { blocks: Vec::new() };
     let failed = |steps: &[Step]| steps.last().is_some_and(|step| step.failure.is_some());
@@ -99,23 +103,18 @@ pub fn play(script: &Script) -> Played {
     let failure = steps.last().and_then(|step| {
         step.failure.as_ref().map(|why| format!("line {}, `{}`: {why}", step.line, step.command))
     });
-    let violations = stage.cluster.map(|cluster| cluster.findings.violations).unwrap_or_default();
+    let violations = stage.cluster.violations().to_vec();
     Played { script: played, steps, failure, violations }
 }
 
-impl Default for Stage {
-    fn default() -> Stage {
-        Stage::new()
-    }
-}
-
-impl Stage {
-    /// An empty stage: the first command is `servers N`.
+impl<C: Cluster> Stage<C> {
+    /// An empty stage on this cluster: the first command is `servers N`.
     #[must_use]
-    pub fn new() -> Stage {
+    pub fn on(cluster: C) -> Stage<C> {
         Stage {
-            settings: None,
-            cluster: None,
+            cluster,
+            setup: None,
+            founded: false,
             names: BTreeMap::new(),
             mark: Mark::default(),
             words: Words::new(Names::new()),
@@ -126,6 +125,31 @@ impl Stage {
             tokens: 0,
             told: Vec::new(),
         }
+    }
+
+    /// What the commands are carried out on.
+    #[must_use]
+    pub fn as_cluster(&self) -> &C {
+        &self.cluster
+    }
+
+    /// Starts the servers if they have not started yet: otherwise the first command that needs them does.
+    ///
+    /// # Errors
+    /// No `servers N` was said, or they cannot run as they are set up.
+    pub fn start(&mut self) -> Result<(), String> {
+        self.cluster().map(|_| ())
+    }
+
+    /// Lets time pass until something happens, or it is `until`; then there may be something to tell. For whoever has
+    /// no command to carry out, and looks on.
+    ///
+    /// # Errors
+    /// As [`Cluster::pass`].
+    pub fn look_on(&mut self, until: Time) -> Result<bool, String> {
+        let something = self.goes_on(until);
+        self.tell();
+        something
     }
 
     /// What happened since this was last asked, as lines.
@@ -141,7 +165,7 @@ impl Stage {
         let done = self.perform(command);
         self.tell();
         done?;
-        match self.cluster.as_ref().and_then(|cluster| cluster.findings.violations.first()) {
+        match self.cluster.violations().first() {
             Some(violation) => Err(format!("an invariant does not hold: {violation}")),
             None => Ok(()),
         }
@@ -151,54 +175,39 @@ impl Stage {
     fn perform(&mut self, command: &Command) -> Result<(), String> {
         match command {
             Command::Servers(count) => self.begin_anew(*count),
-            Command::Profile(profile) => settings::profile(self.settings()?, *profile),
-            Command::Seed(seed) => self.settings()?.seed = *seed,
-            Command::Config { knob, value } => settings::set(self.settings()?, knob, value)?,
-            Command::Log { server, terms, term } => settings::log(self.settings()?, *server, terms, *term)?,
+            Command::Profile(profile) => settings::profile(self.setup()?, *profile),
+            Command::Seed(seed) => self.setup()?.seed = *seed,
+            Command::Config { knob, value } => settings::set(self.setup()?, knob, value)?,
+            Command::Log { server, terms, term } => settings::log(self.setup()?, *server, terms, *term)?,
             Command::Client { request, at, begin } => self.client(request, at.as_ref(), *begin)?,
-            Command::Crash(servers) => self.each(servers, true, |cluster, id| cluster.crash(id))?,
-            Command::Restart(servers) => self.each(servers, false, |cluster, id| cluster.start(id))?,
-            Command::Pause(servers) => self.each(servers, true, |cluster, id| cluster.pause(id))?,
-            Command::Resume(servers) => self.each(servers, true, |cluster, id| cluster.resume(id))?,
+            Command::Crash(servers) => self.each(servers, Deed::Crash)?,
+            Command::Restart(servers) => self.each(servers, Deed::Start)?,
+            Command::Pause(servers) => self.each(servers, Deed::Pause)?,
+            Command::Resume(servers) => self.each(servers, Deed::Resume)?,
             Command::Campaign(server) => {
                 let id = self.running(server)?;
-                self.cluster()?.input(id, Input::Campaign);
+                self.cluster()?.befall(id, Deed::Campaign)?;
             }
             Command::Snapshot(servers) => {
-                self.each(servers, true, |cluster, id| cluster.input(id, Input::TakeSnapshot))?;
+                self.each(servers, Deed::Snapshot)?;
                 self.run_for(Duration::from_millis(20))?;
             }
-            Command::Stall(servers) => self.each(servers, true, |cluster, id| cluster.stall(id, true))?,
-            Command::Unstall(servers) => self.each(servers, true, |cluster, id| cluster.stall(id, false))?,
+            Command::Stall(servers) => self.each(servers, Deed::Stall)?,
+            Command::Unstall(servers) => self.each(servers, Deed::Unstall)?,
             Command::Isolate(servers) => self.isolate(servers)?,
-            Command::Disconnect(servers) => self.disconnect(servers, true)?,
-            Command::Reconnect(servers) => self.disconnect(servers, false)?,
-            Command::Cut(link) => {
-                for (from, to) in self.link(link)? {
-                    self.cluster()?.network.cut(from, to);
-                }
-            }
-            Command::Heal(None) => self.cluster()?.network.heal_all(),
-            Command::Heal(Some(link)) => {
-                for (from, to) in self.link(link)? {
-                    self.cluster()?.network.heal(from, to);
-                }
-            }
+            Command::Disconnect(servers) => self.disconnect(servers, false)?,
+            Command::Reconnect(servers) => self.disconnect(servers, true)?,
+            Command::Cut(link) => self.set_links(link, false)?,
+            Command::Heal(None) => self.heal_all()?,
+            Command::Heal(Some(link)) => self.set_links(link, true)?,
             Command::Hold(pick) => {
                 let filter = self.filter(pick)?;
-                self.cluster()?.network.hold(filter);
+                self.cluster()?.hold(filter)?;
             }
             Command::Deliver { pick, which } => self.deliver(pick, *which)?,
-            Command::Drop { pick, which } => {
-                self.take_held(pick, *which)?;
-            }
+            Command::Drop { pick, which } => self.lose(pick, *which)?,
             Command::Duplicate(pick) => self.duplicate(pick)?,
-            Command::Release => {
-                let cluster = self.cluster()?;
-                for parcel in cluster.network.release() {
-                    cluster.hand_over(&parcel);
-                }
-            }
+            Command::Release => self.cluster()?.release(),
             Command::Add(change) => self.add(change)?,
             Command::Remove(change) => self.remove(change)?,
             Command::Members(change) => self.members(change)?,
@@ -228,26 +237,33 @@ impl Stage {
     }
 
     fn begin_anew(&mut self, servers: u64) {
-        let watched = std::mem::take(&mut self.watched);
-        let told = std::mem::take(&mut self.told);
-        *self = Stage { settings: Some(Settings::new(servers)), watched, told, ..Stage::new() };
+        self.setup = Some(Setup::new(servers));
+        self.founded = false;
+        self.names.clear();
+        self.mark = Mark::default();
+        self.words = Words::new(Names::new());
+        self.leading.clear();
+        self.asked.clear();
+        self.heard = None;
+        self.tokens = 0;
     }
 
-    fn settings(&mut self) -> Result<&mut Settings, String> {
-        if self.cluster.is_some() {
+    fn setup(&mut self) -> Result<&mut Setup, String> {
+        if self.founded {
             return Err("the servers run already: this stands before them; `servers N` begins anew".into());
         }
-        self.settings.as_mut().ok_or_else(|| "there is no cluster yet: begin with `servers N`".into())
+        self.setup.as_mut().ok_or_else(|| "there is no cluster yet: begin with `servers N`".into())
     }
 
     /// The cluster; its servers start with the first command that needs them.
-    pub(super) fn cluster(&mut self) -> Result<&mut Cluster, String> {
-        if self.cluster.is_none() {
-            let settings = self.settings()?.clone();
-            settings.raft.validate().map_err(|why| format!("these servers cannot run: {why}"))?;
-            self.cluster = Some(Cluster::new(settings));
+    pub(super) fn cluster(&mut self) -> Result<&mut C, String> {
+        if !self.founded {
+            let setup = self.setup()?.clone();
+            setup.raft.validate().map_err(|why| format!("these servers cannot run: {why}"))?;
+            self.cluster.found(&setup)?;
+            self.founded = true;
         }
-        Ok(self.cluster.as_mut().expect("it is there by now"))
+        Ok(&mut self.cluster)
     }
 
     fn help(&mut self, of: Option<&str>) -> Result<(), String> {
@@ -273,7 +289,7 @@ impl Stage {
 
     pub(super) fn running(&mut self, server: &Server) -> Result<NodeId, String> {
         let id = self.server(server)?;
-        self.cluster()?.raft(id).map(|_| id).ok_or_else(|| format!("{id} does not run"))
+        self.cluster()?.view(id).map(|_| id).ok_or_else(|| format!("{id} does not run"))
     }
 
     /// Several.
@@ -286,32 +302,27 @@ impl Stage {
     }
 
     fn resolve(&mut self, server: &Server) -> Result<Vec<NodeId>, String> {
-        self.cluster()?;
-        let cluster = self.cluster.as_ref().expect("it is there by now");
+        let all = self.cluster()?.servers();
         if *server == Server::All {
-            return Ok(cluster.servers.keys().copied().collect());
+            return Ok(all);
         }
-        match one_server(cluster, &self.names, server)? {
+        match one_server(&self.cluster, &self.names, server)? {
             Some(id) => Ok(vec![id]),
             None if *server == Server::Leader => Err("nobody leads".into()),
             None => Err("there are not so many followers".into()),
         }
     }
 
-    /// Does it to each of them, which all run, or all do not. `all` are those to whom it can be done.
-    fn each(
-        &mut self,
-        servers: &[Server],
-        run: bool,
-        mut deed: impl FnMut(&mut Cluster, NodeId),
-    ) -> Result<(), String> {
+    /// It befalls each of them. They all run, or, to start, all do not; `all` are those to whom it can be done.
+    fn each(&mut self, servers: &[Server], deed: Deed) -> Result<(), String> {
         let all = servers == [Server::All];
         let ids = self.servers(servers)?;
         let cluster = self.cluster()?;
+        let must_run = deed != Deed::Start;
         for id in ids {
-            let runs = cluster.raft(id).is_some();
-            match (runs == run, run) {
-                (true, _) => deed(cluster, id),
+            let runs = cluster.view(id).is_some();
+            match (runs == must_run, must_run) {
+                (true, _) => cluster.befall(id, deed)?,
                 (false, _) if all => {}
                 (false, true) => return Err(format!("{id} does not run")),
                 (false, false) => return Err(format!("{id} runs already")),
@@ -322,32 +333,44 @@ impl Stage {
 
     // ---- Links and messages -------------------------------------------------------------------------------
 
-    fn everybody() -> impl Iterator<Item = NodeId> + Clone {
-        (1..=MAX_SERVERS).map(NodeId)
-    }
-
     fn isolate(&mut self, servers: &[Server]) -> Result<(), String> {
         let group = self.servers(servers)?;
         let cluster = self.cluster()?;
-        for one in Stage::everybody() {
-            for other in Stage::everybody() {
+        for one in everybody() {
+            for other in everybody() {
                 if group.contains(&one) != group.contains(&other) {
-                    cluster.network.cut(one, other);
+                    cluster.set_link(one, other, false)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn disconnect(&mut self, servers: &[Server], cut: bool) -> Result<(), String> {
+    fn disconnect(&mut self, servers: &[Server], works: bool) -> Result<(), String> {
         let ids = self.servers(servers)?;
-        let network = &mut self.cluster()?.network;
+        let cluster = self.cluster()?;
         for one in ids {
-            for other in Stage::everybody() {
-                for (from, to) in [(one, other), (other, one)] {
-                    if cut { network.cut(from, to) } else { network.heal(from, to) }
-                }
+            for other in everybody().filter(|other| *other != one) {
+                cluster.set_link(one, other, works)?;
+                cluster.set_link(other, one, works)?;
             }
+        }
+        Ok(())
+    }
+
+    fn heal_all(&mut self) -> Result<(), String> {
+        let cluster = self.cluster()?;
+        for one in everybody() {
+            for other in everybody().filter(|other| *other != one) {
+                cluster.set_link(one, other, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_links(&mut self, link: &Link, works: bool) -> Result<(), String> {
+        for (from, to) in self.link(link)? {
+            self.cluster()?.set_link(from, to, works)?;
         }
         Ok(())
     }
@@ -376,52 +399,59 @@ impl Stage {
     }
 
     fn deliver(&mut self, pick: &Pick, which: Which) -> Result<(), String> {
-        for parcel in self.take_held(pick, which)? {
-            self.cluster()?.hand_over(&parcel);
+        for number in self.held(pick, which)? {
+            self.cluster.deliver(number, false);
         }
         Ok(())
     }
 
-    fn take_held(&mut self, pick: &Pick, which: Which) -> Result<Vec<Parcel>, String> {
-        let filter = self.filter(pick)?;
-        let taken = self.cluster()?.network.take_held(&filter, which);
-        if taken.is_empty() { Err("no such message is held".into()) } else { Ok(taken) }
+    fn lose(&mut self, pick: &Pick, which: Which) -> Result<(), String> {
+        for number in self.held(pick, which)? {
+            self.cluster.lose(number);
+        }
+        Ok(())
     }
 
     fn duplicate(&mut self, pick: &Pick) -> Result<(), String> {
-        let filter = self.filter(pick)?;
-        let cluster = self.cluster()?;
-        let oldest = cluster.network.held(&filter).next().cloned();
-        let parcel = oldest.ok_or("no such message is held")?;
-        cluster.hand_over(&parcel);
+        for number in self.held(pick, Which::Oldest)? {
+            self.cluster.deliver(number, true);
+        }
         Ok(())
+    }
+
+    /// One or all of the held messages that fit; there is one.
+    fn held(&mut self, pick: &Pick, which: Which) -> Result<Vec<HeldNumber>, String> {
+        let filter = self.filter(pick)?;
+        let held: Vec<HeldNumber> = self.cluster()?.held(&filter).iter().map(|held| held.number).collect();
+        let chosen = match which {
+            Which::Oldest => held.first().copied().into_iter().collect(),
+            Which::Newest => held.last().copied().into_iter().collect(),
+            Which::All => held,
+        };
+        if chosen.is_empty() { Err("no such message is held".into()) } else { Ok(chosen) }
     }
 
     // ---- Time ---------------------------------------------------------------------------------------------
 
     fn run_for(&mut self, duration: Duration) -> Result<(), String> {
-        let deadline = self.cluster()?.now + duration;
+        let deadline = self.cluster()?.now() + duration;
         while self.goes_on(deadline)? {}
-        self.cluster()?.now = deadline;
         Ok(())
     }
 
-    /// The next thing that happens until then; `false` if nothing does.
+    /// The next thing that happens until then; `false` if nothing does, and it is then.
     fn goes_on(&mut self, deadline: Time) -> Result<bool, String> {
-        let cluster = self.cluster()?;
-        let there_is = cluster.next_time().is_some_and(|next| next <= deadline);
-        if there_is {
-            cluster.step();
+        let something = self.cluster()?.pass(deadline)?;
+        if something {
             self.tell();
         }
-        Ok(there_is)
+        Ok(something)
     }
 
     pub(super) fn wait(&mut self, condition: &Condition, patience: Duration) -> Result<(), String> {
-        let deadline = self.cluster()?.now + patience;
+        let deadline = self.cluster()?.now() + patience;
         while !self.holds(condition)? {
             if !self.goes_on(deadline)? {
-                self.cluster()?.now = deadline;
                 return Err(format!("not so after {patience:?}\n{}", self.state()?));
             }
         }
@@ -429,19 +459,17 @@ impl Stage {
     }
 
     fn always(&mut self, condition: &Condition, duration: Duration) -> Result<(), String> {
-        let begun = self.cluster()?.now;
+        let begun = self.cluster()?.now();
         let deadline = begun + duration;
         loop {
             if !self.holds(condition)? {
-                let after = self.cluster()?.now.since(begun);
+                let after = self.cluster()?.now().since(begun);
                 return Err(format!("no more so after {after:?}\n{}", self.state()?));
             }
             if !self.goes_on(deadline)? {
-                break;
+                return Ok(());
             }
         }
-        self.cluster()?.now = deadline;
-        Ok(())
     }
 
     fn expect(&mut self, condition: &Condition) -> Result<(), String> {
@@ -450,9 +478,8 @@ impl Stage {
 
     fn set_mark(&mut self) -> Result<(), String> {
         let cluster = self.cluster()?;
-        cluster.network.sent.clear();
-        let operations = std::array::from_fn(|place| cluster.disk(NodeId(place as u64 + 1)).operations());
-        self.mark = Mark { leader: cluster.leader(), term: cluster.highest_term(), operations };
+        cluster.mark();
+        self.mark = Mark { leader: leader(cluster), term: highest_term(cluster) };
         Ok(())
     }
 
@@ -463,14 +490,9 @@ impl Stage {
         Ok(format!("{}{}", lines.join("\n"), heard.unwrap_or_default()))
     }
 
-    pub(super) fn new_token(&mut self) -> Token {
-        self.tokens += 1;
-        Token(self.tokens)
-    }
-
     /// Waits until this request has its answer.
     pub(super) fn until_answered(&mut self, token: Token) -> Result<(), String> {
-        let deadline = self.cluster()?.now + CLIENTS_PATIENCE;
+        let deadline = self.cluster()?.now() + CLIENTS_PATIENCE;
         loop {
             self.tell();
             if !self.asked.contains_key(&token) {
@@ -484,34 +506,52 @@ impl Stage {
 
     /// Puts what has happened into words.
     fn tell(&mut self) {
-        let Some(cluster) = self.cluster.as_mut() else { return };
-        let records = std::mem::take(&mut cluster.records);
-        let answers = std::mem::take(&mut cluster.answers);
-        let now = cluster.now;
-        for record in records {
+        if !self.founded {
+            return;
+        }
+        for record in self.cluster.take_records() {
             if let Some(line) = watch::line(&mut self.words, &self.watched, &mut self.leading, &record) {
                 self.told.push(line);
             }
         }
-        for (token, answer) in answers {
+        let now = self.cluster.now();
+        for (token, answer) in self.cluster.take_answers() {
             self.heard(now, token, &answer);
         }
     }
 }
 
+fn everybody() -> impl Iterator<Item = NodeId> {
+    (1..=MAX_SERVERS).map(NodeId)
+}
+
+/// The servers that run.
+pub(super) fn running<C: Cluster>(cluster: &C) -> impl Iterator<Item = View<'_>> {
+    cluster.servers().into_iter().filter_map(|id| cluster.view(id))
+}
+
+/// Whoever leads in the highest term.
+pub(super) fn leader<C: Cluster>(cluster: &C) -> Option<NodeId> {
+    running(cluster).filter(View::is_leader).max_by_key(|view| view.term).map(|view| view.id)
+}
+
+pub(super) fn highest_term<C: Cluster>(cluster: &C) -> Term {
+    running(cluster).map(|view| view.term).max().unwrap_or_default()
+}
+
 /// The server that a word means; `None` if there is none now.
-pub(super) fn one_server(
-    cluster: &Cluster,
+pub(super) fn one_server<C: Cluster>(
+    cluster: &C,
     names: &BTreeMap<String, NodeId>,
     server: &Server,
 ) -> Result<Option<NodeId>, String> {
     match server {
         Server::Number(number) if *number <= MAX_SERVERS => Ok(Some(NodeId(*number))),
         Server::Number(number) => Err(format!("there are at most {MAX_SERVERS} servers, and no n{number}")),
-        Server::Leader => Ok(cluster.leader()),
+        Server::Leader => Ok(leader(cluster)),
         Server::Follower(rank) => {
-            let leader = cluster.leader();
-            let mut followers = cluster.running().map(|(id, _)| id).filter(|id| Some(*id) != leader);
+            let leader = leader(cluster);
+            let mut followers = running(cluster).map(|view| view.id).filter(|id| Some(*id) != leader);
             Ok(followers.nth(rank - 1))
         }
         Server::Named(name) => match names.get(name) {
