@@ -71,6 +71,24 @@ counters! {
     Forwards = "writes forwarded",
     /// A message was lost on the way.
     MessagesLost = "messages lost",
+    /// A message waited in the line of a clogged link.
+    MessagesClogged = "messages on clogged links",
+    /// A message was lost as the line of a clogged link was full.
+    LinesFull = "messages too many for a clogged link",
+    /// Servers were clogged one after the other, and released in another order.
+    Swizzles = "swizzles",
+    /// A link came and went.
+    Flaps = "links that came and went",
+    /// Connections were reset.
+    Resets = "connections reset",
+    /// A message was lost with the connection that it was in flight on.
+    LostInFlight = "messages lost in flight",
+    /// A message of another cluster was refused.
+    ForeignersRefused = "messages of another cluster refused",
+    /// A message in another version of the protocol was refused.
+    VersionsRefused = "messages of another version refused",
+    /// A message came from a connection of a server's earlier disk when it had been added with another.
+    StaleConnections = "messages of stale connections",
     /// A message came twice.
     MessagesRepeated = "messages repeated",
     /// A frame was refused for its bytes.

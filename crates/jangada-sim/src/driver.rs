@@ -5,14 +5,14 @@
 
 use bytes::BytesMut;
 use jangada_node::effect::{Effect, Failure, Input};
-use jangada_node::event::{ClientEvent, DiskEvent, Event};
+use jangada_node::event::{ClientEvent, DiskEvent, Event, FrameRefusal};
 use jangada_node::frame::{self, Frame, Route};
 use jangada_node::log_writer::LogDone;
 use jangada_raft::event::{Event as RaftEvent, MembershipStage, RoleChange, RoleName};
 use jangada_raft::invariants::check_invariants;
-use jangada_raft::types::Time;
+use jangada_raft::types::{ClusterId, Time};
 
-use crate::check::{Disks, check_bounds, check_halt};
+use crate::check::{Disks, Invariant, check_bounds, check_halt};
 use crate::coverage::{Counter, Coverage};
 use crate::disk::tape::Note;
 use crate::network::{Letter, id_of, place_of};
@@ -23,6 +23,10 @@ use crate::server::{CLUSTER, Doom, REST_AFTER};
 use crate::workload::Workload;
 use crate::world::World;
 
+/// Another cluster.
+const OTHER_CLUSTER: ClusterId = ClusterId(CLUSTER.0 + 1);
+/// Where a frame says its version.
+const VERSION_AT: usize = 8;
 /// The longest frame that a server accepts.
 const MAX_FRAME: usize = 64 << 20;
 /// The core's own invariants walk a whole server: they are checked at every so-manieth step.
@@ -40,8 +44,31 @@ impl<W: Workload> World<W> {
         let route = Route { cluster: CLUSTER, from: id_of(from), to: id_of(to) };
         match frame::decode(&mut bytes, route, MAX_FRAME) {
             Ok(Some(frame)) => self.give(to, Input::Peer(id_of(from), frame)),
-            // The link waits for the rest of a frame that never comes, or is closed: both lose the message.
-            Ok(None) | Err(_) => self.coverage.count(Counter::FramesRefused),
+            // The link is closed, now or when the rest of a frame does not come: what is in flight on it is lost.
+            Ok(None) | Err(_) => {
+                self.coverage.count(Counter::FramesRefused);
+                self.network.reset(&[(from, to)]);
+            }
+        }
+    }
+
+    /// Bytes arrive that no server must take.
+    pub(crate) fn deliver_foreign(&mut self, from: Place, to: Place, why: FrameRefusal, mut bytes: BytesMut) {
+        if self.servers[to].process.is_none() {
+            return;
+        }
+        let route = Route { cluster: CLUSTER, from: id_of(from), to: id_of(to) };
+        let outcome = frame::decode(&mut bytes, route, MAX_FRAME);
+        match (&outcome, why) {
+            (Err(FrameRefusal::Cluster), FrameRefusal::Cluster) => {
+                self.coverage.count(Counter::ForeignersRefused);
+            }
+            (Err(FrameRefusal::Version), FrameRefusal::Version) => {
+                self.coverage.count(Counter::VersionsRefused);
+            }
+            _ => self.findings.report(Invariant::ForeignersRefused, Some(id_of(to)), || {
+                format!("a frame is to be refused ({why:?}), and {outcome:?} comes of it")
+            }),
         }
     }
 
@@ -208,8 +235,30 @@ impl<W: Workload> World<W> {
             let may_repeat = matches!(frame, Frame::Raft(_));
             let letter = Letter { from, card, to, bytes: &self.scratch, may_repeat };
             self.network.send(self.now, &letter, &mut self.queue, &mut self.coverage);
+            self.post_foreign(&frame, route, from, to);
         }
         self.doomed_by_send(from)
+    }
+
+    /// Now and then somebody who has nothing to do with this cluster, or is older or younger, says the same.
+    fn post_foreign(&mut self, frame: &Frame, route: Route, from: Place, to: Place) {
+        if self.network.brings_a_foreigner() {
+            self.scratch.clear();
+            frame::encode(frame, Route { cluster: OTHER_CLUSTER, ..route }, &mut self.scratch);
+            self.push_foreign(from, to, FrameRefusal::Cluster);
+        }
+        if self.network.brings_another_version() {
+            self.scratch.clear();
+            frame::encode(frame, route, &mut self.scratch);
+            self.scratch[VERSION_AT] = frame::VERSION + 1;
+            self.push_foreign(from, to, FrameRefusal::Version);
+        }
+    }
+
+    fn push_foreign(&mut self, from: Place, to: Place, why: FrameRefusal) {
+        let bytes = BytesMut::from(&self.scratch[..]);
+        let at = self.now + self.network.plan.delay_max;
+        self.queue.push(at, Happening::DeliverForeign { from, to, why, bytes });
     }
 
     fn doomed_by_send(&mut self, place: Place) -> bool {

@@ -111,9 +111,10 @@ impl<W: Workload> World<W> {
 
     /// A leader, then one configuration, then everybody caught up, then everybody answers.
     fn check_liveness(&mut self) -> bool {
-        // Slow disks and stragglers of the troubled time may still be at work, and depose a leader.
+        // Slow disks, stragglers and clogged links of the troubled time may still be at work, and depose a leader.
         let timeout = self.plan.settings.election_timeout_max;
-        self.run_for(self.plan.network.straggle_by + self.plan.disk.stall_by + timeout);
+        let in_line = self.network.drained().since(self.now);
+        self.run_for(in_line + self.plan.network.straggle_by + self.plan.disk.stall_by + timeout);
         let patience = timeout * LEADER_WITHIN;
         let leads = |world: &World<W>| {
             let leader = world.leader().and_then(|id| world.replica(id));

@@ -110,6 +110,10 @@ pub struct NetworkPlan {
     pub straggle_by: Duration,
     /// How many of a thousand have a bit flipped.
     pub flip: u32,
+    /// With how many of a thousand one of another cluster comes along.
+    pub foreign: u32,
+    /// With how many of a thousand one of another version of the protocol comes along.
+    pub version: u32,
 }
 
 /// How fast disks are.
@@ -186,6 +190,15 @@ pub enum Cut {
     Ring,
 }
 
+/// What a clogged link lets through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drip {
+    /// A frame leaves so long after the one before.
+    pub each: Duration,
+    /// So many wait; the others are lost.
+    pub room: u32,
+}
+
 /// Something that goes wrong, or that somebody does at the worst moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -214,6 +227,42 @@ pub enum Fault {
         /// For how long.
         lasts: Duration,
     },
+    /// Links become slow for a while: frames wait in line, and are lost when it is full.
+    Clog {
+        /// Which links.
+        cut: Cut,
+        /// How slow.
+        drip: Drip,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// Servers are clogged one after the other, and released in another order.
+    Swizzle {
+        /// Who, in the order in which they are clogged.
+        clogged: Vec<NodeId>,
+        /// The same, in the order in which they are released.
+        released: Vec<NodeId>,
+        /// How slow.
+        drip: Drip,
+        /// How long after each other.
+        step: Duration,
+    },
+    /// The network comes apart and together, again and again.
+    Flap {
+        /// How.
+        cut: Cut,
+        /// For how long each time.
+        down: Duration,
+        /// How long it works in between.
+        up: Duration,
+        /// How often.
+        times: u32,
+    },
+    /// Connections break, and what is in flight on them is lost.
+    Reset {
+        /// Which links.
+        cut: Cut,
+    },
     /// A server's process stands still for a while, and its clock goes on.
     Pause {
         /// Which.
@@ -239,6 +288,8 @@ pub enum Fault {
         who: Who,
         /// Until it comes back.
         down: Duration,
+        /// A connection outlives it: what it said in the last moments comes when it has been added again.
+        stale: bool,
     },
     /// A server dies, and a bit of what it has on its disk flips meanwhile. If it finds out it gets a new disk.
     Rot {
@@ -303,6 +354,8 @@ impl Plan {
                 straggle: 0,
                 straggle_by: Duration::ZERO,
                 flip: 0,
+                foreign: 0,
+                version: 0,
             },
             disk: DiskPlan {
                 sync_min: Duration::from_micros(100),

@@ -8,8 +8,10 @@ use std::collections::BinaryHeap;
 
 use bytes::BytesMut;
 use jangada_node::effect::Token;
+use jangada_node::event::FrameRefusal;
 use jangada_raft::types::Time;
 
+use crate::plan::Fault;
 use crate::rng::{Rng, stream};
 
 /// A server's place in the world: its id less one.
@@ -26,6 +28,19 @@ pub(crate) enum Happening {
         card: u32,
         /// The recipient.
         to: Place,
+        /// The number of the link's connection.
+        connection: u32,
+        /// A frame.
+        bytes: BytesMut,
+    },
+    /// Bytes arrive that no server must take: why not.
+    DeliverForeign {
+        /// The recipient.
+        to: Place,
+        /// As whom the sender poses.
+        from: Place,
+        /// Why they are to be refused.
+        why: FrameRefusal,
         /// A frame.
         bytes: BytesMut,
     },
@@ -55,6 +70,8 @@ pub(crate) enum Happening {
     },
     /// A planned fault begins.
     Fault(usize),
+    /// A part of a planned fault begins.
+    PartOfFault(Box<Fault>),
     /// A server that is down starts.
     Start {
         /// Which.
@@ -66,6 +83,8 @@ pub(crate) enum Happening {
     Repair,
     /// A partition ends.
     Rejoin(usize),
+    /// Clogged links are free again.
+    Release(usize),
     /// Whoever asked for a change of members waits no longer.
     GiveUp {
         /// Whom they asked.

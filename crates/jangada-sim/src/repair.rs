@@ -13,12 +13,14 @@ use jangada_raft::types::{Membership, NodeId};
 use crate::coverage::Counter;
 use crate::disk::{Loss, SimDisk};
 use crate::network::{id_of, place_of};
-use crate::plan::{Death, Who};
+use crate::plan::{Death, Fault, Who};
 use crate::queue::{Happening, Place};
 use crate::standing::{Standing, book};
 use crate::workload::Workload;
 use crate::world::World;
 
+/// For so long a connection that outlives its server takes down what it says.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 /// How often somebody looks after a server without a good disk.
 const LOOK_EVERY: Duration = Duration::from_millis(1_000);
 
@@ -83,8 +85,14 @@ impl<W: Workload> World<W> {
             && membership.voters.contains(&id_of(place))
     }
 
-    pub(crate) fn lose_disk_of(&mut self, who: Who, down: Duration) {
+    pub(crate) fn lose_disk_of(&mut self, who: Who, down: Duration, stale: bool) {
         let Some(place) = self.place(who).filter(|place| self.can_do_without(*place)) else { return };
+        if stale {
+            self.network.overhear(place);
+            let who = Who::Server(id_of(place));
+            return self.strike_later(LAST_WORDS, Fault::LoseDisk { who, down, stale: false });
+        }
+        self.network.stop_overhearing();
         self.die(place, Death::Power(Loss::Everything));
         self.replace_disk(place, down);
     }
@@ -144,6 +152,10 @@ impl<W: Workload> World<W> {
                 self.coverage.count(Counter::DisksReplaced);
                 self.lost_disks[place] = None;
                 self.fragile = None;
+                for kept in self.network.take_kept(place) {
+                    self.coverage.count(Counter::StaleConnections);
+                    self.network.send_kept(self.now, kept, &mut self.queue);
+                }
             } else if voters.insert(id) {
                 learners.remove(&id);
                 self.ask_for_members(voters, learners);

@@ -211,11 +211,13 @@ impl<F: FnMut(&Plan) -> Vec<Violation>> Shrinker<F> {
 }
 
 /// What goes wrong without being a planned fault.
-const KNOBS: [fn(&mut Plan) -> &mut u32; 6] = [
+const KNOBS: [fn(&mut Plan) -> &mut u32; 8] = [
     |plan| &mut plan.network.lose,
     |plan| &mut plan.network.repeat,
     |plan| &mut plan.network.straggle,
     |plan| &mut plan.network.flip,
+    |plan| &mut plan.network.foreign,
+    |plan| &mut plan.network.version,
     |plan| &mut plan.disk.stall,
     |plan| &mut plan.settings.drift_per_mille,
 ];

@@ -9,7 +9,7 @@ use jangada_raft::types::NodeId;
 
 use crate::coverage::Counter;
 use crate::network::place_of;
-use crate::plan::{Fault, Moment, Who};
+use crate::plan::{Cut, Death, Drip, Fault, Moment, Who};
 use crate::queue::{Happening, Place};
 use crate::rng::Dice;
 use crate::server::Doom;
@@ -30,11 +30,17 @@ impl<W: Workload> World<W> {
 
     /// The fault of this number begins.
     pub(crate) fn strike(&mut self, number: usize) {
+        let fault = self.plan.faults.get(number).map(|(_, fault)| fault.clone());
+        if let Some(fault) = fault {
+            self.strike_with(fault);
+        }
+    }
+
+    /// A fault begins.
+    pub(crate) fn strike_with(&mut self, fault: Fault) {
         if self.healed {
             return;
         }
-        let Some((_, fault)) = self.plan.faults.get(number) else { return };
-        let fault = fault.clone();
         self.narrate(|story, now| story.world(now, &format!("{fault:?}")));
         match fault {
             Fault::Crash { who, at, death, down } => {
@@ -42,16 +48,29 @@ impl<W: Workload> World<W> {
                     self.doom(place, Doom { at, death, down });
                 }
             }
-            Fault::CrashAll { death, down } => {
-                for place in 0..self.servers.len() {
-                    self.die(place, death);
-                    let down = self.fault_rng.duration(Duration::ZERO, down);
-                    self.start_after(place, down);
-                }
-            }
+            Fault::CrashAll { death, down } => self.crash_all(death, down),
             Fault::Partition { cut, lasts } => {
                 let partition = self.part(&cut);
                 self.queue.push(self.now + lasts, Happening::Rejoin(partition));
+            }
+            Fault::Clog { cut, drip, lasts } => {
+                let clog = self.network.clog(self.links(&cut), drip);
+                self.queue.push(self.now + lasts, Happening::Release(clog));
+            }
+            Fault::Swizzle { clogged, released, drip, step } => {
+                self.swizzle(&clogged, &released, drip, step);
+            }
+            Fault::Flap { cut, down, up, times } => {
+                self.coverage.count(Counter::Flaps);
+                for time in 0..times {
+                    let part = Fault::Partition { cut: cut.clone(), lasts: down };
+                    self.strike_later((down + up) * time, part);
+                }
+            }
+            Fault::Reset { cut } => {
+                let links = self.links(&cut);
+                self.coverage.count(Counter::Resets);
+                self.network.reset(&links);
             }
             Fault::Pause { who, lasts } => self.pause(who, lasts),
             Fault::Disk { who, after, fault, down } => {
@@ -63,7 +82,7 @@ impl<W: Workload> World<W> {
             // Nobody in their senses changes anything else while a disk is lost.
             Fault::ChangeMembers { .. } if self.fragile.is_some() => {}
             Fault::ChangeMembers { voters, learners } => self.ask_for_members(voters, learners),
-            Fault::LoseDisk { who, down } => self.lose_disk_of(who, down),
+            Fault::LoseDisk { who, down, stale } => self.lose_disk_of(who, down, stale),
             Fault::Rot { who, bit } => self.rot_disk_of(who, bit),
             Fault::Transfer { to } => {
                 if let Some(leader) = self.leader() {
@@ -76,6 +95,30 @@ impl<W: Workload> World<W> {
                 }
             }
             Fault::Campaign { who } => self.give(place_of(who), Input::Campaign),
+        }
+    }
+
+    /// A part of a fault comes later.
+    pub(crate) fn strike_later(&mut self, after: Duration, part: Fault) {
+        self.queue.push(self.now + after, Happening::PartOfFault(Box::new(part)));
+    }
+
+    fn crash_all(&mut self, death: Death, down: Duration) {
+        for place in 0..self.servers.len() {
+            self.die(place, death);
+            let down = self.fault_rng.duration(Duration::ZERO, down);
+            self.start_after(place, down);
+        }
+    }
+
+    /// Each server's links are clogged, one server after the other; when all are, they are released one by one.
+    fn swizzle(&mut self, clogged: &[NodeId], released: &[NodeId], drip: Drip, step: Duration) {
+        let steps = |count: usize| step * u32::try_from(count).unwrap_or(u32::MAX);
+        self.coverage.count(Counter::Swizzles);
+        for (begins, id) in clogged.iter().enumerate() {
+            let ends = released.iter().position(|other| other == id).unwrap_or(0) + clogged.len();
+            let cut = Cut::Isolate(Who::Server(*id));
+            self.strike_later(steps(begins), Fault::Clog { cut, drip, lasts: steps(ends - begins) });
         }
     }
 

@@ -11,7 +11,7 @@ use jangada_raft::types::NodeId;
 
 use crate::disk::{DiskFault, Loss};
 use crate::plan::{
-    ClientPlan, Cut, Death, DiskPlan, Fault, Moment, NetworkPlan, Plan, Profile, Settings, Who,
+    ClientPlan, Cut, Death, DiskPlan, Drip, Fault, Moment, NetworkPlan, Plan, Profile, Settings, Who,
 };
 use crate::rng::{Dice, Rng, stream};
 
@@ -75,6 +75,8 @@ fn network(rng: &mut Rng, settings: &Settings) -> NetworkPlan {
         straggle: rng.pick(&[0, 0, 10, 50]),
         straggle_by: ms(rng.pick(&[50, 500, 3_000])),
         flip: rng.pick(&[0, 0, 0, 5]),
+        foreign: rng.pick(&[0, 0, 2, 20]),
+        version: rng.pick(&[0, 0, 2, 20]),
     }
 }
 
@@ -123,6 +125,7 @@ fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
         strike(rng, lose, &mut faults, |rng| Fault::LoseDisk {
             who: who(rng, plan),
             down: ms(rng.pick(&[1, 100, 2_000])),
+            stale: rng.chance(500),
         });
         strike(rng, rot, &mut faults, |rng| Fault::Rot { who: who(rng, plan), bit: rng.next_u64() });
     }
@@ -130,8 +133,43 @@ fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
     strike(rng, transfer, &mut faults, |rng| Fault::Transfer { to: server(rng, plan) });
     strike(rng, campaign, &mut faults, |rng| Fault::Campaign { who: server(rng, plan) });
     strike(rng, change, &mut faults, |rng| change_members(rng, plan));
+    network_faults(rng, plan, &mut faults);
     faults.sort_by_key(|(at, _)| *at);
     faults
+}
+
+/// What is wrong with links, short of being cut.
+fn network_faults(rng: &mut Rng, plan: &Plan, faults: &mut Vec<(Duration, Fault)>) {
+    let (clog, swizzle) = (rng.pick(&[0, 0, 8_000, 2_000]), rng.pick(&[0, 0, 0, 15_000]));
+    let (flap, reset) = (rng.pick(&[0, 0, 0, 10_000]), rng.pick(&[0, 0, 5_000, 1_000]));
+    strike(rng, clog, faults, |rng| Fault::Clog {
+        cut: cut(rng, plan),
+        drip: drip(rng),
+        lasts: ms(rng.pick(&[300, 1_000, 4_000])),
+    });
+    strike(rng, swizzle, faults, |rng| {
+        let some = some(rng, plan);
+        let clogged = shuffled(rng, some);
+        let released = shuffled(rng, clogged.iter().copied().collect());
+        Fault::Swizzle { clogged, released, drip: drip(rng), step: ms(rng.pick(&[50, 300, 1_000])) }
+    });
+    strike(rng, flap, faults, |rng| Fault::Flap {
+        cut: cut(rng, plan),
+        down: ms(rng.pick(&[5, 50, 300])),
+        up: ms(rng.pick(&[5, 50, 300])),
+        times: rng.pick(&[3, 10, 30]),
+    });
+    strike(rng, reset, faults, |rng| Fault::Reset { cut: cut(rng, plan) });
+}
+
+fn drip(rng: &mut Rng) -> Drip {
+    Drip { each: ms(rng.pick(&[1, 5, 20, 100])), room: rng.pick(&[1, 4, 32]) }
+}
+
+fn shuffled(rng: &mut Rng, ids: BTreeSet<NodeId>) -> Vec<NodeId> {
+    let mut ids: Vec<(u64, NodeId)> = ids.into_iter().map(|id| (rng.next_u64(), id)).collect();
+    ids.sort_unstable();
+    ids.into_iter().map(|(_, id)| id).collect()
 }
 
 fn strike(
@@ -177,7 +215,11 @@ fn crash_fault(rng: &mut Rng, plan: &Plan) -> Fault {
 }
 
 fn partition(rng: &mut Rng, plan: &Plan) -> Fault {
-    let cut = match rng.below(8) {
+    Fault::Partition { cut: cut(rng, plan), lasts: ms(rng.pick(&[50, 300, 1_000, 4_000])) }
+}
+
+fn cut(rng: &mut Rng, plan: &Plan) -> Cut {
+    match rng.below(8) {
         0 => Cut::Isolate(who(rng, plan)),
         1 => Cut::Isolate(Who::Leader),
         2 => Cut::Mute(who(rng, plan)),
@@ -186,8 +228,7 @@ fn partition(rng: &mut Rng, plan: &Plan) -> Fault {
         5 => Cut::Bridge(server(rng, plan)),
         6 => Cut::Ring,
         _ => Cut::Halves(some(rng, plan)),
-    };
-    Fault::Partition { cut, lasts: ms(rng.pick(&[50, 300, 1_000, 4_000])) }
+    }
 }
 
 fn disk_fault(rng: &mut Rng, plan: &Plan) -> Fault {

@@ -20,7 +20,7 @@ use crate::coverage::{Counter, Coverage};
 use crate::disk::SimDisk;
 use crate::disk::tape::Note;
 use crate::images::ledger::Memory;
-use crate::network::{Network, id_of, place_of};
+use crate::network::{Links, Network, id_of, place_of};
 use crate::observed::Observed;
 use crate::plan::{Cut, Death, Plan};
 use crate::queue::{Happening, Place, Queue};
@@ -154,12 +154,20 @@ impl<W: Workload> World<W> {
         self.findings.now = time;
         self.happened += 1;
         match what {
-            Happening::Deliver { from, card, to, bytes } => self.deliver(from, card, to, bytes),
+            Happening::Deliver { from, card, to, connection, bytes } => {
+                if self.network.is_open(from, to, connection) {
+                    self.deliver(from, card, to, bytes);
+                } else {
+                    self.coverage.count(Counter::LostInFlight);
+                }
+            }
+            Happening::DeliverForeign { from, to, why, bytes } => self.deliver_foreign(from, to, why, bytes),
             Happening::Wake { server, start } => self.wake(server, start),
             Happening::DiskDone { server, start } => self.disk_done(server, start),
             Happening::Client { client } => self.client_turn(client),
             Happening::Patience { client } => self.patience_over(client),
             Happening::Fault(number) => self.strike(number),
+            Happening::PartOfFault(fault) => self.strike_with(*fault),
             Happening::Start { server, start } => {
                 if self.servers[server].starts == start {
                     self.start_now(server);
@@ -169,6 +177,10 @@ impl<W: Workload> World<W> {
             Happening::Rejoin(partition) => {
                 self.narrate(|story, now| story.world(now, "a partition ends"));
                 self.network.rejoin(partition);
+            }
+            Happening::Release(clog) => {
+                self.narrate(|story, now| story.world(now, "clogged links are free"));
+                self.network.release(clog);
             }
             Happening::GiveUp { server, start, token } => {
                 if self.servers[server].starts == start {
@@ -279,10 +291,14 @@ impl<W: Workload> World<W> {
 
     /// The network comes apart in this way, until [`World::rejoin`] or [`World::heal`].
     pub fn part(&mut self, cut: &Cut) -> usize {
-        let leader = self.leader().map(place_of);
-        let links = self.network.shape(cut, leader);
+        let links = self.links(cut);
         self.coverage.count(Counter::Partitions);
         self.network.part(links)
+    }
+
+    /// The links that have this shape now.
+    pub(crate) fn links(&self, cut: &Cut) -> Links {
+        self.network.shape(cut, self.leader().map(place_of))
     }
 
     /// What `from` sends to `to` is lost, until [`World::rejoin`] or [`World::heal`].

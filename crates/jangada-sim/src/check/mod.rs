@@ -61,13 +61,15 @@ pub enum Invariant {
     Ttl,
     /// After everything has healed the cluster works again, soon.
     LivenessAfterHeal,
+    /// What another cluster says, or another version of the protocol, is not taken.
+    ForeignersRefused,
     /// The same seed gives the same run.
     Deterministic,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 21] = [
+    pub const ALL: [Invariant; 22] = [
         Invariant::ElectionSafety,
         Invariant::LogMatching,
         Invariant::LeaderCompleteness,
@@ -88,6 +90,7 @@ impl Invariant {
         Invariant::Linearizable,
         Invariant::Ttl,
         Invariant::LivenessAfterHeal,
+        Invariant::ForeignersRefused,
         Invariant::Deterministic,
     ];
 
@@ -115,6 +118,7 @@ impl Invariant {
             Invariant::Linearizable => "linearizable",
             Invariant::Ttl => "ttl",
             Invariant::LivenessAfterHeal => "liveness_after_heal",
+            Invariant::ForeignersRefused => "foreigners_refused",
             Invariant::Deterministic => "deterministic",
         }
     }
