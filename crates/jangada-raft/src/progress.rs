@@ -30,6 +30,11 @@ pub(crate) struct Progress {
     /// The next entry to send to it; above `match_index`.
     pub(crate) next_index: Index,
     pub(crate) mode: Mode,
+    /// Messages that a stream may have under way, if that is less than `Config::max_inflight_messages`: one
+    /// after a refusal, one more for each that arrives. On a way that loses or reorders, what is sent behind
+    /// a gap is refused, message by message; a whole window sent again for each refusal would bring as many
+    /// refusals as it has messages, and so on.
+    pub(crate) pace: usize,
     /// When the last message of the present term came from it.
     pub(crate) last_heard: Time,
     /// The highest round that it has answered.
@@ -117,6 +122,7 @@ impl Progress {
             match_index: Index::ZERO,
             next_index,
             mode: Mode::Probe { asked: false },
+            pace: usize::MAX,
             last_heard: now,
             acked_round: 0,
             heartbeat_due: false,
@@ -133,7 +139,7 @@ impl Progress {
         self.match_index = self.match_index.max(index);
         self.next_index = self.next_index.max(self.match_index.next());
         if let Mode::Replicate(window) = &mut self.mode {
-            window.free_to(self.match_index);
+            self.pace = self.pace.saturating_add(window.free_to(self.match_index));
         }
         is_news
     }
@@ -145,6 +151,9 @@ impl Progress {
 
     /// Something was lost or contradicts: try at `next_index`, carefully.
     pub(crate) fn probe(&mut self, next_index: Index) {
+        if self.is_replicating() {
+            self.pace = 1;
+        }
         self.next_index = next_index.max(self.match_index.next());
         self.mode = Mode::Probe { asked: false };
     }
@@ -177,11 +186,13 @@ impl Window {
         self.bytes += bytes;
     }
 
-    /// Everything up to `index` has arrived.
-    fn free_to(&mut self, index: Index) {
+    /// Everything up to `index` has arrived. Says how many messages that were.
+    fn free_to(&mut self, index: Index) -> usize {
+        let before = self.sent.len();
         while let Some((_, bytes)) = self.sent.pop_front_if(|(last, _)| *last <= index) {
             self.bytes -= bytes;
         }
+        before - self.sent.len()
     }
 
     pub(crate) fn messages(&self) -> usize {

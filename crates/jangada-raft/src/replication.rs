@@ -22,7 +22,8 @@
 //! - The leader sends entries before they are on its own disk, and then counts for the majority only as far
 //!   as its disk has come (Thesis §10.2.1).
 //! - It does not wait for an answer before it sends the next entries, within a window for each follower
-//!   (Thesis §10.2.2). `next_index` therefore moves when something is *sent*.
+//!   (Thesis §10.2.2). `next_index` therefore moves when something is *sent*. After a refusal the window
+//!   grows from one message on: a way that reorders would otherwise be flooded (`Progress::pace`).
 //! - Nothing has a timer of its own. Each heartbeat names, as `prev_log_index`, the last entry that the
 //!   leader has sent: a follower that missed something refuses the heartbeat, and the leader begins again
 //!   from there. So the last write of a quiet cluster is repaired as well.
@@ -116,11 +117,12 @@ fn send_entries(server: &mut Server, round: u64, to: NodeId, progress: &mut Prog
             snapshot::begin(server, progress);
         }
         // In a probe one message at a time, in a stream as many as the window takes.
+        let pace = progress.pace.min(max_messages);
         let has_news = progress.next_index <= server.log.last_index();
         match &mut progress.mode {
             Mode::Snapshot(_) => return snapshot::request_chunk(server, to, progress),
             Mode::Probe { asked } if has_news && !*asked => *asked = true,
-            Mode::Replicate(window) if has_news && window.has_room(max_messages, max_inflight) => {}
+            Mode::Replicate(window) if has_news && window.has_room(pace, max_inflight) => {}
             Mode::Probe { .. } | Mode::Replicate(_) => return,
         }
         let (entries, bytes) = server.log.batch(progress.next_index, max_entries, max_bytes);

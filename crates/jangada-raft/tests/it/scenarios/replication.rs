@@ -268,6 +268,35 @@ fn a_follower_far_behind_catches_up_in_bounded_messages() {
 }
 
 #[test]
+fn a_way_that_reorders_is_not_flooded() {
+    for seed in 0..10 {
+        let mut world = World::with(3, seed, |config| {
+            config.max_append_entries = 1;
+            config.max_inflight_messages = 64;
+        });
+        let leader = world.elect();
+        let late = world.followers()[0];
+        world.isolate(late);
+        for number in 0..100 {
+            world.propose(leader, &format!("{number}"));
+        }
+        world.run_until(&Until("it is committed"), |world| world.checker.committed() >= Index(101));
+        world.record = Some(Vec::new());
+        // Most messages overtake some others, and each that comes behind a gap is refused.
+        world.network.delay = (ms(2), ms(20));
+        world.heal();
+        world.settle();
+        let sent = world.record.take().expect("recorded");
+        let carries = |message: &&jangada_raft::message::Message| {
+            message.to == late
+                && matches!(&message.rpc, Rpc::AppendEntries(append) if !append.entries.is_empty())
+        };
+        let total = sent.iter().filter(carries).count();
+        assert!(total <= 100 * 4, "seed {seed}: {total} messages for 100 entries");
+    }
+}
+
+#[test]
 fn the_messages_for_one_entry_are_bounded() {
     let mut world = World::new(5, 6);
     world.elect();
