@@ -12,6 +12,12 @@ const NOT_CLASSIC: &[Counter] = &[
     Counter::FinalConfigurations,
     Counter::DisksLost,
     Counter::DisksRotten,
+    Counter::SectorsLost,
+    Counter::SectorsStale,
+    Counter::WritesMisdirected,
+    Counter::TailsZeroed,
+    Counter::FilesGone,
+    Counter::StaleConnections,
     Counter::DamageRefused,
     Counter::DisksReplaced,
     Counter::StrangersRefused,
@@ -107,6 +113,16 @@ counters! {
     DisksLost = "disks lost",
     /// A bit of a server's disk flipped.
     DisksRotten = "bits that flipped on disks",
+    /// A sector of a server's disk could not be read.
+    SectorsLost = "sectors that could not be read",
+    /// A sector showed what it had held before it was last written.
+    SectorsStale = "sectors that showed older bytes",
+    /// A write had gone to another place.
+    WritesMisdirected = "writes that went elsewhere",
+    /// The end of a file was zeros.
+    TailsZeroed = "files whose end was zeroed",
+    /// A file was not there.
+    FilesGone = "files that were gone",
     /// A server found that its disk was damaged, and did not go on with it.
     DamageRefused = "damaged disks refused",
     /// A server with a new disk was taken back into the cluster.

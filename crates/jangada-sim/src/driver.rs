@@ -340,7 +340,7 @@ impl<W: Workload> World<W> {
 
     /// The server stops by itself: its process ends, and somebody starts it again.
     fn halt(&mut self, place: Place, why: &str) {
-        if self.disks[place].is_rotten() {
+        if self.disks[place].is_damaged() {
             self.die(place, Death::Killed);
             return self.refuse_damage(place);
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use jangada_raft::types::NodeId;
 
-use crate::disk::{DiskFault, Loss};
+use crate::disk::{Damage, DiskFault, Loss};
 
 /// Which settings the servers run with, and what the disks may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -291,12 +291,14 @@ pub enum Fault {
         /// A connection outlives it: what it said in the last moments comes when it has been added again.
         stale: bool,
     },
-    /// A server dies, and a bit of what it has on its disk flips meanwhile. If it finds out it gets a new disk.
-    Rot {
+    /// A server dies, and something happens meanwhile to what is on its disk. If it finds out it gets a new disk.
+    Damage {
         /// Which.
         who: Who,
-        /// Chooses the bit.
-        bit: u64,
+        /// What.
+        damage: Damage,
+        /// Chooses where.
+        dice: u64,
     },
     /// Somebody asks the leader for other members.
     ChangeMembers {

@@ -11,10 +11,11 @@ use jangada_node::book::Book;
 use jangada_raft::types::{Membership, NodeId};
 
 use crate::coverage::Counter;
-use crate::disk::{Loss, SimDisk};
+use crate::disk::{Damage, Loss, SimDisk};
 use crate::network::{id_of, place_of};
 use crate::plan::{Death, Fault, Who};
 use crate::queue::{Happening, Place};
+use crate::rng::Rng;
 use crate::standing::{Standing, book};
 use crate::workload::Workload;
 use crate::world::World;
@@ -103,6 +104,7 @@ impl<W: Workload> World<W> {
         server.log_begun = false;
         server.possible.clear();
         let new = SimDisk::new(&server.id.to_string());
+        self.keep_past_of(&new);
         self.lost_disks[place] = Some(std::mem::replace(&mut self.disks[place], new));
         self.coverage.count(Counter::DisksLost);
         self.start_after(place, down);
@@ -115,14 +117,29 @@ impl<W: Workload> World<W> {
         }
     }
 
-    pub(crate) fn rot_disk_of(&mut self, who: Who, bit: u64) {
+    pub(crate) fn damage_disk_of(&mut self, who: Who, damage: Damage, dice: u64) {
         let Some(place) = self.place(who).filter(|place| self.can_do_without(*place)) else { return };
         self.die(place, Death::Power(Loss::Nothing));
-        if self.disks[place].rot(bit) {
-            self.coverage.count(Counter::DisksRotten);
+        if self.disks[place].damage(damage, &mut Rng::new(dice)) {
+            self.coverage.count(match damage {
+                Damage::Bit => Counter::DisksRotten,
+                Damage::LostSector => Counter::SectorsLost,
+                Damage::StaleSector => Counter::SectorsStale,
+                Damage::Misdirected => Counter::WritesMisdirected,
+                Damage::ZeroedTail => Counter::TailsZeroed,
+                Damage::FileGone => Counter::FilesGone,
+            });
             self.watch(place);
         }
         self.start_after(place, Duration::from_millis(1));
+    }
+
+    /// Disks keep what is overwritten on them, if the plan is to bring it back.
+    pub(crate) fn keep_past_of(&self, disk: &SimDisk) {
+        let needs = |fault: &Fault| matches!(fault, Fault::Damage { damage, .. } if damage.needs_past());
+        if self.plan.faults.iter().any(|(_, fault)| needs(fault)) {
+            disk.keep_past();
+        }
     }
 
     /// A server has found that its disk is damaged, and does not go on with it.
@@ -147,7 +164,7 @@ impl<W: Workload> World<W> {
             if voters.remove(&id) | learners.remove(&id) && !voters.is_empty() {
                 self.ask_for_members(voters, learners);
             }
-        } else if !self.disks[place].is_rotten() {
+        } else if !self.disks[place].is_damaged() {
             if membership.contains(id) && membership.outgoing.is_none() && membership.target.is_none() {
                 self.coverage.count(Counter::DisksReplaced);
                 self.lost_disks[place] = None;
@@ -162,7 +179,7 @@ impl<W: Workload> World<W> {
             }
         } else if self.servers[place].process.as_ref().is_some_and(|process| !process.replica.is_restoring())
         {
-            // It has read all of its log and its snapshot: what has flipped stands where nobody reads.
+            // It has read all of its log and its snapshot: what is damaged stands where nobody reads.
             self.disks[place].trust();
             self.fragile = None;
         }

@@ -83,7 +83,7 @@ impl<W: Workload> World<W> {
             Fault::ChangeMembers { .. } if self.fragile.is_some() => {}
             Fault::ChangeMembers { voters, learners } => self.ask_for_members(voters, learners),
             Fault::LoseDisk { who, down, stale } => self.lose_disk_of(who, down, stale),
-            Fault::Rot { who, bit } => self.rot_disk_of(who, bit),
+            Fault::Damage { who, damage, dice } => self.damage_disk_of(who, damage, dice),
             Fault::Transfer { to } => {
                 if let Some(leader) = self.leader() {
                     self.transfer(leader, to);

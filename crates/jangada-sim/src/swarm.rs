@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use jangada_raft::types::NodeId;
 
-use crate::disk::{DiskFault, Loss};
+use crate::disk::{Damage, DiskFault, Loss};
 use crate::plan::{
     ClientPlan, Cut, Death, DiskPlan, Drip, Fault, Moment, NetworkPlan, Plan, Profile, Settings, Who,
 };
@@ -107,7 +107,7 @@ fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
     let (part, pause) = (rate(rng, 1_500, 8_000), rng.pick(&[0, 0, 5_000]));
     let (disk, snapshot) = (rng.pick(&[0, 0, 4_000]), rng.pick(&[0, 3_000]));
     let (transfer, campaign) = (rng.pick(&[0, 0, 2_000]), rng.pick(&[0, 0, 3_000]));
-    let (lose, rot) = (rng.pick(&[0, 0, 6_000]), rng.pick(&[0, 0, 6_000]));
+    let (lose, rot) = (rng.pick(&[0, 0, 6_000]), rng.pick(&[0, 0, 6_000, 2_000]));
     let change = [0, 8_000, 2_000][usize::try_from(churn).unwrap_or(0)];
     strike(rng, crash, &mut faults, |rng| crash_fault(rng, plan));
     strike(rng, all, &mut faults, |rng| Fault::CrashAll {
@@ -127,7 +127,11 @@ fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
             down: ms(rng.pick(&[1, 100, 2_000])),
             stale: rng.chance(500),
         });
-        strike(rng, rot, &mut faults, |rng| Fault::Rot { who: who(rng, plan), bit: rng.next_u64() });
+        strike(rng, rot, &mut faults, |rng| Fault::Damage {
+            who: who(rng, plan),
+            damage: rng.pick(&Damage::ALL),
+            dice: rng.next_u64(),
+        });
     }
     strike(rng, snapshot, &mut faults, |rng| Fault::Snapshot { who: who(rng, plan) });
     strike(rng, transfer, &mut faults, |rng| Fault::Transfer { to: server(rng, plan) });

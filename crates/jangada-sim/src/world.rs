@@ -133,6 +133,7 @@ impl<W: Workload> World<W> {
             plan,
         };
         for place in 0..places {
+            world.keep_past_of(&world.disks[place]);
             if world.plan.record_disks {
                 world.disks[place].record();
             }
@@ -394,7 +395,7 @@ impl<W: Workload> World<W> {
                 let down = self.disk_fault_down[place];
                 self.start_after(place, down);
             }
-            Err(_) if disk.is_rotten() => self.refuse_damage(place),
+            Err(_) if disk.is_damaged() => self.refuse_damage(place),
             Err(why) => {
                 let id = server.id;
                 self.findings.report(Invariant::Boots, Some(id), || format!("{id} does not start: {why}"));

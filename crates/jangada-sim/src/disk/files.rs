@@ -1,8 +1,9 @@
 //! Contents and names: what a process sees, and how to get back to what is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
+use super::damage::Past;
 use super::tape::Item;
 
 /// A change that a power loss may undo.
@@ -38,12 +39,39 @@ pub(crate) struct Files {
     /// In the order of their happening.
     pub(crate) changes: Vec<Change>,
     overwritten: Vec<u8>,
+    /// What the latest syncs have overwritten, if somebody wants to know.
+    pub(super) past: Option<VecDeque<Past>>,
+    /// Sectors that cannot be read.
+    pub(super) unreadable: Vec<(usize, Range<usize>)>,
 }
+
+/// So many writes of the past are kept.
+const MAX_PAST: usize = 256;
 
 impl Files {
     pub(crate) fn add(&mut self) -> usize {
         self.files.push(File::default());
         self.files.len() - 1
+    }
+
+    pub(super) fn content(&self, file: usize) -> &[u8] {
+        &self.files[file].cached
+    }
+
+    pub(super) fn content_mut(&mut self, file: usize) -> &mut Vec<u8> {
+        &mut self.files[file].cached
+    }
+
+    /// Keeps what is overwritten, from now on.
+    pub(super) fn keep_past(&mut self) {
+        self.past = Some(VecDeque::new());
+    }
+
+    /// Some of these bytes cannot be read.
+    pub(super) fn cannot_read(&self, file: usize, offset: u64, length: usize) -> bool {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let hit = |sector: &Range<usize>| sector.start < from.saturating_add(length) && from < sector.end;
+        self.unreadable.iter().any(|(other, sector)| *other == file && hit(sector))
     }
 
     pub(crate) fn length(&self, file: usize) -> u64 {
@@ -67,6 +95,11 @@ impl Files {
             return;
         }
         let offset = usize::try_from(offset).expect("a simulated disk is small");
+        let written = offset..offset + data.len();
+        // A sector that is written anew can be read again.
+        self.unreadable.retain(|(other, sector)| {
+            *other != file || sector.start >= written.end || written.start >= sector.end
+        });
         let content = &mut self.files[file].cached;
         let old_length = content.len();
         let start = self.overwritten.len();
@@ -95,11 +128,18 @@ impl Files {
 
     /// The file's changes are durable; `tell` gets the bytes of each write, in order.
     pub(crate) fn sync(&mut self, file: usize, mut tell: impl FnMut(&[u8])) {
-        let Files { files, changes, overwritten, .. } = self;
+        let Files { files, changes, overwritten, past, .. } = self;
         let File { cached, durable } = &mut files[file];
         changes.retain(|change| match change {
-            Change::Write { file: other, offset, length, .. } if *other == file => {
+            Change::Write { file: other, offset, length, old, .. } if *other == file => {
                 let data = &cached[*offset..*offset + *length];
+                if let Some(past) = past {
+                    if past.len() == MAX_PAST {
+                        past.pop_front();
+                    }
+                    let (place, old) = (*offset..*offset + *length, overwritten[old.clone()].to_vec());
+                    past.push_back(Past { file, place, old });
+                }
                 if let Some(durable) = durable {
                     put(durable, *offset, data);
                 }
@@ -136,35 +176,6 @@ impl Files {
             }
         }
         content
-    }
-
-    /// Flips one of the bits of the snapshots and of the log before its last batch.
-    pub(super) fn flip(&mut self, bit: u64) -> bool {
-        let (mut ends, mut last) = (Vec::new(), None);
-        for (name, file) in &self.names {
-            let content = &self.files[*file].cached;
-            if name.ends_with(".wal") {
-                last = last.max(last_batch(content).map(|(number, at)| (number, *file, at)));
-            }
-            if name.ends_with(".wal") || name.ends_with(".snapshot") {
-                ends.push((*file, content.len()));
-            }
-        }
-        for (file, end) in &mut ends {
-            *end = last.filter(|last| last.1 == *file).map_or(*end, |(_, _, at)| at);
-        }
-        let bits: u64 = ends.iter().map(|(_, end)| *end as u64 * 8).sum();
-        let Some(mut bit) = bit.checked_rem(bits) else { return false };
-        for (file, end) in ends {
-            let here = end as u64 * 8;
-            if bit < here {
-                let byte = usize::try_from(bit / 8).expect("a simulated disk is small");
-                self.files[file].cached[byte] ^= 1 << (bit % 8);
-                return true;
-            }
-            bit -= here;
-        }
-        false
     }
 
     /// What each unsynced write wrote, in order (nothing for changes of names).
@@ -215,16 +226,6 @@ impl Files {
     pub(super) fn count(&self) -> usize {
         self.files.len()
     }
-}
-
-/// The last batch of a segment, or the mark behind it that it was synced: its number, and where it begins. It has the
-/// highest number; a recycled segment holds older ones further behind, and one that is prepared holds nothing else.
-fn last_batch(content: &[u8]) -> Option<(u64, usize)> {
-    let number = |at: usize| {
-        let named = content.get(at + 4..at + 8) == Some(b"jwal");
-        content.get(at + 16..).filter(|_| named)?.first_chunk().map(|number| u64::from_le_bytes(*number))
-    };
-    (0..content.len() / 8).filter_map(|place| Some((number(place * 8)?, place * 8))).max()
 }
 
 pub(super) fn rename(

@@ -5,8 +5,9 @@
 //! changes back and lets a drawn part of them happen after all. What was synced is read by `synced.rs` on the
 //! way, so that checkers know what the disk holds without asking the server.
 //!
-//! `power.rs` has the crashes, `files.rs` the contents.
+//! `power.rs` has the crashes, `damage.rs` what happens to bytes that were durable, `files.rs` the contents.
 
+mod damage;
 mod files;
 mod power;
 pub mod synced;
@@ -20,6 +21,7 @@ use std::rc::Rc;
 use jangada_wal::Disk;
 
 use crate::rng::Rng;
+pub use damage::Damage;
 pub(crate) use files::{Change, Files};
 pub use power::Loss;
 use synced::{LogView, apply_batch};
@@ -57,8 +59,8 @@ pub(crate) struct State {
     stopped: bool,
     /// A fault was injected since the last start.
     faulted: bool,
-    /// A bit has flipped, and perhaps nobody has noticed yet.
-    rotten: bool,
+    /// Something was damaged, and perhaps nobody has noticed yet.
+    damaged: bool,
     /// What the synced bytes say.
     synced: LogView,
     /// What the page cache may say of a log whose sync has failed.
@@ -78,7 +80,7 @@ impl SimDisk {
             fault: None,
             stopped: false,
             faulted: false,
-            rotten: false,
+            damaged: false,
             synced: LogView::default(),
             lost: Vec::new(),
             tape: None,
@@ -115,25 +117,31 @@ impl SimDisk {
         self.state.borrow().faulted
     }
 
-    /// A bit flips, in what is durable: in a snapshot, or in the log before its last batch. (Damage to the very last
-    /// batch looks like a write that a crash cut off, unless the log had come to rest behind it.) The disk must be at
-    /// rest: nothing waits for a sync. Returns whether there was a bit to flip.
-    pub fn rot(&self, bit: u64) -> bool {
+    /// Something happens to what is durable. The disk must be at rest: nothing waits for a sync. Returns whether
+    /// anything was there that it could happen to.
+    pub fn damage(&self, damage: Damage, rng: &mut Rng) -> bool {
         let mut state = self.state.borrow_mut();
-        let flipped = state.files.flip(bit);
-        state.rotten |= flipped;
-        flipped
+        let damaged = state.files.damage(damage, rng);
+        state.damaged |= damaged;
+        damaged
     }
 
-    /// A bit has flipped since [`SimDisk::trust`].
+    /// Keeps what is overwritten from now on: some kinds of damage bring it back.
+    pub fn keep_past(&self) {
+        self.state.borrow_mut().files.keep_past();
+    }
+
+    /// It was damaged since [`SimDisk::trust`].
     #[must_use]
-    pub fn is_rotten(&self) -> bool {
-        self.state.borrow().rotten
+    pub fn is_damaged(&self) -> bool {
+        self.state.borrow().damaged
     }
 
-    /// Whatever has flipped did no harm.
+    /// Whatever was damaged did no harm.
     pub fn trust(&self) {
-        self.state.borrow_mut().rotten = false;
+        let mut state = self.state.borrow_mut();
+        state.damaged = false;
+        state.files.unreadable.clear();
     }
 
     /// What waits for a sync.
@@ -326,6 +334,9 @@ impl Disk for SimDisk {
     fn read_at(&self, file: &SimFile, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let state = self.state.borrow();
         state.check_running()?;
+        if state.files.cannot_read(file.0, offset, buffer.len()) {
+            return Err(io::Error::other("the sector cannot be read"));
+        }
         Ok(state.files.read(file.0, offset, buffer))
     }
 
