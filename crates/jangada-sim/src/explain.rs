@@ -2,17 +2,24 @@
 
 use core::fmt;
 
+use jangada_raft::types::Time;
+use jangada_trace::phrases::span;
+
 use crate::check::Violation;
 use crate::kv::Kv;
+use crate::plan::Plan;
+use crate::rng::nanos;
 use crate::setup::{Builder, run, tell};
 use crate::shrink::{Shrunk, Size, shrink};
+use crate::story::{LEGEND, clock};
+use crate::telling;
 
-/// Why a seed fails.
+/// Why a plan fails.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The first thing that did not hold.
     pub violation: Violation,
-    /// How large its plan was.
+    /// How large the plan was.
     pub before: Size,
     /// What is left of it.
     pub shrunk: Shrunk,
@@ -24,42 +31,83 @@ pub struct Explanation {
 /// told as a timeline. `None` if everything holds.
 #[must_use]
 pub fn explain(builder: &Builder, tries: u32) -> Option<Explanation> {
-    let plan = builder.plan();
+    explain_plan(&builder.plan(), tries)
+}
+
+/// The same for a plan; with no tries it is told as it is.
+#[must_use]
+pub fn explain_plan(plan: &Plan, tries: u32) -> Option<Explanation> {
     let violation = run(plan.clone(), Kv::new()).violations.into_iter().next()?;
-    let shrunk = shrink(&plan, &violation, tries, |plan| run(plan.clone(), Kv::new()).violations);
+    let shrunk = shrink(plan, &violation, tries, |plan| run(plan.clone(), Kv::new()).violations);
     let (_, story) = tell(shrunk.plan.clone(), Kv::new());
-    Some(Explanation { violation, before: Size::of(&plan), shrunk, story })
+    Some(Explanation { violation, before: Size::of(plan), shrunk, story })
+}
+
+impl Explanation {
+    /// How much is left of the plan, as a sentence.
+    #[must_use]
+    pub fn left(&self) -> String {
+        let (before, after) = (&self.before, Size::of(&self.shrunk.plan));
+        if self.shrunk.tries == 0 {
+            return format!(
+                "The plan has {}, {}, {} and {} of trouble.",
+                counted(after.servers, "server"),
+                counted(after.faults as u64, "planned fault"),
+                operations(after.operations),
+                span(after.trouble)
+            );
+        }
+        format!(
+            "This much is enough (found in {}): {} of {}, {} of {}, {} of {}, {} of {}.",
+            counted(self.shrunk.tries.into(), "run"),
+            after.servers,
+            counted(before.servers, "server"),
+            after.faults,
+            counted(before.faults as u64, "planned fault"),
+            counted_operations(after.operations),
+            operations(before.operations),
+            span(after.trouble),
+            span(before.trouble)
+        )
+    }
+
+    /// What goes wrong in what is left: planned faults with their times, and what goes wrong by itself.
+    #[must_use]
+    pub fn needs(&self) -> Vec<String> {
+        let plan = &self.shrunk.plan;
+        let planned = plan.faults.iter().map(|(at, fault)| {
+            format!("{:>10}  {}", clock(Time(nanos(*at))), telling::fault(fault, plan.places(), None))
+        });
+        let weather = telling::weather(plan).into_iter().map(|what| format!("{:>10}  {what}", "always"));
+        planned.chain(weather).collect()
+    }
+}
+
+fn operations(count: u64) -> String {
+    match count {
+        u64::MAX => "any number of operations".to_owned(),
+        count => counted(count, "operation"),
+    }
+}
+
+fn counted_operations(count: u64) -> String {
+    if count == u64::MAX { "any number".into() } else { count.to_string() }
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (before, after) = (&self.before, Size::of(&self.shrunk.plan));
-        writeln!(f, "{}", self.violation)?;
-        writeln!(f)?;
-        let operations = |count: u64| match count {
-            u64::MAX => "any number of".to_owned(),
-            count => count.to_string(),
-        };
-        writeln!(
-            f,
-            "After {} more runs this is left: {} of {} servers, {} of {} faults, {} operations of {}, {:?} of {:?}.",
-            self.shrunk.tries,
-            after.servers,
-            before.servers,
-            after.faults,
-            before.faults,
-            operations(after.operations),
-            operations(before.operations),
-            after.trouble,
-            before.trouble
-        )?;
-        for (at, fault) in &self.shrunk.plan.faults {
-            writeln!(f, "  {at:?}: {fault:?}")?;
+        writeln!(f, "{}\n\n{}", self.violation, self.left())?;
+        for line in self.needs() {
+            writeln!(f, "{line}")?;
         }
-        writeln!(f)?;
+        writeln!(f, "\n{LEGEND}")?;
         for line in &self.story {
             writeln!(f, "{line}")?;
         }
-        write!(f, "\nThen {}", self.shrunk.violation)
+        write!(f, "\n{}", self.shrunk.violation)
     }
 }

@@ -9,6 +9,7 @@ pub mod rng; // one stream of chance for each concern
 // What is made up.
 pub mod plan; // what will be done to a world, as data
 pub mod swarm; // drawing plans from seeds
+mod written; // plans as files
 mod queue; // what will happen, and when
 mod network; // who hears whom
 pub mod disk; // disks that lose, tear and refuse
@@ -34,6 +35,7 @@ mod repair; // disks that are lost or damaged, and what people do about it
 mod finale; // how a run ends
 pub mod setup; // building and running
 mod story; // what happened, for people
+pub mod telling; // faults and deaths in words
 pub mod shrink; // making a failure small
 pub mod explain; // telling it
 pub mod script; // scenarios as text
@@ -47,3 +49,4 @@ pub use plan::Plan;
 pub use setup::{Verdict, examine, run, tell};
 pub use workload::Workload;
 pub use world::World;
+pub use written::PlanFile;

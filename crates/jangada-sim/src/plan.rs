@@ -8,11 +8,14 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use jangada_raft::types::NodeId;
+use serde::{Deserialize, Serialize};
 
 use crate::disk::{Damage, DiskFault, Loss};
+use crate::written;
 
 /// Which settings the servers run with, and what the disks may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Profile {
     /// The production settings; every fault that must be survived.
     #[default]
@@ -36,7 +39,8 @@ impl Profile {
 }
 
 /// A whole run, but for the random draws on the way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The root of all chance.
     pub seed: u64,
@@ -55,23 +59,31 @@ pub struct Plan {
     /// What clients do.
     pub clients: ClientPlan,
     /// What strikes, and when, ascending.
+    #[serde(with = "written::faults")]
     pub faults: Vec<(Duration, Fault)>,
     /// When faults end and everything heals. Zero: never, the world is driven by hand.
+    #[serde(with = "written::duration")]
     pub trouble: Duration,
     /// The disks keep a tape of all that is done to them, for `images`.
+    #[serde(skip)]
     pub record_disks: bool,
     /// Somebody writes down what happens, for people (`story.rs`).
+    #[serde(skip)]
     pub tell_story: bool,
 }
 
 /// How servers are set up: small numbers, so that everything happens within a minute.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// See `jangada_raft::config::Config`.
+    #[serde(with = "written::duration")]
     pub heartbeat: Duration,
     /// See `jangada_raft::config::Config`.
+    #[serde(with = "written::duration")]
     pub election_timeout_min: Duration,
     /// See `jangada_raft::config::Config`.
+    #[serde(with = "written::duration")]
     pub election_timeout_max: Duration,
     /// A snapshot is begun after so many bytes of entries.
     pub snapshot_after_bytes: usize,
@@ -86,6 +98,7 @@ pub struct Settings {
     /// Bytes in one segment of the log.
     pub segment_bytes: u64,
     /// How long after an input a server's step begins: what arrives meanwhile is taken with it.
+    #[serde(with = "written::duration")]
     pub step_delay: Duration,
     /// How much clocks run too fast or too slow, in thousandths.
     pub drift_per_mille: u32,
@@ -94,11 +107,14 @@ pub struct Settings {
 }
 
 /// How messages travel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetworkPlan {
     /// The fastest.
+    #[serde(with = "written::duration")]
     pub delay_min: Duration,
     /// All but the stragglers.
+    #[serde(with = "written::duration")]
     pub delay_max: Duration,
     /// How many of a thousand are lost.
     pub lose: u32,
@@ -107,6 +123,7 @@ pub struct NetworkPlan {
     /// How many of a thousand come much later.
     pub straggle: u32,
     /// How much later at most.
+    #[serde(with = "written::duration")]
     pub straggle_by: Duration,
     /// How many of a thousand have a bit flipped.
     pub flip: u32,
@@ -117,33 +134,42 @@ pub struct NetworkPlan {
 }
 
 /// How fast disks are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DiskPlan {
     /// The fastest sync.
+    #[serde(with = "written::duration")]
     pub sync_min: Duration,
     /// The usual slowest.
+    #[serde(with = "written::duration")]
     pub sync_max: Duration,
     /// How many of a thousand stall.
     pub stall: u32,
     /// For so long at most.
+    #[serde(with = "written::duration")]
     pub stall_by: Duration,
 }
 
 /// What clients do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClientPlan {
     /// How many there are.
     pub clients: usize,
     /// How long they think between two operations at most.
+    #[serde(with = "written::duration")]
     pub think: Duration,
     /// How long they wait for an answer.
+    #[serde(with = "written::duration")]
     pub patience: Duration,
     /// How many operations there are in all, at most.
+    #[serde(default = "written::unlimited", skip_serializing_if = "written::is_unlimited")]
     pub operations: u64,
 }
 
 /// Whom a fault strikes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Who {
     /// Whoever leads then, in the highest term.
     Leader,
@@ -152,7 +178,8 @@ pub enum Who {
 }
 
 /// At which point of its work a server dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Moment {
     /// At once.
     Now,
@@ -163,7 +190,8 @@ pub enum Moment {
 }
 
 /// How a server dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Death {
     /// Its process is killed: what it has written stays.
     Killed,
@@ -172,35 +200,39 @@ pub enum Death {
 }
 
 /// A partition's shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Cut {
     /// One server hears nobody and nobody hears it.
     Isolate(Who),
     /// These servers against all others.
-    Halves(BTreeSet<NodeId>),
+    Halves(#[serde(with = "written::ids")] BTreeSet<NodeId>),
     /// What this one sends arrives nowhere.
     Mute(Who),
     /// This one hears nothing.
     Deaf(Who),
     /// What the first sends to the second is lost.
-    OneWay(NodeId, NodeId),
+    OneWay(#[serde(with = "written::id")] NodeId, #[serde(with = "written::id")] NodeId),
     /// Two groups that meet in one server only.
-    Bridge(NodeId),
+    Bridge(#[serde(with = "written::id")] NodeId),
     /// Each server hears its neighbours only.
     Ring,
 }
 
 /// What a clogged link lets through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Drip {
     /// A frame leaves so long after the one before.
+    #[serde(with = "written::duration")]
     pub each: Duration,
     /// So many wait; the others are lost.
     pub room: u32,
 }
 
 /// Something that goes wrong, or that somebody does at the worst moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
     /// A server dies, and starts again after a while.
     Crash {
@@ -211,6 +243,7 @@ pub enum Fault {
         /// How.
         death: Death,
         /// Until it starts again.
+        #[serde(with = "written::duration")]
         down: Duration,
     },
     /// All servers die at once.
@@ -218,6 +251,7 @@ pub enum Fault {
         /// How.
         death: Death,
         /// Until they start again, each after a drawn part of it.
+        #[serde(with = "written::duration")]
         down: Duration,
     },
     /// The network comes apart for a while.
@@ -225,6 +259,7 @@ pub enum Fault {
         /// How.
         cut: Cut,
         /// For how long.
+        #[serde(with = "written::duration")]
         lasts: Duration,
     },
     /// Links become slow for a while: frames wait in line, and are lost when it is full.
@@ -234,17 +269,21 @@ pub enum Fault {
         /// How slow.
         drip: Drip,
         /// For how long.
+        #[serde(with = "written::duration")]
         lasts: Duration,
     },
     /// Servers are clogged one after the other, and released in another order.
     Swizzle {
         /// Who, in the order in which they are clogged.
+        #[serde(with = "written::ids")]
         clogged: Vec<NodeId>,
         /// The same, in the order in which they are released.
+        #[serde(with = "written::ids")]
         released: Vec<NodeId>,
         /// How slow.
         drip: Drip,
         /// How long after each other.
+        #[serde(with = "written::duration")]
         step: Duration,
     },
     /// The network comes apart and together, again and again.
@@ -252,8 +291,10 @@ pub enum Fault {
         /// How.
         cut: Cut,
         /// For how long each time.
+        #[serde(with = "written::duration")]
         down: Duration,
         /// How long it works in between.
+        #[serde(with = "written::duration")]
         up: Duration,
         /// How often.
         times: u32,
@@ -268,6 +309,7 @@ pub enum Fault {
         /// Which.
         who: Who,
         /// For how long.
+        #[serde(with = "written::duration")]
         lasts: Duration,
     },
     /// A server's disk fails; it stops, and starts again after a while.
@@ -279,6 +321,7 @@ pub enum Fault {
         /// How.
         fault: DiskFault,
         /// Until it starts again.
+        #[serde(with = "written::duration")]
         down: Duration,
     },
     /// A server loses its disk, and comes back with an empty one. Somebody takes it out of the cluster and adds it
@@ -287,6 +330,7 @@ pub enum Fault {
         /// Which.
         who: Who,
         /// Until it comes back.
+        #[serde(with = "written::duration")]
         down: Duration,
         /// A connection outlives it: what it said in the last moments comes when it has been added again.
         stale: bool,
@@ -303,13 +347,16 @@ pub enum Fault {
     /// Somebody asks the leader for other members.
     ChangeMembers {
         /// The voters that are wished for.
+        #[serde(with = "written::ids")]
         voters: BTreeSet<NodeId>,
         /// The learners that are wished for.
+        #[serde(with = "written::ids")]
         learners: BTreeSet<NodeId>,
     },
     /// Somebody asks the leader to hand over.
     Transfer {
         /// To this one.
+        #[serde(with = "written::id")]
         to: NodeId,
     },
     /// Somebody asks for a snapshot.
@@ -320,6 +367,7 @@ pub enum Fault {
     /// Somebody makes a server campaign.
     Campaign {
         /// Which.
+        #[serde(with = "written::id")]
         who: NodeId,
     },
 }

@@ -15,6 +15,10 @@ use crate::workload::Call;
 /// More lines than this are cut, at the beginning.
 const MAX_LINES: usize = 400;
 
+/// What the signs in the lanes mean.
+pub(crate) const LEGEND: &str =
+    "      time  a lane for each server: ▲ starts, ✗ dies, ● does something, ○ is asked by a client, │ runs";
+
 /// A timeline in the making.
 pub(crate) struct Story {
     words: Words,
@@ -83,8 +87,7 @@ impl Story {
     }
 
     fn push(&mut self, time: Time, line: &str) {
-        let (millis, micros) = (time.0 / 1_000_000, time.0 / 1_000 % 1_000);
-        let line = format!("{:>3}.{:03}{micros:03}  {}", millis / 1_000, millis % 1_000, line.trim_end());
+        let line = format!("{:>10}  {}", clock(time), line.trim_end());
         self.lines.push((time, line));
         // Half at a time, so that this costs nothing.
         if self.lines.len() >= 2 * MAX_LINES {
@@ -105,4 +108,9 @@ impl Story {
         }
         lines
     }
+}
+
+/// `+3.117204`: seconds since the beginning, to the microsecond.
+pub(crate) fn clock(time: Time) -> String {
+    format!("+{}.{:06}", time.0 / 1_000_000_000, time.0 / 1_000 % 1_000_000)
 }

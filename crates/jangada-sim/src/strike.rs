@@ -13,6 +13,7 @@ use crate::plan::{Cut, Death, Drip, Fault, Moment, Who};
 use crate::queue::{Happening, Place};
 use crate::rng::Dice;
 use crate::server::Doom;
+use crate::telling;
 use crate::workload::Workload;
 use crate::world::World;
 
@@ -41,7 +42,8 @@ impl<W: Workload> World<W> {
         if self.healed {
             return;
         }
-        self.narrate(|story, now| story.world(now, &format!("{fault:?}")));
+        let (places, leader) = (self.servers.len(), self.leader());
+        self.narrate(|story, now| story.world(now, &telling::fault(&fault, places, leader)));
         match fault {
             Fault::Crash { who, at, death, down } => {
                 if let Some(place) = self.place(who) {
@@ -94,7 +96,11 @@ impl<W: Workload> World<W> {
                     self.give(place, Input::TakeSnapshot);
                 }
             }
-            Fault::Campaign { who } => self.give(place_of(who), Input::Campaign),
+            Fault::Campaign { who } => {
+                if let Some(place) = self.place(Who::Server(who)) {
+                    self.give(place, Input::Campaign);
+                }
+            }
         }
     }
 

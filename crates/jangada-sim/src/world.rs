@@ -410,7 +410,7 @@ impl<W: Workload> World<W> {
             return;
         }
         self.coverage.count(Counter::Crashes);
-        self.narrate(|story, now| story.dies(now, place, &format!("dies: {death:?}")));
+        self.narrate(|story, now| story.dies(now, place, &crate::telling::dying(death)));
         let disk = self.disks[place].clone();
         let busy = self.servers[place].process.as_ref().is_some_and(|process| process.in_flight.is_some());
         if busy {

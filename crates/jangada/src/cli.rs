@@ -46,7 +46,7 @@ pub enum Command {
     /// Watch three real servers survive kill -9, with every claim checked
     Demo(demo::Arguments),
     /// Run simulated clusters in which everything goes wrong, from seeds
-    Sim(sim::Arguments),
+    Sim(Box<sim::Arguments>),
     /// Print the completions for a shell
     Completions(completions::Arguments),
 }

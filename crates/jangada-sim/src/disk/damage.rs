@@ -10,7 +10,8 @@ use super::files::{Files, put};
 use crate::rng::{Dice, Rng};
 
 /// What happens to a disk at rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Damage {
     /// A bit flips.
     Bit,

@@ -38,7 +38,8 @@ pub struct SimDisk {
 pub struct SimFile(usize);
 
 /// What goes wrong with an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DiskFault {
     /// The process, or the machine, stops in the middle of it.
     Stop,

@@ -7,7 +7,8 @@ use crate::rng::{Dice, Rng};
 use super::files::{Change, Files, put, rename};
 
 /// How much of what was not synced a power loss takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Loss {
     /// All of it.
     Everything,

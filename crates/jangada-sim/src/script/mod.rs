@@ -7,7 +7,7 @@
 
 pub mod command; // what can be said
 pub mod help; // the commands, with a line of help each
-mod tokens; // words, quotes, numbers, durations
+pub(crate) mod tokens; // words, quotes, numbers, durations
 mod parse; // lines into commands
 mod condition; // conditions, as `expect`, `wait` and `always` take them
 pub mod file; // blocks of commands and what happened, and their difference

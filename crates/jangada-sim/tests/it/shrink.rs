@@ -82,7 +82,7 @@ fn a_timeline_says_who_did_what() {
     let story = lines.join("\n");
     println!("{story}");
     for part in
-        ["│ ▲    n2   starts", "LEADER of term", "dies: Killed", "Crash {", "asks: SET", "everything heals"]
+        ["│ ▲    n2   starts", "LEADER of term", "is killed", "the leader n", "asks: SET", "everything heals"]
     {
         assert!(story.contains(part), "no `{part}` in\n{story}");
     }

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod completions;
 pub mod demo;
 pub mod explore;
+pub mod failing;
 pub mod members;
 pub mod mutant;
 pub mod node;

@@ -5,6 +5,7 @@
 
 use std::io::{IsTerminal, stderr};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -12,12 +13,15 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use jangada_sim::coverage::{Counter, Coverage};
-use jangada_sim::explain::explain;
+use jangada_sim::explain::Explanation;
+use jangada_sim::kv::Kv;
+use jangada_sim::plan::Plan;
 use jangada_sim::setup::Builder;
 use jangada_sim::{Verdict, World, examine};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
+use crate::commands::failing::{self, Broken, Story};
 use crate::commands::{explore, mutant, script};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
@@ -28,6 +32,8 @@ Examples:
   $ jangada sim --seed 17
   $ jangada sim --seeds 1000..2000 --profile classic
   $ jangada sim --minutes 5 --nodes 3
+  $ jangada sim --seed 17 --save-plan failing.json
+  $ jangada sim --plan failing.json
 
 Exit codes: 0 everything held, 1 a seed failed, or something that should happen in so many seeds never did.";
 
@@ -37,8 +43,6 @@ const SEEDS: u64 = 200;
 const ENOUGH_SEEDS: u64 = 200;
 /// How often progress is told where nobody looks at a bar.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// Runs in which a failure is made small.
-const SHRINKING_RUNS: u32 = 600;
 /// Failing seeds that are told in full.
 const MAX_TOLD: usize = 20;
 
@@ -67,6 +71,12 @@ pub struct Arguments {
     /// How many worlds run at once; otherwise as many as there are cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
     pub threads: Option<u64>,
+    /// Run a plan that was saved: the same run, as long as the program is the same
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "minutes", "profile", "nodes", "threads"])]
+    pub plan: Option<PathBuf>,
+    /// Save the plan of a seed, made small if it fails; or make the one of --plan smaller
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "minutes"])]
+    pub save_plan: Option<PathBuf>,
     /// Plant a known bug (docs/mutants.md); only in a build that has them
     #[arg(long, value_name = "ID")]
     pub mutant: Option<String>,
@@ -100,6 +110,11 @@ impl From<Profile> for jangada_sim::plan::Profile {
 }
 
 impl Arguments {
+    /// One world, whose failure is told in full.
+    fn is_one(&self) -> bool {
+        self.seed.is_some() || self.plan.is_some()
+    }
+
     fn world(&self, seed: u64) -> Builder {
         let builder = World::new(seed).profile(self.profile.into());
         match self.nodes {
@@ -122,6 +137,8 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
 struct Report {
     seeds: u64,
     failed: Vec<FailedSeed>,
+    /// Of the first seed that failed.
+    story: Option<Story>,
     events: u64,
     records: u64,
     simulated_seconds: f64,
@@ -138,10 +155,8 @@ struct Report {
 #[derive(Serialize)]
 struct FailedSeed {
     seed: u64,
-    invariant: &'static str,
-    node: Option<String>,
-    time_seconds: f64,
-    sentence: String,
+    #[serde(flatten)]
+    broken: Broken,
     replay: String,
 }
 
@@ -158,7 +173,12 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     if let Some(id) = &arguments.mutant {
         mutant::plant(id)?;
     }
+    if arguments.save_plan.is_some() && !arguments.is_one() {
+        return Err(Failure::usage("--save-plan saves one plan: say which, by --seed or --plan"));
+    }
+    let plan = arguments.plan.as_deref().map(failing::read_plan).transpose()?;
     let seeds = match (arguments.seed, &arguments.seeds) {
+        _ if plan.is_some() => 0..1,
         (Some(seed), _) => seed..seed.saturating_add(1),
         (None, Some(seeds)) => seeds.clone(),
         (None, None) if arguments.minutes.is_some() => 0..u64::MAX,
@@ -167,16 +187,23 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     let begun = Instant::now();
     let cpu_before = cpu_time();
     let mut batch = Batch::new(arguments, &seeds);
-    run_all(arguments, seeds, begun, &mut batch);
-    let report = batch.report(begun.elapsed(), cpu_time().saturating_sub(cpu_before));
+    match &plan {
+        Some(plan) => batch.take(&jangada_sim::run(plan.clone(), Kv::new())),
+        None => run_all(arguments, seeds, begun, &mut batch),
+    }
+    let mut report = batch.report(begun.elapsed(), cpu_time().saturating_sub(cpu_before));
+    let explained = explain_first(arguments, plan.as_ref(), &report);
+    report.story = explained.as_ref().map(Story::of);
     match format {
         Format::Json => output::json(&report)?,
         Format::Text => tell(&report, &batch.coverage)?,
     }
-    if let (Some(seed), Format::Text) = (arguments.seed, format)
-        && !report.failed.is_empty()
-    {
-        explain_seed(arguments, seed)?;
+    if let (Some(explained), Format::Text) = (&explained, format) {
+        output::line(&format!("\n{explained}"))?;
+    }
+    if let Some(path) = &arguments.save_plan {
+        let whole = plan.unwrap_or_else(|| arguments.world(arguments.seed.unwrap_or_default()).plan());
+        failing::save_plan(path, explained.as_ref(), whole)?;
     }
     if let Some(first) = report.failed.first() {
         let count = report.failed.len();
@@ -198,17 +225,12 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes a failing seed small and tells its story.
-fn explain_seed(arguments: &Arguments, seed: u64) -> Result<(), Failure> {
-    output::note("making the failure small...");
-    // A failure that panics does so in each of these runs; once was enough.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let explained = explain(&arguments.world(seed), SHRINKING_RUNS);
-    std::panic::set_hook(hook);
-    match explained {
-        Some(explained) => output::line(&format!("\n{explained}")),
-        None => Ok(()),
+/// The first seed that failed, explained. A plan is told as it is, unless a smaller one shall be saved.
+fn explain_first(arguments: &Arguments, plan: Option<&Plan>, report: &Report) -> Option<Explanation> {
+    let first = report.failed.first()?;
+    match plan {
+        Some(plan) => failing::explain(plan, arguments.save_plan.is_some()),
+        None => failing::explain(&arguments.world(first.seed).plan(), true),
     }
 }
 
@@ -300,14 +322,7 @@ impl<'a> Batch<'a> {
                     output::note(&format!("seed {}: {violation}", verdict.seed));
                 }
             });
-            self.failed.push(FailedSeed {
-                seed: verdict.seed,
-                invariant: first.invariant.name(),
-                node: first.node.map(|id| id.to_string()),
-                time_seconds: first.time.0 as f64 / 1e9,
-                sentence: first.sentence.clone(),
-                replay,
-            });
+            self.failed.push(FailedSeed { seed: verdict.seed, broken: Broken::of(first), replay });
         }
         if self.in_a_pipe && self.told.elapsed() >= TELL_EVERY {
             self.told = Instant::now();
@@ -317,7 +332,10 @@ impl<'a> Batch<'a> {
     }
 
     fn replay(&self, seed: u64) -> String {
-        let mut command = format!("jangada sim --seed {seed}");
+        let mut command = match &self.arguments.plan {
+            Some(plan) => format!("jangada sim --plan {}", plan.display()),
+            None => format!("jangada sim --seed {seed}"),
+        };
         if let Profile::Classic = self.arguments.profile {
             command += " --profile classic";
         }
@@ -339,6 +357,7 @@ impl<'a> Batch<'a> {
         Report {
             seeds: self.seeds,
             failed: std::mem::take(&mut self.failed),
+            story: None,
             events: self.events,
             records: self.records,
             simulated_seconds: simulated,
