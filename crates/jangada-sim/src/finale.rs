@@ -7,7 +7,7 @@ use jangada_raft::types::{Membership, NodeId};
 
 use crate::check::Invariant;
 use crate::network::{id_of, place_of};
-use crate::plan::Death;
+use crate::plan::{Death, Profile};
 use crate::rng::Dice;
 use crate::workload::{OperationId, Workload};
 use crate::world::World;
@@ -16,6 +16,8 @@ use crate::world::World;
 const LEADER_WITHIN: u32 = 10;
 /// For a change of members that is under way, and for those who are late.
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
+/// Until a server whose disk was lost is a member again: it gets all of the log, if need be in several attempts.
+const REPAIRED_WITHIN: Duration = Duration::from_secs(60);
 /// Until nothing is left to do.
 const COMES_TO_REST: Duration = Duration::from_secs(4);
 /// Heartbeats that the cluster is watched for at rest.
@@ -68,6 +70,8 @@ impl<W: Workload> World<W> {
             if dead.contains(&id_of(place)) {
                 self.die(place, Death::Killed);
                 self.servers[place].retired = true;
+                // Nobody adds a server that will not come back.
+                self.fragile.take_if(|fragile| *fragile == place);
             } else {
                 self.start_now(place);
             }
@@ -109,7 +113,7 @@ impl<W: Workload> World<W> {
         dead
     }
 
-    /// A leader, then one configuration, then everybody caught up, then everybody answers.
+    /// A leader, then all disks repaired, then one configuration, then everybody caught up, then everybody answers.
     fn check_liveness(&mut self) -> bool {
         // Slow disks, stragglers and clogged links of the troubled time may still be at work, and depose a leader.
         let timeout = self.plan.settings.election_timeout_max;
@@ -123,8 +127,14 @@ impl<W: Workload> World<W> {
         if !self.run_until(patience, leads) {
             return self.not_live("there is no leader that has committed an entry of its term", patience);
         }
+        if !self.run_until(REPAIRED_WITHIN, |world| world.fragile.is_none()) {
+            return self.not_live("a server that lost its disk is not a member again", REPAIRED_WITHIN);
+        }
         if !self.run_until(SETTLED_WITHIN, World::is_settled) {
             return self.not_live("a change of members does not come to its end", SETTLED_WITHIN);
+        }
+        if self.plan.profile == Profile::Classic {
+            self.switch_off_who_was_removed();
         }
         if !self.run_until(SETTLED_WITHIN, World::is_caught_up) {
             return self.not_live("not all members are caught up", SETTLED_WITHIN);
@@ -148,6 +158,18 @@ impl<W: Workload> World<W> {
         }
         self.check_rest();
         true
+    }
+
+    /// Whoever was removed and has not heard of it campaigns for ever, with ever later terms; what keeps it from
+    /// deposing leaders is CheckQuorum (Paper §6, third issue), which classic servers do without. There, people switch
+    /// off what they have removed.
+    fn switch_off_who_was_removed(&mut self) {
+        let Some(leader) = self.leader().and_then(|id| self.replica(id)) else { return };
+        let members = leader.raft().membership().members();
+        for place in (0..self.servers.len()).filter(|place| !members.contains(&id_of(*place))) {
+            self.die(place, Death::Killed);
+            self.servers[place].retired = true;
+        }
     }
 
     /// A healthy cluster without clients says no more than its heartbeats.

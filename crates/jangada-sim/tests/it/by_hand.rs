@@ -8,10 +8,11 @@ use jangada_kv::Request;
 use jangada_kv::command::{Command, Set};
 use jangada_node::effect::AdminDone;
 use jangada_raft::types::NodeId;
-use jangada_sim::World;
+use jangada_sim::coverage::Counter;
 use jangada_sim::disk::Loss;
 use jangada_sim::kv::{Kv, as_operation};
-use jangada_sim::plan::{Cut, Death, Who};
+use jangada_sim::plan::{Cut, Death, Fault, Who};
+use jangada_sim::{World, run};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -71,4 +72,22 @@ fn members_come_and_go() {
     assert_eq!(world.replica(NodeId(5)).expect("it runs").raft().membership().voters, voters);
     world.finale();
     assert_eq!(world.violations(), []);
+}
+
+#[test]
+fn a_cluster_is_judged_when_a_lost_disk_is_made_up_for() {
+    let mut plan = World::new(4).servers(3).quiet().plan();
+    // A server that lost its disk at the end of the troubles gets the log in some ten seconds: entry by entry, over
+    // links on which most of them come out of order.
+    plan.trouble = Duration::from_secs(10);
+    plan.clients.clients = 8;
+    plan.clients.think = Duration::from_millis(50);
+    plan.settings.max_append_entries = 1;
+    plan.network.delay_min = Duration::from_millis(10);
+    plan.network.delay_max = Duration::from_millis(80);
+    let lost = Fault::LoseDisk { who: Who::Leader, down: Duration::from_millis(1), stale: false };
+    plan.faults = vec![(Duration::from_millis(9_900), lost)];
+    let verdict = run(plan, Kv::new());
+    assert_eq!(verdict.violations, []);
+    assert_eq!(verdict.coverage.of(Counter::DisksReplaced), 1);
 }
