@@ -95,15 +95,18 @@ fn explore_one(name: &str) -> ExitCode {
         return ExitCode::from(2);
     };
     std::panic::set_hook(Box::new(|_| {}));
-    match explore::run(&world, |_| ControlFlow::Continue(())).violation {
+    let report = explore::run(&world, |_| ControlFlow::Continue(()));
+    let states = report.progress.states;
+    match report.violation {
         Some(story) => {
-            println!(
-                "seed 0 {} {}",
-                story.invariant.name(),
-                story.sentence.lines().next().unwrap_or_default()
-            );
+            let sentence = story.sentence.lines().next().unwrap_or_default();
+            println!("seed 0 {} {sentence}", story.invariant.name());
+            println!("found after {states} states, in a story of {} steps", story.steps.len());
             ExitCode::FAILURE
         }
-        None => ExitCode::SUCCESS,
+        None => {
+            println!("nothing in {states} states");
+            ExitCode::SUCCESS
+        }
     }
 }

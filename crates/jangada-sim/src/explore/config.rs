@@ -43,6 +43,9 @@ pub struct Config {
     pub modern: bool,
     /// What is not looked at: to see what else a bug breaks.
     pub overlook: Vec<Invariant>,
+    /// Messages that can do nothing any more make states differ too: many more of them, to prove that it
+    /// makes no difference.
+    pub keeps_all: bool,
     /// The search gives up, incomplete, when it has seen so many states.
     pub max_states: usize,
 }
@@ -93,6 +96,7 @@ impl Default for Config {
             entries_per_message: 8,
             modern: false,
             overlook: Vec::new(),
+            keeps_all: false,
             max_states: 200_000_000,
         }
     }

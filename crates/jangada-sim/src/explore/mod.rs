@@ -37,8 +37,12 @@
 //! - **Richer states speak for poorer ones** (`seen.rs`). Of two states that differ only in what was sent and in
 //!   the budgets left, the richer one can do all that the other can, since nobody has to get a message. For the
 //!   same reason, what only adds messages (an answer that is given again) happens at once and is no step.
-//! - **Messages that can have no effect any more** are forgotten: answers to a campaign or a leadership that is
-//!   over, as far as the disk remembers that it is.
+//! - **Messages that can do nothing any more** are forgotten (`fate.rs`): votes that are counted, requests that
+//!   will be refused whatever happens, entries that the recipient has on its disk, acknowledgements of less than
+//!   the leader knows. Each rule names the promise of the protocol that makes it so, and is used only if the core
+//!   shows that the message has no effect now. A test keeps all of them in eight worlds and reaches the very same
+//!   servers.
+//! - **Commands are opaque**: which of two the client gave first is a matter of their names.
 //! - **Equal servers have no names** at the beginning: the first one to which something happens is n1, the
 //!   next one n2.
 //!
@@ -57,6 +61,7 @@ mod worlds; // the worlds that are searched
 mod search; // nearest states first
 mod world; // a state as a row of numbers, and what can happen in it
 mod local; // one server and its disk: the only place that calls the core
+mod fate; // what a message that is under way can still do
 mod seen; // which states need not be looked at
 mod invariant; // what must hold
 mod story; // a way through the states, in words

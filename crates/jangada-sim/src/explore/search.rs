@@ -19,6 +19,8 @@ pub struct Progress {
     pub depth: usize,
     /// States that were reached and not looked at yet.
     pub waiting: usize,
+    /// Different states of all servers together, and of what was seen of them: whatever is under way.
+    pub rows: usize,
     /// Different states of a single server.
     pub servers: usize,
     /// Steps of a single server that the core worked out.
@@ -150,6 +152,7 @@ impl<'a> Search<'a> {
             transitions: self.transitions,
             depth: self.depth,
             waiting: waiting + self.level.len(),
+            rows: self.seen.rows(),
             servers,
             steps,
         }

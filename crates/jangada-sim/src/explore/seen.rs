@@ -88,6 +88,11 @@ impl Seen {
         Some(number)
     }
 
+    /// How many different rows of servers and histories there are.
+    pub(super) fn rows(&self) -> usize {
+        self.chains.len()
+    }
+
     /// A richer one came since.
     pub(super) fn is_beaten(&self, number: u32) -> bool {
         self.states[number as usize].is_beaten

@@ -11,6 +11,7 @@ use jangada_raft::message::{Message, Rpc};
 use jangada_raft::types::{NodeId, Term};
 
 use super::config::Config;
+use super::fate::Fate;
 use super::invariant::{Broken, History, Quorum, Summary, prints};
 use super::local::{Local, Patience, Stimulus};
 use super::table::{Interner, Memo};
@@ -43,6 +44,8 @@ struct Outcome {
     next: u32,
     sends: Vec<u32>,
     quorum: Option<Quorum>,
+    /// What is left of the message that arrived.
+    fate: Fate<u32>,
     /// It enters a term beyond the last one: outside of the world that is searched.
     is_beyond: bool,
 }
@@ -265,10 +268,11 @@ impl<'a> World<'a> {
     ) -> Result<bool, Broken> {
         let (server, count) = (action.server(), self.servers());
         let number = self.outcome(words[server], action);
-        let Outcome { next: local, is_beyond, quorum, sends: _ } = match &self.outcomes[number as usize] {
-            Ok(outcome) => outcome,
-            Err(broken) => return Err(broken.clone()),
-        };
+        let Outcome { next: local, is_beyond, quorum, sends: _, fate: _ } =
+            match &self.outcomes[number as usize] {
+                Ok(outcome) => outcome,
+                Err(broken) => return Err(broken.clone()),
+            };
         // Whatever changes nothing but what is under way has happened already.
         if *is_beyond || *local == words[server] && action.kind() != Kind::Heartbeat {
             return Ok(false);
@@ -282,9 +286,9 @@ impl<'a> World<'a> {
         if let Some(history) = history.after(&after.summary, before.summary.leads, *quorum)? {
             next[count] = self.histories.number(history).0;
         }
-        self.bury(next, server);
         self.send(next, number);
         self.send_all_that_is_free(next, server);
+        self.settle(next, action);
         next[count + 2..].sort_unstable();
         Ok(true)
     }
@@ -295,12 +299,9 @@ impl<'a> World<'a> {
         let Ok(outcome) = &self.outcomes[outcome as usize] else { return };
         for number in &outcome.sends {
             if !next[count + 2..].contains(number) {
-                let message = self.messages.value(*number);
-                let to = position_of(message.to);
-                if !is_dead(message, &self.views[next[to] as usize]) {
-                    next.push(*number);
-                    self.fresh.push(Action::new(Kind::Deliver, to, *number));
-                }
+                next.push(*number);
+                let to = position_of(self.messages.value(*number).to);
+                self.fresh.push(Action::new(Kind::Deliver, to, *number));
             }
         }
     }
@@ -367,55 +368,75 @@ impl<'a> World<'a> {
         let is_beyond = step.next.raft.term() > self.config.max_term;
         let next = self.local(step.next);
         let sends = step.sends.into_iter().map(|message| self.messages.number(message).0).collect();
-        Ok(Outcome { next, sends, quorum: step.quorum, is_beyond })
+        let fate = if action.kind() == Kind::Deliver && next == local {
+            Fate::of(self.messages.value(argument), self.locals.value(local), self.config)
+        } else {
+            Fate::Alive
+        };
+        let fate = fate.map(|shorter| self.messages.number(shorter).0);
+        Ok(Outcome { next, sends, quorum: step.quorum, fate, is_beyond })
     }
 
-    /// Removes the messages to a server that can have no effect on it any more, ever. They would only make
-    /// states differ that are alike.
-    fn bury(&self, next: &mut Vec<u32>, server: usize) {
-        let (count, view) = (self.servers(), &self.views[next[server] as usize]);
-        let mut place = count + 2;
+    // ---- What is superfluous ------------------------------------------------------------------------------
+
+    /// Takes away what is under way and can have no effect any more, or the same as something else that is
+    /// under way: it would only make states differ that are alike.
+    fn settle(&mut self, next: &mut Vec<u32>, action: Action) {
+        let mut place = self.servers() + 2;
         while place < next.len() {
             let message = self.messages.value(next[place]);
-            if position_of(message.to) == server && is_dead(message, view) {
-                next.swap_remove(place);
-            } else {
+            let (from, to) = (position_of(message.from), position_of(message.to));
+            // Nothing has changed for the others; but the last crash is news for all.
+            if from != action.server() && to != action.server() && action.kind() != Kind::Crash {
                 place += 1;
+                continue;
+            }
+            match self.what_stays(next, place, from, to) {
+                Some(number) if number == next[place] => place += 1,
+                Some(shorter) if !next[self.servers() + 2..].contains(&shorter) => next[place] = shorter,
+                Some(_) | None => {
+                    next.swap_remove(place);
+                }
             }
         }
+    }
+
+    /// The message at this place, or a shorter one that can do the same; nothing, if it can do nothing.
+    fn what_stays(&mut self, words: &[u32], place: usize, from: usize, to: usize) -> Option<u32> {
+        let number = words[place];
+        let outcome = self.outcome(words[to], Action::new(Kind::Deliver, to, number));
+        let fate = self.outcomes[outcome as usize].as_ref().map_or(Fate::Alive, |outcome| outcome.fate);
+        // It cannot be told a later term any more.
+        let is_at_the_end = self.views[words[from] as usize].durable_term >= self.config.max_term;
+        let stays = match fate {
+            Fate::Alive => true,
+            Fate::Dead => false,
+            Fate::Refused => !is_at_the_end,
+            Fate::Outdated => !is_at_the_end && !self.is_refused_anyway(words, number),
+            Fate::Held(shorter) => {
+                let crashes = used(words[self.servers() + 1], Budget::Crashes);
+                let is_useless = is_at_the_end && crashes == self.config.crashes;
+                return (!is_useless).then_some(shorter);
+            }
+        };
+        stays.then_some(number)
+    }
+
+    /// Whether the sender of an outdated message has asked for a vote that will bring it the same answer.
+    fn is_refused_anyway(&self, words: &[u32], outdated: u32) -> bool {
+        let outdated = self.messages.value(outdated);
+        let durable_term = self.views[words[position_of(outdated.to)] as usize].durable_term;
+        words[self.servers() + 2..].iter().any(|number| {
+            let message = self.messages.value(*number);
+            (message.from, message.to) == (outdated.from, outdated.to)
+                && message.term < durable_term
+                && matches!(message.rpc, Rpc::RequestVote(_))
+        })
     }
 }
 
 fn position_of(server: NodeId) -> usize {
     usize::try_from(server.0 - 1).expect("a server of this world")
-}
-
-/// Whether a message has no effect on its recipient, now and whatever happens. What is durable of its term
-/// stays even in a crash, and nobody campaigns or leads twice in a term.
-fn is_dead(message: &Message, to: &View) -> bool {
-    match &message.rpc {
-        Rpc::RequestVoteReply(reply) if message.term <= to.durable_term => {
-            let campaign_goes_on = match to.role {
-                RoleName::Candidate => to.summary.term == reply.campaign_term,
-                RoleName::PreCandidate | RoleName::Follower | RoleName::Leader => false,
-            };
-            reply.campaign_term <= to.durable_term && (reply.pre_vote || !campaign_goes_on)
-        }
-        Rpc::AppendEntriesReply(_) => {
-            message.term < to.durable_term
-                || message.term == to.durable_term
-                    && to.summary.term == message.term
-                    && to.role == RoleName::Follower
-        }
-        Rpc::RequestVoteReply(_)
-        | Rpc::RequestVote(_)
-        | Rpc::AppendEntries(_)
-        | Rpc::InstallSnapshot(_)
-        | Rpc::InstallSnapshotReply(_)
-        | Rpc::TimeoutNow
-        | Rpc::ReadIndex(_)
-        | Rpc::ReadIndexReply(_) => false,
-    }
 }
 
 /// The budgets after an action.

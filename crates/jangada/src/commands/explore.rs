@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Only this world
     #[arg(value_parser = parse_world, conflicts_with = "large")]
     pub world: Option<Config>,
-    /// One that is too large for its end: ten million states of it, in half a minute and 2 GB of memory
+    /// One that is too large for its end: ten million states of it, in a minute and 2 GB of memory
     #[arg(long)]
     pub large: bool,
 }
