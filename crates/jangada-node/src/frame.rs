@@ -24,7 +24,6 @@ const KIND_FORWARD_REPLY: u8 = 3;
 
 /// What one peer tells another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly every frame is a message: a box would only cost")]
 pub enum Frame {
     /// A message of the protocol.
     Raft(Message),

@@ -255,7 +255,7 @@ mod tests {
         let meta = SnapshotMeta {
             last_included_index: Index(index),
             last_included_term: Term(1),
-            membership: Membership::of([NodeId(1)]),
+            membership: Membership::of([NodeId(1)]).into(),
         };
         let data = Bytes::from_static(data);
         LogJob::Persist(Persist {

@@ -513,8 +513,10 @@ mod tests {
     /// A follower of three that has been told to read at index 5 and never gets that far: what it answers, when.
     fn answers(deadline: Time, times: &[Time]) -> Vec<Option<Vec<Result<Response, Failure>>>> {
         let voters = [1, 2, 3].map(NodeId).into();
-        let snapshot =
-            SnapshotMeta { membership: Membership { voters, ..Membership::default() }, ..Default::default() };
+        let snapshot = SnapshotMeta {
+            membership: Membership { voters, ..Membership::default() }.into(),
+            ..Default::default()
+        };
         let recovered = Recovered { snapshot, ..Recovered::default() };
         let raft = Config::new(NodeId(1), ClusterId(7), 1);
         let config = ReplicaConfig::default();

@@ -38,7 +38,7 @@ impl Memory {
         let members: Vec<NodeId> = (1..=count).map(NodeId).collect();
         let restore = |id: &NodeId| {
             let mut recovered = Recovered::default();
-            recovered.snapshot.membership = Membership::of(members.iter().copied());
+            recovered.snapshot.membership = Membership::of(members.iter().copied()).into();
             Raft::restore(Time::ZERO, Config::new(*id, ClusterId(1), 7), recovered)
         };
         let mut memory = Memory {

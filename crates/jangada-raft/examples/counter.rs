@@ -22,7 +22,7 @@ impl Host {
     fn start(id: NodeId, members: &[NodeId]) -> Host {
         // A first start: nothing on the disk but who founds the cluster.
         let mut recovered = Recovered::default();
-        recovered.snapshot.membership = Membership::of(members.iter().copied());
+        recovered.snapshot.membership = Membership::of(members.iter().copied()).into();
         let config = Config::new(id, ClusterId(1), 42);
         Host { raft: Raft::restore(Time::ZERO, config, recovered), counter: 0 }
     }

@@ -104,7 +104,7 @@ mod tests {
 
     fn server() -> Raft {
         let mut recovered = Recovered::default();
-        recovered.snapshot.membership = Membership::of([1, 2, 3].map(NodeId));
+        recovered.snapshot.membership = Membership::of([1, 2, 3].map(NodeId)).into();
         Raft::restore(Time::ZERO, Config::classic(NodeId(1), ClusterId(7), 42), recovered)
     }
 

@@ -75,7 +75,7 @@ fn check_log(server: &Server) {
 /// The configuration in force is a function of the snapshot and the log, however it came about.
 fn check_configurations(server: &Server) {
     let snapshot = &server.snapshot;
-    let mut computed = Configurations::new(snapshot.last_included_index, snapshot.membership.clone());
+    let mut computed = Configurations::new(snapshot.last_included_index, (*snapshot.membership).clone());
     for entry in server.log.tail(snapshot.last_included_index.next()) {
         computed.on_appended(entry);
     }

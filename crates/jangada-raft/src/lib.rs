@@ -18,7 +18,7 @@
 //!
 //! // The only server of its cluster, at its first start.
 //! let mut recovered = Recovered::default();
-//! recovered.snapshot.membership = Membership::of([NodeId(1)]);
+//! recovered.snapshot.membership = Membership::of([NodeId(1)]).into();
 //! let mut raft = Raft::restore(Time::ZERO, Config::new(NodeId(1), ClusterId(7), 42), recovered);
 //!
 //! raft.handle(Time::ZERO, Input::Campaign);

@@ -105,7 +105,7 @@ impl Server {
         hard_state.term = hard_state.term.max(log.last_term());
         assert!(hard_state.term.0 < NUMBER_LIMIT, "a term that counts elections");
         assert!(log.last_index().0 < NUMBER_LIMIT, "an index that counts entries");
-        let mut configurations = Configurations::new(base, snapshot.membership.clone());
+        let mut configurations = Configurations::new(base, (*snapshot.membership).clone());
         for entry in log.tail(log.first_index()) {
             configurations.on_appended(entry);
         }

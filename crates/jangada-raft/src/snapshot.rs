@@ -91,7 +91,7 @@ pub(crate) fn on_snapshot_taken(server: &mut Server, in_transfer: Option<Index>,
     assert!(index <= server.commit_index(), "only what is committed is part of a snapshot");
     assert!(server.log.term_at(index) == Some(term), "a snapshot knows the term of its last entry");
     let membership = server.configurations.as_of(index);
-    assert!(*membership == meta.membership, "a snapshot knows the configuration as of its last entry");
+    assert!(*membership == *meta.membership, "a snapshot knows the configuration as of its last entry");
     server.snapshot = meta;
     server.event(Event::SnapshotTaken { index, term });
     let mut cut = server.log.index_to_keep_bytes(index, server.config.keep_bytes_behind_snapshot);
@@ -353,14 +353,14 @@ pub(crate) fn on_chunk_written(server: &mut Server, chunk: ChunkWritten) {
     // entries following it". Rule 7: "Discard the entire log."
     if server.log.term_at(index) == Some(term) {
         server.log.cut_to(index);
-        server.configurations.on_compacted_by(index, meta.membership.clone());
+        server.configurations.on_compacted_by(index, (*meta.membership).clone());
     } else {
         let last = server.log.last_index();
         server.log.reset(index, term);
         if last > index {
             server.event(Event::Truncated { from: index.next(), last });
         }
-        server.configurations.reset(index, meta.membership.clone());
+        server.configurations.reset(index, (*meta.membership).clone());
     }
     server.disk.on_installed(index, &server.log);
     server.jump_to(index);

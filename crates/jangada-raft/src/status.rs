@@ -152,6 +152,7 @@ impl Raft {
         }
         let last_included_term = self.server.log.term_at(index)?;
         let membership = self.server.configurations.as_of(index).clone();
+        let membership = membership.into();
         Some(SnapshotMeta { last_included_index: index, last_included_term, membership })
     }
 

@@ -259,6 +259,7 @@ pub struct SnapshotMeta {
     pub last_included_index: Index,
     /// The term of that entry.
     pub last_included_term: Term,
-    /// The latest configuration as of that entry.
-    pub membership: Membership,
+    /// The latest configuration as of that entry. Boxed: it is large, and messages and outputs, which rarely carry
+    /// a snapshot, are moved all the time.
+    pub membership: Box<Membership>,
 }

@@ -14,7 +14,7 @@ use jangada_node::log_writer::LogWriter;
 use jangada_node::replica::{Replica, ReplicaConfig};
 use jangada_raft::config::Config;
 use jangada_raft::face::Recovered;
-use jangada_raft::types::{ClusterId, Index, Membership, SnapshotMeta, Time};
+use jangada_raft::types::{ClusterId, Membership, SnapshotMeta, Time};
 use jangada_trace::names::Names;
 use jangada_wal::{FileDisk, Wal, WalConfig};
 use tokio::net::TcpListener;
@@ -291,7 +291,7 @@ fn first_snapshot(founding: Option<&FoundingRecord>) -> SnapshotMeta {
     let book = Book::new(founding.members.iter().map(BookEntry::from).collect());
     let voters = book.entries.iter().map(|entry| entry.id).collect();
     let membership = Membership { voters, context: book.encode(), ..Membership::default() };
-    SnapshotMeta { last_included_index: Index::ZERO, membership, ..SnapshotMeta::default() }
+    SnapshotMeta { membership: membership.into(), ..SnapshotMeta::default() }
 }
 
 fn raft_config(config: &ServerConfig, identity: &Identity, cluster: u64) -> Config {

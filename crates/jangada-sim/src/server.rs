@@ -197,7 +197,7 @@ fn founding(plan: &Plan, id: NodeId, incarnation: u64) -> SnapshotMeta {
     let voters = || (1..=plan.servers).map(NodeId);
     let context = book(voters().map(|id| (id, 1)));
     let membership = Membership { context, ..Membership::of(voters()) };
-    SnapshotMeta { membership, ..SnapshotMeta::default() }
+    SnapshotMeta { membership: membership.into(), ..SnapshotMeta::default() }
 }
 
 pub(crate) fn raft_config(plan: &Plan, id: NodeId, starts: u64) -> Config {

@@ -196,7 +196,7 @@ pub fn decode_snapshot_meta(input: &mut Bytes) -> Result<SnapshotMeta, Error> {
     let last_included_index = Index(input.get_u64_le());
     let last_included_term = Term(input.get_u64_le());
     let membership = decode_membership(input)?;
-    Ok(SnapshotMeta { last_included_index, last_included_term, membership })
+    Ok(SnapshotMeta { last_included_index, last_included_term, membership: membership.into() })
 }
 
 /// Refuses if fewer than `count` bytes are left.
@@ -292,8 +292,11 @@ mod tests {
 
     #[test]
     fn every_prefix_is_refused_as_too_short() {
-        let meta =
-            SnapshotMeta { last_included_index: Index(10), last_included_term: Term(2), membership: joint() };
+        let meta = SnapshotMeta {
+            last_included_index: Index(10),
+            last_included_term: Term(2),
+            membership: joint().into(),
+        };
         let mut out = vec![];
         encode_snapshot_meta(&meta, &mut out);
         let whole = Bytes::from(out);

@@ -97,7 +97,7 @@ fn rpc() -> impl Strategy<Value = Rpc> {
                 let meta = SnapshotMeta {
                     last_included_index: Index(index),
                     last_included_term: Term(3),
-                    membership,
+                    membership: membership.into(),
                 };
                 Rpc::InstallSnapshot(InstallSnapshot { meta, offset, data: data.into(), done, round })
             }),

@@ -86,7 +86,7 @@ impl World {
             let voters = if self.members.contains(&id) { &self.members[..] } else { &[] };
             let voters = voters.iter().map(|id| NodeId(*id)).collect();
             SnapshotMeta {
-                membership: Membership { voters, ..Membership::default() },
+                membership: Membership { voters, ..Membership::default() }.into(),
                 ..SnapshotMeta::default()
             }
         };

@@ -146,7 +146,7 @@ impl World {
     pub(crate) fn add(&mut self, config: Config, membership: Membership) {
         config.validate().expect("a config that works");
         let mut disk = Disk::default();
-        disk.recovered.snapshot.membership = membership;
+        disk.recovered.snapshot.membership = membership.into();
         let node = Node {
             raft: None,
             disk,
@@ -600,6 +600,6 @@ pub(crate) fn meta(index: u64, term: u64, voters: impl IntoIterator<Item = u64>)
     SnapshotMeta {
         last_included_index: Index(index),
         last_included_term: Term(term),
-        membership: Membership::of(ids(voters)),
+        membership: Membership::of(ids(voters)).into(),
     }
 }

@@ -125,7 +125,7 @@ impl Forger {
                 meta: SnapshotMeta {
                     last_included_index: index,
                     last_included_term: term,
-                    membership: self.membership(),
+                    membership: self.membership().into(),
                 },
                 offset: if self.pick(4) == 0 { self.number() } else { 0 },
                 data: Bytes::from(vec![0; self.pick(3) as usize]),

@@ -123,7 +123,8 @@ fn rpc() -> impl Strategy<Value = Rpc> {
     let install_snapshot =
         (index(), term(), membership(), number(), vec(any::<u8>(), 0..9), any::<bool>(), number()).prop_map(
             |(last_included_index, last_included_term, membership, offset, data, done, round)| {
-                let meta = SnapshotMeta { last_included_index, last_included_term, membership };
+                let meta =
+                    SnapshotMeta { last_included_index, last_included_term, membership: membership.into() };
                 Rpc::InstallSnapshot(InstallSnapshot { meta, offset, data: data.into(), done, round })
             },
         );

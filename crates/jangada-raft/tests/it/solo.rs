@@ -56,7 +56,7 @@ impl Solo {
         let membership = Membership::of(ids(1..=count));
         let recovered = Recovered {
             hard_state: HardState { term: Term(term), voted_for: None },
-            snapshot: SnapshotMeta { membership, ..SnapshotMeta::default() },
+            snapshot: SnapshotMeta { membership: membership.into(), ..SnapshotMeta::default() },
             entries: entries(terms),
         };
         Solo::restore(recovered, tweak)
@@ -343,7 +343,7 @@ pub(crate) fn snapshot_meta(index: u64, term: u64, count: u64) -> SnapshotMeta {
     SnapshotMeta {
         last_included_index: Index(index),
         last_included_term: Term(term),
-        membership: Membership::of(ids(1..=count)),
+        membership: Membership::of(ids(1..=count)).into(),
     }
 }
 

@@ -205,7 +205,7 @@ impl Seen {
         let last = self.configurations.last().copied().filter(|index| *index > at);
         let expected = match last {
             Some(index) => logs.membership(index, raft.term_at(index).unwrap_or_default()),
-            None => Some(&snapshot.membership),
+            None => Some(&*snapshot.membership),
         };
         if expected.is_some_and(|expected| expected != raft.membership()) {
             findings.report(Invariant::ConfigurationIsLastInLog, Some(raft.id()), || {

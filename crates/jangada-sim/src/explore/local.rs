@@ -329,7 +329,7 @@ fn start(config: &Config, id: NodeId, disk: &Image) -> Raft {
     let mut recovered = Recovered { hard_state: disk.hard_state, ..Recovered::default() };
     let founders = voters(&config.founders);
     if founders.voters.contains(&id) {
-        recovered.snapshot.membership = founders;
+        recovered.snapshot.membership = founders.into();
     }
     let (old, entries) =
         disk.log.split_at(usize::try_from(config.snapshot).expect("a short log").min(disk.log.len()));

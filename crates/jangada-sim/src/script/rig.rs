@@ -123,7 +123,7 @@ impl Rig {
         let (wal, found) = Wal::open(disk.clone(), wal_config(id)).expect("the log opens");
         let founders = if id.0 <= self.setup.servers { self.setup.servers } else { 0 };
         let founding = SnapshotMeta {
-            membership: Membership::of((1..=founders).map(NodeId)),
+            membership: Membership::of((1..=founders).map(NodeId)).into(),
             ..SnapshotMeta::default()
         };
         let recovered = Recovered {

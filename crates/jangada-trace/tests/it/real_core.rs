@@ -25,7 +25,7 @@ fn members() -> [NodeId; 3] {
 
 fn restore(now: Time, id: NodeId, starts: u64, hard_state: HardState, entries: Vec<Entry>) -> Raft {
     let mut recovered = Recovered { hard_state, entries, ..Recovered::default() };
-    recovered.snapshot.membership = Membership::of(members());
+    recovered.snapshot.membership = Membership::of(members()).into();
     let mut config = Config::new(id, ClusterId(1), id.0);
     config.first_sequence = starts << 40 | 1;
     Raft::restore(now, config, recovered)

@@ -176,7 +176,7 @@ proptest! {
         let mut out = vec![];
         codec::encode_entry(&entry, &mut out);
         prop_assert_eq!(out.len(), codec::encoded_entry_len(&entry));
-        let meta = SnapshotMeta { last_included_index: entry.index, last_included_term: entry.term, membership };
+        let meta = SnapshotMeta { last_included_index: entry.index, last_included_term: entry.term, membership: membership.into() };
         codec::encode_snapshot_meta(&meta, &mut out);
         out.extend_from_slice(&tail);
         let mut input = Bytes::from(out);

@@ -442,7 +442,8 @@ fn a_leader_that_restarts_begins_as_a_follower() {
     solo.win();
     assert_eq!(solo.role(), RoleName::Leader);
     let hard_state = HardState { term: Term(1), voted_for: Some(ME) };
-    let snapshot = SnapshotMeta { membership: solo.raft.membership().clone(), ..SnapshotMeta::default() };
+    let snapshot =
+        SnapshotMeta { membership: solo.raft.membership().clone().into(), ..SnapshotMeta::default() };
     let restarted = Solo::restore(Recovered { hard_state, snapshot, entries: Vec::new() }, |_| {});
     assert_eq!((restarted.role(), restarted.term()), (RoleName::Follower, 1));
     assert_eq!(restarted.raft.voted_for(), Some(ME), "and remembers its vote");

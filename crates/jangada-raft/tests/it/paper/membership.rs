@@ -41,7 +41,7 @@ fn stage(solo: &Solo) -> MembershipStage {
 
 /// n1 with a log of these configurations, all of term 1, of which `committed` are known to be committed.
 fn follower_with(first: Membership, configurations: &[Membership], committed: u64) -> Solo {
-    let snapshot = SnapshotMeta { membership: first, ..SnapshotMeta::default() };
+    let snapshot = SnapshotMeta { membership: first.into(), ..SnapshotMeta::default() };
     let mut solo = Solo::restore(Recovered { snapshot, ..Recovered::default() }, |_| {});
     let entries = configurations.iter().zip(1..).map(|(it, index)| membership_entry(index, 1, it.clone()));
     solo.receive(2, 1, append_of((0, 0), entries.collect(), committed, 0));
@@ -80,7 +80,10 @@ fn a_restarted_server_uses_the_last_configuration_of_its_log() {
     let joint = joint(&[1, 2, 3], &[3, 4, 5]);
     let recovered = Recovered {
         hard_state: HardState { term: Term(2), voted_for: None },
-        snapshot: SnapshotMeta { membership: Membership::of(ids([1, 2, 3])), ..SnapshotMeta::default() },
+        snapshot: SnapshotMeta {
+            membership: Membership::of(ids([1, 2, 3])).into(),
+            ..SnapshotMeta::default()
+        },
         entries: vec![membership_entry(1, 1, joint.clone())],
     };
     assert_eq!(*Solo::restore(recovered, |_| {}).raft.membership(), joint);
@@ -314,7 +317,7 @@ fn a_server_that_is_no_voter_does_not_campaign() {
         ("unknown", Membership::default()),
     ];
     for (what, membership) in cases {
-        let snapshot = SnapshotMeta { membership, ..SnapshotMeta::default() };
+        let snapshot = SnapshotMeta { membership: membership.into(), ..SnapshotMeta::default() };
         let mut solo = Solo::restore(Recovered { snapshot, ..Recovered::default() }, |_| {});
         solo.pass(ms(5_000));
         solo.input(Input::Campaign);
@@ -343,7 +346,7 @@ fn a_server_whose_removal_is_not_committed_may_still_be_needed() {
 #[test]
 fn a_learner_that_was_promoted_without_knowing_it_gives_its_vote() {
     let membership = Membership { learners: ids([1]), ..Membership::of(ids([2, 3])) };
-    let snapshot = SnapshotMeta { membership, ..SnapshotMeta::default() };
+    let snapshot = SnapshotMeta { membership: membership.into(), ..SnapshotMeta::default() };
     let mut solo = Solo::restore(Recovered { snapshot, ..Recovered::default() }, |_| {});
     assert!(verdict(&solo.receive(2, 3, vote(5, 2))));
     let mut blank = Solo::restore(Recovered::default(), |_| {});

@@ -502,7 +502,7 @@ fn the_disk_word_about_an_earlier_leaderships_entry_commits_nothing() {
 #[test]
 fn a_learner_does_not_count() {
     let membership = Membership { learners: ids([4, 5]), ..Membership::of(ids([1, 2, 3])) };
-    let snapshot = SnapshotMeta { membership, ..SnapshotMeta::default() };
+    let snapshot = SnapshotMeta { membership: membership.into(), ..SnapshotMeta::default() };
     let mut solo = Solo::restore(Recovered { snapshot, ..Recovered::default() }, |_| {});
     solo.win();
     solo.receive(4, 1, accepted(0, 1));
@@ -563,7 +563,10 @@ fn an_answer_repeats_the_round_of_its_question() {
 fn a_server_remembers_its_log_and_applies_it_again_only_when_told() {
     let recovered = Recovered {
         hard_state: HardState { term: Term(3), voted_for: Some(ME) },
-        snapshot: SnapshotMeta { membership: Membership::of(ids([1, 2, 3])), ..SnapshotMeta::default() },
+        snapshot: SnapshotMeta {
+            membership: Membership::of(ids([1, 2, 3])).into(),
+            ..SnapshotMeta::default()
+        },
         entries: entries(&[1, 3, 3]),
     };
     let mut solo = Solo::restore(recovered, |_| {});

@@ -163,12 +163,12 @@ fn rule_8_the_state_machine_and_the_configuration_become_the_snapshots() {
     let mut solo = Solo::with_log(3, 3, &[1, 1]);
     solo.receive(2, 3, append((2, 1), &[], 1));
     let meta = SnapshotMeta {
-        membership: Membership { learners: ids([7]), ..Membership::of(ids([1, 2, 4, 5])) },
+        membership: Membership { learners: ids([7]), ..Membership::of(ids([1, 2, 4, 5])) }.into(),
         ..snapshot_meta(5, 2, 3)
     };
     solo.receive(2, 3, install(&meta, 0, b"abc", true));
     assert_eq!(solo.installs, core::slice::from_ref(&meta));
-    assert_eq!(*solo.raft.membership(), meta.membership);
+    assert_eq!(*solo.raft.membership(), *meta.membership);
     assert_eq!(*solo.raft.snapshot_meta(), meta);
     assert_eq!((solo.commit(), solo.raft.last_applied()), (5, Index(5)));
     assert_eq!(solo.committed, [1], "what the snapshot stands for is not applied once more");
@@ -386,7 +386,10 @@ fn a_server_restarts_from_its_snapshot_and_the_entries_behind_it() {
     behind.drain(..6);
     let recovered = Recovered {
         hard_state: HardState { term: Term(2), voted_for: None },
-        snapshot: SnapshotMeta { membership: Membership::of(ids([1, 2, 5])), ..snapshot_meta(6, 1, 3) },
+        snapshot: SnapshotMeta {
+            membership: Membership::of(ids([1, 2, 5])).into(),
+            ..snapshot_meta(6, 1, 3)
+        },
         entries: behind,
     };
     let solo = Solo::restore(recovered, |_| {});

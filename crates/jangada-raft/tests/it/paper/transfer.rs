@@ -73,7 +73,7 @@ fn a_transfer_that_comes_to_nothing_is_given_up_after_an_election_timeout() {
 #[test]
 fn only_another_voter_can_take_over() {
     let membership = Membership { learners: ids([4]), ..Membership::of(ids([1, 2, 3])) };
-    let snapshot = SnapshotMeta { membership, ..SnapshotMeta::default() };
+    let snapshot = SnapshotMeta { membership: membership.into(), ..SnapshotMeta::default() };
     let mut solo = Solo::restore(Recovered { snapshot, ..Recovered::default() }, |_| {});
     solo.win();
     for target in [1, 4, 9] {

@@ -62,7 +62,7 @@ pub(crate) struct Disk {
 impl Disk {
     /// The disk of a server of a new cluster.
     pub(crate) fn founding(membership: Membership) -> Disk {
-        let meta = SnapshotMeta { membership, ..SnapshotMeta::default() };
+        let meta = SnapshotMeta { membership: membership.into(), ..SnapshotMeta::default() };
         Disk { snapshot: Snapshot { meta, data: Bytes::new() }, ..Disk::default() }
     }
 

@@ -25,7 +25,7 @@ impl Machine {
         assert_eq!(applied.len() as u64 * 8, snapshot.data.len() as u64, "a snapshot is whole");
         let meta = &snapshot.meta;
         assert_eq!(applied.len() as u64, meta.last_included_index.0, "a snapshot has one word an entry");
-        Machine { applied, last_term: meta.last_included_term, membership: meta.membership.clone() }
+        Machine { applied, last_term: meta.last_included_term, membership: (*meta.membership).clone() }
     }
 
     pub(crate) fn last_applied(&self) -> Index {
@@ -53,7 +53,7 @@ impl Machine {
         let meta = SnapshotMeta {
             last_included_index: self.last_applied(),
             last_included_term: self.last_term,
-            membership: self.membership.clone(),
+            membership: self.membership.clone().into(),
         };
         Snapshot { meta, data: data.freeze() }
     }
