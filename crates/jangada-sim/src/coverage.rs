@@ -18,6 +18,7 @@ const NOT_CLASSIC: &[Counter] = &[
     Counter::TailsZeroed,
     Counter::FilesGone,
     Counter::StaleConnections,
+    Counter::MajoritiesLost,
     Counter::DamageRefused,
     Counter::DisksReplaced,
     Counter::StrangersRefused,
@@ -125,6 +126,8 @@ counters! {
     FilesGone = "files that were gone",
     /// A server found that its disk was damaged, and did not go on with it.
     DamageRefused = "damaged disks refused",
+    /// Most of those who vote had lost their disks: from then on nobody must be told anything.
+    MajoritiesLost = "majorities of disks lost",
     /// A server with a new disk was taken back into the cluster.
     DisksReplaced = "disks replaced",
     /// A message came from a disk that the cluster does not know, and was refused.
@@ -176,8 +179,9 @@ impl Coverage {
     #[must_use]
     pub fn missing(&self, profile: Profile) -> Vec<Counter> {
         let can = |counter: &Counter| match profile {
-            Profile::Default => true,
+            Profile::Default => *counter != Counter::MajoritiesLost,
             Profile::Classic => !NOT_CLASSIC.contains(counter),
+            Profile::Beyond => true,
         };
         Counter::ALL.iter().copied().filter(|counter| self.of(*counter) == 0 && can(counter)).collect()
     }

@@ -3,11 +3,12 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use jangada_node::replica::Replica;
 use jangada_raft::types::{Membership, NodeId};
 
 use crate::check::Invariant;
 use crate::network::{id_of, place_of};
-use crate::plan::{Death, Profile};
+use crate::plan::{Atlas, Death, Profile};
 use crate::rng::Dice;
 use crate::workload::{OperationId, Workload};
 use crate::world::World;
@@ -42,8 +43,13 @@ impl<W: Workload> World<W> {
     pub fn finale(&mut self) {
         self.findings.now = self.now;
         self.heal_all();
-        if self.check_liveness() {
-            self.check_equal_states();
+        match self.plan.profile.atlas() {
+            Atlas::Recoverable => {
+                if self.check_liveness() {
+                    self.check_equal_states();
+                }
+            }
+            Atlas::Beyond => self.ask_who_is_left(),
         }
         if let Err((invariant, why)) = self.workload.judge(&self.committed.commands(&self.logs)) {
             self.findings.report(invariant, None, || why);
@@ -71,7 +77,7 @@ impl<W: Workload> World<W> {
                 self.die(place, Death::Killed);
                 self.servers[place].retired = true;
                 // Nobody adds a server that will not come back.
-                self.fragile.take_if(|fragile| *fragile == place);
+                self.fragile.remove(&place);
             } else {
                 self.start_now(place);
             }
@@ -127,7 +133,7 @@ impl<W: Workload> World<W> {
         if !self.run_until(patience, leads) {
             return self.not_live("there is no leader that has committed an entry of its term", patience);
         }
-        if !self.run_until(REPAIRED_WITHIN, |world| world.fragile.is_none()) {
+        if !self.run_until(REPAIRED_WITHIN, |world| world.fragile.is_empty()) {
             return self.not_live("a server that lost its disk is not a member again", REPAIRED_WITHIN);
         }
         if !self.run_until(SETTLED_WITHIN, World::is_settled) {
@@ -170,6 +176,21 @@ impl<W: Workload> World<W> {
             self.die(place, Death::Killed);
             self.servers[place].retired = true;
         }
+    }
+
+    /// Nobody has to answer. Whoever does is judged like everybody before.
+    fn ask_who_is_left(&mut self) {
+        self.run_for(PROBED_WITHIN);
+        for read in [false, true] {
+            for place in 0..self.servers.len() {
+                if self.servers[place].process.is_some() {
+                    self.probe(place, read);
+                }
+            }
+            self.run_for(PROBED_WITHIN);
+        }
+        let running: Vec<NodeId> = self.running().map(Replica::id).collect();
+        self.check_states_of(&running);
     }
 
     /// A healthy cluster without clients says no more than its heartbeats.
@@ -250,7 +271,11 @@ impl<W: Workload> World<W> {
 
     fn check_equal_states(&mut self) {
         let members: Vec<NodeId> = self.live_members().collect();
-        for id in members {
+        self.check_states_of(&members);
+    }
+
+    fn check_states_of(&mut self, members: &[NodeId]) {
+        for id in members.iter().copied() {
             let Some(replica) = self.replica(id) else { continue };
             let (commands, hash) = (replica.state().witness().commands, replica.state().state_hash());
             self.samples.check(id, commands, hash, &mut self.findings);

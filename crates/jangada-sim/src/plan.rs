@@ -22,11 +22,22 @@ pub enum Profile {
     Default,
     /// Raft as in the paper alone: no PreVote, no CheckQuorum.
     Classic,
+    /// The production settings; disks are lost and damaged until nothing can be saved. Servers may stop, not lie.
+    Beyond,
+}
+
+/// Which disks may be without a good copy at a time: the fault atlas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Atlas {
+    /// One, while the others are enough: everything that was acknowledged stays.
+    Recoverable,
+    /// Any, at once. What was acknowledged may be lost for good, and then nobody must say anything about it.
+    Beyond,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 2] = [Profile::Default, Profile::Classic];
+    pub const ALL: [Profile; 3] = [Profile::Default, Profile::Classic, Profile::Beyond];
 
     /// Its name on the command line.
     #[must_use]
@@ -34,6 +45,16 @@ impl Profile {
         match self {
             Profile::Default => "default",
             Profile::Classic => "classic",
+            Profile::Beyond => "beyond",
+        }
+    }
+
+    /// What disks have to bear.
+    #[must_use]
+    pub fn atlas(self) -> Atlas {
+        match self {
+            Profile::Default | Profile::Classic => Atlas::Recoverable,
+            Profile::Beyond => Atlas::Beyond,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Disks that are lost or damaged, and what people do about it: take the server out, and add it again.
 //!
-//! This is where the fault atlas is: one server at a time may be without a good disk, and only while the others are
-//! enough without it. A server that finds damage must say so and stop; then it gets a new disk.
+//! This is where the fault atlas is (`plan::Atlas`): in a recoverable world one server at a time may be without a good
+//! disk, and only while the others are enough without it; beyond that any may. A server that finds damage must say so
+//! and stop; then it gets a new disk.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use jangada_raft::types::{Membership, NodeId};
 use crate::coverage::Counter;
 use crate::disk::{Damage, Loss, SimDisk};
 use crate::network::{id_of, place_of};
-use crate::plan::{Death, Fault, Who};
+use crate::plan::{Atlas, Death, Fault, Who};
 use crate::queue::{Happening, Place};
 use crate::rng::Rng;
 use crate::standing::{Standing, book};
@@ -68,8 +69,17 @@ impl<W: Workload> World<W> {
         membership.members().into_iter().filter(is_stranger).collect()
     }
 
-    /// The others are enough: one configuration, known to all, with three voters or more.
+    /// One disk at a time is lost, and everybody takes care.
+    pub(crate) fn is_recoverable(&self) -> bool {
+        self.plan.profile.atlas() == Atlas::Recoverable
+    }
+
+    /// The others are enough: one configuration, known to all, with three voters or more. Or nobody asks for that.
     fn can_do_without(&self, place: Place) -> bool {
+        !self.is_recoverable() || self.others_are_enough(place)
+    }
+
+    fn others_are_enough(&self, place: Place) -> bool {
         let Some(leader) = self.leader().and_then(|id| self.replica(id)) else { return false };
         let membership = leader.raft().membership();
         let settled = membership.outgoing.is_none() && membership.target.is_none();
@@ -78,7 +88,7 @@ impl<W: Workload> World<W> {
                 let raft = replica.raft();
                 raft.membership() == membership || !membership.contains(raft.id())
             });
-        self.fragile.is_none()
+        self.fragile.is_empty()
             && settled
             && known
             && leader.raft().membership_index() <= leader.raft().commit_index()
@@ -105,16 +115,28 @@ impl<W: Workload> World<W> {
         server.possible.clear();
         let new = SimDisk::new(&server.id.to_string());
         self.keep_past_of(&new);
-        self.lost_disks[place] = Some(std::mem::replace(&mut self.disks[place], new));
+        self.lost_disks[place].push(std::mem::replace(&mut self.disks[place], new));
         self.coverage.count(Counter::DisksLost);
+        self.count_lost_majority();
         self.start_after(place, down);
         self.watch(place);
     }
 
+    /// Of those who vote in somebody's eyes a majority has no disk any more.
+    fn count_lost_majority(&mut self) {
+        let lost = self.running().any(|replica| {
+            let membership = replica.raft().membership();
+            let strangers = self.strangers(membership);
+            membership.voters.difference(&strangers).count() <= membership.voters.len() / 2
+        });
+        self.coverage.add(Counter::MajoritiesLost, u64::from(lost));
+    }
+
     fn watch(&mut self, place: Place) {
-        if self.fragile.replace(place).is_none() {
+        if self.fragile.is_empty() {
             self.queue.push(self.now + LOOK_EVERY, Happening::Repair);
         }
+        self.fragile.insert(place);
     }
 
     pub(crate) fn damage_disk_of(&mut self, who: Who, damage: Damage, dice: u64) {
@@ -148,10 +170,18 @@ impl<W: Workload> World<W> {
         self.replace_disk(place, Duration::from_millis(200));
     }
 
-    /// Somebody looks after the server without a good disk.
+    /// Somebody looks after the servers without a good disk.
     pub(crate) fn repair(&mut self) {
-        let Some(place) = self.fragile else { return };
+        if self.fragile.is_empty() {
+            return;
+        }
         self.queue.push(self.now + LOOK_EVERY, Happening::Repair);
+        for place in self.fragile.clone() {
+            self.look_after(place);
+        }
+    }
+
+    fn look_after(&mut self, place: Place) {
         let Some(leader) = self.leader().and_then(|id| self.replica(id)) else { return };
         let membership = leader.raft().membership().clone();
         let id = id_of(place);
@@ -167,8 +197,8 @@ impl<W: Workload> World<W> {
         } else if !self.disks[place].is_damaged() {
             if membership.contains(id) && membership.outgoing.is_none() && membership.target.is_none() {
                 self.coverage.count(Counter::DisksReplaced);
-                self.lost_disks[place] = None;
-                self.fragile = None;
+                self.lost_disks[place].clear();
+                self.fragile.remove(&place);
                 for kept in self.network.take_kept(place) {
                     self.coverage.count(Counter::StaleConnections);
                     self.network.send_kept(self.now, kept, &mut self.queue);
@@ -181,7 +211,7 @@ impl<W: Workload> World<W> {
         {
             // It has read all of its log and its snapshot: what is damaged stands where nobody reads.
             self.disks[place].trust();
-            self.fragile = None;
+            self.fragile.remove(&place);
         }
     }
 }

@@ -203,7 +203,7 @@ fn founding(plan: &Plan, id: NodeId, incarnation: u64) -> SnapshotMeta {
 pub(crate) fn raft_config(plan: &Plan, id: NodeId, starts: u64) -> Config {
     let seed = plan.seed.wrapping_mul(31).wrapping_add(id.0 << 32 | starts);
     let base = match plan.profile {
-        Profile::Default => Config::new(id, CLUSTER, seed),
+        Profile::Default | Profile::Beyond => Config::new(id, CLUSTER, seed),
         Profile::Classic => Config::classic(id, CLUSTER, seed),
     };
     let settings = &plan.settings;

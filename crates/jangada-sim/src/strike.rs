@@ -82,7 +82,7 @@ impl<W: Workload> World<W> {
                 }
             }
             // Nobody in their senses changes anything else while a disk is lost.
-            Fault::ChangeMembers { .. } if self.fragile.is_some() => {}
+            Fault::ChangeMembers { .. } if self.is_recoverable() && !self.fragile.is_empty() => {}
             Fault::ChangeMembers { voters, learners } => self.ask_for_members(voters, learners),
             Fault::LoseDisk { who, down, stale } => self.lose_disk_of(who, down, stale),
             Fault::Damage { who, damage, dice } => self.damage_disk_of(who, damage, dice),

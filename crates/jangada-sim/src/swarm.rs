@@ -11,7 +11,7 @@ use jangada_raft::types::NodeId;
 
 use crate::disk::{Damage, DiskFault, Loss};
 use crate::plan::{
-    ClientPlan, Cut, Death, DiskPlan, Drip, Fault, Moment, NetworkPlan, Plan, Profile, Settings, Who,
+    Atlas, ClientPlan, Cut, Death, DiskPlan, Drip, Fault, Moment, NetworkPlan, Plan, Profile, Settings, Who,
 };
 use crate::rng::{Dice, Rng, stream};
 
@@ -64,7 +64,7 @@ fn settings(rng: &mut Rng, profile: Profile) -> Settings {
         segment_bytes: rng.pick(&[16 << 10, 32 << 10, 64 << 10]),
         step_delay: Duration::from_micros(rng.pick(&[0, 0, 0, 200, 2_000])),
         drift_per_mille: rng.pick(&[0, 0, 5, 10]),
-        lease_reads: profile == Profile::Default && rng.chance(200),
+        lease_reads: profile != Profile::Classic && rng.chance(200),
     }
 }
 
@@ -125,7 +125,7 @@ fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
         lasts: ms(rng.pick(&[20, 200, 1_000, 5_000])),
     });
     strike(rng, disk, &mut faults, |rng| disk_fault(rng, plan));
-    if plan.profile == Profile::Default && plan.servers >= 3 {
+    if plan.profile != Profile::Classic && plan.servers >= 3 {
         // Both end with a change of members, which classic servers are spared.
         strike(rng, lose, &mut faults, |rng| Fault::LoseDisk {
             who: who(rng, plan),
@@ -143,6 +143,9 @@ fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
     strike(rng, campaign, &mut faults, |rng| Fault::Campaign { who: server(rng, plan) });
     strike(rng, change, &mut faults, |rng| change_members(rng, plan));
     network_faults(rng, plan, &mut faults);
+    if plan.profile.atlas() == Atlas::Beyond {
+        ruin(rng, plan, &mut faults);
+    }
     faults.sort_by_key(|(at, _)| *at);
     faults
 }
@@ -169,6 +172,28 @@ fn network_faults(rng: &mut Rng, plan: &Plan, faults: &mut Vec<(Duration, Fault)
         times: rng.pick(&[3, 10, 30]),
     });
     strike(rng, reset, faults, |rng| Fault::Reset { cut: cut(rng, plan) });
+}
+
+/// Now and then many disks are lost or damaged within a moment.
+fn ruin(rng: &mut Rng, plan: &Plan, faults: &mut Vec<(Duration, Fault)>) {
+    let every = ms(rng.pick(&[5_000, 15_000, 40_000]));
+    let share = rng.pick(&[300, 600, 1_000]);
+    let mut at = ms(1_000) + rng.duration(Duration::ZERO, every * 2);
+    while at < TROUBLE {
+        for id in (1..=plan.servers + plan.spares).map(NodeId) {
+            if !rng.chance(share) {
+                continue;
+            }
+            let who = Who::Server(id);
+            let fault = if rng.chance(500) {
+                Fault::LoseDisk { who, down: ms(rng.pick(&[1, 100, 2_000])), stale: false }
+            } else {
+                Fault::Damage { who, damage: rng.pick(&Damage::ALL), dice: rng.next_u64() }
+            };
+            faults.push((at + rng.duration(Duration::ZERO, ms(50)), fault));
+        }
+        at += rng.duration(Duration::ZERO, every * 2);
+    }
 }
 
 fn drip(rng: &mut Rng) -> Drip {

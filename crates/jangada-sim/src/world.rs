@@ -39,14 +39,14 @@ pub struct World<W: Workload> {
     pub(crate) servers: Vec<Server<W::Machine>>,
     pub(crate) disks: Vec<SimDisk>,
     /// The disks that servers had before, until they are taken back with the new one.
-    pub(crate) lost_disks: Vec<Option<SimDisk>>,
+    pub(crate) lost_disks: Vec<Vec<SimDisk>>,
     /// How long a server stays down that stops by a fault of its disk.
     pub(crate) disk_fault_down: Vec<Duration>,
     pub(crate) network: Network,
     pub(crate) disk_rng: Rng,
     pub(crate) fault_rng: Rng,
-    /// The server whose disk was lost, or may be damaged: one at a time.
-    pub(crate) fragile: Option<Place>,
+    /// The servers whose disks were lost, or may be damaged: one at a time, or any (see `plan::Atlas`).
+    pub(crate) fragile: BTreeSet<Place>,
     /// What servers have said of themselves.
     pub(crate) cards: Vec<Card>,
     pub(crate) workload: W,
@@ -100,12 +100,12 @@ impl<W: Workload> World<W> {
             queue: Queue::new(seed),
             servers: (0..places).map(|place| Server::new(id_of(place))).collect(),
             disks: (0..places).map(|place| SimDisk::new(&id_of(place).to_string())).collect(),
-            lost_disks: vec![None; places],
+            lost_disks: vec![Vec::new(); places],
             disk_fault_down: vec![Duration::from_millis(100); places],
             network: Network::new(seed, places, plan.network.clone()),
             disk_rng: stream(seed, "disks"),
             fault_rng: stream(seed, "faults"),
-            fragile: None,
+            fragile: BTreeSet::new(),
             cards: Vec::new(),
             workload,
             clients: Vec::new(),

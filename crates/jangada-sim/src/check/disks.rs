@@ -13,7 +13,7 @@ use super::{Findings, Invariant};
 pub(crate) struct Disks<'a> {
     pub(crate) present: &'a [SimDisk],
     /// Disks that were lost. What they had acknowledged may still be counted: losing one is no fault of the protocol.
-    pub(crate) lost: &'a [Option<SimDisk>],
+    pub(crate) lost: &'a [Vec<SimDisk>],
 }
 
 impl Disks<'_> {
@@ -23,7 +23,7 @@ impl Disks<'_> {
             let agreeing = voters.iter().filter(|id| {
                 let place = usize::try_from(id.0 - 1).unwrap_or(usize::MAX);
                 self.present.get(place).is_some_and(|disk| says(&disk.synced()))
-                    || self.lost.get(place).and_then(Option::as_ref).is_some_and(|disk| says(&disk.synced()))
+                    || self.lost.get(place).into_iter().flatten().any(|disk| says(&disk.synced()))
             });
             agreeing.count() > voters.len() / 2
         };

@@ -224,9 +224,10 @@ impl Files {
 
     /// A part of what was written is again what it was before.
     fn revert(&mut self, past: &Past, part: Range<usize>) -> bool {
-        let end = part.end.min(past.place.start + past.old.len());
-        let part = part.start..end.max(part.start);
-        let old = &past.old[part.start - past.place.start..part.end - past.place.start];
+        let (from, to) = (part.start - past.place.start, part.end - past.place.start);
+        // There was nothing yet, or not so much.
+        let Some(old) = past.old.get(from..to.min(past.old.len())) else { return false };
+        let part = part.start..part.start + old.len();
         let content = self.content_mut(past.file);
         let changed = content[part.clone()] != *old;
         put(content, part.start, old);

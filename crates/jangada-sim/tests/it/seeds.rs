@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use jangada_raft::types::NodeId;
+use jangada_sim::coverage::Counter;
 use jangada_sim::kv::Kv;
-use jangada_sim::plan::{Plan, Profile};
+use jangada_sim::plan::{Fault, Plan, Profile, Who};
 use jangada_sim::{World, run};
 
 fn plan(seed: u64, profile: Profile) -> Plan {
@@ -31,4 +33,28 @@ fn a_seed_means_the_same_run_for_ever() {
         assert_eq!((once.record_hash, once.events), (again.record_hash, again.events), "seed {seed}");
         assert_eq!(once.coverage, again.coverage, "seed {seed}");
     }
+}
+
+#[test]
+fn without_a_majority_of_its_disks_a_cluster_says_nothing() {
+    let mut plan = World::new(5).servers(3).profile(Profile::Beyond).quiet().plan();
+    let second = Duration::from_secs(1);
+    (plan.trouble, plan.clients.clients) = (second * 30, 4);
+    for server in [1, 2] {
+        let who = Who::Server(NodeId(server));
+        plan.faults.push((second * 5, Fault::LoseDisk { who, down: second, stale: false }));
+    }
+    let mut world = World::of(plan, Kv::new());
+    let answers = |world: &World<Kv>| {
+        [Counter::WritesAnswered, Counter::ReadsAnswered].map(|it| world.coverage().of(it))
+    };
+    world.run_for(second * 5);
+    let before = answers(&world);
+    assert!(before.iter().all(|count| *count > 10), "while it has its disks it answers: {before:?}");
+    world.run_for(second * 25);
+    assert_eq!(answers(&world), before);
+    assert_eq!(world.coverage().of(Counter::MajoritiesLost), 1);
+    assert_eq!(world.coverage().of(Counter::DisksReplaced), 0);
+    world.finale();
+    assert_eq!(world.violations(), []);
 }

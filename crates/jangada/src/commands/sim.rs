@@ -31,6 +31,7 @@ Examples:
   $ jangada sim
   $ jangada sim --seed 17
   $ jangada sim --seeds 1000..2000 --profile classic
+  $ jangada sim --profile beyond
   $ jangada sim --minutes 5 --nodes 3
   $ jangada sim --seed 17 --save-plan failing.json
   $ jangada sim --plan failing.json
@@ -62,7 +63,7 @@ pub struct Arguments {
     /// Go on for so long, from the first seed on
     #[arg(long, value_name = "M")]
     pub minutes: Option<f64>,
-    /// How the servers are set up
+    /// How the servers are set up, and what they have to bear
     #[arg(long, value_enum, default_value = "default")]
     pub profile: Profile,
     /// How many servers found each cluster; otherwise the seed decides
@@ -91,13 +92,15 @@ pub enum What {
     Explore(explore::Arguments),
 }
 
-/// How the servers are set up.
+/// How the servers are set up, and what they have to bear.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Profile {
     /// As in production
     Default,
     /// As in the paper alone: no PreVote, no CheckQuorum
     Classic,
+    /// As in production, on disks that are lost and damaged beyond repair: servers may stop, not lie
+    Beyond,
 }
 
 impl From<Profile> for jangada_sim::plan::Profile {
@@ -105,6 +108,7 @@ impl From<Profile> for jangada_sim::plan::Profile {
         match profile {
             Profile::Default => jangada_sim::plan::Profile::Default,
             Profile::Classic => jangada_sim::plan::Profile::Classic,
+            Profile::Beyond => jangada_sim::plan::Profile::Beyond,
         }
     }
 }
@@ -336,8 +340,9 @@ impl<'a> Batch<'a> {
             Some(plan) => format!("jangada sim --plan {}", plan.display()),
             None => format!("jangada sim --seed {seed}"),
         };
-        if let Profile::Classic = self.arguments.profile {
-            command += " --profile classic";
+        match jangada_sim::plan::Profile::from(self.arguments.profile) {
+            jangada_sim::plan::Profile::Default => {}
+            other => command += &format!(" --profile {}", other.name()),
         }
         if let Some(nodes) = self.arguments.nodes {
             command += &format!(" --nodes {nodes}");
