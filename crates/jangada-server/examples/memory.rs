@@ -36,6 +36,7 @@ fn main() -> std::io::Result<()> {
             Submission::Admin(_, reply) => {
                 let _ = reply.send(Err(AdminError::Refused("there is no cluster here".to_owned())));
             }
+            Submission::Rig(_) => {}
         }
     }
     front.stop();

@@ -221,6 +221,9 @@ impl Core {
             Failure::Refused(Refusal::ChangePending) => refused(
                 "another membership change is under way: wait until it is done (jangada cluster status)",
             ),
+            Failure::Refused(Refusal::NoChange) => {
+                refused("that is the configuration already: nothing to change")
+            }
             Failure::Refused(Refusal::TooEarly) => {
                 refused("the leader is new and has committed nothing yet: try again in a moment")
             }

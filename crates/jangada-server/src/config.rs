@@ -9,6 +9,7 @@ use jangada_raft::types::NodeId;
 pub use jangada_trace::words::Level as LogLevel;
 
 use crate::error::ServerError;
+use crate::rig::Rig;
 
 /// What [`ServerConfig::max_request_bytes`] may be at most: 8 MiB. An entry travels in one frame, and heartbeats
 /// wait behind it: to two followers that takes 134 ms of a gigabit link, half the shortest election timeout. With
@@ -60,6 +61,8 @@ pub struct ServerConfig {
     pub log: LogStyle,
     /// How much of what happens it tells; the lab's lines are not asked.
     pub log_level: LogLevel,
+    /// What a laboratory holds it by; `None` in production.
+    pub rig: Option<Rig>,
 }
 
 /// How the cluster comes into being.
@@ -119,6 +122,7 @@ impl ServerConfig {
             request_timeout: Duration::from_secs(5),
             log: LogStyle::Text,
             log_level: LogLevel::Info,
+            rig: None,
         }
     }
 

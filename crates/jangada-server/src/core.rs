@@ -24,6 +24,7 @@ use crate::peer::directory::Directory;
 use crate::peer::handshake::Position;
 use crate::peer::link::{LinkNews, LinkState, Links};
 use crate::post::ReplyTo;
+use crate::rig::RigRequest;
 use crate::status::StatusBoard;
 use jangada_node::kv_machine::KvMachine;
 
@@ -36,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) links: Links,
     pub(crate) directory: Directory,
     pub(crate) desk: AdminDesk,
+    /// Where its time counts from.
+    pub(crate) epoch: Instant,
     pub(crate) started: Instant,
     /// When each peer was last heard.
     pub(crate) heard: BTreeMap<NodeId, Instant>,
@@ -71,9 +74,10 @@ pub(crate) struct Parts {
     pub(crate) log: LogThread,
     pub(crate) event_log: EventLog,
     pub(crate) board: StatusBoard,
+    pub(crate) epoch: Instant,
     pub(crate) started: Instant,
     pub(crate) max_request_bytes: usize,
-    /// This server has founded the cluster just now.
+    /// This server has founded the cluster just now, and need not wait for an election timeout.
     pub(crate) founder: bool,
 }
 
@@ -84,6 +88,7 @@ impl Core {
             links: parts.links,
             directory: parts.directory,
             desk: AdminDesk::default(),
+            epoch: parts.epoch,
             started: parts.started,
             heard: BTreeMap::new(),
             leaderless_since: None,
@@ -109,12 +114,12 @@ impl Core {
     }
 
     pub(crate) fn now(&self) -> Time {
-        Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        Time(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// When the clock will next be of interest.
     pub(crate) fn next_wake(&self) -> Instant {
-        let deadline = self.started.checked_add(Duration::from_nanos(self.replica.next_deadline().0));
+        let deadline = self.epoch.checked_add(Duration::from_nanos(self.replica.next_deadline().0));
         let latest = self.next_status + STATUS_INTERVAL;
         deadline.map_or(latest, |deadline| deadline.min(latest))
     }
@@ -201,6 +206,15 @@ impl Core {
 
     pub(crate) fn handle(&mut self, input: Input<KvMachine>) {
         self.replica.handle(self.now(), input);
+    }
+
+    /// A laboratory asks.
+    pub(crate) fn on_rig(&mut self, request: RigRequest) {
+        match request {
+            RigRequest::Look(look) => (look.0)(&self.replica),
+            RigRequest::Campaign => self.handle(Input::Campaign),
+            RigRequest::TakeSnapshot => self.handle(Input::TakeSnapshot),
+        }
     }
 
     /// The founder need not wait for an election timeout: nobody else can lead a cluster that it has founded
@@ -392,6 +406,12 @@ impl Core {
     /// What happened outside of the replica.
     pub(crate) fn tell(&mut self, event: Event) {
         self.events.push(event);
+    }
+
+    /// The power fails: what is not written yet never will be.
+    pub(crate) fn lose_power(&mut self) {
+        self.log.abandon();
+        self.clients.clear();
     }
 
     /// Writes what is left, waits for it, and lets go of those who still wait for an answer. `why` is the error

@@ -18,6 +18,7 @@ use jangada_trace::words::{self, Words};
 use jangada_trace::{clock, jsonl};
 
 use crate::config::{LogLevel, LogStyle};
+use crate::rig::Tap;
 
 /// Lines that may wait for the terminal.
 const MAX_WAITING_LINES: usize = 4_096;
@@ -35,6 +36,7 @@ pub(crate) struct EventLog {
     metrics: Metrics,
     told_of_message: Time,
     writer: Option<LineWriter>,
+    tap: Option<Tap>,
 }
 
 struct LineWriter {
@@ -56,7 +58,13 @@ impl EventLog {
             metrics: Metrics::new(),
             told_of_message: Time::ZERO,
             writer,
+            tap: None,
         })
+    }
+
+    /// Shows every record to a laboratory, too.
+    pub(crate) fn tapped_by(self, tap: Option<Tap>) -> EventLog {
+        EventLog { tap, ..self }
     }
 
     pub(crate) fn set_names(&mut self, names: impl Iterator<Item = (NodeId, String)>) {
@@ -91,6 +99,9 @@ impl EventLog {
     /// Shows one record to all readers.
     pub(crate) fn record(&mut self, record: &Record) {
         self.metrics.fold(record);
+        if let Some(tap) = &self.tap {
+            tap(record);
+        }
         match self.style {
             LogStyle::Text => {
                 if self.matters_to_words(record)

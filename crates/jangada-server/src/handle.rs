@@ -10,10 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jangada_kv::{Request, Response};
+use jangada_node::kv_machine::KvMachine;
+use jangada_node::replica::Replica;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::post::{Post, Postman, ReplyTo};
+use crate::rig::{Look, RigRequest};
 use crate::status::{Status, StatusBoard};
 
 /// How many bytes a write's encoding leaves free at its front: the leader puts its stamp of the replicated
@@ -36,6 +39,8 @@ pub enum Submission {
     Batch(Batch),
     /// A change of the cluster itself.
     Admin(AdminRequest, oneshot::Sender<Result<AdminAnswer, AdminError>>),
+    /// Of a laboratory, in the same process.
+    Rig(RigRequest),
 }
 
 /// A run of requests that is answered as one.
@@ -299,6 +304,34 @@ impl Handle {
                 "this server stopped before it knew the outcome; ask another server for its status"
                     .to_owned(),
             ))
+        })
+    }
+
+    /// Shows the replica to `look`, on the replica thread, and returns where its result will arrive: never, if the
+    /// server ends first. For laboratories: everything stands still meanwhile.
+    ///
+    /// # Errors
+    /// [`RequestError::Busy`] if the queue is full, [`RequestError::Stopping`] if nobody serves it.
+    pub fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Replica<KvMachine>) -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, RequestError> {
+        let (seen, result) = oneshot::channel();
+        let look = Look(Box::new(move |replica| {
+            // Whoever has stopped waiting does not mind.
+            let _gone = seen.send(look(replica));
+        }));
+        self.rig(RigRequest::Look(look)).map(|()| result)
+    }
+
+    /// Asks what only a laboratory asks.
+    ///
+    /// # Errors
+    /// As for [`Handle::look`].
+    pub fn rig(&self, request: RigRequest) -> Result<(), RequestError> {
+        self.queue.try_send(Submission::Rig(request)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RequestError::Busy,
+            mpsc::error::TrySendError::Closed(_) => RequestError::Stopping,
         })
     }
 

@@ -16,6 +16,7 @@ mod report; // status, and why there is no leader
 mod log_thread; // the thread that owns the disk
 mod peer; // links between servers
 mod event_log; // the readers of the event stream: metrics, stderr
+pub mod rig; // what a laboratory holds its servers by
 pub mod handle; // the door between the connections and the replica thread
 pub mod post; // how answers come back to the threads of the connections
 pub mod status; // what a server says about itself
@@ -28,4 +29,5 @@ pub mod metrics; // counters, and the page for Prometheus
 
 pub use config::{Founding, LogStyle, Profile, ServerConfig};
 pub use error::ServerError;
+pub use rig::{Rig, Weather};
 pub use run::{Ready, StopHandle, run};

@@ -7,6 +7,7 @@
 //! ([`LogThread::run_here`]) while the log thread has none. Jobs never overtake each other: who works holds the
 //! desk, and the replica thread sits down only when all that it handed over has been reported.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -38,6 +39,8 @@ pub(crate) struct LogThread {
     jobs: Option<Sender<Vec<LogJob>>>,
     thread: Option<JoinHandle<()>>,
     desk: Arc<Mutex<Desk>>,
+    /// Nothing more is to be written.
+    abandoned: Arc<AtomicBool>,
     /// Messages handed over and not yet reported.
     under_way: usize,
 }
@@ -67,11 +70,12 @@ impl LogThread {
         let (jobs, inbox) = channel();
         // Nothing is known of this disk yet: the first jobs show how quick it is.
         let desk = Arc::new(Mutex::new(Desk { writer, last_used: None, pace: QUICK * 2 }));
-        let theirs = Arc::clone(&desk);
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let (theirs, gone) = (Arc::clone(&desk), Arc::clone(&abandoned));
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || serve(&theirs, &inbox, &reports))?;
-        Ok(LogThread { jobs: Some(jobs), thread: Some(thread), desk, under_way: 0 })
+            .spawn(move || serve(&theirs, &inbox, &reports, &gone))?;
+        Ok(LogThread { jobs: Some(jobs), thread: Some(thread), desk, abandoned, under_way: 0 })
     }
 
     /// Hands jobs over. If the thread has died, its error is on its way in the reports.
@@ -103,6 +107,12 @@ impl LogThread {
     /// Notes that a report has come.
     pub(crate) fn reported(&mut self, report: &LogReport) {
         self.under_way -= report.messages;
+    }
+
+    /// Lets the thread finish what it is at, no more, and waits for it.
+    pub(crate) fn abandon(&mut self) {
+        self.abandoned.store(true, Relaxed);
+        self.finish();
     }
 
     /// Lets the thread finish what it has, and waits for it.
@@ -155,19 +165,25 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
     desk.lock().expect("a panic of the replica thread ends the process")
 }
 
-fn serve(desk: &Mutex<Desk>, inbox: &Receiver<Vec<LogJob>>, reports: &UnboundedSender<LogReport>) {
-    if let Err(error) = work(desk, inbox, reports) {
+fn serve(
+    desk: &Mutex<Desk>,
+    inbox: &Receiver<Vec<LogJob>>,
+    reports: &UnboundedSender<LogReport>,
+    abandoned: &AtomicBool,
+) {
+    if let Err(error) = work(desk, inbox, reports, abandoned) {
         let _gone = reports.send(LogReport { messages: 0, outcome: Err(error) });
     }
 }
 
-/// Does what comes, until a clean stop.
+/// Does what comes, until a clean stop, or until it is abandoned.
 fn work(
     desk: &Mutex<Desk>,
     inbox: &Receiver<Vec<LogJob>>,
     reports: &UnboundedSender<LogReport>,
+    abandoned: &AtomicBool,
 ) -> Result<(), Error> {
-    while let Some(mut jobs) = next_jobs(desk, inbox)? {
+    while let Some(mut jobs) = next_jobs(desk, inbox, abandoned)? {
         let mut messages = 1;
         while jobs.len() < MAX_JOBS {
             let Ok(more) = inbox.try_recv() else { break };
@@ -185,12 +201,18 @@ fn work(
 }
 
 /// Waits for the next jobs; `None` at a clean stop. In between the log may come to rest.
-fn next_jobs(desk: &Mutex<Desk>, inbox: &Receiver<Vec<LogJob>>) -> Result<Option<Vec<LogJob>>, Error> {
+fn next_jobs(
+    desk: &Mutex<Desk>,
+    inbox: &Receiver<Vec<LogJob>>,
+    abandoned: &AtomicBool,
+) -> Result<Option<Vec<LogJob>>, Error> {
+    let left = |jobs| (!abandoned.load(Relaxed)).then_some(jobs);
     loop {
-        let Some(last_used) = lock(desk).last_used else { return Ok(inbox.recv().ok()) };
+        let Some(last_used) = lock(desk).last_used else { return Ok(inbox.recv().ok().and_then(left)) };
         match inbox.recv_timeout((last_used + REST_AFTER).saturating_duration_since(Instant::now())) {
-            Ok(jobs) => return Ok(Some(jobs)),
+            Ok(jobs) => return Ok(left(jobs)),
             Err(RecvTimeoutError::Timeout) => lock(desk).rest_if_due()?,
+            Err(RecvTimeoutError::Disconnected) if abandoned.load(Relaxed) => return Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
                 lock(desk).writer.rest()?;
                 return Ok(None);

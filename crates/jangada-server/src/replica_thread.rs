@@ -17,6 +17,7 @@ use crate::handle::Submission;
 use crate::log_thread::LogReport;
 use crate::peer::accept::PeerBatch;
 use crate::peer::link::LinkNews;
+use crate::run::Wish;
 
 /// Submissions and peer batches taken in one go: bounds the time until the first one's effects leave.
 const MAX_TAKEN: usize = 256;
@@ -36,11 +37,18 @@ pub(crate) struct Inboxes {
     pub(crate) probed: UnboundedReceiver<Probed>,
     /// For `Core::on_admin`, whose answers come back in `probed`.
     pub(crate) probes: UnboundedSender<Probed>,
-    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) stop: watch::Receiver<Wish>,
+}
+
+/// How a server that could go on came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Stopped,
+    PowerFailed,
 }
 
 /// Runs until the server is told to stop, or cannot go on.
-pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), ServerError> {
+pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<Ended, ServerError> {
     let alarm = sleep_until(core.next_wake().into());
     tokio::pin!(alarm);
     let mut farewell: Option<Instant> = None;
@@ -60,11 +68,16 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), Se
             Some(news) = inboxes.links.recv() => core.on_link_news(news)?,
             Some(probed) = inboxes.probed.recv() => core.on_probed(probed),
             () = &mut alarm => {}
-            changed = inboxes.stop.changed(), if farewell.is_none() => {
-                let _dropped = changed;
+            Ok(()) = inboxes.stop.changed() => {}
+        }
+        match *inboxes.stop.borrow() {
+            Wish::Run => {}
+            Wish::Stop if farewell.is_none() => {
                 farewell = Some(Instant::now() + FAREWELL);
                 core.begin_farewell();
             }
+            Wish::Stop => {}
+            Wish::Crash => return Ok(Ended::PowerFailed),
         }
         take_what_waits(core, inboxes)?;
         if last_step.elapsed() > PAUSE {
@@ -83,7 +96,7 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), Se
             alarm.as_mut().reset(wake.into());
         }
         if farewell.is_some_and(|until| Instant::now() >= until || core.has_said_farewell()) {
-            return Ok(());
+            return Ok(Ended::Stopped);
         }
     }
 }
@@ -114,6 +127,7 @@ fn on_submission(core: &mut Core, submission: Submission, probes: &UnboundedSend
     match submission {
         Submission::Batch(batch) => core.on_batch(batch),
         Submission::Admin(request, reply) => core.on_admin(request, reply, probes),
+        Submission::Rig(request) => core.on_rig(request),
     }
 }
 

@@ -36,7 +36,7 @@ use crate::peer::directory::Directory;
 use crate::peer::founding::{Founded, found};
 use crate::peer::handshake::{Card, FoundingRecord, Position};
 use crate::peer::link::Links;
-use crate::replica_thread::{self, Inboxes};
+use crate::replica_thread::{self, Ended, Inboxes};
 use crate::status::{Status, StatusBoard};
 
 /// Submissions that may wait for the replica thread.
@@ -57,22 +57,46 @@ pub struct Ready {
     pub peer: SocketAddr,
     /// Where its disk is.
     pub data_dir: PathBuf,
+    /// The door to it, for those in the same process.
+    pub handle: Handle,
 }
 
 /// Stops a running server.
 #[derive(Clone, Debug)]
-pub struct StopHandle(Arc<watch::Sender<bool>>);
+pub struct StopHandle(Arc<watch::Sender<Wish>>);
+
+/// What a server has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// To go on.
+    Run,
+    /// To leave properly.
+    Stop,
+    /// Nothing: its power fails.
+    Crash,
+}
 
 impl StopHandle {
     /// A handle, not yet given to a server.
     #[must_use]
     pub fn new() -> StopHandle {
-        StopHandle(Arc::new(watch::channel(false).0))
+        StopHandle(Arc::new(watch::channel(Wish::Run).0))
     }
 
     /// Asks the server to stop: leadership is handed over, the disk is written, `run` returns.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.0.send_if_modified(|wish| {
+            let runs = *wish == Wish::Run;
+            if runs {
+                *wish = Wish::Stop;
+            }
+            runs
+        });
+    }
+
+    /// Ends the server as if its power failed: it says good-bye to nobody, and what it has not written yet is lost.
+    pub fn crash(&self) {
+        self.0.send_replace(Wish::Crash);
     }
 }
 
@@ -82,7 +106,8 @@ impl Default for StopHandle {
     }
 }
 
-/// Runs a server on this thread (and a few of its own) until SIGTERM, SIGINT or `stop`.
+/// Runs a server on this thread (and a few of its own) until SIGTERM, SIGINT or `stop`. The signals are a
+/// laboratory's own business, if there is one ([`ServerConfig::rig`]).
 ///
 /// `ready` is called once its ports are open and its disk is read.
 ///
@@ -121,29 +146,34 @@ async fn serve(
     let door =
         accept::serve(tokio_listener(peer_listener)?, directory.clone(), max_frame, peers_out, news.clone());
     tokio::task::spawn_local(door);
-    signals(stop)?;
+    if config.rig.is_none() {
+        signals(stop)?;
+    }
 
     let event_log = begin_log(&config)?;
     let mut stopped = stop.0.subscribe();
     let by_me = tokio::select! {
         by_me = settle(&config, &directory, &mut identity, &disk) => by_me?,
-        _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        _ = stopped.wait_for(|wish| *wish != Wish::Run) => return Ok(()),
     };
 
     let board = StatusBoard::new(Status::starting(&config.name, identity.id));
     let (handle, submissions) = Handle::new(SUBMISSION_QUEUE, board.clone());
     let (reports, log) = mpsc::unbounded_channel();
-    let (replica, opened, writer) = open(&config, &mut identity, disk, started)?;
+    let epoch = config.rig.as_ref().map_or(started, |rig| rig.epoch);
+    let (replica, opened, writer) = open(&config, &mut identity, disk, epoch)?;
     let mut core = Core::new(Parts {
         replica,
-        links: Links::new(directory.clone(), news),
+        links: Links::new(directory.clone(), news, config.rig.as_ref().map(|rig| rig.weather.clone())),
         directory,
         log: LogThread::start(writer, reports).map_err(environment)?,
         event_log,
         board,
+        epoch,
         started,
         max_request_bytes: config.max_request_bytes,
-        founder: by_me,
+        // In a laboratory everybody may see how the first leader is found.
+        founder: by_me && config.rig.is_none(),
     });
     core.tell(opened);
     let (probes, probed) = mpsc::unbounded_channel();
@@ -153,25 +183,41 @@ async fn serve(
     if let Some(warning) = core.moved() {
         eprintln!("{}: {warning}", config.name);
     }
-    let front = open_to_clients(&config, client_listener, handle)?;
+    let front = open_to_clients(&config, client_listener, handle.clone())?;
     ready(&Ready {
         name: config.name.clone(),
         client: config.listen_client,
         peer: config.listen_peer,
         data_dir: config.data_dir.clone(),
+        handle,
     });
     let outcome = replica_thread::run(&mut core, &mut inboxes).await;
+    close(&mut core, &mut inboxes, front, outcome)
+}
+
+/// The end, after which nobody waits for anything any more.
+fn close(
+    core: &mut Core,
+    inboxes: &mut Inboxes,
+    front: Front,
+    outcome: Result<Ended, ServerError>,
+) -> Result<(), ServerError> {
     // Requests that came too late: their connections see that nobody will answer, and end.
     inboxes.submissions.close();
     while inboxes.submissions.try_recv().is_ok() {}
-    core.finish(outcome.as_ref().err());
+    match &outcome {
+        Ok(Ended::PowerFailed) => core.lose_power(),
+        Ok(Ended::Stopped) => core.finish(None),
+        Err(why) => core.finish(Some(why)),
+    }
     front.stop();
-    outcome
+    outcome.map(|_| ())
 }
 
 fn begin_log(config: &ServerConfig) -> Result<EventLog, ServerError> {
     let mut event_log =
         EventLog::new(config.log, config.log_level, lab_hosts(config)).map_err(environment)?;
+    event_log = event_log.tapped_by(config.rig.as_ref().map(|rig| rig.tap.clone()));
     if config.log == LogStyle::Lab {
         event_log.lab_started(&format!("localhost:{}", config.listen_peer.port()));
     }
@@ -243,7 +289,7 @@ fn open(
     config: &ServerConfig,
     identity: &mut Identity,
     disk: FileDisk,
-    started: Instant,
+    epoch: Instant,
 ) -> Result<(Replica<KvMachine>, Event, LogWriter<FileDisk>), ServerError> {
     let cluster = identity.cluster.expect("a server settles before it opens its log");
     let token = log_token(cluster, identity.id);
@@ -272,7 +318,7 @@ fn open(
         request_timeout: config.request_timeout.max(config.election_timeout_max * 2),
         ..ReplicaConfig::default()
     };
-    let now = Time(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    let now = Time(u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX));
     let replica = Replica::restore(now, raft, replica_config, recovered, KvMachine::new());
     Ok((replica, opened, LogWriter::new(disk, token, wal)))
 }
@@ -296,9 +342,11 @@ fn first_snapshot(founding: Option<&FoundingRecord>) -> SnapshotMeta {
 
 fn raft_config(config: &ServerConfig, identity: &Identity, cluster: u64) -> Config {
     let seed = config.seed.unwrap_or_else(crate::random::u64);
-    let base = match config.profile {
-        Profile::Default => Config::new(identity.node_id(), ClusterId(cluster), seed),
-        Profile::Classic => Config::classic(identity.node_id(), ClusterId(cluster), seed),
+    let (id, cluster) = (identity.node_id(), ClusterId(cluster));
+    let base = match (config.rig.as_ref().and_then(|rig| rig.raft.clone()), config.profile) {
+        (Some(rigged), _) => Config { id, cluster, seed, ..rigged },
+        (None, Profile::Default) => Config::new(id, cluster, seed),
+        (None, Profile::Classic) => Config::classic(id, cluster, seed),
     };
     Config {
         first_sequence: identity.starts << 40 | 1,

@@ -4,7 +4,7 @@
 //! sends again). While the link is down nothing is kept, as old messages are worth nothing.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::peer::directory::Directory;
 use crate::peer::handshake::{self, Hello, Purpose, Refusal, Welcome};
+use crate::rig::Weather;
 
 /// Bytes that may wait for a peer.
 const MAX_OUTBOX_BYTES: usize = 16 << 20;
@@ -54,6 +55,8 @@ pub(crate) struct Links {
     directory: Directory,
     links: BTreeMap<NodeId, Link>,
     news: UnboundedSender<LinkNews>,
+    /// A laboratory's; `None` in production.
+    weather: Option<Weather>,
 }
 
 struct Link {
@@ -68,11 +71,16 @@ struct Shared {
     dropped: Cell<u32>,
     filled: Notify,
     state: RefCell<LinkState>,
+    weather: Option<Weather>,
 }
 
 impl Links {
-    pub(crate) fn new(directory: Directory, news: UnboundedSender<LinkNews>) -> Links {
-        Links { directory, links: BTreeMap::new(), news }
+    pub(crate) fn new(
+        directory: Directory,
+        news: UnboundedSender<LinkNews>,
+        weather: Option<Weather>,
+    ) -> Links {
+        Links { directory, links: BTreeMap::new(), news, weather }
     }
 
     /// Has exactly these links: opens what is new, closes what is gone.
@@ -99,6 +107,7 @@ impl Links {
             dropped: Cell::new(0),
             filled: Notify::new(),
             state: RefCell::new(LinkState::Connecting),
+            weather: self.weather.clone(),
         });
         let run = run(self.directory.clone(), Rc::clone(&shared), address.clone(), self.news.clone());
         let task = tokio::task::spawn_local(run).abort_handle();
@@ -111,6 +120,10 @@ impl Links {
         let Some(link) = self.links.get(&to) else { return false };
         if !matches!(*link.shared.state.borrow(), LinkState::Up) {
             return false;
+        }
+        if self.weather.as_ref().is_some_and(|weather| weather.loses(self.directory.my_id(), to)) {
+            // As on a real network: whoever sends it does not learn of it.
+            return true;
         }
         let mut outbox = link.shared.outbox.borrow_mut();
         if outbox.len() >= MAX_OUTBOX_BYTES {
@@ -143,14 +156,18 @@ async fn run(directory: Directory, shared: Rc<Shared>, address: String, news: Un
     let mut pause = FIRST_PAUSE;
     let mut reported = None;
     loop {
-        match connect(&directory, peer, &address).await {
+        let there = through(&directory, &shared).await;
+        match connect(&directory, peer, &address, there).await {
             Ok(stream) => {
                 pause = FIRST_PAUSE;
                 reported = None;
                 shared.outbox.borrow_mut().clear();
                 shared.state.replace(LinkState::Up);
                 let _stopping = news.send(LinkNews::Event(Event::Net(NetEvent::Connected { peer })));
-                let broken = pump(&shared, stream, &news).await;
+                let broken = match &shared.weather {
+                    None => pump(&shared, stream, &news).await,
+                    Some(weather) => slow_pump(&shared, weather, directory.my_id(), stream).await,
+                };
                 down(&shared, LinkLoss::Broken, broken.to_string(), &mut reported, &news);
             }
             Err(Failed::Io(why, what)) => down(&shared, why, what, &mut reported, &news),
@@ -190,12 +207,35 @@ fn down(
     }
 }
 
+/// Whether a first word would get through: what is sent into a cut link is answered by nobody.
+async fn through(directory: &Directory, shared: &Shared) -> bool {
+    const LOOK_AGAIN: Duration = Duration::from_millis(10);
+    let Some(weather) = &shared.weather else { return true };
+    let (me, peer) = (directory.my_id(), shared.to);
+    let until = Instant::now() + CONNECT_TIMEOUT;
+    while weather.is_cut(me, peer) || weather.is_cut(peer, me) {
+        if Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    true
+}
+
 enum Failed {
     Io(LinkLoss, String),
     Unwelcome(Refusal, String),
 }
 
-async fn connect(directory: &Directory, peer: NodeId, address: &str) -> Result<TcpStream, Failed> {
+async fn connect(
+    directory: &Directory,
+    peer: NodeId,
+    address: &str,
+    there: bool,
+) -> Result<TcpStream, Failed> {
+    if !there {
+        return Err(Failed::Io(LinkLoss::TimedOut, format!("did not answer at {address}")));
+    }
     let hello = directory.hello(Some(peer), Purpose::Link);
     match knock(address, &hello).await {
         Ok((stream, Welcome::Yes { .. })) => Ok(stream),
@@ -254,6 +294,34 @@ async fn pump(shared: &Shared, mut stream: TcpStream, news: &UnboundedSender<Lin
         if messages > 0 {
             let event = Event::Net(NetEvent::Dropped { peer: shared.to, messages });
             let _stopping = news.send(LinkNews::Event(event));
+        }
+    }
+}
+
+/// The same through a laboratory's weather: everything waits as long as the link is slow, and keeps its order.
+async fn slow_pump(shared: &Shared, weather: &Weather, me: NodeId, mut stream: TcpStream) -> io::Error {
+    let link = (me, shared.to);
+    let mut under_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
+    loop {
+        let next = under_way.front().map(|(due, _)| *due);
+        tokio::select! {
+            () = shared.filled.notified() => {}
+            closed = closed(&stream) => return closed,
+            () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {}
+        }
+        let now = Instant::now();
+        let bytes = core::mem::take(&mut *shared.outbox.borrow_mut());
+        if !bytes.is_empty() {
+            let due = now + weather.delay(link);
+            under_way.push_back((under_way.back().map_or(due, |(last, _)| due.max(*last)), bytes));
+        }
+        while let Some((_, bytes)) = under_way.pop_front_if(|(due, _)| *due <= now) {
+            if weather.is_cut(link.0, link.1) {
+                continue;
+            }
+            if let Err(why) = stream.write_all(&bytes).await {
+                return why;
+            }
         }
     }
 }

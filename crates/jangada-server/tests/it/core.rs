@@ -57,6 +57,7 @@ pub(crate) async fn serve(mut inbox: mpsc::Receiver<Submission>, core: SharedCor
                     let _ = reply.send(answer);
                 }
             }
+            Submission::Rig(_) => {}
         }
     }
 }
