@@ -109,12 +109,16 @@ impl<C: Cluster> Stage<C> {
     pub(super) fn heard(&mut self, now: Time, token: Token, answer: &Answer) {
         let Some((id, what)) = self.asked.remove(&token) else { return };
         let heard = self.hear(answer);
-        self.told.push(format!(
-            "{:<7} {:<6} {what}: {}",
-            since_start(now),
-            id.to_string(),
-            shortened(&heard.text)
-        ));
+        // A value may be long; what was refused or lost is told whole.
+        let text = match answer {
+            Answer::Response(_) => shortened(&heard.text),
+            Answer::Done(_) | Answer::Failed(_) | Answer::Refused(_) | Answer::Unknown(_) => {
+                heard.text.clone()
+            }
+        };
+        let remark =
+            self.cluster.take_remark(token).map_or_else(String::new, |remark| format!("   ({remark})"));
+        self.told.push(format!("{:<7} {:<6} {what}: {text}{remark}", since_start(now), id.to_string()));
         self.heard = Some(heard);
     }
 

@@ -54,6 +54,11 @@ pub trait Cluster {
     /// What came of requests since this was last asked.
     fn take_answers(&mut self) -> Vec<(Token, Answer)>;
 
+    /// What there is to say about the answer to a request that was taken just now: where it went, how long it took.
+    fn take_remark(&mut self, _: Token) -> Option<String> {
+        None
+    }
+
     /// Invariants that did not hold, if somebody watches over them.
     fn violations(&self) -> &[Violation] {
         &[]
@@ -95,6 +100,18 @@ pub trait Cluster {
     /// # Errors
     /// It cannot be done.
     fn set_link(&mut self, from: NodeId, to: NodeId, works: bool) -> Result<(), String>;
+
+    /// From now on so many of a hundred messages are lost, on all links.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    fn set_loss(&mut self, percent: u8) -> Result<(), String>;
+
+    /// From now on every message takes so much longer.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    fn set_delay(&mut self, delay: Duration) -> Result<(), String>;
 
     /// What `from` sends to `to` is lost.
     fn is_cut(&self, from: NodeId, to: NodeId) -> bool;

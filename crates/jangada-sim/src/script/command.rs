@@ -61,6 +61,8 @@ pub enum Command {
     // ---- The network ---------------------------------------------------------------------------------------
     /// `isolate S..`: this group hears only itself, the others only one another.
     Isolate(Vec<Server>),
+    /// `partition S.. | S..`: each of these groups hears only itself.
+    Partition(Vec<Vec<Server>>),
     /// `disconnect S..`: each of them hears nobody and is heard by nobody.
     Disconnect(Vec<Server>),
     /// `reconnect S..`.
@@ -69,6 +71,10 @@ pub enum Command {
     Cut(Link),
     /// `heal`, or `heal A -> B`: all links, or this one, work again.
     Heal(Option<Link>),
+    /// `lose PERCENT`: so many of a hundred messages are lost, on all links.
+    Lose(u8),
+    /// `slow DURATION`: every message takes so much longer.
+    Slow(Duration),
     /// `hold`: messages that are sent wait until they are delivered or dropped by hand.
     Hold(Pick),
     /// `deliver`: the oldest held message that fits, or the newest, or all of them, arrives now.

@@ -21,7 +21,7 @@ pub mod simulated; // the cluster that scripts are played on
 mod rig; // its servers, moved by hand
 mod network; // its links: cut, held messages
 mod prepared; // logs that servers start with
-mod watch; // which events are told
+pub mod watch; // which events are told
 
 pub use cluster::Cluster;
 pub use command::Command;

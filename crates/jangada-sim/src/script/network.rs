@@ -57,6 +57,10 @@ pub(crate) struct Network {
     delay: (Duration, Duration),
     rng: Rng,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// So many of a hundred messages are lost.
+    pub(crate) loss: u64,
+    /// So much longer does each message take.
+    pub(crate) slow: Duration,
     holds: Vec<Filter>,
     /// By their numbers: oldest first.
     held: BTreeMap<HeldNumber, Parcel>,
@@ -73,6 +77,8 @@ impl Network {
             delay,
             rng: stream(seed, "network of a stage"),
             cut: BTreeSet::new(),
+            loss: 0,
+            slow: Duration::ZERO,
             holds: Vec::new(),
             held: BTreeMap::new(),
             last_held: 0,
@@ -93,7 +99,10 @@ impl Network {
             self.held.insert(HeldNumber(self.last_held), parcel);
             return None;
         }
-        let drawn = now + self.rng.duration(self.delay.0, self.delay.1);
+        if self.loss > 0 && self.rng.below(100) < self.loss {
+            return None;
+        }
+        let drawn = now + self.slow + self.rng.duration(self.delay.0, self.delay.1);
         let last = self.arrivals.entry(link).or_insert(Time::ZERO);
         *last = drawn.max(*last);
         Some((*last, parcel))

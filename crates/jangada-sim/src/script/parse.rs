@@ -44,10 +44,13 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
         "stall" => Command::Stall(words.servers()?),
         "unstall" => Command::Unstall(words.servers()?),
         "isolate" => Command::Isolate(words.servers()?),
+        "partition" => Command::Partition(groups(words)?),
         "disconnect" => Command::Disconnect(words.servers()?),
         "reconnect" => Command::Reconnect(words.servers()?),
         "cut" => Command::Cut(words.link()?),
         "heal" => Command::Heal(if words.is_empty() { None } else { Some(words.link()?) }),
+        "lose" => Command::Lose(percent(words)?),
+        "slow" => Command::Slow(words.duration()?),
         "hold" => Command::Hold(words.pick()?),
         "deliver" => Command::Deliver { which: which(words), pick: words.pick()? },
         "drop" => Command::Drop { which: which(words), pick: words.pick()? },
@@ -88,6 +91,21 @@ fn log(words: &mut Words<'_>) -> Result<Command, String> {
         None
     };
     Ok(Command::Log { server, terms, term })
+}
+
+fn groups(words: &mut Words<'_>) -> Result<Vec<Vec<Server>>, String> {
+    let mut groups = vec![words.servers()?];
+    while groups.len() < 2 || !words.is_empty() {
+        words.expect("|")?;
+        groups.push(words.servers()?);
+    }
+    Ok(groups)
+}
+
+fn percent(words: &mut Words<'_>) -> Result<u8, String> {
+    let text = words.text("a share of messages, such as `30%`,")?;
+    let number = text.strip_suffix('%').unwrap_or(&text).parse().ok().filter(|number| *number <= 100);
+    number.ok_or_else(|| format!("`{text}` is no share of messages: write `30%`, or `0%` for none"))
 }
 
 fn which(words: &mut Words<'_>) -> Which {
@@ -385,7 +403,7 @@ impl<'a> Words<'a> {
     /// One server or more, as long as words that may be servers follow.
     pub(crate) fn servers(&mut self) -> Result<Vec<Server>, String> {
         let mut servers = vec![self.server()?];
-        while !self.is_empty() && !self.peek("at") {
+        while !self.is_empty() && !self.peek("at") && !self.peek("|") {
             servers.push(self.server()?);
         }
         Ok(servers)
@@ -510,6 +528,11 @@ mod tests {
             ("heal 1 -> 2 3", "`3` is too much"),
             ("let leader = 2", "`leader` already means something"),
             ("hold 1 -> 2 apend", "did you mean `append`?"),
+            ("partition 1 2", "`|` is missing at the end"),
+            ("partition 1 |", "a server is missing"),
+            ("lose many", "`many` is no share of messages: write `30%`"),
+            ("lose 130%", "`130%` is no share"),
+            ("slow 200", "`200` is no duration"),
             ("config prevote on", "did you mean `pre_vote`?"),
         ] {
             assert!(wrong(line).contains(says), "{line}: {}", wrong(line));

@@ -1,6 +1,7 @@
 //! The cluster that scripts are played on: everything in it is made up but the servers.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jangada_kv::command::{Command, Reply};
@@ -174,6 +175,16 @@ impl Cluster for Simulated {
         } else {
             network.cut(from, to)
         }
+        Ok(())
+    }
+
+    fn set_loss(&mut self, percent: u8) -> Result<(), String> {
+        self.rig_mut().network.loss = u64::from(percent);
+        Ok(())
+    }
+
+    fn set_delay(&mut self, delay: Duration) -> Result<(), String> {
+        self.rig_mut().network.slow = delay;
         Ok(())
     }
 

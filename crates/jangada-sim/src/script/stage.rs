@@ -152,6 +152,12 @@ impl<C: Cluster> Stage<C> {
         something
     }
 
+    /// The last answer that somebody got, in words; and whether the request was refused, without effect.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<(&str, bool)> {
+        self.heard.as_ref().map(|heard| (heard.text.as_str(), heard.refused))
+    }
+
     /// What happened since this was last asked, as lines.
     pub fn take_told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.told)
@@ -195,11 +201,18 @@ impl<C: Cluster> Stage<C> {
             Command::Stall(servers) => self.each(servers, Deed::Stall)?,
             Command::Unstall(servers) => self.each(servers, Deed::Unstall)?,
             Command::Isolate(servers) => self.isolate(servers)?,
+            Command::Partition(groups) => {
+                for group in groups {
+                    self.isolate(group)?;
+                }
+            }
             Command::Disconnect(servers) => self.disconnect(servers, false)?,
             Command::Reconnect(servers) => self.disconnect(servers, true)?,
             Command::Cut(link) => self.set_links(link, false)?,
             Command::Heal(None) => self.heal_all()?,
             Command::Heal(Some(link)) => self.set_links(link, true)?,
+            Command::Lose(percent) => self.cluster()?.set_loss(*percent)?,
+            Command::Slow(delay) => self.cluster()?.set_delay(*delay)?,
             Command::Hold(pick) => {
                 let filter = self.filter(pick)?;
                 self.cluster()?.hold(filter)?;

@@ -1,4 +1,4 @@
-//! Which events are told as they happen.
+//! Which events are told as they happen: for the stage, and for whoever tells of live servers.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,10 @@ use jangada_trace::words::{Level, Words};
 
 use super::command::Kind;
 
-/// The record's line, if its kind is watched. All records pass here: the words remember them.
-pub(crate) fn line(
+/// The record's line, if its kind is watched. All records pass here: the words remember them, and `leading` has the
+/// servers that lead.
+#[must_use]
+pub fn line(
     words: &mut Words,
     watched: &[Kind],
     leading: &mut BTreeSet<NodeId>,
