@@ -1,7 +1,7 @@
 //! Jangada: a replicated key-value store and a Raft laboratory in one binary.
 //!
-//! Only the command line lives here. `cli` lists the words, `commands` does them, `cluster` runs real processes,
-//! `client` talks to servers, `demo` tells the story, `config_file` reads what `serve` is told.
+//! Only the command line lives here. `cli` lists the words, `commands` does them, `cluster` runs real processes, `lab`
+//! servers in this one, `client` talks to servers, `demo` tells the story, `config_file` reads what `serve` is told.
 
 #![allow(unreachable_pub, reason = "a binary exports nothing; `pub` says: for the other modules")]
 
@@ -12,6 +12,7 @@ mod commands;
 mod config_file;
 mod demo;
 mod failure;
+mod lab;
 mod output;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod demo;
 pub mod explore;
 pub mod failing;
+pub mod lab;
 pub mod members;
 pub mod mutant;
 pub mod node;
@@ -25,6 +26,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Cluster(arguments) => cluster::run(arguments, cli.output),
         Command::Client(arguments) => client::run(arguments, cli.output),
+        Command::Lab(arguments) => lab::run(&arguments),
         Command::Node(arguments) => node::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, cli.output),
         Command::Sim(arguments) => sim::run(&arguments, cli.output),

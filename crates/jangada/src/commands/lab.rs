@@ -1,0 +1,69 @@
+//! `jangada lab`: real servers in this process, to be hurt by hand.
+
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::lab::{self, Plan, Source};
+
+const EXAMPLES: &str = "\
+Examples:
+  $ jangada lab
+  $ jangada lab --servers 3 --keep
+  $ jangada lab --script session.txt
+
+At the prompt: `set d 8`, `crash leader`, `get d`, `isolate 1 3`, `why 5`, `heal`, `help`. From a pipe or a script the same \
+commands are read; exit code 1 says that something was not as an `expect` says, 2 that a line could not be read. \
+docs/scripts.md has the language.";
+
+/// How the laboratory is to be.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Servers at the beginning, 1 to 9
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=9), value_name = "N")]
+    pub servers: u64,
+    /// Plays this script, and ends; `-` reads it from stdin
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// The first of twenty ports: nK's clients connect to the K-th behind it
+    #[arg(long, env = "JANGADA_LAB_PORTS", default_value_t = 3_000, value_name = "PORT")]
+    pub ports: u16,
+    /// Where the servers have their disks
+    #[arg(long, default_value = "./lab-data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// The disks stay behind
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Opens the laboratory, and stays until it is over.
+///
+/// # Errors
+/// 1 if something is not as a script expects, 2 if a line cannot be read, 4 if it cannot be opened.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let source = match &arguments.script {
+        Some(file) => Source::Script(read(file)?),
+        None if std::io::stdin().is_terminal() => Source::Prompt,
+        None => Source::Pipe,
+    };
+    lab::run(Plan {
+        servers: arguments.servers,
+        ports: arguments.ports,
+        folder: arguments.data_dir.clone(),
+        keep: arguments.keep,
+        source,
+    })
+}
+
+fn read(file: &PathBuf) -> Result<String, Failure> {
+    let read = if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    read.map_err(|why| Failure::usage(format!("{}: {why}", file.display())))
+}

@@ -1,0 +1,316 @@
+//! Who reads lines, who carries them out, and what signals do.
+//!
+//! The session has a thread of its own, so that time goes on, and answers come, while somebody thinks at the prompt.
+
+use std::io::{BufRead, Read};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+use super::house::{Folder, Ports};
+use super::live::Live;
+use super::prompt;
+use super::scenarios;
+use super::session::{GLIMPSE, Outcome, Session};
+use super::teller::{Known, Teller};
+use super::voice::Voice;
+use super::words;
+
+/// Longest line of a pipe; no server takes a value of that size.
+const MAX_LINE_BYTES: u64 = 64 << 20;
+
+/// How a laboratory is to be.
+pub struct Plan {
+    /// Servers at the beginning.
+    pub servers: u64,
+    /// The first port.
+    pub ports: u16,
+    /// Where the disks are.
+    pub folder: PathBuf,
+    /// They stay behind.
+    pub keep: bool,
+    /// Where lines come from.
+    pub source: Source,
+}
+
+/// Where lines come from.
+pub enum Source {
+    /// Somebody who types.
+    Prompt,
+    /// A pipe.
+    Pipe,
+    /// The lines of a script, all of them read already.
+    Script(String),
+}
+
+/// What the session's thread is told.
+enum Told {
+    /// Carry this out.
+    Line(String, SyncSender<Outcome>),
+    /// End.
+    Over,
+}
+
+/// What opens a laboratory.
+struct Opening {
+    servers: u64,
+    ports: u16,
+    folder: PathBuf,
+    keep: bool,
+}
+
+/// Opens a laboratory, and stays until it is over.
+///
+/// # Errors
+/// 1 if something is not as a script expects, or a command was refused; 2 if a line cannot be read.
+pub fn run(plan: Plan) -> Result<(), Failure> {
+    let Plan { servers, ports, folder, keep, source } = plan;
+    if let Source::Script(text) = &source {
+        check(text)?;
+    }
+    let voice = Voice::stdout();
+    let greets = match source {
+        Source::Prompt => Greeting::Voice(voice.clone()),
+        Source::Pipe | Source::Script(_) => Greeting::Note,
+    };
+    let opening = Opening { servers, ports, folder, keep };
+    let (tell, inbox) = channel();
+    let (ready, opened) = sync_channel(1);
+    let speaks = voice.clone();
+    let serve = move || match open(&opening, &speaks, &greets) {
+        Ok(session) => {
+            let _waiting = ready.send(Ok(session.known()));
+            serve(session, &inbox);
+        }
+        Err(why) => {
+            let _waiting = ready.send(Err(why));
+        }
+    };
+    let thread = std::thread::Builder::new().name("session".to_owned()).spawn(serve);
+    let thread = thread.map_err(|why| Failure::refused(format!("no thread for the laboratory: {why}")))?;
+    let known = opened.recv().unwrap_or_else(|_| Err("the laboratory died of a bug, see above".to_owned()));
+    let known = known.map_err(Failure::refused)?;
+    let over = Arc::new(Over { tell: Mutex::new(tell.clone()), thread: Mutex::new(Some(thread)) });
+    let talk = Talk { tell, known, busy: Arc::new(AtomicBool::new(false)) };
+    watch_signals(&talk, &over, matches!(source, Source::Prompt))?;
+    let ended = match source {
+        Source::Prompt => converse(&talk, &voice),
+        Source::Pipe => read_all(&talk, &mut std::io::stdin().lock()),
+        Source::Script(text) => {
+            let lines: Vec<&str> = scenarios::commands(&text).collect();
+            read_all(&talk, &mut lines.join("\n").as_bytes())
+        }
+    };
+    over.end();
+    ended
+}
+
+/// Where the first words go.
+enum Greeting {
+    Voice(Voice),
+    Note,
+}
+
+impl Greeting {
+    fn say(&self, text: &str) {
+        match self {
+            Greeting::Voice(voice) => voice.say(text),
+            Greeting::Note => output::note(text),
+        }
+    }
+}
+
+fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Session, String> {
+    let ports = Ports::take(opening.ports)?;
+    let folder = Folder::take(&opening.folder, opening.keep)?;
+    let path = folder.path().display();
+    let servers =
+        if opening.servers == 1 { "1 server".to_owned() } else { format!("{} servers", opening.servers) };
+    let fate = if opening.keep { "kept" } else { "deleted on exit; --keep" };
+    greeting.say(&format!(
+        "jangada lab · {servers} in this process, each with its own disk under {path} ({fate})"
+    ));
+    if ports.base() != opening.ports {
+        let (wanted, base) = (opening.ports, ports.base());
+        greeting.say(&format!("  somebody uses ports from {wanted} on: this laboratory begins at {base}"));
+    }
+    let teller = Teller::start(voice.clone())?;
+    let live = Live::new(ports, folder, teller.reporter())?;
+    let mut session = Session::new(live, teller, voice.clone());
+    session.begin(opening.servers)?;
+    if let Greeting::Voice(_) = greeting {
+        session.start()?;
+    }
+    Ok(session)
+}
+
+/// The session's thread.
+fn serve(mut session: Session, inbox: &Receiver<Told>) {
+    let mut begun = false;
+    loop {
+        match inbox.recv_timeout(GLIMPSE) {
+            Ok(Told::Line(line, done)) => {
+                begun = true;
+                let outcome = session.line(&line);
+                let _gone = done.send(outcome);
+            }
+            Ok(Told::Over) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                // A pipe that says nothing yet: others may want to connect.
+                if !begun {
+                    begun = true;
+                    if let Err(why) = session.start() {
+                        session.say_line(&why);
+                    }
+                }
+                session.look_on();
+            }
+        }
+    }
+}
+
+/// The way to the session.
+#[derive(Clone)]
+struct Talk {
+    tell: Sender<Told>,
+    known: Arc<Known>,
+    /// A line is being carried out.
+    busy: Arc<AtomicBool>,
+}
+
+impl Talk {
+    fn line(&self, line: &str) -> Outcome {
+        let (done, outcome) = sync_channel(1);
+        self.busy.store(true, SeqCst);
+        let told = self.tell.send(Told::Line(line.to_owned(), done));
+        let outcome = told.map_err(|_| ()).and_then(|()| outcome.recv().map_err(|_| ()));
+        self.busy.store(false, SeqCst);
+        // A session that is gone was ended by a signal.
+        outcome.unwrap_or(Outcome::Over)
+    }
+}
+
+/// The end of the session, which comes once.
+struct Over {
+    tell: Mutex<Sender<Told>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Over {
+    fn end(&self) {
+        // Whoever comes second waits for the first.
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            let _gone = self.tell.lock().unwrap_or_else(PoisonError::into_inner).send(Told::Over);
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// Somebody types.
+fn converse(talk: &Talk, voice: &Voice) -> Result<(), Failure> {
+    let mut lines = prompt::open(Arc::clone(&talk.known))?;
+    let printer = lines.create_external_printer();
+    voice.above(Box::new(printer.map_err(|why| Failure::usage(format!("cannot use the terminal: {why}")))?));
+    voice.say("`help` lists the commands, Tab completes them, Ctrl+D leaves");
+    let ended = loop {
+        match prompt::read(&mut lines) {
+            Ok(Some(line)) => {
+                // Several lines that are pasted at once arrive as one.
+                if line.split(['\n', '\r']).any(|line| talk.line(line) == Outcome::Over) {
+                    break Ok(());
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(why) => break Err(why),
+        }
+    };
+    prompt::close(&mut lines);
+    ended
+}
+
+/// Line after line. What cannot be read or done is told, and the next line is read all the same; what is not as it was
+/// expected to be is the end.
+fn read_all(talk: &Talk, input: &mut impl BufRead) -> Result<(), Failure> {
+    let mut worst: Option<Exit> = None;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if line.len() as u64 == MAX_LINE_BYTES {
+            return Err(Failure::usage(format!("a line is longer than {MAX_LINE_BYTES} bytes")));
+        }
+        match talk.line(&String::from_utf8_lossy(&line)) {
+            Outcome::Done => {}
+            Outcome::Refused => worst = worst.or(Some(Exit::No)),
+            Outcome::Unread => worst = Some(Exit::Usage),
+            Outcome::Failed => return Err(Failure::silent(Exit::No)),
+            Outcome::Over => break,
+        }
+    }
+    worst.map_or(Ok(()), |exit| Err(Failure::silent(exit)))
+}
+
+/// A script is read whole before anything happens.
+fn check(text: &str) -> Result<(), Failure> {
+    let mut numbered = false;
+    for line in scenarios::commands(text) {
+        let bare = line.trim();
+        if bare == "menu" {
+            numbered = !numbered;
+        }
+        if !numbered && let Err(why) = words::parse(line) {
+            return Err(Failure::usage(format!("`{bare}`: {why}")));
+        }
+    }
+    Ok(())
+}
+
+/// SIGTERM ends the laboratory properly, SIGINT as well; but at the prompt SIGINT only interrupts the command that is
+/// being carried out.
+fn watch_signals(talk: &Talk, over: &Arc<Over>, typed: bool) -> Result<(), Failure> {
+    let (talk, over) = (talk.clone(), Arc::clone(over));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    // While somebody types the terminal is in a mode of its own, which must not outlive this process.
+    let mode = rustix::termios::tcgetattr(std::io::stdin()).ok().filter(|_| typed);
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                // Without handlers the signals end this process at once.
+                return std::future::pending().await;
+            };
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {
+                        talk.known.interrupt();
+                        if !(typed && talk.busy.load(SeqCst)) {
+                            return;
+                        }
+                    }
+                    _ = terminate.recv() => {
+                        talk.known.interrupt();
+                        return;
+                    }
+                }
+            }
+        });
+        output::note("SIGNAL RECEIVED: the laboratory ends");
+        over.end();
+        if let Some(mode) = mode {
+            let now = rustix::termios::OptionalActions::Now;
+            let _ = rustix::termios::tcsetattr(std::io::stdin(), now, &mode);
+        }
+        std::process::exit(0);
+    })?;
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! Where a laboratory lives: its ports and its folder.
+//!
+//! A block of twenty ports belongs to it: the first is its own, which it holds as long as it lives, so that no other
+//! laboratory takes the block; nK's clients connect to the K-th port behind it, its peers ten further on. The folder
+//! holds the servers' disks. It is marked as ours: what is not marked is never deleted.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use jangada_raft::types::NodeId;
+
+/// Most servers that a laboratory has.
+pub const MAX_SERVERS: u64 = 9;
+/// Ports of one laboratory.
+const BLOCK: u16 = 20;
+/// From a server's client port to its peer port.
+const TO_PEERS: u16 = 10;
+/// Blocks that are tried before giving up.
+const TRIES: u16 = 50;
+/// What marks a folder as a laboratory's.
+const MARK: &str = "lab.txt";
+
+/// A block of ports that nobody else has.
+pub struct Ports {
+    base: u16,
+    /// Held for as long as the laboratory lives.
+    own: TcpListener,
+}
+
+impl Ports {
+    /// The first free block from this port on.
+    ///
+    /// # Errors
+    /// All of them are taken: a sentence.
+    pub fn take(first: u16) -> Result<Ports, String> {
+        let bases = (0..TRIES).filter_map(|block| first.checked_add(block.checked_mul(BLOCK)?));
+        for base in bases.filter(|base| base.checked_add(BLOCK).is_some()) {
+            let Ok(own) = TcpListener::bind(loopback(base)) else { continue };
+            let servers = (1..=MAX_SERVERS).map(NodeId);
+            let ports = Ports { base, own };
+            let mut needed = servers.flat_map(|id| [ports.client(id), ports.peer(id)]);
+            if needed.all(|address| TcpListener::bind(address).is_ok()) {
+                return Ok(ports);
+            }
+        }
+        Err(format!("no {BLOCK} free ports in a row from {first} on: choose another beginning with --ports"))
+    }
+
+    /// Where it begins.
+    pub fn base(&self) -> u16 {
+        debug_assert!(self.own.local_addr().is_ok(), "it is held");
+        self.base
+    }
+
+    /// Where a server's clients connect.
+    pub fn client(&self, id: NodeId) -> SocketAddr {
+        loopback(self.base + number(id))
+    }
+
+    /// Where the other servers connect.
+    pub fn peer(&self, id: NodeId) -> SocketAddr {
+        loopback(self.base + TO_PEERS + number(id))
+    }
+}
+
+fn number(id: NodeId) -> u16 {
+    assert!((1..=MAX_SERVERS).contains(&id.0), "a laboratory has n1 to n9");
+    u16::try_from(id.0).expect("it is one of nine")
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// The folder with the disks.
+pub struct Folder {
+    path: PathBuf,
+    keep: bool,
+    /// Locked for as long as the laboratory lives.
+    mark: File,
+}
+
+impl Folder {
+    /// Takes this folder, or, if it is somebody else's, the next one that is free: `lab-data-2`, and so on.
+    ///
+    /// # Errors
+    /// It cannot be made: a sentence.
+    pub fn take(wanted: &Path, keep: bool) -> Result<Folder, String> {
+        for number in 1..=99 {
+            let path = match number {
+                1 => wanted.to_owned(),
+                more => PathBuf::from(format!("{}-{more}", wanted.display())),
+            };
+            if let Some(mark) = claim(&path).map_err(|why| format!("{}: {why}", path.display()))? {
+                let folder = Folder { path, keep, mark };
+                folder.sweep()?;
+                return Ok(folder);
+            }
+        }
+        Err(format!("{} and 98 more like it belong to somebody else: give --data-dir", wanted.display()))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A server's disk.
+    pub fn disk(&self, id: NodeId) -> PathBuf {
+        self.path.join(id.to_string())
+    }
+
+    /// Removes all disks.
+    ///
+    /// # Errors
+    /// The system refuses: a sentence.
+    pub fn sweep(&self) -> Result<(), String> {
+        debug_assert!(self.mark.metadata().is_ok(), "it is ours");
+        for id in (1..=MAX_SERVERS).map(NodeId) {
+            self.remove(id)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a server's disk.
+    ///
+    /// # Errors
+    /// The system refuses: a sentence.
+    pub fn remove(&self, id: NodeId) -> Result<(), String> {
+        let disk = self.disk(id);
+        match fs::remove_dir_all(&disk) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("{}: {why}", disk.display()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Whatever cannot be removed stays, and is swept by the next laboratory.
+            let _ = self.sweep();
+            let _ = fs::remove_file(self.path.join(MARK));
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// The mark in this folder, locked; `None` if the folder is somebody else's.
+fn claim(path: &Path) -> std::io::Result<Option<File>> {
+    let is_new = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+            fs::create_dir_all(path)?;
+            true
+        }
+        Err(why) => return Err(why),
+    };
+    let mark = path.join(MARK);
+    if !is_new && !mark.exists() {
+        return Ok(None);
+    }
+    let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(mark)?;
+    if file.try_lock().is_err() {
+        return Ok(None);
+    }
+    file.set_len(0)?;
+    file.write_all(b"The disks of a `jangada lab`. The next laboratory that starts here begins anew.\n")?;
+    Ok(Some(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_marked_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = dir.path().join("lab-data");
+        fs::create_dir_all(wanted.join("n1")).unwrap();
+        let folder = Folder::take(&wanted, false).unwrap();
+        assert_eq!(folder.path(), dir.path().join("lab-data-2"));
+        fs::create_dir_all(folder.disk(NodeId(1))).unwrap();
+        drop(folder);
+        assert!(wanted.join("n1").exists() && !dir.path().join("lab-data-2").exists());
+    }
+
+    #[test]
+    fn two_laboratories_do_not_share_a_folder_and_a_kept_one_is_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = dir.path().join("lab-data");
+        let first = Folder::take(&wanted, true).unwrap();
+        let second = Folder::take(&wanted, false).unwrap();
+        assert_ne!(first.path(), second.path());
+        fs::create_dir_all(first.disk(NodeId(2))).unwrap();
+        drop(first);
+        assert!(wanted.join("n2").exists(), "it was to be kept");
+        let third = Folder::take(&wanted, false).unwrap();
+        assert_eq!(third.path(), wanted);
+        assert!(!wanted.join("n2").exists());
+    }
+
+    #[test]
+    fn two_laboratories_do_not_share_ports() {
+        let first = Ports::take(28_000).unwrap();
+        let second = Ports::take(first.base()).unwrap();
+        assert!(second.base() >= first.base() + BLOCK);
+        assert_eq!(first.client(NodeId(3)).port(), first.base() + 3);
+        assert_eq!(first.peer(NodeId(3)).port(), first.base() + 13);
+    }
+}

@@ -1,0 +1,452 @@
+//! Real servers as a cluster that commands are carried out on: threads, sockets and disks of this machine.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use jangada_kv::command::{Command as KvCommand, Reply};
+use jangada_kv::{Request, Response};
+use jangada_node::effect::Token;
+use jangada_node::event::Record;
+use jangada_node::kv_machine::KvMachine;
+use jangada_node::replica::Replica;
+use jangada_raft::types::{NodeId, Term, Time};
+use jangada_server::config::{LogStyle, ServerConfig};
+use jangada_server::handle::Handle;
+use jangada_server::rig::RigRequest;
+use jangada_server::{Rig, Weather};
+use jangada_sim::script::cluster::{Answer, Ask, Cluster, Deed, MAX_SERVERS, Setup, View};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+use super::asking;
+use super::house::{Folder, Ports};
+use super::log;
+use super::server::{self, Server};
+use super::teller::Reporter;
+
+/// How long a server may take to show itself; one that takes longer shows what it was.
+const GLANCE: Duration = Duration::from_millis(500);
+/// Between two looks at the servers while a command waits for something.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// A view is good for so long: a condition that looks at all servers looks at one moment.
+const FRESH: Duration = Duration::from_millis(2);
+
+/// The servers, and what they need.
+pub struct Live {
+    ports: Ports,
+    folder: Folder,
+    teller: Reporter,
+    epoch: Instant,
+    weather: Weather,
+    setup: Setup,
+    servers: BTreeMap<NodeId, Option<Server>>,
+    views: RefCell<Views>,
+    runtime: Runtime,
+    answers: (Sender<Heard>, Receiver<Heard>),
+    remarks: BTreeMap<Token, String>,
+}
+
+/// What came of a request, with what can be said about it.
+pub struct Heard {
+    /// Whose.
+    pub token: Token,
+    /// The answer.
+    pub answer: Answer,
+    /// Where it went, and how long that took.
+    pub remark: Option<String>,
+}
+
+/// What the servers showed last.
+#[derive(Default)]
+struct Views {
+    taken: Option<Instant>,
+    last: BTreeMap<NodeId, View<'static>>,
+}
+
+impl Live {
+    /// A laboratory without servers.
+    ///
+    /// # Errors
+    /// The system gives no threads: a sentence.
+    pub fn new(ports: Ports, folder: Folder, teller: Reporter) -> Result<Live, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        Ok(Live {
+            ports,
+            folder,
+            epoch: teller.epoch(),
+            teller,
+            weather: Weather::fair(),
+            setup: Setup::new(0),
+            servers: BTreeMap::new(),
+            views: RefCell::default(),
+            runtime: runtime.map_err(|why| format!("no runtime: {why}"))?,
+            answers: channel(),
+            remarks: BTreeMap::new(),
+        })
+    }
+
+    /// Where the servers' clients connect.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Where each founding member's clients connect, in a line.
+    fn addresses(&self) -> String {
+        let ids = (1..=self.setup.servers).map(NodeId);
+        let address = |id: NodeId| match id.0 {
+            1 => format!("  {id} {}", self.ports.client(id)),
+            _ => format!("  {id} :{}", self.ports.client(id).port()),
+        };
+        ids.map(address).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The network between them.
+    pub fn weather(&self) -> &Weather {
+        &self.weather
+    }
+
+    /// What a server has in its log, a line for each of the last entries.
+    pub fn log_lines(&self, id: NodeId) -> Vec<String> {
+        self.look(id, log::lines).unwrap_or_else(|| vec![format!("{id} does not show its log now")])
+    }
+
+    /// All servers end at once.
+    pub fn end(&mut self) {
+        for server in std::mem::take(&mut self.servers).into_values().flatten() {
+            server.crash();
+        }
+        self.forget_views();
+    }
+
+    fn config(&self, id: NodeId) -> ServerConfig {
+        let founders = (1..=self.setup.servers).map(NodeId);
+        let raft = &self.setup.raft;
+        ServerConfig {
+            listen_client: self.ports.client(id),
+            listen_peer: self.ports.peer(id),
+            peers: founders.map(|id| (id.to_string(), self.ports.peer(id).to_string())).collect(),
+            heartbeat: raft.heartbeat_interval,
+            election_timeout_min: raft.election_timeout_min,
+            election_timeout_max: raft.election_timeout_max,
+            // The first number that chance draws is different for each server, whatever the seed.
+            seed: (self.setup.seed != 1).then(|| self.setup.seed.wrapping_mul(MAX_SERVERS) + id.0),
+            snapshot_after_bytes: self.setup.replica.snapshot_after_bytes,
+            log: LogStyle::Quiet,
+            rig: Some(Rig {
+                epoch: self.epoch,
+                tap: self.teller.tap(),
+                weather: self.weather.clone(),
+                raft: Some(raft.clone()),
+            }),
+            ..ServerConfig::single(&id.to_string(), self.folder.disk(id))
+        }
+    }
+
+    fn start(&mut self, id: NodeId) -> Result<(), String> {
+        let server = server::start(self.config(id)).and_then(server::Starting::wait);
+        let server = server.map_err(|why| format!("{id} does not start: {why}"))?;
+        self.servers.insert(id, Some(server));
+        Ok(())
+    }
+
+    fn running(&mut self, id: NodeId) -> Result<&mut Server, String> {
+        self.servers.get_mut(&id).and_then(Option::as_mut).ok_or_else(|| format!("{id} does not run"))
+    }
+
+    fn handle(&self, id: NodeId) -> Option<&Handle> {
+        self.servers.get(&id)?.as_ref().map(Server::handle)
+    }
+
+    fn handles(&self) -> BTreeMap<NodeId, Handle> {
+        let running = self.servers.iter().filter_map(|(id, server)| Some((*id, server.as_ref()?)));
+        running
+            .filter(|(_, server)| !server.is_paused())
+            .map(|(id, server)| (id, server.handle().clone()))
+            .collect()
+    }
+
+    /// What `look` sees of a running server; `None` if it does not show itself.
+    fn look<T: Send + 'static>(
+        &self,
+        id: NodeId,
+        look: impl FnOnce(&Replica<KvMachine>) -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.is_paused(id) {
+            return None;
+        }
+        let seen = self.handle(id)?.look(look).ok()?;
+        self.runtime.block_on(async { timeout(GLANCE, seen).await }).ok()?.ok()
+    }
+
+    fn forget_views(&self) {
+        self.views.borrow_mut().taken = None;
+    }
+
+    /// Looks at all servers at once, unless that was just done.
+    fn refresh(&self) {
+        let mut views = self.views.borrow_mut();
+        if views.taken.is_some_and(|taken| taken.elapsed() < FRESH) {
+            return;
+        }
+        let asked: Vec<_> = self
+            .handles()
+            .into_iter()
+            .filter_map(|(id, handle)| Some((id, handle.look(photo).ok()?)))
+            .collect();
+        let seen = self.runtime.block_on(async {
+            let mut seen = Vec::new();
+            for (id, view) in asked {
+                if let Ok(Ok(view)) = timeout(GLANCE, view).await {
+                    seen.push((id, view));
+                }
+            }
+            seen
+        });
+        views.last.extend(seen);
+        views.taken = Some(Instant::now());
+    }
+
+    /// Servers that ended by themselves are down.
+    fn bury(&mut self) {
+        let ended = |server: &Option<Server>| server.as_ref().is_some_and(Server::has_ended);
+        let ids: Vec<NodeId> =
+            self.servers.iter().filter(|(_, server)| ended(server)).map(|(id, _)| *id).collect();
+        for id in ids {
+            if let Some(server) = self.servers.get_mut(&id).and_then(Option::take) {
+                self.teller.deed(id, &format!("stops: {}", server.join()));
+            }
+        }
+    }
+}
+
+/// What a replica shows of itself.
+fn photo(replica: &Replica<KvMachine>) -> View<'static> {
+    let raft = replica.raft();
+    View {
+        id: raft.id(),
+        role: raft.role_name(),
+        term: raft.term(),
+        voted_for: raft.voted_for(),
+        leader: raft.leader(),
+        leader_last_heard: raft.leader_last_heard(),
+        rules: raft.has_committed_own_term(),
+        first_index: raft.first_index(),
+        last_index: raft.last_index(),
+        last_term: raft.last_term(),
+        commit_index: raft.commit_index(),
+        applied: (!replica.is_restoring()).then(|| replica.last_applied()),
+        snapshot: raft.snapshot_meta().last_included_index,
+        membership: Cow::Owned(raft.membership().clone()),
+        membership_index: raft.membership_index(),
+        membership_is_committed: raft.committed_membership() == raft.membership(),
+    }
+}
+
+impl Cluster for Live {
+    fn found(&mut self, setup: &Setup) -> Result<(), String> {
+        if !setup.logs.is_empty() {
+            return Err("real servers begin with empty logs: only simulated ones can be given others".into());
+        }
+        self.end();
+        self.folder.sweep()?;
+        self.servers.clear();
+        self.views.replace(Views::default());
+        self.weather.heal_all();
+        self.setup = setup.clone();
+        self.teller.begin(setup.servers, self.addresses());
+        let mut starting = Vec::new();
+        for id in (1..=setup.servers).map(NodeId) {
+            starting.push((id, server::start(self.config(id))?));
+        }
+        for (id, server) in starting {
+            let server = server.wait().map_err(|why| format!("{id} does not start: {why}"))?;
+            self.servers.insert(id, Some(server));
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn pass(&mut self, until: Time) -> Result<bool, String> {
+        if self.teller.was_interrupted() {
+            return Err("interrupted".into());
+        }
+        self.bury();
+        let left = until.since(self.now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let answer = self.answers.1.recv_timeout(left.min(LOOK_AGAIN));
+        if let Ok(answer) = answer {
+            // It is handed out by `take_answers`.
+            let _ours = self.answers.0.send(answer);
+        }
+        self.forget_views();
+        Ok(true)
+    }
+
+    /// The teller tells them as they happen.
+    fn take_records(&mut self) -> Vec<Record> {
+        Vec::new()
+    }
+
+    fn take_answers(&mut self) -> Vec<(Token, Answer)> {
+        let heard: Vec<Heard> = self.answers.1.try_iter().collect();
+        let mut answers = Vec::new();
+        for Heard { token, answer, remark } in heard {
+            if let Some(remark) = remark {
+                self.remarks.insert(token, remark);
+            }
+            answers.push((token, answer));
+        }
+        answers
+    }
+
+    fn take_remark(&mut self, token: Token) -> Option<String> {
+        self.remarks.remove(&token)
+    }
+
+    fn servers(&self) -> Vec<NodeId> {
+        self.servers.keys().copied().collect()
+    }
+
+    fn is_paused(&self, id: NodeId) -> bool {
+        self.servers.get(&id).and_then(Option::as_ref).is_some_and(Server::is_paused)
+    }
+
+    fn view(&self, id: NodeId) -> Option<View<'_>> {
+        self.handle(id)?;
+        self.refresh();
+        self.views.borrow().last.get(&id).cloned()
+    }
+
+    fn log_terms(&self, id: NodeId) -> Vec<Term> {
+        let terms = |replica: &Replica<KvMachine>| {
+            let raft = replica.raft();
+            raft.entries(raft.first_index()..=raft.last_index()).map(|entry| entry.term).collect()
+        };
+        self.look(id, terms).unwrap_or_default()
+    }
+
+    fn value(&self, id: NodeId, key: &str) -> Option<Vec<u8>> {
+        let get = Request::Command(KvCommand::Get { key: key.as_bytes().to_vec().into() });
+        let read = move |replica: &Replica<KvMachine>| {
+            let store = &replica.state().store;
+            match store.read(store.clock(), &get) {
+                Response::Reply(Reply::Value(value)) => Some(value.to_vec()),
+                _ => None,
+            }
+        };
+        self.look(id, read).flatten()
+    }
+
+    fn befall(&mut self, id: NodeId, deed: Deed) -> Result<(), String> {
+        self.forget_views();
+        let unheard = |why: jangada_server::handle::RequestError| format!("{id}: {why}");
+        match deed {
+            Deed::Start => {
+                let known = self.servers.contains_key(&id);
+                self.start(id)?;
+                if known {
+                    self.teller.deed(id, "starts on the disk that it left");
+                } else {
+                    let address = self.ports.client(id);
+                    self.teller
+                        .deed(id, &format!("starts with an empty disk; its clients connect to {address}"));
+                }
+            }
+            Deed::Crash => {
+                if let Some(server) = self.servers.get_mut(&id).and_then(Option::take) {
+                    server.crash();
+                }
+                self.teller.deed(id, "power off");
+            }
+            Deed::Pause => {
+                // So that it can be shown as it was.
+                self.refresh();
+                self.running(id)?.pause().map_err(|why| format!("{id}: {why}"))?;
+                self.teller.deed(id, "stands still");
+            }
+            Deed::Resume => {
+                self.running(id)?.resume();
+                self.teller.deed(id, "goes on");
+            }
+            Deed::Campaign => self.running(id)?.handle().rig(RigRequest::Campaign).map_err(unheard)?,
+            Deed::Snapshot => self.running(id)?.handle().rig(RigRequest::TakeSnapshot).map_err(unheard)?,
+            Deed::Stall | Deed::Unstall => {
+                return Err("a real disk cannot be stalled: `pause` lets the whole server stand still".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, at: NodeId, token: Token, ask: Ask) -> Result<(), String> {
+        let handles = self.handles();
+        let Some(asked) = handles.get(&at).cloned() else {
+            return Err(format!("{at} stands still: `resume {}`, or ask another one", at.0));
+        };
+        let answers = self.answers.0.clone();
+        let (ports, epoch) = (self.new_members(&ask), self.epoch);
+        let question = asking::Question { at, asked, handles, ask, new: ports, epoch };
+        std::thread::Builder::new()
+            .name("client".to_owned())
+            .spawn(move || {
+                let (answer, remark) = asking::carry_out(question);
+                // Nobody waits any more when the laboratory ends.
+                let _gone = answers.send(Heard { token, answer, remark });
+            })
+            .map(|_| ())
+            .map_err(|why| format!("no thread for the request: {why}"))
+    }
+
+    fn set_link(&mut self, from: NodeId, to: NodeId, works: bool) -> Result<(), String> {
+        if works {
+            self.weather.heal(from, to)
+        } else {
+            self.weather.cut(from, to)
+        }
+        Ok(())
+    }
+
+    fn set_loss(&mut self, percent: u8) -> Result<(), String> {
+        self.weather.lose(None, percent);
+        Ok(())
+    }
+
+    fn set_delay(&mut self, delay: Duration) -> Result<(), String> {
+        self.weather.slow(None, delay);
+        Ok(())
+    }
+
+    fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.weather.is_cut(from, to)
+    }
+}
+
+impl Live {
+    /// Where those are found who would be members then.
+    fn new_members(&self, ask: &Ask) -> BTreeMap<NodeId, asking::Addresses> {
+        let wanted = match ask {
+            Ask::Members { voters, learners } => voters.union(learners).copied().collect(),
+            Ask::Client(_) | Ask::Transfer(_) => Vec::new(),
+        };
+        let known = wanted.into_iter().filter(|id| (1..=MAX_SERVERS).contains(&id.0));
+        known
+            .map(|id| {
+                let peer = self.ports.peer(id).to_string();
+                (id, asking::Addresses { peer, client: self.ports.client(id).to_string() })
+            })
+            .collect()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

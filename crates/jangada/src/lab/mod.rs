@@ -1,0 +1,20 @@
+//! `jangada lab`: real servers in this process, to be hurt by hand while one watches.
+//!
+//! Lines are read in `prompt.rs` or from a pipe, `words.rs` knows those of the laboratory alone, `session.rs` carries
+//! them out: through the scripts' stage, on `live.rs`, which is the scripts' cluster made of real servers.
+
+mod house; // ports and folder
+mod server; // one server on threads of this process
+mod live; // the servers as a cluster of the scripts
+mod asking; // one request, and what can be said about its answer
+mod log; // a log, for people
+mod teller; // tells what happens while it happens
+mod voice; // where lines go
+mod words; // the laboratory's own words
+mod scenarios; // texts that it plays
+mod session; // lines carried out
+mod menu; // the Go prototype's numbered menu
+mod prompt; // the line editor
+mod conversation; // who reads lines, who carries them out, and what signals do
+
+pub use conversation::{Plan, Source, run};

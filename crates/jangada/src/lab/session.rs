@@ -1,0 +1,515 @@
+//! A laboratory at work: reads lines, has them carried out, and says what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jangada_raft::event::RoleName;
+use jangada_raft::types::NodeId;
+use jangada_sim::script::cluster::{Cluster, MAX_SERVERS, View};
+use jangada_sim::script::command::{Command, Condition, Server};
+use jangada_sim::script::{Stage, help};
+
+use super::live::Live;
+use super::menu;
+use super::scenarios;
+use super::teller::{Known, Teller};
+use super::voice::Voice;
+use super::words::{self, WORDS, Word};
+
+/// How long the laboratory looks on between two looks at what is typed.
+pub const GLIMPSE: Duration = Duration::from_millis(25);
+
+/// Pauses of the one who types that are worth keeping, and how long they are kept to be.
+const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// Sentences that `why` adds to what it says.
+const MAX_EVIDENCE: usize = 3;
+/// How long a leader is waited for.
+const LEADER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What became of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was carried out.
+    Done,
+    /// It could not be: a sentence has been said.
+    Refused,
+    /// Nobody can read it: a sentence has been said.
+    Unread,
+    /// It expected something that is not so: a sentence has been said.
+    Failed,
+    /// The laboratory ends.
+    Over,
+}
+
+/// The laboratory.
+pub struct Session {
+    stage: Stage<Live>,
+    voice: Voice,
+    teller: Teller,
+    known: Arc<Known>,
+    /// What was typed and carried out, for `save`.
+    typed: Vec<String>,
+    /// Since when nothing is carried out.
+    rested: Instant,
+    numbered: bool,
+    /// The menu has shut the servers down.
+    shut: bool,
+}
+
+impl Session {
+    /// A laboratory whose servers have not started yet.
+    pub fn new(live: Live, teller: Teller, voice: Voice) -> Session {
+        let known = teller.known();
+        let mut stage = Stage::on(live);
+        // The teller tells of events, on a thread of its own; the stage of answers.
+        let quiet = stage.carry_out(&Command::Watch(Vec::new()));
+        assert!(quiet.is_ok(), "nothing is needed to tell nothing");
+        Session {
+            stage,
+            voice,
+            teller,
+            known,
+            typed: Vec::new(),
+            rested: Instant::now(),
+            numbered: false,
+            shut: false,
+        }
+    }
+
+    /// What the events have told.
+    pub fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known)
+    }
+
+    /// Starts so many servers, unless the first line says otherwise.
+    ///
+    /// # Errors
+    /// They do not start: a sentence.
+    pub fn begin(&mut self, servers: u64) -> Result<(), String> {
+        let line = format!("servers {servers}");
+        self.stage.carry_out(&Command::Servers(servers))?;
+        self.typed = vec![line];
+        Ok(())
+    }
+
+    /// Starts the servers that are set up.
+    ///
+    /// # Errors
+    /// They do not start: a sentence.
+    pub fn start(&mut self) -> Result<(), String> {
+        self.stage.start()
+    }
+
+    /// While nobody types: says what came of requests that were begun.
+    pub fn look_on(&mut self) {
+        let now = self.stage.as_cluster().now();
+        // An interrupt finds nothing to interrupt, and before the servers start nothing happens.
+        let _nothing = self.stage.look_on(now);
+        self.tell();
+    }
+
+    /// Carries one line out.
+    pub fn line(&mut self, line: &str) -> Outcome {
+        let pause = self.rested.elapsed();
+        if pause >= PAUSE && self.typed.len() > 1 {
+            // A saved session lets the same time pass.
+            self.typed.push(format!("run {}ms", pause.min(LONGEST_PAUSE).as_millis()));
+        }
+        let outcome = if self.numbered {
+            let outcome = self.numbered(line);
+            if outcome == Outcome::Done {
+                self.typed.push(line.trim().to_owned());
+            }
+            outcome
+        } else {
+            self.word(line)
+        };
+        self.teller.flush();
+        self.rested = Instant::now();
+        outcome
+    }
+
+    fn word(&mut self, line: &str) -> Outcome {
+        match words::parse(line) {
+            Ok(None) => Outcome::Done,
+            Ok(Some(word)) => self.carry_out(line, word),
+            Err(why) => {
+                self.voice.say(&why);
+                Outcome::Unread
+            }
+        }
+    }
+
+    fn carry_out(&mut self, line: &str, word: Word) -> Outcome {
+        let done = match word {
+            Word::Exit => return Outcome::Over,
+            Word::Script(command) => return self.command(line, &command),
+            Word::Leader => self.say(|session| Ok(vec![session.leader()])),
+            Word::Status => self.say(|session| Ok(session.status())),
+            Word::Log(server) => self.say(|session| session.log(&server)),
+            Word::Scenario(None) => self.say(|_| Ok(scenarios::list())),
+            Word::Scenario(Some(name)) => return self.scenario(&name),
+            Word::Save(file) => self.save(&file),
+            Word::Menu => {
+                self.numbered = true;
+                self.voice.say(menu::TABLE);
+                Ok(())
+            }
+            Word::Help(of) => self.say(|_| help_lines(of.as_deref())),
+        };
+        self.end_of(line, done)
+    }
+
+    /// What was carried out is remembered; what was not is told.
+    fn end_of(&mut self, line: &str, done: Result<(), String>) -> Outcome {
+        match done {
+            Ok(()) => {
+                self.typed.push(line.trim().to_owned());
+                Outcome::Done
+            }
+            Err(why) => {
+                self.voice.say(&why);
+                Outcome::Refused
+            }
+        }
+    }
+
+    fn say(&mut self, lines: impl FnOnce(&mut Session) -> Result<Vec<String>, String>) -> Result<(), String> {
+        let lines = lines(self)?;
+        self.voice.say(&lines.join("\n"));
+        Ok(())
+    }
+
+    /// Says what the stage has to tell.
+    fn tell(&mut self) {
+        let told = self.stage.take_told();
+        if !told.is_empty() {
+            // What happened meanwhile comes first.
+            self.teller.flush();
+            self.voice.say(&told.join("\n"));
+        }
+    }
+
+    fn command(&mut self, line: &str, command: &Command) -> Outcome {
+        if let Err(why) = self.sensible(command) {
+            return self.end_of(line, Err(why));
+        }
+        match command {
+            Command::Watch(kinds) => {
+                self.teller.watch(kinds);
+                return self.end_of(line, Ok(()));
+            }
+            Command::Servers(_) => self.typed.clear(),
+            _ => {}
+        }
+        self.await_a_leader(command);
+        let done = self.stage.carry_out(command);
+        self.tell();
+        if let Err(why) = done {
+            self.teller.flush();
+            self.voice.say(&why);
+            let checks = matches!(command, Command::Expect(_) | Command::Wait(..) | Command::Always(..));
+            return if checks { Outcome::Failed } else { Outcome::Refused };
+        }
+        self.explain(command);
+        self.end_of(line, Ok(()))
+    }
+
+    /// Whoever asks servers that have only just started would be refused, as nobody leads yet; and only a leader can
+    /// change the members, so that a moment's patience is worth it.
+    fn await_a_leader(&mut self, command: &Command) {
+        let waits = match command {
+            Command::Client { at: None, begin: false, .. } => self.known.standing().term.0 == 0,
+            Command::Add(_) | Command::Remove(_) | Command::Members(_) | Command::Transfer { .. } => true,
+            _ => false,
+        };
+        if waits {
+            // If there is none, the answer says why.
+            let _nobody = self.stage.carry_out(&Command::Wait(Condition::SomeLeader, Some(LEADER_PATIENCE)));
+            let _state = self.stage.take_told();
+        }
+    }
+
+    /// What cannot be meant is refused before anything happens, with what could be.
+    fn sensible(&mut self, command: &Command) -> Result<(), String> {
+        let live = self.stage.as_cluster();
+        let known = live.servers();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let numbers = |servers: &[Server]| -> Vec<NodeId> {
+            let number = |server: &Server| match server {
+                Server::Number(number) => Some(NodeId(*number)),
+                Server::Leader | Server::Follower(_) | Server::Named(_) | Server::All => None,
+            };
+            servers.iter().filter_map(number).collect()
+        };
+        for id in numbers(words::named(command)) {
+            if !known.contains(&id) && !matches!(command, Command::Transfer { .. }) {
+                return Err(format!("there is no {id}: {}{}", there_are(&known), would_add(id)));
+            }
+            let up = live.view(id).is_some();
+            match command {
+                Command::Crash(_) if !up => return Err(format!("{id} is down already: `restart {}`", id.0)),
+                Command::Restart(_) if up => {
+                    return Err(format!("{id} runs already: `crash {}` it first", id.0));
+                }
+                Command::Resume(_) if up && !live.is_paused(id) => {
+                    return Err(format!("{id} does not stand still: nothing to resume"));
+                }
+                _ => {}
+            }
+        }
+        if let Command::Add(change) = command {
+            let members = members(live);
+            if let Some(id) = numbers(&change.servers).into_iter().find(|id| members.contains(id)) {
+                let now = if live.view(id).is_some() {
+                    format!("`remove {}` lets it go", id.0)
+                } else {
+                    format!("it is down, and `restart {}` brings it back", id.0)
+                };
+                return Err(format!("{id} is a member already: {now}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the stage does not tell: how a server came to be as it is.
+    fn explain(&mut self, command: &Command) {
+        let Command::Why(server) = command else { return };
+        let standing = self.known.standing();
+        let id = match server {
+            Server::Number(number) => Some(NodeId(*number)),
+            Server::Leader => standing.leader.map(|(leader, _)| leader),
+            Server::Follower(_) | Server::Named(_) | Server::All => None,
+        };
+        let evidence = id.and_then(|id| standing.evidence.get(&id)).map(Vec::as_slice).unwrap_or_default();
+        for line in &evidence[evidence.len().saturating_sub(MAX_EVIDENCE)..] {
+            self.voice.say(&format!("  {line}"));
+        }
+    }
+
+    // ---- Looking ------------------------------------------------------------------------------------------
+
+    fn views(&self) -> BTreeMap<NodeId, Option<View<'_>>> {
+        let live = self.stage.as_cluster();
+        live.servers().into_iter().map(|id| (id, live.view(id))).collect()
+    }
+
+    fn leader(&self) -> String {
+        let views = self.views();
+        let leaders = views.values().flatten().filter(|view| view.is_leader());
+        match leaders.max_by_key(|view| view.term) {
+            Some(view) if self.stage.as_cluster().is_paused(view.id) => {
+                format!("{} led term {} before it stood still", view.id, view.term)
+            }
+            Some(view) => format!("{} leads term {}", view.id, view.term),
+            None => format!("nobody leads: {}", self.why_nobody(&views)),
+        }
+    }
+
+    fn why_nobody(&self, views: &BTreeMap<NodeId, Option<View<'_>>>) -> String {
+        let Some(view) = views.values().flatten().max_by_key(|view| view.term) else {
+            return "no server runs; `restart all` starts them".into();
+        };
+        let (voters, live) = (view.membership.all_voters(), self.stage.as_cluster());
+        let needs = voters.len() / 2 + 1;
+        let there = voters
+            .iter()
+            .filter(|id| views.get(id).is_some_and(Option::is_some) && !live.is_paused(**id))
+            .count();
+        if there < needs {
+            return format!("{there} of {} voters run, and {needs} must agree [paper §5.2]", voters.len());
+        }
+        "an election is under way, or the links do not let a majority hear one another (`show network`)"
+            .into()
+    }
+
+    fn status(&self) -> Vec<String> {
+        let live = self.stage.as_cluster();
+        let mut lines = vec![self.leader()];
+        for (id, view) in self.views() {
+            let address = live.ports().client(id);
+            let state = match &view {
+                None => "down".to_owned(),
+                Some(_) if live.is_paused(id) => "stands still".to_owned(),
+                Some(view) => role(view),
+            };
+            let numbers = view.filter(|_| !live.is_paused(id)).map_or_else(String::new, |view| {
+                format!(
+                    "term {:<4} log {:<6} committed {:<6}",
+                    view.term.0, view.last_index.0, view.commit_index.0
+                )
+            });
+            lines.push(format!("  {id}  {state:<22} {numbers:<38} {address}").trim_end().to_owned());
+        }
+        lines.extend(self.weather());
+        lines
+    }
+
+    fn weather(&self) -> Vec<String> {
+        let live = self.stage.as_cluster();
+        let servers = live.servers();
+        let cut = servers.iter().flat_map(|from| servers.iter().map(move |to| (*from, *to)));
+        let cut: Vec<String> = cut
+            .filter(|(from, to)| from != to && live.is_cut(*from, *to))
+            .map(|(from, to)| format!("{from}→{to}"))
+            .collect();
+        let any = (NodeId(1), NodeId(2));
+        let (loss, delay) = (live.weather().loss(any), live.weather().delay(any));
+        let mut lines = Vec::new();
+        if !cut.is_empty() {
+            lines.push(format!("  cut: {} (`heal` mends all)", cut.join(" ")));
+        }
+        if loss > 0 {
+            lines.push(format!("  {loss} % of all messages are lost (`lose 0%` ends it)"));
+        }
+        if !delay.is_zero() {
+            lines.push(format!("  every message takes {delay:?} longer (`slow 0s` ends it)"));
+        }
+        lines
+    }
+
+    fn log(&mut self, server: &Server) -> Result<Vec<String>, String> {
+        let views = self.views();
+        let id = match server {
+            Server::Number(number) => NodeId(*number),
+            Server::Leader => {
+                let leaders = views.values().flatten().filter(|view| view.is_leader());
+                leaders.max_by_key(|view| view.term).map(|view| view.id).ok_or("nobody leads")?
+            }
+            Server::Follower(_) | Server::Named(_) | Server::All => {
+                return Err("say which one: `log 2`, `log leader`, or `log` for all".into());
+            }
+        };
+        let known: Vec<NodeId> = views.keys().copied().collect();
+        match views.get(&id) {
+            None => Err(format!("there is no {id}: {}", there_are(&known))),
+            Some(None) => Err(format!("{id} is down, and its log with it: `restart {}`", id.0)),
+            Some(Some(_)) => Ok(self.stage.as_cluster().log_lines(id)),
+        }
+    }
+
+    // ---- More than a line ---------------------------------------------------------------------------------
+
+    fn scenario(&mut self, name: &str) -> Outcome {
+        let Some(text) = scenarios::text(name) else {
+            let names: Vec<String> = scenarios::list();
+            self.voice.say(&format!("there is no scenario `{name}`; there are:\n{}", names.join("\n")));
+            return Outcome::Refused;
+        };
+        for line in scenarios::commands(text) {
+            if let Some(comment) = line.strip_prefix('#') {
+                self.voice.say(&format!("#{comment}"));
+                continue;
+            }
+            self.voice.say(&format!("lab> {line}"));
+            let outcome = self.word(line);
+            if outcome != Outcome::Done {
+                return outcome;
+            }
+        }
+        Outcome::Done
+    }
+
+    fn save(&mut self, file: &str) -> Result<(), String> {
+        let mut text =
+            String::from("# A session of `jangada lab`: `jangada lab --script FILE` plays it again.\n");
+        for line in &self.typed {
+            text.push_str(line);
+            text.push('\n');
+        }
+        std::fs::write(file, text).map_err(|why| format!("{file}: {why}; nothing was saved"))?;
+        self.voice
+            .say(&format!("{} lines saved; `jangada lab --script {file}` plays them", self.typed.len()));
+        Ok(())
+    }
+
+    // ---- For the numbered menu ----------------------------------------------------------------------------
+
+    /// Carries one command out for the menu; what it tells is left to the menu.
+    pub(super) fn do_it(&mut self, command: &Command) -> Result<(), String> {
+        self.sensible(command)?;
+        self.await_a_leader(command);
+        let done = self.stage.carry_out(command);
+        let _answers = self.stage.take_told();
+        self.teller.flush();
+        done
+    }
+
+    pub(super) fn say_line(&self, text: &str) {
+        self.voice.say(text);
+    }
+
+    pub(super) fn cluster(&self) -> &Live {
+        self.stage.as_cluster()
+    }
+
+    pub(super) fn last_answer(&self) -> String {
+        self.stage.last_answer().map_or_else(String::new, |(text, _)| text.to_owned())
+    }
+
+    pub(super) fn was_refused(&self) -> bool {
+        self.stage.last_answer().is_some_and(|(_, refused)| refused)
+    }
+
+    pub(super) fn leave_menu(&mut self) {
+        self.numbered = false;
+        self.voice.say("back to words: `help` lists them");
+    }
+
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.shut
+    }
+
+    pub(super) fn shut(&mut self) {
+        self.shut = true;
+    }
+
+    pub(super) fn created(&mut self) {
+        self.shut = false;
+    }
+}
+
+fn role(view: &View<'_>) -> String {
+    match (view.role, view.leader) {
+        (RoleName::Leader, _) => "★ LEADER".into(),
+        (RoleName::Candidate, _) => "Candidate".into(),
+        (RoleName::PreCandidate, _) => "PreCandidate".into(),
+        (RoleName::Follower, Some(leader)) => format!("follower of {leader}"),
+        (RoleName::Follower, None) if !view.membership.is_voter(view.id) => "no member".into(),
+        (RoleName::Follower, None) => "follower, no leader".into(),
+    }
+}
+
+/// Who votes, as far as the one in the highest term knows.
+fn members(live: &Live) -> Vec<NodeId> {
+    let views = live.servers().into_iter().filter_map(|id| live.view(id));
+    let newest = views.max_by_key(|view| (view.is_leader(), view.term, view.commit_index));
+    newest.map(|view| view.membership.all_voters().into_iter().collect()).unwrap_or_default()
+}
+
+fn there_are(known: &[NodeId]) -> String {
+    let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+    format!("there are {}", names.join(" "))
+}
+
+fn would_add(id: NodeId) -> String {
+    if id.0 <= MAX_SERVERS { format!("; `add {}` would make one", id.0) } else { String::new() }
+}
+
+fn help_lines(of: Option<&str>) -> Result<Vec<String>, String> {
+    if let Some(word) = of {
+        let known = words::help_of(word);
+        let (usage, does) = known.ok_or_else(|| format!("`{word}` is no command: `help` lists them"))?;
+        return Ok(vec![format!("{usage:<44} {does}")]);
+    }
+    let own = WORDS.iter().map(|(usage, does, _)| format!("{usage:<44} {does}"));
+    let all = help::COMMANDS.iter().filter(|help| help.group != help::Group::Stage && help.name != "help");
+    let mut lines: Vec<String> = all.map(help::line).chain(own).collect();
+    lines.push("servers N, profile classic|default, config KNOB VALUE: begin anew with other servers".into());
+    lines.push("Servers are 3, n3, leader, follower, all. docs/lab.md has more.".into());
+    Ok(lines)
+}

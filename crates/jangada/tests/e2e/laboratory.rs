@@ -1,0 +1,276 @@
+//! `jangada lab`: real servers in one process, driven by lines from a pipe or a script.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::examples::examples;
+use crate::support::{Guarded, PATIENCE, ask, expect_exit, jangada, ports, stderr, stdout, wait};
+use crate::wire::Reply;
+
+/// A folder and ports of its own.
+struct Place {
+    dir: TempDir,
+    base: u16,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { dir: tempfile::tempdir().unwrap(), base: ports(40) }
+    }
+
+    fn lab(&self, more: &[&str]) -> Command {
+        let mut command = jangada();
+        command.current_dir(self.dir.path()).args(["lab", "--ports", &self.base.to_string()]).args(more);
+        command
+    }
+
+    fn piped(&self, text: &str, more: &[&str]) -> Output {
+        let mut command = self.lab(more);
+        let mut child = pipes(&mut command).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    fn disks(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir.path().join("lab-data")).into_iter().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn pipes(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
+/// The lines of `text` that have this in them.
+fn lines<'a>(text: &'a str, part: &str) -> Vec<&'a str> {
+    text.lines().filter(|line| line.contains(part)).collect()
+}
+
+#[test]
+fn the_examples_of_its_help() {
+    let place = Place::new();
+    std::fs::write(place.dir.path().join("session.txt"), "set d 8\nexpect answer OK\n").unwrap();
+    for line in examples(&["lab"]) {
+        let more: Vec<&str> = line[1..].iter().map(String::as_str).collect();
+        expect_exit(&place.piped("", &more), 0);
+    }
+}
+
+#[test]
+fn a_killed_leader_is_replaced_and_nothing_is_lost() {
+    let place = Place::new();
+    let script = "set d 8\nmark\nlet old = leader\ncrash leader\nwait leader changed at most 20s\n\
+                  get d\nexpect answer 8\nrestart old\nwait settled at most 20s\nexpect value d 8 everywhere\n";
+    let output = place.piped(script, &[]);
+    expect_exit(&output, 0);
+    let out = stdout(&output);
+    assert!(lines(&out, "LEADER of term").len() >= 2, "{out}");
+    assert!(lines(&out, "set d 8: OK   (index ")[0].contains("on disk at n"), "{out}");
+    assert!(lines(&out, "get d: 8   (linearizable: ")[0].contains("am I still leader?"), "{out}");
+    assert!(out.contains("power off") && out.contains("starts on the disk that it left"), "{out}");
+    assert!(stderr(&output).contains("5 servers in this process"), "{}", stderr(&output));
+    assert_eq!(place.disks(), [""; 0], "nothing is left behind");
+}
+
+#[test]
+fn a_minority_decides_nothing_and_says_why() {
+    let place = Place::new();
+    let script = "servers 5\nwait leader at most 20s\npartition 1 2 | 3 4 5\nwait one leader at most 20s\n\
+                  set a 1 at 1\nexpect not answer OK\nwait leader at most 20s\nset a 2 at 4\nexpect answer OK\n\
+                  why 1\nstatus\nheal\nwait settled at most 20s\nexpect value a 2 everywhere\nexpect not absent a at 1\n";
+    let output = place.piped(script, &[]);
+    expect_exit(&output, 0);
+    let out = stdout(&output);
+    // Whoever had led there may have appended it before it stepped down: then nobody can know.
+    let answer = lines(&out, "set a 1: ")[0];
+    assert!(answer.contains("no quorum: 2 of 5 voters") || answer.contains("outcome unknown: "), "{answer}");
+    assert!(out.contains("cut: n1→n3"), "{out}");
+    assert!(out.contains("set a 2: OK"), "{out}");
+}
+
+#[test]
+fn what_is_not_as_expected_ends_with_1_and_an_unreadable_line_with_2() {
+    let place = Place::new();
+    let output = place.piped("wait leader at most 20s\nexpect no leader\nset d 8\n", &[]);
+    expect_exit(&output, 1);
+    assert!(stdout(&output).contains("it is not so"), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("set d 8"), "nothing more is done");
+    let output = place.piped("crsh 2\n", &[]);
+    expect_exit(&output, 2);
+    let file = place.dir.path().join("bad.txt");
+    std::fs::write(&file, "set d 8\ncrsh 2\n").unwrap();
+    let output = place.piped("", &["--script", "bad.txt"]);
+    expect_exit(&output, 2);
+    assert!(stderr(&output).contains("did you mean `crash`?"), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "", "a script is read before anything starts");
+}
+
+#[test]
+fn bad_input_is_one_line_that_says_what_and_what_instead() {
+    let place = Place::new();
+    let script = "crash 1\ncrash 1\nrestart 2\ncrash 7\nadd 3\nadd 1\nresume 2\nlose many\nslow\nxyzzy\n\n   \n\
+                  transfer 8\nget nothing at 1\nwhy 9\nlog 7\npartition 1 2\nset d 8\n";
+    let output = place.piped(script, &[]);
+    expect_exit(&output, 2);
+    let out = stdout(&output);
+    for says in [
+        "n1 is down already: `restart 1`",
+        "n2 runs already: `crash 2` it first",
+        "there is no n7: there are n1 n2 n3 n4 n5; `add 7` would make one",
+        "n3 is a member already: `remove 3` lets it go",
+        "n1 is a member already: it is down, and `restart 1` brings it back",
+        "n2 does not stand still: nothing to resume",
+        "`many` is no share of messages: write `30%`",
+        "a duration, such as `300ms`, is missing (usage: `slow DURATION`)",
+        "`xyzzy` is no command: `help` lists them",
+        "n1 does not run",
+        "there is no n9: there are n1 n2 n3 n4 n5",
+        "`|` is missing at the end (usage: `partition S.. | S..`)",
+    ] {
+        assert_eq!(lines(&out, says).len(), 1, "{says}\n{out}");
+    }
+    assert!(out.contains("set d 8: OK"), "it goes on all the same: {out}");
+}
+
+#[test]
+fn the_numbered_menu_has_the_prototypes_words_and_not_its_bugs() {
+    let place = Place::new();
+    let script = "menu\n1 3\n2 k 4\n3 k\n3 none\n9\n4 0\n5 0\n6 1\n6 1\n7 1\n7 1\n11 3\n11 x\n12 x\n11 0\n12 3\n\n\
+                  hello\n99\n6\n6 -1\n6 42\n1\n1 x\n1 -1\n1 0\n8\n9\n10\n1 3\n";
+    let output = place.piped(script, &[]);
+    expect_exit(&output, 1);
+    let out = stdout(&output);
+    for says in [
+        "CLUSTER OF 3 PEERS CREATED !!!",
+        "WRITE TO KEY k WITH VALUE 4 SUCCESSFUL",
+        "READ KEY k VALUE 4",
+        "KeyNotFound:none",
+        "LEADER ID: ",
+        "PEER 0 DISCONNECTED",
+        "PEER 0 RECONNECTED",
+        "PEER 1 CRASHED",
+        "PEER 1 RESTARTED",
+        "id 1 alive in restart peer",
+        "Added ServerIDs: [3] to cluster",
+        "Removed ServerIDs: [3] from cluster",
+        "Wrong input",
+        "Invalid Command",
+        "peer id not passed",
+        "invalid peer id passed: -1",
+        "invalid server id 42 passed",
+        "number of peers not passed",
+        "err: invalid number of peers",
+        "ALL SERVERS STOPPED AND RAFT SERVICE STOPPED",
+        "raft cluster not created",
+        "STOPPING EXECUTION, NO INPUTS WILL BE TAKEN FURTHER",
+    ] {
+        assert!(out.contains(says), "{says}\n{out}");
+    }
+    assert_eq!(lines(&out, "Invalid Server ID: x").len(), 2, "`11 x` and `12 x` do nothing: {out}");
+    assert!(out.contains("n1 is a member already"), "`11 0` wipes nobody: {out}");
+    assert_eq!(lines(&out, "CREATED !!!").len(), 1, "nothing is taken after 10");
+}
+
+#[test]
+fn a_saved_session_plays_as_a_script() {
+    let place = Place::new();
+    let script = "servers 3\nset a 1\ncrash 2\nset b 2\nrestart 2\nsave session.txt\n";
+    expect_exit(&place.piped(script, &[]), 0);
+    let saved = std::fs::read_to_string(place.dir.path().join("session.txt")).unwrap();
+    assert!(saved.contains("servers 3\nset a 1\n") && saved.contains("crash 2\n"), "{saved}");
+    let output = place.piped("", &["--script", "session.txt"]);
+    expect_exit(&output, 0);
+    assert!(stdout(&output).contains("set b 2: OK"), "{}", stdout(&output));
+}
+
+/// A laboratory that is left alone until the test is done with it.
+fn open(place: &Place, more: &[&str]) -> Guarded {
+    let mut command = place.lab(more);
+    Guarded::spawn(command.stdin(Stdio::piped()))
+}
+
+#[test]
+fn clients_join_in_and_sigterm_leaves_nothing_behind() {
+    let place = Place::new();
+    let mut lab = open(&place, &["--servers", "3"]);
+    let address = |server: u16| format!("127.0.0.1:{}", place.base + server);
+    let set = || match ask(&address(1), &["SET", "greeting", "hello"], PATIENCE) {
+        Ok(Reply::Status(_)) => Some(()),
+        Ok(_) | Err(_) => None,
+    };
+    wait("a write through n1", set);
+    let get = || ask(&address(3), &["GET", "greeting"], PATIENCE).ok();
+    assert_eq!(wait("a read through n3", get), Reply::Bulk(Some(b"hello".to_vec())));
+    assert_eq!(place.disks(), ["lab.txt", "n1", "n2", "n3"]);
+    lab.signal(Signal::TERM);
+    assert_eq!(lab.exit_code(), Some(0), "{}", lab.said());
+    assert!(lab.said().contains("SIGNAL RECEIVED"));
+    assert!(!place.dir.path().join("lab-data").exists());
+}
+
+#[test]
+fn ports_and_folders_of_others_are_left_alone() {
+    let place = Place::new();
+    let _taken = TcpListener::bind(("127.0.0.1", place.base + 2)).unwrap();
+    std::fs::create_dir(place.dir.path().join("lab-data")).unwrap();
+    std::fs::write(place.dir.path().join("lab-data/thesis.tex"), "x").unwrap();
+    let output = place.piped("servers 1\nset d 8\nexpect answer OK\n", &["--keep"]);
+    expect_exit(&output, 0);
+    let said = stderr(&output);
+    assert!(said.contains(&format!("this laboratory begins at {}", place.base + 20)), "{said}");
+    assert!(stdout(&output).contains(&format!("n1 127.0.0.1:{}", place.base + 21)), "{}", stdout(&output));
+    assert_eq!(place.disks(), ["thesis.tex"]);
+    assert!(place.dir.path().join("lab-data-2/n1").exists(), "it was to be kept");
+}
+
+#[test]
+fn members_come_and_go_and_leadership_is_handed_over() {
+    let place = Place::new();
+    let script = "servers 3\nset d 8\nadd 4 5\nexpect answer OK\nwait members 1 2 3 4 5 at most 20s\n\
+                  wait value d 8 on 5 servers at most 20s\nlet new = follower\ntransfer new\nexpect answer OK\n\
+                  wait leader new at most 20s\nremove leader\nexpect answer OK\nwait leader at most 20s\n\
+                  timeout follower\nwait leader at most 20s\nset d 9\nexpect answer OK\nlog leader\n";
+    let output = place.piped(script, &[]);
+    expect_exit(&output, 0);
+    let out = stdout(&output);
+    assert!(out.contains("n4 starts") || out.contains("starts with an empty disk"), "{out}");
+    assert!(lines(&out, r#"SET "d" "9""#)[0].contains("committed"), "{out}");
+}
+
+#[test]
+fn weather_slows_and_loses_and_paused_servers_wake() {
+    let place = Place::new();
+    let script = "servers 3\nset a 1\nslow 20ms\nset a 2\nexpect answer OK\nstatus\nslow 0s\nlose 20%\n\
+                  run 1s\nlose 0%\nwait leader at most 20s\nset a 3\nlet slept = leader\nmark\n\
+                  pause slept\nwait leader changed at most 20s\nset a 4\nexpect answer OK\nresume slept\n\
+                  wait role slept follower at most 20s\nwait settled at most 20s\nexpect value a 4 everywhere\n";
+    let output = place.piped(script, &[]);
+    let out = stdout(&output);
+    assert!(out.contains("every message takes 20ms longer"), "{out}");
+    assert!(out.contains("stands still") && out.contains("goes on"), "{out}");
+    expect_exit(&output, 0);
+}
+
+#[test]
+fn a_follower_returns_under_both_profiles() {
+    let place = Place::new();
+    let output = place.piped("scenario returning-follower\n", &[]);
+    expect_exit(&output, 0);
+    let out = stdout(&output);
+    assert!(lines(&out, "is newer → Follower").len() == 1, "only the classic leader had to step down: {out}");
+}
+
+#[test]
+fn the_script_of_a_path_that_is_not_there_is_told() {
+    let output = jangada().args(["lab", "--script", "nowhere.txt"]).output().unwrap();
+    expect_exit(&output, 2);
+    assert!(stderr(&output).contains("nowhere.txt") && !Path::new("nowhere.txt").exists());
+}
