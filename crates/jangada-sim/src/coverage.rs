@@ -136,6 +136,10 @@ counters! {
     Partitions = "partitions",
     /// A process stood still.
     Pauses = "pauses",
+    /// The clock of a process that stood still had stopped as well.
+    ClocksStopped = "pauses with a stopped clock",
+    /// A server started with a clock that runs more than 1 % fast.
+    FastClocks = "starts with a clock that is far off",
     /// A write was answered.
     WritesAnswered = "writes answered",
     /// A read was answered.

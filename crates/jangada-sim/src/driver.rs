@@ -120,6 +120,9 @@ impl<W: Workload> World<W> {
         let now = self.now;
         let Some(process) = &mut self.servers[place].process else { return };
         self.acting = Some(place);
+        if let Some(since) = process.clock_stands_since.take() {
+            process.clock.stood_still(now.since(since));
+        }
         let local = process.clock.local(now);
         for input in process.inbox.drain(..) {
             process.replica.handle(local, input);

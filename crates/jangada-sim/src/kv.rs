@@ -21,6 +21,7 @@ use jangada_trace::tell::request as request_in_words;
 use jangada_trace::witness;
 
 use crate::check::Invariant;
+use crate::plan::Settings;
 use crate::resolve::resolve;
 use crate::rng::{Dice, Rng};
 use crate::workload::{Call, CommittedCommand, Operation, OperationId, Outcome, Workload};
@@ -31,7 +32,7 @@ const KEYS: u64 = 6;
 const REVISIONS: u64 = 100;
 /// How long keys live that are to expire.
 const TTL_MS: u64 = 2_000;
-/// Of which so much is certain, in thousandths: clocks may run fast.
+/// Of which so much is certain, in thousandths, where clocks run alike (within 1 %).
 const CERTAIN_PER_MILLE: u64 = 970;
 /// More keys than this are not judged together only because somebody reads them together.
 const MAX_JOINED_KEYS: usize = 2;
@@ -45,6 +46,8 @@ pub struct Kv {
     /// When the key of a client was last written, at the earliest; none if it may not be there.
     alive: BTreeMap<usize, Time>,
     expired_early: Option<String>,
+    /// How much faster than 1 % too fast clocks may run, in thousandths.
+    drift_beyond_1_percent: u64,
     /// Some keys expire. Then the revisions are no witness: servers make some by themselves.
     mortals: bool,
 }
@@ -81,7 +84,7 @@ impl Kv {
             {
                 let Some(born) = self.alive.get(&call.client) else { return };
                 let lived = at.since(*born);
-                let certain = TTL_MS * CERTAIN_PER_MILLE / 1_000;
+                let certain = TTL_MS * (CERTAIN_PER_MILLE - self.drift_beyond_1_percent) / 1_000;
                 if lived.as_millis() < u128::from(certain) {
                     let client = call.client;
                     self.expired_early.get_or_insert_with(|| {
@@ -116,6 +119,10 @@ impl Workload for Kv {
 
     fn state_hash(machine: &KvMachine) -> u64 {
         machine.store.state_hash()
+    }
+
+    fn set_out(&mut self, settings: &Settings) {
+        self.drift_beyond_1_percent = u64::from(settings.drift_per_mille.saturating_sub(10));
     }
 
     fn next(&mut self, call: Call, rng: &mut Rng) -> Operation<Request> {

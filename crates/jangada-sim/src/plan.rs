@@ -325,13 +325,15 @@ pub enum Fault {
         /// Which links.
         cut: Cut,
     },
-    /// A server's process stands still for a while, and its clock goes on.
+    /// A server's process stands still for a while.
     Pause {
         /// Which.
         who: Who,
         /// For how long.
         #[serde(with = "written::duration")]
         lasts: Duration,
+        /// Its clock stands still as well, as when the whole machine is suspended.
+        clock: bool,
     },
     /// A server's disk fails; it stops, and starts again after a while.
     Disk {

@@ -69,6 +69,8 @@ pub(crate) struct Process<S: StateMachine> {
     /// The earliest alarm that is set.
     pub(crate) wake_at: Time,
     pub(crate) paused_until: Time,
+    /// Since when its clock stands still.
+    pub(crate) clock_stands_since: Option<Time>,
     pub(crate) seen: Seen,
     pub(crate) standing: Standing,
     /// The number of what it says of itself.
@@ -86,6 +88,11 @@ pub(crate) struct Clock {
 const MILLION: u64 = 1_000_000;
 
 impl Clock {
+    /// It stood still for so long: as if the process had begun later.
+    pub(crate) fn stood_still(&mut self, lasted: Duration) {
+        self.started = self.started + lasted;
+    }
+
     pub(crate) fn local(self, now: Time) -> Time {
         let elapsed = now.0 - self.started.0;
         Time(elapsed + elapsed / MILLION * self.fast + elapsed % MILLION * self.fast / MILLION)
@@ -173,6 +180,7 @@ impl<S: StateMachine> Server<S> {
             idle_since: setup.now,
             wake_at: Time::NEVER,
             paused_until: Time::ZERO,
+            clock_stands_since: None,
             seen,
             standing,
             card: 0,

@@ -74,7 +74,7 @@ impl<W: Workload> World<W> {
                 self.coverage.count(Counter::Resets);
                 self.network.reset(&links);
             }
-            Fault::Pause { who, lasts } => self.pause(who, lasts),
+            Fault::Pause { who, lasts, clock } => self.pause(who, lasts, clock),
             Fault::Disk { who, after, fault, down } => {
                 if let Some(place) = self.place(who) {
                     self.disk_fault_down[place] = down;
@@ -145,7 +145,7 @@ impl<W: Workload> World<W> {
         }
     }
 
-    fn pause(&mut self, who: Who, lasts: Duration) {
+    fn pause(&mut self, who: Who, lasts: Duration, clock: bool) {
         let Some(place) = self.place(who) else { return };
         let start = self.servers[place].starts;
         let Some(process) = &mut self.servers[place].process else { return };
@@ -154,6 +154,10 @@ impl<W: Workload> World<W> {
             process.paused_until = until;
             process.wake_at = until;
             self.coverage.count(Counter::Pauses);
+            if clock {
+                self.coverage.count(Counter::ClocksStopped);
+                process.clock_stands_since.get_or_insert(self.now);
+            }
             self.queue.push(until, Happening::Wake { server: place, start });
         }
     }

@@ -13,6 +13,7 @@ use crate::plan::{Cut, Death, Drip, Fault, Moment, Plan, Who};
 /// A fault as a sentence without its full stop, in a world of so many servers. `leader` is who leads when it strikes,
 /// if that is known.
 #[must_use]
+// tidy: flat table
 pub fn fault(fault: &Fault, places: usize, leader: Option<NodeId>) -> String {
     let name = |who: Who| name(who, leader);
     match fault {
@@ -53,8 +54,9 @@ pub fn fault(fault: &Fault, places: usize, leader: Option<NodeId>) -> String {
         Fault::Reset { cut } => {
             format!("{} break, and what is in flight on them is lost", links(cut, places, leader))
         }
-        Fault::Pause { who, lasts } => {
-            format!("{} stands still for {}, and its clock goes on", name(*who), span(*lasts))
+        Fault::Pause { who, lasts, clock } => {
+            let clock = if *clock { "its clock too" } else { "and its clock goes on" };
+            format!("{} stands still for {}, {clock}", name(*who), span(*lasts))
         }
         Fault::Disk { who, after, fault, down } => {
             let fails = match fault {

@@ -6,6 +6,7 @@ use jangada_node::state_machine::{Stamp, StateMachine};
 use jangada_raft::types::{NodeId, Time};
 
 use crate::check::Invariant;
+use crate::plan::Settings;
 use crate::rng::Rng;
 
 /// One operation of one client, from its invocation to its end.
@@ -67,6 +68,11 @@ pub trait Workload {
 
     /// A hash of the whole state: equal states give equal hashes, on all servers.
     fn state_hash(machine: &Self::Machine) -> u64;
+
+    /// How the servers are set up. Called once, before anything else.
+    fn set_out(&mut self, settings: &Settings) {
+        let _all_settings_are_alike = settings;
+    }
 
     /// What this client does next. The call is the operation's invocation.
     fn next(&mut self, call: Call, rng: &mut Rng) -> Operation<<Self::Machine as StateMachine>::Query>;

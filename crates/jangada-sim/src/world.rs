@@ -31,6 +31,9 @@ use crate::standing::Card;
 use crate::story::Story;
 use crate::workload::Workload;
 
+/// Clocks that differ by so many millionths count as alike.
+const ALIKE: u64 = 10_000;
+
 /// A simulated cluster with its clients, in virtual time.
 pub struct World<W: Workload> {
     pub(crate) plan: Plan,
@@ -143,6 +146,7 @@ impl<W: Workload> World<W> {
         for (number, (at, _)) in world.plan.faults.iter().enumerate() {
             world.queue.push(crate::driver::after(Time::ZERO, *at), Happening::Fault(number));
         }
+        world.workload.set_out(&world.plan.settings);
         world.begin_clients();
         world
     }
@@ -362,6 +366,9 @@ impl<W: Workload> World<W> {
             return;
         }
         let fast = self.fault_rng.below(u64::from(self.plan.settings.drift_per_mille) * 1_000 + 1);
+        if fast > ALIKE {
+            self.coverage.count(Counter::FastClocks);
+        }
         let setup = Setup { plan: &self.plan, now: self.now, fast };
         let disk = &self.disks[place];
         self.coverage.count(Counter::Starts);
