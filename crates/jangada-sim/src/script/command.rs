@@ -122,6 +122,11 @@ pub enum Command {
     Always(Condition, Duration),
     /// `expect CONDITION`: true now.
     Expect(Condition),
+    /// `cannot COMMAND`: it is refused, for a reason, and the script goes on.
+    Cannot {
+        /// The command, or why it cannot even be read.
+        command: Result<Box<Command>, String>,
+    },
     /// `mark`: remembers the leader, the highest term and what was sent, for later comparison.
     Mark,
     /// `let NAME = S`: the server keeps this name.

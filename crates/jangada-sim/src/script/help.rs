@@ -87,6 +87,7 @@ pub const COMMANDS: &[Help] = &[
     help(Group::Checks, "wait", "wait CONDITION [at most DURATION]", "lets time pass until it is so (5s at most, unless told otherwise)", "wait leader at most 2s"),
     help(Group::Checks, "always", "always CONDITION for DURATION", "lets time pass; it is so all the while", "always no leader for 3s"),
     help(Group::Checks, "expect", "expect CONDITION", "it is so now", "expect value d 8 everywhere"),
+    help(Group::Checks, "cannot", "cannot COMMAND", "the command is refused; the reason is told", "cannot crash 9"),
     help(Group::Checks, "mark", "mark", "remembers leader, term and messages sent, to compare with", "mark"),
     help(Group::Checks, "let", "let NAME = S", "gives a server a name that it keeps", "let old = leader"),
     help(Group::Looking, "show", "show [roles|log|terms|members|network|keys] [at S]", "looks; `show` alone asks the cluster for all keys", "show log"),

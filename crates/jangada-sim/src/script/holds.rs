@@ -136,13 +136,17 @@ impl<C: Cluster> Look<'_, C> {
         self.cluster.view(leader)?.rules.then_some(leader)
     }
 
-    /// It runs, and this is so of it.
+    /// This is so of it. Of a server that is down nothing is so, and nothing is not so: to ask is a mistake.
     fn at(&self, server: &Server, is_so: impl FnOnce(&View<'_>) -> bool) -> Result<bool, String> {
-        let view = (self.one)(server)?.and_then(|id| self.cluster.view(id));
-        Ok(view.is_some_and(|view| is_so(&view)))
+        let Some(id) = (self.one)(server)? else { return Ok(false) };
+        let view = self.cluster.view(id).ok_or_else(|| format!("{id} does not run"))?;
+        Ok(is_so(&view))
     }
 
     fn place(&self, place: &Place, is_so: impl Fn(&View<'_>) -> bool) -> Result<bool, String> {
+        if running(self.cluster).next().is_none() {
+            return Err("no server runs".into());
+        }
         Ok(match place {
             Place::At(server) => self.at(server, is_so)?,
             Place::On(count) => running(self.cluster).filter(|view| is_so(view)).count() as u64 == *count,

@@ -13,15 +13,20 @@ use super::tokens::{self, Token, meant};
 /// A sentence that says what is wrong, and what would be right.
 pub fn parse(line: &str) -> Result<Option<Command>, String> {
     let tokens = tokens::split(line)?;
-    let Some(first) = tokens.first() else { return Ok(None) };
+    if tokens.is_empty() { Ok(None) } else { read(&tokens).map(Some) }
+}
+
+/// Reads the words of one command.
+fn read(tokens: &[Token]) -> Result<Command, String> {
+    let Some((first, rest)) = tokens.split_first() else { return Err("a command is missing".into()) };
     let name = first.text.clone();
     let Some(known) = help::of(&name) else {
         let near = meant(&name, help::COMMANDS.iter().map(|help| help.name));
         return Err(format!("`{name}` is no command{near}"));
     };
-    let mut words = Words { tokens: &tokens[1..] };
+    let mut words = Words { tokens: rest };
     command(&name, &mut words)
-        .and_then(|command| words.end().map(|()| Some(command)))
+        .and_then(|command| words.end().map(|()| command))
         .map_err(|why| format!("{why} (usage: `{}`)", known.usage))
 }
 
@@ -61,6 +66,8 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
         "wait" => wait(words)?,
         "always" => always(words)?,
         "expect" => Command::Expect(condition::read(words)?),
+        "cannot" if words.is_empty() => return Err("a command is missing".into()),
+        "cannot" => Command::Cannot { command: read(words.rest()).map(Box::new) },
         "mark" => Command::Mark,
         "let" => name_server(words)?,
         "show" => show(words)?,
@@ -303,6 +310,11 @@ impl<'a> Words<'a> {
         Some(first)
     }
 
+    /// All that is left; then nothing is.
+    fn rest(&mut self) -> &'a [Token] {
+        std::mem::take(&mut self.tokens)
+    }
+
     pub(crate) fn peek(&self, word: &str) -> bool {
         self.tokens.first().is_some_and(|token| token.is(word))
     }
@@ -526,6 +538,7 @@ mod tests {
             ("expect value d 8", "where? Say `at S`"),
             ("always leader", "needs `for` and a duration"),
             ("heal 1 -> 2 3", "`3` is too much"),
+            ("cannot", "a command is missing"),
             ("let leader = 2", "`leader` already means something"),
             ("hold 1 -> 2 apend", "did you mean `append`?"),
             ("partition 1 2", "`|` is missing at the end"),
@@ -537,6 +550,17 @@ mod tests {
         ] {
             assert!(wrong(line).contains(says), "{line}: {}", wrong(line));
         }
+    }
+
+    #[test]
+    fn what_is_to_be_refused_need_not_be_readable() {
+        let cannot = |line| match one(line) {
+            Command::Cannot { command } => command,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(cannot("cannot crash 2"), Ok(Box::new(Command::Crash(vec![Server::Number(2)]))));
+        let why = cannot("cannot crsh 2").expect_err("a typo");
+        assert!(why.contains("did you mean `crash`?"), "{why}");
     }
 
     #[test]

@@ -229,6 +229,7 @@ impl<C: Cluster> Stage<C> {
             Command::Wait(condition, patience) => self.wait(condition, patience.unwrap_or(PATIENCE))?,
             Command::Always(condition, duration) => self.always(condition, *duration)?,
             Command::Expect(condition) => self.expect(condition)?,
+            Command::Cannot { command } => self.cannot(command)?,
             Command::Mark => self.set_mark()?,
             Command::Let { name, server } => {
                 let id = self.server(server)?;
@@ -487,6 +488,17 @@ impl<C: Cluster> Stage<C> {
 
     fn expect(&mut self, condition: &Condition) -> Result<(), String> {
         if self.holds(condition)? { Ok(()) } else { Err(format!("it is not so\n{}", self.state()?)) }
+    }
+
+    /// The command is refused; whatever else it would have told is not told.
+    fn cannot(&mut self, command: &Result<Box<Command>, String>) -> Result<(), String> {
+        let refused = match command {
+            Ok(command) => self.perform(command).err(),
+            Err(unreadable) => Some(unreadable.clone()),
+        };
+        let why = refused.ok_or("it is not refused")?;
+        self.told.push(format!("no: {}", why.lines().next().unwrap_or_default()));
+        Ok(())
     }
 
     fn set_mark(&mut self) -> Result<(), String> {
