@@ -171,12 +171,14 @@ impl<W: Workload> World<W> {
             (Outcome::Unknown, _) => Counter::Unknown,
         };
         self.coverage.count(counter);
-        let how = match &outcome {
-            Outcome::Answered(_) => "is answered",
-            Outcome::NoEffect(_) => "is refused, without effect",
-            Outcome::Unknown => "nobody knows what became of it",
-        };
-        self.narrate(|story, now| story.client(now, call, how));
+        if self.story.is_some() {
+            let how = match &outcome {
+                Outcome::Answered(response) => format!("→ {}", self.workload.answer_words(response)),
+                Outcome::NoEffect(_) => "→ refused, without effect".to_owned(),
+                Outcome::Unknown => "→ outcome unknown".to_owned(),
+            };
+            self.narrate(|story, now| story.client(now, call, &how));
+        }
         self.clients[client].waits_for = None;
         self.answered += u64::from(matches!(outcome, Outcome::Answered(_)));
         self.workload.ended(call, self.now, outcome);

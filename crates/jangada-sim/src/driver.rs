@@ -157,7 +157,9 @@ impl<W: Workload> World<W> {
         for event in events.drain(..) {
             self.record_hash = hash_event(self.record_hash, &event);
             count(&event, coverage);
-            if let Some(story) = story {
+            if let Some(story) = story
+                && findings.violations.is_empty()
+            {
                 story.event(self.now, place, event);
             }
             if let Event::Raft(event) = event {

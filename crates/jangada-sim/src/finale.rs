@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use jangada_node::replica::Replica;
 use jangada_raft::types::{Membership, NodeId};
+use jangada_trace::phrases::span;
 
 use crate::check::Invariant;
 use crate::network::{id_of, place_of};
 use crate::plan::{Atlas, Death, Profile};
 use crate::rng::Dice;
+use crate::telling;
 use crate::workload::{OperationId, Workload};
 use crate::world::World;
 
@@ -205,38 +207,30 @@ impl<W: Workload> World<W> {
         let bound = u64::from(RESTS_FOR) * 3 * self.servers.len() as u64 + 40;
         if messages > bound || bytes > bound * BYTES_AT_REST {
             self.findings.report(Invariant::AmplificationBound, None, || {
-                format!("{messages} messages of {bytes} bytes in {lasts:?} of rest, at most {bound} are due")
+                format!(
+                    "{messages} messages of {bytes} bytes in {} of rest, at most {bound} are due",
+                    span(lasts)
+                )
             });
         }
     }
 
     fn not_live(&mut self, what: &str, within: Duration) -> bool {
-        let roles: Vec<String> = self
-            .running()
-            .map(|replica| {
-                let raft = replica.raft();
-                format!(
-                    "{} {:?} term {} log {}..{} commit {} applied {}",
-                    raft.id(),
-                    raft.role_name(),
-                    raft.term(),
-                    raft.first_index(),
-                    raft.last_index(),
-                    raft.commit_index(),
-                    replica.last_applied()
-                )
-            })
-            .collect();
+        let standing: Vec<String> = self.running().map(telling::standing).collect();
         let speaker = self.leader().and_then(|id| self.replica(id)).or_else(|| {
             self.running().max_by_key(|replica| (replica.raft().last_term(), replica.raft().last_index()))
         });
-        let membership = speaker.map(|leader| {
-            let membership = leader.raft().membership();
-            format!("; {membership:?}")
+        let members = speaker.map(|speaker| {
+            format!(
+                "; by {} the members are {}",
+                speaker.id(),
+                telling::membership(speaker.raft().membership())
+            )
         });
         self.findings.report(Invariant::LivenessAfterHeal, None, || {
-            let membership = membership.unwrap_or_default();
-            format!("{what} within {within:?} after everything healed: {}{membership}", roles.join(", "))
+            let (within, standing) = (span(within), standing.join("; "));
+            let members = members.unwrap_or_default();
+            format!("{what} within {within} after everything healed: {standing}{members}")
         });
         false
     }

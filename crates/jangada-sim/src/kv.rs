@@ -17,7 +17,7 @@ use jangada_node::state_machine::STAMP_BYTES;
 use jangada_raft::types::Time;
 use jangada_trace::history::{History, Operation as Asked, OperationId as Noted};
 use jangada_trace::linearizable::{Limits, Verdict, check};
-use jangada_trace::tell::request as request_in_words;
+use jangada_trace::tell::{request as request_in_words, response as response_in_words};
 use jangada_trace::witness;
 
 use crate::check::Invariant;
@@ -136,6 +136,10 @@ impl Workload for Kv {
     fn words(&self, call: Call) -> String {
         let noted = self.open.get(&call.id).map(|noted| &self.history.operations()[noted.0]);
         noted.map_or_else(|| format!("operation {}", call.id.0), |noted| request_in_words(&noted.request))
+    }
+
+    fn answer_words(&self, response: &Response) -> String {
+        response_in_words(response)
     }
 
     fn probe(&mut self, call: Call, read: bool) -> Operation<Request> {

@@ -13,6 +13,7 @@ use jangada_node::kv_machine::KvMachine;
 use jangada_node::state_machine::StateMachine;
 use jangada_raft::types::Time;
 use jangada_trace::history::{History, Operation, Outcome};
+use jangada_trace::tell;
 
 use crate::workload::CommittedCommand;
 
@@ -66,10 +67,16 @@ fn claim(operation: &mut Operation, done: &mut BTreeMap<Bytes, Vec<Done>>) -> Re
         *revision = Some(place.revision);
         return Ok(());
     }
-    let logged: Vec<_> = places.iter_mut().filter(in_time).map(|place| &place.response).collect();
+    let logged = places.iter_mut().filter(in_time).map(|place| match &place.response {
+        Some(response) => tell::response(response),
+        None => "one that another client got".to_owned(),
+    });
+    let logged: Vec<String> = logged.collect();
+    let logged = if logged.is_empty() { "none".to_owned() } else { logged.join(", ") };
     Err(format!(
-        "{:?} was answered with {response:?}; in the log it has the answers {logged:?} in that time",
-        operation.request
+        "{} was answered with {}; in that time the log has for it: {logged}",
+        tell::request(&operation.request),
+        tell::response(response)
     ))
 }
 

@@ -5,7 +5,7 @@
 //! nothing: the same plan is shrunk to the same plan.
 //!
 //! A run that lacks a fault is another run: its draws fall otherwise. That is why the search tries large pieces
-//! first, and why what is left at the end is small, and not the smallest there is.
+//! first, and, where little is left, a few other seeds with it; and why the end is small, and not the smallest there is.
 
 use core::time::Duration;
 
@@ -16,6 +16,11 @@ use crate::plan::{Fault, Moment, Plan};
 
 /// Operations that a plan is cut down to, tried in this order.
 const OPERATIONS: [u64; 10] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/// Seeds that are tried when something may go or not by luck.
+const OTHER_SEEDS: u64 = 5;
+/// With so few faults left each of them is worth other seeds.
+const FEW_FAULTS: usize = 12;
 
 /// How large a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +109,16 @@ impl<F: FnMut(&Plan) -> Vec<Violation>> Shrinker<F> {
         true
     }
 
+    /// The same with a few other seeds, if this one's draws do not fail.
+    fn attempt_with_luck(&mut self, change: impl Fn(&mut Plan)) -> bool {
+        (0..=OTHER_SEEDS).any(|more| {
+            self.attempt(|plan| {
+                change(plan);
+                plan.seed = plan.seed.wrapping_add(more);
+            })
+        })
+    }
+
     /// Trouble ends when the invariant breaks, or at half of its time, or at three quarters.
     fn shorten(&mut self) -> bool {
         let mut shorter = false;
@@ -129,9 +144,9 @@ impl<F: FnMut(&Plan) -> Vec<Violation>> Shrinker<F> {
             let mut at = 0;
             while at < self.best.faults.len() {
                 let end = self.best.faults.len().min(at + piece);
-                let went = self.attempt(|plan| {
-                    plan.faults.drain(at..end);
-                });
+                let without = |plan: &mut Plan| drop(plan.faults.drain(at..end));
+                let few = self.best.faults.len() <= FEW_FAULTS;
+                let went = if few { self.attempt_with_luck(without) } else { self.attempt(without) };
                 if !went {
                     at = end;
                 }
@@ -160,11 +175,11 @@ impl<F: FnMut(&Plan) -> Vec<Violation>> Shrinker<F> {
     fn leave_servers_out(&mut self) -> bool {
         let before = self.best.places();
         // Faults that strike a server that is not there do nothing.
-        if self.best.spares > 0 && !self.attempt(|plan| plan.spares = 0) {
+        if self.best.spares > 0 && !self.attempt_with_luck(|plan| plan.spares = 0) {
             while self.best.spares > 1 && self.attempt(|plan| plan.spares -= 1) {}
         }
         for servers in 1..self.best.servers {
-            if self.attempt(|plan| plan.servers = servers) {
+            if self.attempt_with_luck(|plan| plan.servers = servers) {
                 break;
             }
         }

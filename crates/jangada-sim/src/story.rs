@@ -4,6 +4,7 @@
 //! writes down.
 
 use jangada_node::event::{Event, Record};
+use jangada_raft::event::Event as RaftEvent;
 use jangada_raft::types::Time;
 use jangada_trace::names::Names;
 use jangada_trace::words::{Level, Words};
@@ -14,6 +15,8 @@ use crate::workload::Call;
 
 /// More lines than this are cut, at the beginning.
 const MAX_LINES: usize = 400;
+/// A sentence that stands so few lines above is not said again: candidates that ask and ask would fill the page.
+const FOLD_WITHIN: usize = 8;
 
 /// What the signs in the lanes mean.
 pub(crate) const LEGEND: &str =
@@ -24,8 +27,17 @@ pub(crate) struct Story {
     words: Words,
     /// What stands in each server's lane.
     lanes: Vec<Lane>,
-    lines: Vec<(Time, String)>,
+    lines: Vec<Line>,
     left_out: usize,
+}
+
+struct Line {
+    time: Time,
+    lanes: String,
+    /// Who, and what.
+    words: String,
+    /// When the same was to be said again.
+    again: Vec<Time>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,8 +56,17 @@ impl Story {
     pub(crate) fn event(&mut self, time: Time, place: Place, event: Event) {
         let node = id_of(place);
         let record = Record { time, node, seq: 0, event };
-        if let Some(sentence) = self.words.sentence(&record, Level::Debug) {
-            self.at(time, place, '●', &sentence);
+        let Some(sentence) = self.words.sentence(&record, Level::Debug) else { return };
+        // Each candidate votes for itself: that it asks says so.
+        let own_vote = matches!(event, Event::Raft(RaftEvent::VoteReceived { from, .. }) if from == node);
+        if own_vote {
+            return;
+        }
+        let words = by(place, &sentence);
+        let near = self.lines.len().saturating_sub(FOLD_WITHIN);
+        match self.lines[near..].iter_mut().find(|line| line.words == words) {
+            Some(line) => line.again.push(time),
+            None => self.at(time, place, '●', &sentence),
         }
     }
 
@@ -62,18 +83,16 @@ impl Story {
     /// A client, and the server that it has asked.
     pub(crate) fn client(&mut self, time: Time, call: Call, what: &str) {
         let (place, client, id) = (place_of(call.server), call.client, call.id.0);
-        self.at(time, place, '○', &format!("client {client}, operation {id}: {what}"));
+        self.at(time, place, '○', &format!("client {client}, no. {id}: {what}"));
     }
 
     /// Nobody in particular.
     pub(crate) fn world(&mut self, time: Time, what: &str) {
-        let line = format!("{}  {:<4} {what}", self.lanes(None), "");
-        self.push(time, &line);
+        self.push(time, self.lanes(None), format!("{:<4} {what}", ""));
     }
 
     fn at(&mut self, time: Time, place: Place, sign: char, what: &str) {
-        let line = format!("{}  {:<4} {what}", self.lanes(Some((place, sign))), id_of(place).to_string());
-        self.push(time, &line);
+        self.push(time, self.lanes(Some((place, sign))), by(place, what));
     }
 
     fn lanes(&self, act: Option<(Place, char)>) -> String {
@@ -86,9 +105,8 @@ impl Story {
         signs.join(" ")
     }
 
-    fn push(&mut self, time: Time, line: &str) {
-        let line = format!("{:>10}  {}", clock(time), line.trim_end());
-        self.lines.push((time, line));
+    fn push(&mut self, time: Time, lanes: String, words: String) {
+        self.lines.push(Line { time, lanes, words, again: Vec::new() });
         // Half at a time, so that this costs nothing.
         if self.lines.len() >= 2 * MAX_LINES {
             self.left_out += MAX_LINES;
@@ -98,8 +116,8 @@ impl Story {
 
     /// All lines until then, or the last of them.
     pub(crate) fn until(self, end: Time) -> Vec<String> {
-        let mut lines: Vec<String> =
-            self.lines.into_iter().filter(|(time, _)| *time <= end).map(|(_, line)| line).collect();
+        let told = self.lines.iter().filter(|line| line.time <= end);
+        let mut lines: Vec<String> = told.map(|line| line.tell(end)).collect();
         let much = lines.len().saturating_sub(MAX_LINES);
         lines.drain(..much);
         let left_out = self.left_out + much;
@@ -108,6 +126,23 @@ impl Story {
         }
         lines
     }
+}
+
+impl Line {
+    fn tell(&self, end: Time) -> String {
+        let again: Vec<&Time> = self.again.iter().filter(|time| **time <= end).collect();
+        let more = match (again.len(), again.last()) {
+            (1, Some(last)) => format!(" (again at {})", clock(**last)),
+            (times, Some(last)) => format!(" ({times} times more, until {})", clock(**last)),
+            (_, None) => String::new(),
+        };
+        let line = format!("{:>10}  {}  {}{more}", clock(self.time), self.lanes, self.words);
+        line.trim_end().to_owned()
+    }
+}
+
+fn by(place: Place, what: &str) -> String {
+    format!("{:<4} {what}", id_of(place).to_string())
 }
 
 /// `+3.117204`: seconds since the beginning, to the microsecond.

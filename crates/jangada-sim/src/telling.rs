@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use jangada_raft::types::NodeId;
+use jangada_node::replica::Replica;
+use jangada_node::state_machine::StateMachine;
+use jangada_raft::types::{Membership, NodeId};
 use jangada_trace::phrases::span;
 
 use crate::disk::{Damage, DiskFault, Loss};
@@ -156,6 +158,36 @@ fn sides(cut: &Cut, places: usize) -> String {
         some => self::group(&some),
     };
     format!("{} | {}", name(true), name(false))
+}
+
+/// How a server stands: `n1 PreCandidate of term 4, log up to 17, committed 15, applied 15`.
+pub(crate) fn standing<S: StateMachine>(replica: &Replica<S>) -> String {
+    let raft = replica.raft();
+    format!(
+        "{} {:?} of term {}, log up to {}, committed {}, applied {}",
+        raft.id(),
+        raft.role_name(),
+        raft.term(),
+        raft.last_index(),
+        raft.commit_index(),
+        replica.last_applied()
+    )
+}
+
+/// Who belongs to a cluster.
+pub(crate) fn membership(membership: &Membership) -> String {
+    let some = |ids: &BTreeSet<NodeId>| if ids.is_empty() { "nobody".to_owned() } else { group(ids) };
+    let mut out = match &membership.outgoing {
+        Some(outgoing) => format!("{}, and until they agree {}", some(&membership.voters), group(outgoing)),
+        None => some(&membership.voters),
+    };
+    if !membership.learners.is_empty() {
+        write!(out, ", learners {}", group(&membership.learners)).expect("writing to a string cannot fail");
+    }
+    if let Some(target) = &membership.target {
+        write!(out, ", to become {}", group(&target.voters)).expect("writing to a string cannot fail");
+    }
+    out
 }
 
 /// What of a plan goes wrong by itself, without being a planned fault; empty if nothing does.

@@ -88,6 +88,11 @@ pub trait Workload {
         format!("operation {}", call.id.0)
     }
 
+    /// An answer in a few words: for timelines.
+    fn answer_words(&self, _: &<Self::Machine as StateMachine>::Response) -> String {
+        "an answer".to_owned()
+    }
+
     /// Judges the whole history. Called once, at the end, with all that was committed: whatever is not in there had
     /// no effect.
     ///

@@ -352,9 +352,11 @@ impl<W: Workload> World<W> {
         self.give(place_of(id), input);
     }
 
-    /// Adds to the timeline, if there is one.
+    /// Adds to the timeline, if there is one; it ends with what does not hold.
     pub(crate) fn narrate(&mut self, what: impl FnOnce(&mut Story, Time)) {
-        if let Some(story) = &mut self.story {
+        if let Some(story) = &mut self.story
+            && self.findings.violations.is_empty()
+        {
             what(story, self.now);
         }
     }

@@ -146,8 +146,9 @@ fn command(command: &Command) -> String {
     }
 }
 
-/// An answer.
-pub(crate) fn response(response: &Response) -> String {
+/// An answer: "OK".
+#[must_use]
+pub fn response(response: &Response) -> String {
     match response {
         Response::Reply(one) => reply(one),
         Response::Exec(None) => "not done: a watched key has changed".to_string(),

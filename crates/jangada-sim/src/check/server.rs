@@ -148,7 +148,13 @@ impl Seen {
         }
         if term == self.term && self.voted_for.is_some() && voted_for != self.voted_for {
             findings.report(Invariant::Monotonic, Some(raft.id()), || {
-                format!("its vote of term {term} changes from {:?} to {voted_for:?}", self.voted_for)
+                let whom =
+                    |vote: Option<NodeId>| vote.map_or_else(|| "nobody".to_owned(), |id| id.to_string());
+                format!(
+                    "its vote of term {term} changes from {} to {}",
+                    whom(self.voted_for),
+                    whom(voted_for)
+                )
             });
         }
         (self.term, self.voted_for) = (term, voted_for);
