@@ -57,15 +57,18 @@ impl Explanation {
                 span(after.trouble)
             );
         }
+        let of = match before.operations {
+            u64::MAX => "any number".to_owned(),
+            count => count.to_string(),
+        };
         format!(
-            "This much is enough (found in {}): {} of {}, {} of {}, {} of {}, {} of {}.",
+            "This is left after {}: {} (of {}), {} (of {}), {} (of {of}), {} of trouble (of {}).",
             counted(self.shrunk.tries.into(), "run"),
-            after.servers,
-            counted(before.servers, "server"),
-            after.faults,
-            counted(before.faults as u64, "planned fault"),
-            counted_operations(after.operations),
-            operations(before.operations),
+            counted(after.servers, "server"),
+            before.servers,
+            counted(after.faults as u64, "planned fault"),
+            before.faults,
+            operations(after.operations),
             span(after.trouble),
             span(before.trouble)
         )
@@ -90,12 +93,12 @@ fn operations(count: u64) -> String {
     }
 }
 
-fn counted_operations(count: u64) -> String {
-    if count == u64::MAX { "any number".into() } else { count.to_string() }
-}
-
 fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    match count {
+        0 => format!("no {noun}s"),
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
 }
 
 impl fmt::Display for Explanation {

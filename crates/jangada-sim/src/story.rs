@@ -7,7 +7,7 @@ use jangada_node::event::{Event, Record};
 use jangada_raft::event::Event as RaftEvent;
 use jangada_raft::types::Time;
 use jangada_trace::names::Names;
-use jangada_trace::words::{Level, Words};
+use jangada_trace::words::{Level, Words, level};
 
 use crate::network::{id_of, place_of};
 use crate::queue::Place;
@@ -15,6 +15,8 @@ use crate::workload::Call;
 
 /// More lines than this are cut, at the beginning.
 const MAX_LINES: usize = 400;
+/// So many lines at the end are told in detail: what led to the failure is seldom further away.
+const DETAILED: usize = 80;
 /// A sentence that stands so few lines above is not said again: candidates that ask and ask would fill the page.
 const FOLD_WITHIN: usize = 8;
 
@@ -38,6 +40,8 @@ struct Line {
     words: String,
     /// When the same was to be said again.
     again: Vec<Time>,
+    /// Told at the end only: entries, commits, messages that are ignored.
+    detail: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,7 +60,14 @@ impl Story {
     pub(crate) fn event(&mut self, time: Time, place: Place, event: Event) {
         let node = id_of(place);
         let record = Record { time, node, seq: 0, event };
-        let Some(sentence) = self.words.sentence(&record, Level::Debug) else { return };
+        let Some(sentence) = self.words.sentence(&record, Level::Trace) else { return };
+        let detail = matches!(
+            event,
+            Event::Raft(RaftEvent::Appended { .. } | RaftEvent::Committed { .. } | RaftEvent::Ignored { .. })
+        );
+        if !detail && level(&event) == Level::Trace {
+            return;
+        }
         // Each candidate votes for itself: that it asks says so.
         let own_vote = matches!(event, Event::Raft(RaftEvent::VoteReceived { from, .. }) if from == node);
         if own_vote {
@@ -66,7 +77,10 @@ impl Story {
         let near = self.lines.len().saturating_sub(FOLD_WITHIN);
         match self.lines[near..].iter_mut().find(|line| line.words == words) {
             Some(line) => line.again.push(time),
-            None => self.at(time, place, '●', &sentence),
+            None => {
+                self.at(time, place, '●', &sentence);
+                self.lines.last_mut().expect("it was just written").detail = detail;
+            }
         }
     }
 
@@ -106,7 +120,7 @@ impl Story {
     }
 
     fn push(&mut self, time: Time, lanes: String, words: String) {
-        self.lines.push(Line { time, lanes, words, again: Vec::new() });
+        self.lines.push(Line { time, lanes, words, again: Vec::new(), detail: false });
         // Half at a time, so that this costs nothing.
         if self.lines.len() >= 2 * MAX_LINES {
             self.left_out += MAX_LINES;
@@ -116,8 +130,10 @@ impl Story {
 
     /// All lines until then, or the last of them.
     pub(crate) fn until(self, end: Time) -> Vec<String> {
-        let told = self.lines.iter().filter(|line| line.time <= end);
-        let mut lines: Vec<String> = told.map(|line| line.tell(end)).collect();
+        let told: Vec<&Line> = self.lines.iter().filter(|line| line.time <= end).collect();
+        let in_detail = told.len().saturating_sub(DETAILED);
+        let told = told.iter().enumerate().filter(|(at, line)| !line.detail || *at >= in_detail);
+        let mut lines: Vec<String> = told.map(|(_, line)| line.tell(end)).collect();
         let much = lines.len().saturating_sub(MAX_LINES);
         lines.drain(..much);
         let left_out = self.left_out + much;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
+use jangada_kv::request::{Compare, CompareOperator, CompareTarget};
 use jangada_kv::{
     Command, KeyRange, KeyValue, Reply, Request, Response, SetCondition, Txn, TxnOp, TxnOpResponse,
 };
@@ -98,15 +99,28 @@ fn txn(txn: &Txn) -> String {
     };
     format!(
         "txn if [{}] then [{}] else [{}]",
-        list(&txn.compare, |compare| format!(
-            "{} {:?} {:?}",
-            range(&compare.range),
-            compare.operator,
-            compare.target
-        )),
+        list(&txn.compare, comparison),
         list(&txn.success, op),
         list(&txn.failure, op)
     )
+}
+
+/// `"k0": created in revision = 0`: a key that is not there was created in revision 0.
+fn comparison(compare: &Compare) -> String {
+    let operator = match compare.operator {
+        CompareOperator::Equal => "=",
+        CompareOperator::NotEqual => "≠",
+        CompareOperator::Greater => ">",
+        CompareOperator::Less => "<",
+    };
+    let (what, with) = match &compare.target {
+        CompareTarget::Version(version) => ("version", version.to_string()),
+        CompareTarget::Create(revision) => ("created in revision", revision.to_string()),
+        CompareTarget::Mod(revision) => ("changed in revision", revision.to_string()),
+        CompareTarget::Value(value) => ("value", text(value)),
+        CompareTarget::Lease(lease) => ("lease", lease.to_string()),
+    };
+    format!("{}: {what} {operator} {with}", range(&compare.range))
 }
 
 // tidy: flat table

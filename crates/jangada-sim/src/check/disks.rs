@@ -72,7 +72,8 @@ impl Disks<'_> {
             findings.report(Invariant::Quorum, Some(node), || {
                 let voters = (1_u64..).zip(self.present).filter(|(_, disk)| voted(&disk.synced()));
                 let voters: Vec<String> = voters.map(|(id, _)| format!("n{id}")).collect();
-                format!("{node} leads in term {term} with the votes of [{}] on disk", voters.join(" "))
+                let voters = if voters.is_empty() { "nobody".to_owned() } else { voters.join(" ") };
+                format!("{node} leads in term {term}, and only these votes for it are on disks: {voters}")
             });
         }
     }
