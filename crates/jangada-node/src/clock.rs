@@ -9,6 +9,11 @@
 //! Never ahead of *the latest* leader's clock, that is: a key's time to live begins by the clock of the leader
 //! that wrote it. A server that saw an earlier leader's entries sooner than the present leader did has an
 //! estimate ahead of the leader's. It gives it up with the first stamp of that leader that it sees.
+//!
+//! Two monotonic clocks do not run equally fast either. So whoever follows begins again at each stamp that it sees,
+//! back as well as forth: what it adds by its own clock is the time since the last one, never that of a whole term of
+//! office. By the time that a key is gone, all servers together have been too fast by no more than the fastest of
+//! them was during that key's life.
 
 use jangada_raft::types::{Term, Time};
 
@@ -24,13 +29,15 @@ pub struct ReplicatedClock {
     highest: Stamp,
     /// Whose clock this is an estimate of: the term of the leader that gave `base`, or our own while we lead.
     term: Term,
+    /// That leader is this server: its clock is no estimate, and its own entries tell it nothing.
+    own: bool,
 }
 
 impl ReplicatedClock {
     /// A clock that goes on from `stamp`, whoever gave it.
     #[must_use]
     pub fn starting_at(stamp: Stamp, now: Time) -> ReplicatedClock {
-        ReplicatedClock { base: stamp, base_time: now, highest: stamp, term: Term::ZERO }
+        ReplicatedClock { base: stamp, base_time: now, highest: stamp, term: Term::ZERO, own: false }
     }
 
     /// What replicated time is now, as far as this server can tell.
@@ -42,16 +49,22 @@ impl ReplicatedClock {
     }
 
     /// A stamp for a new command.
+    ///
+    /// # Panics
+    /// Unless this server's clock is the one that counts: see [`ReplicatedClock::lead`].
     pub fn stamp(&mut self, now: Time) -> Stamp {
+        assert!(self.own, "only a leader stamps");
         self.highest = self.estimate(now);
         self.highest
     }
 
     /// A command that the leader of `term` stamped is in our log.
     pub fn saw(&mut self, stamp: Stamp, term: Term, now: Time) {
-        if term > self.term || stamp > self.estimate(now) {
+        let by_whom_we_follow = term > self.term || (term == self.term && !self.own);
+        if by_whom_we_follow || stamp > self.estimate(now) {
+            let own = self.own && term <= self.term;
             let term = term.max(self.term);
-            *self = ReplicatedClock { base: stamp, base_time: now, highest: stamp, term };
+            *self = ReplicatedClock { base: stamp, base_time: now, highest: stamp, term, own };
         }
     }
 
@@ -65,17 +78,17 @@ impl ReplicatedClock {
         }
     }
 
-    /// Is this the clock of the leader of `term`?
+    /// Is this the clock by which this server leads in `term`?
     #[must_use]
     pub fn leads(&self, term: Term) -> bool {
-        self.term == term
+        self.own && self.term == term
     }
 
     /// From here on this server is the leader of `term`, and its clock the one that counts. It has seen all
     /// stamps of its log.
     pub fn lead(&mut self, term: Term) {
         assert!(self.term <= term, "a leader's log knows of no later term");
-        self.term = term;
+        (self.term, self.own) = (term, true);
     }
 
     /// When, on the local clock, the estimate will reach `stamp`.
@@ -98,6 +111,7 @@ mod tests {
     #[test]
     fn a_new_leader_is_never_ahead_of_the_old_one() {
         let mut old = ReplicatedClock::starting_at(Stamp(0), at(0));
+        old.lead(Term(1));
         let stamp = old.stamp(at(1_000));
         // The follower applies the entry 30 ms after it was stamped, on a clock that began later.
         let mut new = ReplicatedClock::starting_at(Stamp(0), at(900));
@@ -117,6 +131,44 @@ mod tests {
         assert!(quick.estimate(at(3_010)) > stamp);
         quick.saw(stamp, Term(2), at(3_011));
         assert!(quick.estimate(at(9_000)) <= slow.estimate(at(9_000)));
+    }
+
+    #[test]
+    fn who_follows_for_long_with_a_fast_clock_is_not_ahead_of_its_leader() {
+        // An hour in one term; the follower's clock runs one hundredth faster than the leader's.
+        let fast = |ms: u64| at(ms + ms / 100);
+        let (mut leader, mut follower) = (ReplicatedClock::default(), ReplicatedClock::default());
+        leader.lead(Term(1));
+        for ms in (0..=3_600_000).step_by(5_000) {
+            follower.saw(leader.stamp(at(ms)), Term(1), fast(ms + 2));
+        }
+        follower.lead(Term(2));
+        // A key that was written last, for five seconds, is there for 4,950 ms.
+        let deadline = Stamp(3_600_000 + 5_000);
+        assert!(follower.estimate(fast(3_600_000 + 4_949)) < deadline);
+    }
+
+    #[test]
+    fn the_last_entries_of_a_dead_leader_count_too() {
+        // Nothing was written for an hour, then something that this server holds and has not applied.
+        let mut clock = ReplicatedClock::default();
+        clock.saw(Stamp(1_000), Term(1), at(1_000));
+        let fast = |ms: u64| at(ms + ms / 100);
+        clock.saw(Stamp(3_600_000), Term(1), fast(3_600_500));
+        clock.lead(Term(2));
+        assert_eq!(clock.estimate(fast(3_600_500)), Stamp(3_600_000));
+    }
+
+    #[test]
+    fn a_leader_that_is_deposed_believes_its_successor() {
+        let mut clock = ReplicatedClock::default();
+        clock.lead(Term(3));
+        clock.stamp(at(9_000));
+        clock.saw(Stamp(5_000), Term(4), at(9_100));
+        assert!(!clock.leads(Term(4)));
+        assert_eq!(clock.estimate(at(9_200)), Stamp(5_100));
+        clock.saw(Stamp(5_050), Term(4), at(9_200));
+        assert_eq!(clock.estimate(at(9_200)), Stamp(5_050));
     }
 
     #[test]
@@ -143,6 +195,7 @@ mod tests {
     #[test]
     fn stamps_never_go_back() {
         let mut clock = ReplicatedClock::starting_at(Stamp(500), at(0));
+        clock.lead(Term(1));
         let first = clock.stamp(at(100));
         clock.saw(Stamp(550), Term::ZERO, at(101));
         assert!(clock.stamp(at(101)) >= first);

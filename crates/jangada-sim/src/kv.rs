@@ -32,8 +32,8 @@ const KEYS: u64 = 6;
 const REVISIONS: u64 = 100;
 /// How long keys live that are to expire.
 const TTL_MS: u64 = 2_000;
-/// Of which so much is certain, in thousandths, where clocks run alike (within 1 %).
-const CERTAIN_PER_MILLE: u64 = 970;
+/// So much of it may be lost to whole milliseconds.
+const ROUNDING_MS: u64 = 2;
 /// More keys than this are not judged together only because somebody reads them together.
 const MAX_JOINED_KEYS: usize = 2;
 
@@ -46,8 +46,8 @@ pub struct Kv {
     /// When the key of a client was last written, at the earliest; none if it may not be there.
     alive: BTreeMap<usize, Time>,
     expired_early: Option<String>,
-    /// How much faster than 1 % too fast clocks may run, in thousandths.
-    drift_beyond_1_percent: u64,
+    /// How much too fast clocks may run, in thousandths.
+    drift_per_mille: u64,
     /// Some keys expire. Then the revisions are no witness: servers make some by themselves.
     mortals: bool,
 }
@@ -84,7 +84,8 @@ impl Kv {
             {
                 let Some(born) = self.alive.get(&call.client) else { return };
                 let lived = at.since(*born);
-                let certain = TTL_MS * (CERTAIN_PER_MILLE - self.drift_beyond_1_percent) / 1_000;
+                // All of it, by the fastest clock that there may be.
+                let certain = (TTL_MS - ROUNDING_MS) * 1_000 / (1_000 + self.drift_per_mille);
                 if lived.as_millis() < u128::from(certain) {
                     let client = call.client;
                     self.expired_early.get_or_insert_with(|| {
@@ -122,7 +123,7 @@ impl Workload for Kv {
     }
 
     fn set_out(&mut self, settings: &Settings) {
-        self.drift_beyond_1_percent = u64::from(settings.drift_per_mille.saturating_sub(10));
+        self.drift_per_mille = u64::from(settings.drift_per_mille);
     }
 
     fn next(&mut self, call: Call, rng: &mut Rng) -> Operation<Request> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jangada_kv::Request;
-use jangada_kv::command::{Command, Set};
+use jangada_kv::command::{Command, Expiry, Set};
 use jangada_node::effect::AdminDone;
 use jangada_raft::types::NodeId;
 use jangada_sim::coverage::Counter;
@@ -90,4 +90,37 @@ fn a_cluster_is_judged_when_a_lost_disk_is_made_up_for() {
     let verdict = run(plan, Kv::new());
     assert_eq!(verdict.violations, []);
     assert_eq!(verdict.coverage.of(Counter::DisksReplaced), 1);
+}
+
+#[test]
+fn a_long_term_of_office_with_unequal_clocks_shortens_no_keys_life() {
+    for seed in 0..6 {
+        let mut plan = World::new(seed).servers(3).quiet().plan();
+        plan.settings.drift_per_mille = 10;
+        let mut world = World::of(plan, Kv::new());
+        assert!(world.run_until(PATIENCE, |world| world.leader().is_some()));
+        let leader = world.leader().expect("it was there just now");
+        // A clock that is one hundredth faster gains a second meanwhile. Time is written down all along.
+        for _ in 0..20 {
+            assert!(set(&mut world, leader, "8"));
+            world.run_for(PATIENCE);
+        }
+        let mortal = Set::new(Bytes::from_static(b"t"), Bytes::from_static(b"1"));
+        let mortal = Set { expiry: Expiry::After(2_000), ..mortal };
+        let written = world.now();
+        let id = world.submit(leader, |_| as_operation(Request::Command(Command::Set(mortal))));
+        assert!(world.run_until(PATIENCE, |world| world.has_ended(id)));
+        let everybody_has = |world: &World<Kv>, keys: u64| {
+            world.running().all(|server| server.state().inner().store.key_count() == keys)
+        };
+        assert!(world.run_until(PATIENCE, |world| everybody_has(world, 2)));
+        let heir = NodeId(leader.0 % 3 + 1);
+        world.transfer(leader, heir);
+        assert!(world.run_until(PATIENCE, |world| world.leader() == Some(heir)));
+        assert!(world.run_until(PATIENCE, |world| everybody_has(world, 1)));
+        let lived = world.now().since(written);
+        assert!(lived >= Duration::from_millis(1_970), "seed {seed}: lived only {lived:?}");
+        world.finale();
+        assert_eq!(world.violations(), []);
+    }
 }
