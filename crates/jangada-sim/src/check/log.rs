@@ -210,20 +210,48 @@ impl Committed {
         }
     }
 
-    /// A server removes entries from here on; up to `last` they had these terms.
+    /// A server that is in `now` removes its entries from `from` on; the first of them had this term.
+    ///
+    /// What is committed is removed by no leader of the term in which it was committed, or of a later one. A leader of
+    /// an earlier term may do so outside of the majority, at a server that hears of it late: it has led without the
+    /// entry before that was committed, and whoever committed it will bring it back.
     pub(crate) fn check_truncation(
         &self,
         node: NodeId,
-        from: Index,
-        term: Option<Term>,
+        now: Term,
+        (from, term): (Index, Option<Term>),
         findings: &mut Findings,
     ) {
-        if let Some(committed) = self.term(from)
-            && Some(committed) == term
-        {
-            findings.report(Invariant::CommittedImmutable, Some(node), || {
-                format!("{node} removes entry {from} of term {committed}, which is committed")
-            });
-        }
+        let Some(mark) = self.mark(from).filter(|mark| Some(mark.term) == term && mark.by <= now) else {
+            return;
+        };
+        findings.report(Invariant::CommittedImmutable, Some(node), || {
+            let Mark { term, by, .. } = mark;
+            format!(
+                "{node} removes entry {from} of term {term} in term {now}, which was committed in term {by}"
+            )
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_committed_is_removed_by_leaders_of_earlier_terms_only() {
+        // Entry 1 of term 2 was committed by the leader of term 4.
+        let mut committed = Committed::new();
+        let (term, by) = (Term(2), Term(4));
+        committed.marks.push(Mark { term, by, at: Time::ZERO, witness: Witness::default() });
+        let removal_is_found = |now: u64, term: u64| {
+            let mut findings = Findings::default();
+            committed.check_truncation(NodeId(1), Term(now), (Index(1), Some(Term(term))), &mut findings);
+            !findings.violations.is_empty()
+        };
+        assert!(!removal_is_found(3, 2), "the leader of term 3 was elected before that");
+        assert!(removal_is_found(4, 2));
+        assert!(removal_is_found(5, 2));
+        assert!(!removal_is_found(5, 3), "another entry stood there");
     }
 }

@@ -18,6 +18,9 @@ use super::{Committed, Disks, Findings, Invariant, Logs};
 /// What was last seen of a running server.
 pub(crate) struct Seen {
     term: Term,
+    /// The same, as far as the events of this step have been read: a server that has slept hears of several terms at
+    /// once.
+    term_so_far: Term,
     voted_for: Option<NodeId>,
     commit: Index,
     applied: Index,
@@ -37,6 +40,7 @@ impl Seen {
         let configurations = entries.iter().filter(|entry| matches!(entry.payload, Payload::Membership(_)));
         Seen {
             term: raft.term(),
+            term_so_far: raft.term(),
             voted_for: raft.voted_for(),
             commit: raft.commit_index(),
             applied: Index::ZERO,
@@ -59,6 +63,7 @@ impl Seen {
         findings: &mut Findings,
     ) {
         match event {
+            RaftEvent::TermChanged { new, .. } => self.term_so_far = new,
             RaftEvent::RoleChanged { role: RoleName::Leader, term, .. } => {
                 logs.leads(raft.id(), term, findings);
                 if raft.term() == term && raft.is_leader() {
@@ -67,7 +72,8 @@ impl Seen {
                 }
             }
             RaftEvent::Truncated { from, .. } => {
-                committed.check_truncation(raft.id(), from, self.log.term_at(from), findings);
+                let removed = (from, self.log.term_at(from));
+                committed.check_truncation(raft.id(), self.term_so_far, removed, findings);
                 self.log.truncate(from);
                 self.configurations.retain(|index| *index < from);
             }
@@ -157,7 +163,7 @@ impl Seen {
                 )
             });
         }
-        (self.term, self.voted_for) = (term, voted_for);
+        (self.term, self.term_so_far, self.voted_for) = (term, term, voted_for);
     }
 
     fn check_applied<S: StateMachine>(
