@@ -2,8 +2,8 @@
 //! answered before another operation was invoked also comes before it? (Herlihy and Wing, 1990)
 //!
 //! The question is answered without any trust in revisions: those that answers carry serve only to tell changes
-//! apart (a compare on `mod_revision`). That makes it a second opinion beside the witness, which
-//! believes them and checks that all fits.
+//! apart (a compare on `mod_revision`), and as a hint to which order to try first. That makes it a second opinion
+//! beside the witness, which believes them and checks that all fits.
 //!
 //! **Groups of keys.** A history is linearizable if it is so for each object alone, so keys are judged apart. A
 //! request that writes several keys, or that reads or compares some to write others, makes one object of them:

@@ -15,8 +15,10 @@
 //! others, so no other place needs to be tried. Of two nodes that differ only in which unanswered operations they have
 //! used, the one that has used fewer can do all that the other can.
 //!
-//! The search goes deep first, and finds an order in a correct history almost without going back. If it has used up
-//! a part of its budget, it starts anew, layer by layer, and then only has to remember one layer.
+//! The search goes deep first, and finds an order in a correct history almost without going back. Where many are on
+//! their way at once, the revisions of their answers say which to try first. That is a hint and no more: each step is
+//! taken by the model alone, and if the order that they name does not work out, all others are tried. If the search has
+//! used up a part of its budget, it starts anew, layer by layer, and then only has to remember one layer.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +81,8 @@ pub(crate) struct Search<'a, 'h> {
     touches: Vec<u64>,
     /// The bit of each candidate that was answered.
     slots: Vec<u8>,
-    /// For each layer those that are on their way and not answered before, the layer's own one first.
+    /// For each layer those that are on their way and not answered before, the likeliest first: by revision, those
+    /// without one before the others, and then by answer.
     on_their_way: Vec<Vec<u32>>,
     /// Unanswered candidates by invocation, and for each the one before it that asks for the same.
     unanswered: Vec<(u32, Option<u32>)>,
@@ -274,8 +277,8 @@ impl<'a, 'h> Search<'a, 'h> {
         }
     }
 
-    /// What may come next. The likeliest comes last, as it is taken first: the operation whose answer is due, then the
-    /// others in the order of their answers. Those that need help come back here when all of these have failed.
+    /// What may come next. The likeliest comes last, as it is taken first. Those that need help come back here when all
+    /// of these have failed.
     fn successors(&mut self, node: Node, next: &mut Vec<Node>) -> Result<(), Stop> {
         if node.needs_help {
             return self.successors_with_help(node, next);
@@ -443,7 +446,9 @@ fn arrange(candidates: &[Candidate<'_>], layers: &[u32]) -> Result<(Vec<u8>, Vec
             open.insert(place, id);
         }
         assert!(open.first() == Some(own), "an answer comes after its question and after earlier answers");
-        on_their_way.push(open.clone());
+        let mut likeliest_first = open.clone();
+        likeliest_first.sort_by_key(|id| candidates[*id as usize].operation.revision());
+        on_their_way.push(likeliest_first);
         open.remove(0);
         free |= 1 << slots[*own as usize];
     }

@@ -1,6 +1,11 @@
 //! The search against brute force, and against histories that are too long for that.
 
-use jangada_trace::history::{History, Outcome};
+use bytes::Bytes;
+use jangada_kv::{
+    Command, DeleteRange, KeyRange, Millis, Put, Reply, Request, Response, Revision, Set, SetCondition, Store,
+};
+use jangada_raft::types::Time;
+use jangada_trace::history::{History, Operation, Outcome};
 use jangada_trace::linearizable::{Limits, Verdict, check};
 
 use crate::brute;
@@ -80,4 +85,61 @@ fn ten_clients_and_two_thousand_operations_on_a_key_are_decided() {
             assert!(!accepts(&stale, seed), "seed {seed}");
         }
     }
+}
+
+/// So many operations on one key, all on their way from the beginning, in an order that their revisions name. Their
+/// answers come in another one.
+fn crowd(chance: &mut Chance, operations: u64) -> History {
+    let mut store = Store::new();
+    let key = || Bytes::from_static(b"k");
+    let operation = |client: u64| {
+        let value = Bytes::from(format!("v{client}"));
+        let request = match chance.below(5) {
+            0 => Request::DeleteRange(DeleteRange { range: KeyRange::One(key()), prev_kv: false }),
+            1 => Request::Command(Command::Set(Set {
+                condition: SetCondition::IfMissing,
+                ..Set::new(key(), value)
+            })),
+            2 => Request::Command(Command::Set(Set {
+                condition: SetCondition::IfPresent,
+                get: true,
+                ..Set::new(key(), value)
+            })),
+            _ => Request::Put(Put::new(key(), value)),
+        };
+        let response = store.apply(Millis::ZERO, &request);
+        let (at, revision) = (Time(1_000 + chance.below(1_000)), Some(store.revision()));
+        let outcome = Outcome::Returned { at, response, revision };
+        Operation { client, invoked: Time::ZERO, request, outcome }
+    };
+    (0..operations).map(operation).collect()
+}
+
+#[test]
+fn sixty_operations_on_their_way_at_once_are_decided_if_revisions_say_which_to_try_first() {
+    for seed in 0..20 {
+        let history = crowd(&mut Chance::new(seed), 60);
+        let report = check(&history, &Limits::default());
+        assert_eq!(report.verdict, Verdict::Linearizable, "seed {seed}");
+        assert!(report.steps < 200, "seed {seed}: {} steps", report.steps);
+    }
+}
+
+#[test]
+fn revisions_that_name_a_wrong_order_decide_nothing() {
+    let key = || Bytes::from_static(b"k");
+    let mut history = History::new();
+    for (client, revision) in [(1, 9), (2, 3)] {
+        let set = Set::new(key(), Bytes::from(format!("v{client}")));
+        let set = history.invoke(client, Time(0), Request::Command(Command::Set(set)));
+        history.returned_at_revision(set, Time(10), Response::Reply(Reply::Ok), Revision(revision));
+    }
+    let read = |history: &mut History, at: u64, value: &'static [u8]| {
+        let get = history.invoke(3, Time(at), Request::Command(Command::Get { key: key() }));
+        history.returned(get, Time(at + 5), Response::Reply(Reply::Value(Bytes::from_static(value))));
+    };
+    read(&mut history, 20, b"v2");
+    assert!(accepts(&history, 0), "first v1, then v2, whatever their revisions say");
+    read(&mut history, 30, b"v1");
+    assert!(!accepts(&history, 0), "nobody wrote v1 again");
 }
