@@ -143,6 +143,11 @@ impl<W: Workload> World<W> {
         }
         if self.plan.profile == Profile::Classic {
             self.switch_off_who_was_removed();
+            // Their last words may depose a leader once more.
+            self.run_for(self.plan.network.delay_max + timeout);
+            if !self.run_until(patience, leads) {
+                return self.not_live("there is no leader although who was removed is off", patience);
+            }
         }
         if !self.run_until(SETTLED_WITHIN, World::is_caught_up) {
             return self.not_live("not all members are caught up", SETTLED_WITHIN);
