@@ -150,6 +150,13 @@ impl Weather {
         self.climate().cut.iter().copied().collect()
     }
 
+    /// What all links have that have no figures of their own: messages lost of a hundred, and how much longer each takes.
+    #[must_use]
+    pub fn everywhere(&self) -> (u8, Duration) {
+        let climate = self.climate();
+        (climate.loss.everywhere, climate.delay.everywhere)
+    }
+
     /// Messages lost of a hundred on this link, if it is not cut.
     #[must_use]
     pub fn loss(&self, link: OneWay) -> u8 {

@@ -58,7 +58,7 @@ pub(crate) struct Network {
     rng: Rng,
     cut: BTreeSet<(NodeId, NodeId)>,
     /// So many of a hundred messages are lost.
-    pub(crate) loss: u64,
+    pub(crate) loss: u8,
     /// So much longer does each message take.
     pub(crate) slow: Duration,
     holds: Vec<Filter>,
@@ -99,7 +99,7 @@ impl Network {
             self.held.insert(HeldNumber(self.last_held), parcel);
             return None;
         }
-        if self.loss > 0 && self.rng.below(100) < self.loss {
+        if self.loss > 0 && self.rng.below(100) < u64::from(self.loss) {
             return None;
         }
         let drawn = now + self.slow + self.rng.duration(self.delay.0, self.delay.1);

@@ -36,6 +36,13 @@ impl Simulated {
         Simulated::default()
     }
 
+    /// Messages lost of a hundred, and how much longer each takes.
+    #[must_use]
+    pub fn weather(&self) -> (u8, Duration) {
+        let network = self.rig.as_ref().map(|rig| &rig.network);
+        network.map_or((0, Duration::ZERO), |network| (network.loss, network.slow))
+    }
+
     fn rig(&self) -> &Rig {
         self.rig.as_ref().expect("a cluster is founded before anything else")
     }
@@ -179,7 +186,7 @@ impl Cluster for Simulated {
     }
 
     fn set_loss(&mut self, percent: u8) -> Result<(), String> {
-        self.rig_mut().network.loss = u64::from(percent);
+        self.rig_mut().network.loss = percent;
         Ok(())
     }
 

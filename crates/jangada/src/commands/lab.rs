@@ -13,6 +13,7 @@ Examples:
   $ jangada lab
   $ jangada lab --servers 3 --keep
   $ jangada lab --script session.txt
+  $ jangada lab --sim --seed 7
 
 At the prompt: `set d 8`, `crash leader`, `get d`, `isolate 1 3`, `why 5`, `heal`, `help`. From a pipe or a script the same \
 commands are read; exit code 1 says that something was not as an `expect` says, 2 that a line could not be read. \
@@ -25,6 +26,12 @@ pub struct Arguments {
     /// Servers at the beginning, 1 to 9
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=9), value_name = "N")]
     pub servers: u64,
+    /// In a made-up world instead, whose time stands still until it is told to pass, and can be travelled through
+    #[arg(long)]
+    pub sim: bool,
+    /// Decides all that chance decides in a made-up world
+    #[arg(long, requires = "sim", default_value_t = 1, value_name = "N")]
+    pub seed: u64,
     /// Plays this script, and ends; `-` reads it from stdin
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
@@ -50,6 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => Source::Pipe,
     };
     lab::run(Plan {
+        seed: arguments.sim.then_some(arguments.seed),
         servers: arguments.servers,
         ports: arguments.ports,
         folder: arguments.data_dir.clone(),

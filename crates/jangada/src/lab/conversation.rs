@@ -15,6 +15,7 @@ use crate::output;
 use super::house::{Folder, Ports};
 use super::live::Live;
 use super::prompt;
+use super::rewind::Rewindable;
 use super::scenarios;
 use super::session::{GLIMPSE, Outcome, Session};
 use super::teller::{Known, Teller};
@@ -26,6 +27,8 @@ const MAX_LINE_BYTES: u64 = 64 << 20;
 
 /// How a laboratory is to be.
 pub struct Plan {
+    /// The seed of a made-up world; `None` for real servers.
+    pub seed: Option<u64>,
     /// Servers at the beginning.
     pub servers: u64,
     /// The first port.
@@ -56,8 +59,55 @@ enum Told {
     Over,
 }
 
+/// Whoever carries lines out: a session with real servers, or one in a made-up world.
+trait Carrier {
+    fn line(&mut self, line: &str) -> Outcome;
+
+    /// Nobody types.
+    fn look_on(&mut self);
+
+    fn known(&self) -> Arc<Known>;
+
+    /// What is to happen before the first line, if it does not come at once.
+    fn begin(&mut self) {}
+}
+
+impl Carrier for Session<Live> {
+    fn line(&mut self, line: &str) -> Outcome {
+        Session::line(self, line)
+    }
+
+    fn look_on(&mut self) {
+        Session::look_on(self);
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Session::known(self)
+    }
+
+    fn begin(&mut self) {
+        if let Err(why) = self.start() {
+            self.say_line(&why);
+        }
+    }
+}
+
+impl Carrier for Rewindable {
+    fn line(&mut self, line: &str) -> Outcome {
+        Rewindable::line(self, line)
+    }
+
+    /// Time stands still.
+    fn look_on(&mut self) {}
+
+    fn known(&self) -> Arc<Known> {
+        Rewindable::known(self)
+    }
+}
+
 /// What opens a laboratory.
 struct Opening {
+    seed: Option<u64>,
     servers: u64,
     ports: u16,
     folder: PathBuf,
@@ -69,7 +119,7 @@ struct Opening {
 /// # Errors
 /// 1 if something is not as a script expects, or a command was refused; 2 if a line cannot be read.
 pub fn run(plan: Plan) -> Result<(), Failure> {
-    let Plan { servers, ports, folder, keep, source } = plan;
+    let Plan { seed, servers, ports, folder, keep, source } = plan;
     if let Source::Script(text) = &source {
         check(text)?;
     }
@@ -78,7 +128,7 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
         Source::Prompt => Greeting::Voice(voice.clone()),
         Source::Pipe | Source::Script(_) => Greeting::Note,
     };
-    let opening = Opening { servers, ports, folder, keep };
+    let opening = Opening { seed, servers, ports, folder, keep };
     let (tell, inbox) = channel();
     let (ready, opened) = sync_channel(1);
     let speaks = voice.clone();
@@ -125,12 +175,17 @@ impl Greeting {
     }
 }
 
-fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Session, String> {
+fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Box<dyn Carrier>, String> {
+    let servers = many_servers(opening.servers);
+    if let Some(seed) = opening.seed {
+        greeting.say(&format!(
+            "jangada lab · {servers} in a made-up world, seed {seed}: time stands still until `run 1s`"
+        ));
+        return Ok(Box::new(Rewindable::new(opening.servers, seed, voice.clone())?));
+    }
     let ports = Ports::take(opening.ports)?;
     let folder = Folder::take(&opening.folder, opening.keep)?;
     let path = folder.path().display();
-    let servers =
-        if opening.servers == 1 { "1 server".to_owned() } else { format!("{} servers", opening.servers) };
     let fate = if opening.keep { "kept" } else { "deleted on exit; --keep" };
     greeting.say(&format!(
         "jangada lab · {servers} in this process, each with its own disk under {path} ({fate})"
@@ -141,16 +196,20 @@ fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Session
     }
     let teller = Teller::start(voice.clone())?;
     let live = Live::new(ports, folder, teller.reporter())?;
-    let mut session = Session::new(live, teller, voice.clone());
-    session.begin(opening.servers)?;
+    let mut session = Session::new(live, Some(teller), voice.clone());
+    session.begin(opening.servers, None)?;
     if let Greeting::Voice(_) = greeting {
         session.start()?;
     }
-    Ok(session)
+    Ok(Box::new(session))
+}
+
+fn many_servers(count: u64) -> String {
+    if count == 1 { "1 server".to_owned() } else { format!("{count} servers") }
 }
 
 /// The session's thread.
-fn serve(mut session: Session, inbox: &Receiver<Told>) {
+fn serve(mut session: Box<dyn Carrier>, inbox: &Receiver<Told>) {
     let mut begun = false;
     loop {
         match inbox.recv_timeout(GLIMPSE) {
@@ -164,9 +223,7 @@ fn serve(mut session: Session, inbox: &Receiver<Told>) {
                 // A pipe that says nothing yet: others may want to connect.
                 if !begun {
                     begun = true;
-                    if let Err(why) = session.start() {
-                        session.say_line(&why);
-                    }
+                    session.begin();
                 }
                 session.look_on();
             }

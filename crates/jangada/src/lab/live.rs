@@ -104,7 +104,7 @@ impl Live {
     }
 
     /// The network between them.
-    pub fn weather(&self) -> &Weather {
+    pub fn network(&self) -> &Weather {
         &self.weather
     }
 

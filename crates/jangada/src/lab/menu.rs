@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use jangada_raft::types::NodeId;
-use jangada_sim::script::cluster::{Cluster, MAX_SERVERS};
+use jangada_sim::script::cluster::MAX_SERVERS;
 use jangada_sim::script::command::{Change, Command, Condition, Request, Server};
 
+use super::backend::Backend;
 use super::session::{Outcome, Session};
 
 /// What the menu offers.
@@ -28,7 +29,7 @@ const LOOK_FOR_LEADER: Duration = Duration::from_millis(1_200);
 /// What one line of the menu comes to.
 type Said = Result<String, String>;
 
-impl Session {
+impl<B: Backend> Session<B> {
     /// Carries out one line of the menu.
     pub(super) fn numbered(&mut self, line: &str) -> Outcome {
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -6,6 +6,7 @@
 mod house; // ports and folder
 mod server; // one server on threads of this process
 mod live; // the servers as a cluster of the scripts
+mod backend; // real servers, or the simulator's world
 mod asking; // one request, and what can be said about its answer
 mod log; // a log, for people
 mod teller; // tells what happens while it happens
@@ -13,6 +14,8 @@ mod voice; // where lines go
 mod words; // the laboratory's own words
 mod scenarios; // texts that it plays
 mod session; // lines carried out
+mod looking; // what somebody sees who looks at the servers
+mod rewind; // a made-up world, through whose time one can travel
 mod menu; // the Go prototype's numbered menu
 mod prompt; // the line editor
 mod conversation; // who reads lines, who carries them out, and what signals do

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jangada_sim::script::help;
+use jangada_trace::phrases::since_start;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -82,12 +83,16 @@ fn history_file() -> Option<PathBuf> {
     Some(state.filter(|path| path.is_absolute()).or_else(home)?.join("jangada/lab_history"))
 }
 
-/// `lab[n2★ t1]> `.
+/// `lab[n2★ t1]> `; in a made-up world with its time, `lab[n2★ t1 +1.204]> `.
 fn prompt(standing: &Standing) -> String {
-    match standing.leader {
-        Some((leader, term)) => format!("lab[{leader}★ t{term}]> "),
-        None if standing.term.0 == 0 => "lab[no leader]> ".to_owned(),
-        None => format!("lab[no leader, t{}]> ", standing.term),
+    let who = match standing.leader {
+        Some((leader, term)) => format!("{leader}★ t{term}"),
+        None if standing.term.0 == 0 => "no leader".to_owned(),
+        None => format!("no leader, t{}", standing.term),
+    };
+    match standing.now {
+        Some(now) => format!("lab[{who} {}]> ", since_start(now)),
+        None => format!("lab[{who}]> "),
     }
 }
 

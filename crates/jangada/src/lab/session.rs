@@ -1,16 +1,14 @@
 //! A laboratory at work: reads lines, has them carried out, and says what came of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jangada_raft::event::RoleName;
-use jangada_raft::types::NodeId;
-use jangada_sim::script::cluster::{Cluster, MAX_SERVERS, View};
-use jangada_sim::script::command::{Command, Condition, Server};
+use jangada_raft::types::{NodeId, Time};
+use jangada_sim::script::cluster::{MAX_SERVERS, View};
+use jangada_sim::script::command::{Command, Condition, Kind, Server};
 use jangada_sim::script::{Stage, help};
 
-use super::live::Live;
+use super::backend::Backend;
 use super::menu;
 use super::scenarios;
 use super::teller::{Known, Teller};
@@ -25,6 +23,22 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Sentences that `why` adds to what it says.
 const MAX_EVIDENCE: usize = 3;
+/// Longer than anything in a made-up world waits.
+const FAR: Duration = Duration::from_secs(3_600);
+/// Everything that can be told.
+const ALL_KINDS: [Kind; 11] = [
+    Kind::Leaders,
+    Kind::Elections,
+    Kind::Votes,
+    Kind::Terms,
+    Kind::Log,
+    Kind::Commits,
+    Kind::Members,
+    Kind::Snapshots,
+    Kind::Reads,
+    Kind::Messages,
+    Kind::Clients,
+];
 /// How long a leader is waited for.
 const LEADER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -44,11 +58,14 @@ pub enum Outcome {
 }
 
 /// The laboratory.
-pub struct Session {
-    stage: Stage<Live>,
+pub struct Session<B> {
+    pub(super) stage: Stage<B>,
     voice: Voice,
-    teller: Teller,
+    /// Who tells of events while they happen; without one, the stage tells of them after each command.
+    teller: Option<Teller>,
     known: Arc<Known>,
+    /// What the stage tells of.
+    watched: Vec<Kind>,
     /// What was typed and carried out, for `save`.
     typed: Vec<String>,
     /// Since when nothing is carried out.
@@ -58,19 +75,20 @@ pub struct Session {
     shut: bool,
 }
 
-impl Session {
+impl<B: Backend> Session<B> {
     /// A laboratory whose servers have not started yet.
-    pub fn new(live: Live, teller: Teller, voice: Voice) -> Session {
-        let known = teller.known();
-        let mut stage = Stage::on(live);
-        // The teller tells of events, on a thread of its own; the stage of answers.
-        let quiet = stage.carry_out(&Command::Watch(Vec::new()));
-        assert!(quiet.is_ok(), "nothing is needed to tell nothing");
+    pub fn new(backend: B, teller: Option<Teller>, voice: Voice) -> Session<B> {
+        let known = teller.as_ref().map_or_else(Arc::default, Teller::known);
+        let mut stage = Stage::on(backend);
+        let watched = if teller.is_some() { Vec::new() } else { vec![Kind::Leaders, Kind::Elections] };
+        let watches = stage.carry_out(&Command::Watch(watched.clone()));
+        assert!(watches.is_ok(), "nothing is needed to watch");
         Session {
             stage,
             voice,
             teller,
             known,
+            watched,
             typed: Vec::new(),
             rested: Instant::now(),
             numbered: false,
@@ -83,14 +101,17 @@ impl Session {
         Arc::clone(&self.known)
     }
 
-    /// Starts so many servers, unless the first line says otherwise.
+    /// Sets up so many servers, which start with the first command that needs them.
     ///
     /// # Errors
     /// They do not start: a sentence.
-    pub fn begin(&mut self, servers: u64) -> Result<(), String> {
-        let line = format!("servers {servers}");
+    pub fn begin(&mut self, servers: u64, seed: Option<u64>) -> Result<(), String> {
         self.stage.carry_out(&Command::Servers(servers))?;
-        self.typed = vec![line];
+        self.typed = vec![format!("servers {servers}")];
+        if let Some(seed) = seed {
+            self.stage.carry_out(&Command::Seed(seed))?;
+            self.typed.push(format!("seed {seed}"));
+        }
         Ok(())
     }
 
@@ -113,7 +134,7 @@ impl Session {
     /// Carries one line out.
     pub fn line(&mut self, line: &str) -> Outcome {
         let pause = self.rested.elapsed();
-        if pause >= PAUSE && self.typed.len() > 1 {
+        if self.teller.is_some() && pause >= PAUSE && self.typed.len() > 1 {
             // A saved session lets the same time pass.
             self.typed.push(format!("run {}ms", pause.min(LONGEST_PAUSE).as_millis()));
         }
@@ -126,9 +147,57 @@ impl Session {
         } else {
             self.word(line)
         };
-        self.teller.flush();
+        self.flush();
+        if self.teller.is_none() {
+            self.stand();
+        }
         self.rested = Instant::now();
         outcome
+    }
+
+    /// Whatever has happened is told.
+    fn flush(&self) {
+        if let Some(teller) = &self.teller {
+            teller.flush();
+        }
+    }
+
+    /// Without a teller, who leads is seen by looking.
+    fn stand(&self) {
+        let cluster = self.stage.as_cluster();
+        let views: Vec<View<'_>> = cluster.servers().into_iter().filter_map(|id| cluster.view(id)).collect();
+        let mut standing = self.known.standing();
+        standing.term = views.iter().map(|view| view.term).max().unwrap_or_default();
+        let leaders = views.iter().filter(|view| view.is_leader());
+        standing.leader = leaders.max_by_key(|view| view.term).map(|view| (view.id, view.term));
+        standing.now = Some(cluster.now());
+    }
+
+    /// The next thing happens, and whatever it is, it is told.
+    pub(super) fn step(&mut self) {
+        let _all = self.stage.carry_out(&Command::Watch(ALL_KINDS.to_vec()));
+        let until = self.stage.as_cluster().now() + FAR;
+        let _something = self.stage.look_on(until);
+        self.tell();
+        let _some = self.stage.carry_out(&Command::Watch(self.watched.clone()));
+        self.stand();
+    }
+
+    /// Another world takes the place of this one; those who look at the prompt notice nothing.
+    pub(super) fn replace_world(&mut self, other: Session<B>) {
+        let known = self.known();
+        *self = other;
+        self.known = known;
+        self.stand();
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.stage.as_cluster().now()
+    }
+
+    /// What was typed, for `save`: time has passed without a word.
+    pub(super) fn note_typed(&mut self, line: String) {
+        self.typed.push(line);
     }
 
     fn word(&mut self, line: &str) -> Outcome {
@@ -157,6 +226,9 @@ impl Session {
                 self.voice.say(menu::TABLE);
                 Ok(())
             }
+            Word::Travel(_) => {
+                Err("real time goes one way: `jangada lab --sim` can step, go back and fork".into())
+            }
             Word::Help(of) => self.say(|_| help_lines(of.as_deref())),
         };
         self.end_of(line, done)
@@ -176,7 +248,11 @@ impl Session {
         }
     }
 
-    fn say(&mut self, lines: impl FnOnce(&mut Session) -> Result<Vec<String>, String>) -> Result<(), String> {
+    fn say(
+        &mut self,
+        lines: impl FnOnce(&mut Session<B>) -> Result<Vec<String>, String>,
+    ) -> Result<(), String> {
+        self.stage.start()?;
         let lines = lines(self)?;
         self.voice.say(&lines.join("\n"));
         Ok(())
@@ -187,7 +263,7 @@ impl Session {
         let told = self.stage.take_told();
         if !told.is_empty() {
             // What happened meanwhile comes first.
-            self.teller.flush();
+            self.flush();
             self.voice.say(&told.join("\n"));
         }
     }
@@ -197,10 +273,13 @@ impl Session {
             return self.end_of(line, Err(why));
         }
         match command {
-            Command::Watch(kinds) => {
-                self.teller.watch(kinds);
+            Command::Watch(kinds) if self.teller.is_some() => {
+                if let Some(teller) = &self.teller {
+                    teller.watch(kinds);
+                }
                 return self.end_of(line, Ok(()));
             }
+            Command::Watch(kinds) => self.watched.clone_from(kinds),
             Command::Servers(_) => self.typed.clear(),
             _ => {}
         }
@@ -208,7 +287,7 @@ impl Session {
         let done = self.stage.carry_out(command);
         self.tell();
         if let Err(why) = done {
-            self.teller.flush();
+            self.flush();
             self.voice.say(&why);
             let checks = matches!(command, Command::Expect(_) | Command::Wait(..) | Command::Always(..));
             return if checks { Outcome::Failed } else { Outcome::Refused };
@@ -234,11 +313,12 @@ impl Session {
 
     /// What cannot be meant is refused before anything happens, with what could be.
     fn sensible(&mut self, command: &Command) -> Result<(), String> {
-        let live = self.stage.as_cluster();
-        let known = live.servers();
-        if known.is_empty() {
+        if words::named(command).is_empty() && !matches!(command, Command::Add(_)) {
             return Ok(());
         }
+        self.stage.start()?;
+        let live = self.stage.as_cluster();
+        let known = live.servers();
         let numbers = |servers: &[Server]| -> Vec<NodeId> {
             let number = |server: &Server| match server {
                 Server::Number(number) => Some(NodeId(*number)),
@@ -291,107 +371,6 @@ impl Session {
         }
     }
 
-    // ---- Looking ------------------------------------------------------------------------------------------
-
-    fn views(&self) -> BTreeMap<NodeId, Option<View<'_>>> {
-        let live = self.stage.as_cluster();
-        live.servers().into_iter().map(|id| (id, live.view(id))).collect()
-    }
-
-    fn leader(&self) -> String {
-        let views = self.views();
-        let leaders = views.values().flatten().filter(|view| view.is_leader());
-        match leaders.max_by_key(|view| view.term) {
-            Some(view) if self.stage.as_cluster().is_paused(view.id) => {
-                format!("{} led term {} before it stood still", view.id, view.term)
-            }
-            Some(view) => format!("{} leads term {}", view.id, view.term),
-            None => format!("nobody leads: {}", self.why_nobody(&views)),
-        }
-    }
-
-    fn why_nobody(&self, views: &BTreeMap<NodeId, Option<View<'_>>>) -> String {
-        let Some(view) = views.values().flatten().max_by_key(|view| view.term) else {
-            return "no server runs; `restart all` starts them".into();
-        };
-        let (voters, live) = (view.membership.all_voters(), self.stage.as_cluster());
-        let needs = voters.len() / 2 + 1;
-        let there = voters
-            .iter()
-            .filter(|id| views.get(id).is_some_and(Option::is_some) && !live.is_paused(**id))
-            .count();
-        if there < needs {
-            return format!("{there} of {} voters run, and {needs} must agree [paper §5.2]", voters.len());
-        }
-        "an election is under way, or the links do not let a majority hear one another (`show network`)"
-            .into()
-    }
-
-    fn status(&self) -> Vec<String> {
-        let live = self.stage.as_cluster();
-        let mut lines = vec![self.leader()];
-        for (id, view) in self.views() {
-            let address = live.ports().client(id);
-            let state = match &view {
-                None => "down".to_owned(),
-                Some(_) if live.is_paused(id) => "stands still".to_owned(),
-                Some(view) => role(view),
-            };
-            let numbers = view.filter(|_| !live.is_paused(id)).map_or_else(String::new, |view| {
-                format!(
-                    "term {:<4} log {:<6} committed {:<6}",
-                    view.term.0, view.last_index.0, view.commit_index.0
-                )
-            });
-            lines.push(format!("  {id}  {state:<22} {numbers:<38} {address}").trim_end().to_owned());
-        }
-        lines.extend(self.weather());
-        lines
-    }
-
-    fn weather(&self) -> Vec<String> {
-        let live = self.stage.as_cluster();
-        let servers = live.servers();
-        let cut = servers.iter().flat_map(|from| servers.iter().map(move |to| (*from, *to)));
-        let cut: Vec<String> = cut
-            .filter(|(from, to)| from != to && live.is_cut(*from, *to))
-            .map(|(from, to)| format!("{from}→{to}"))
-            .collect();
-        let any = (NodeId(1), NodeId(2));
-        let (loss, delay) = (live.weather().loss(any), live.weather().delay(any));
-        let mut lines = Vec::new();
-        if !cut.is_empty() {
-            lines.push(format!("  cut: {} (`heal` mends all)", cut.join(" ")));
-        }
-        if loss > 0 {
-            lines.push(format!("  {loss} % of all messages are lost (`lose 0%` ends it)"));
-        }
-        if !delay.is_zero() {
-            lines.push(format!("  every message takes {delay:?} longer (`slow 0s` ends it)"));
-        }
-        lines
-    }
-
-    fn log(&mut self, server: &Server) -> Result<Vec<String>, String> {
-        let views = self.views();
-        let id = match server {
-            Server::Number(number) => NodeId(*number),
-            Server::Leader => {
-                let leaders = views.values().flatten().filter(|view| view.is_leader());
-                leaders.max_by_key(|view| view.term).map(|view| view.id).ok_or("nobody leads")?
-            }
-            Server::Follower(_) | Server::Named(_) | Server::All => {
-                return Err("say which one: `log 2`, `log leader`, or `log` for all".into());
-            }
-        };
-        let known: Vec<NodeId> = views.keys().copied().collect();
-        match views.get(&id) {
-            None => Err(format!("there is no {id}: {}", there_are(&known))),
-            Some(None) => Err(format!("{id} is down, and its log with it: `restart {}`", id.0)),
-            Some(Some(_)) => Ok(self.stage.as_cluster().log_lines(id)),
-        }
-    }
-
     // ---- More than a line ---------------------------------------------------------------------------------
 
     fn scenario(&mut self, name: &str) -> Outcome {
@@ -435,7 +414,7 @@ impl Session {
         self.await_a_leader(command);
         let done = self.stage.carry_out(command);
         let _answers = self.stage.take_told();
-        self.teller.flush();
+        self.flush();
         done
     }
 
@@ -443,7 +422,7 @@ impl Session {
         self.voice.say(text);
     }
 
-    pub(super) fn cluster(&self) -> &Live {
+    pub(super) fn cluster(&self) -> &B {
         self.stage.as_cluster()
     }
 
@@ -473,25 +452,14 @@ impl Session {
     }
 }
 
-fn role(view: &View<'_>) -> String {
-    match (view.role, view.leader) {
-        (RoleName::Leader, _) => "★ LEADER".into(),
-        (RoleName::Candidate, _) => "Candidate".into(),
-        (RoleName::PreCandidate, _) => "PreCandidate".into(),
-        (RoleName::Follower, Some(leader)) => format!("follower of {leader}"),
-        (RoleName::Follower, None) if !view.membership.is_voter(view.id) => "no member".into(),
-        (RoleName::Follower, None) => "follower, no leader".into(),
-    }
-}
-
 /// Who votes, as far as the one in the highest term knows.
-fn members(live: &Live) -> Vec<NodeId> {
+fn members<B: Backend>(live: &B) -> Vec<NodeId> {
     let views = live.servers().into_iter().filter_map(|id| live.view(id));
     let newest = views.max_by_key(|view| (view.is_leader(), view.term, view.commit_index));
     newest.map(|view| view.membership.all_voters().into_iter().collect()).unwrap_or_default()
 }
 
-fn there_are(known: &[NodeId]) -> String {
+pub(super) fn there_are(known: &[NodeId]) -> String {
     let names: Vec<String> = known.iter().map(ToString::to_string).collect();
     format!("there are {}", names.join(" "))
 }

@@ -66,6 +66,8 @@ pub struct Standing {
     pub leader: Option<(NodeId, Term)>,
     /// The highest term.
     pub term: Term,
+    /// In a made-up world: what time it is there.
+    pub now: Option<Time>,
     /// What happened to each server lately that explains how it is, oldest first.
     pub evidence: BTreeMap<NodeId, Vec<String>>,
 }

@@ -1,13 +1,17 @@
 //! Where the laboratory's lines go: to stdout, or above the prompt that somebody types at.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustyline::ExternalPrinter;
 
 /// A place for lines. Clones are the same place.
 #[derive(Clone)]
-pub struct Voice(Arc<Mutex<Place>>);
+pub struct Voice {
+    place: Arc<Mutex<Place>>,
+    mute: Arc<AtomicBool>,
+}
 
 enum Place {
     Stdout,
@@ -22,17 +26,25 @@ impl Voice {
     }
 
     fn at(place: Place) -> Voice {
-        Voice(Arc::new(Mutex::new(place)))
+        Voice { place: Arc::new(Mutex::new(place)), mute: Arc::default() }
     }
 
     /// From now on lines go above the prompt.
     pub fn above(&self, prompt: Box<dyn ExternalPrinter + Send>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Place::Prompt(prompt);
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Place::Prompt(prompt);
+    }
+
+    /// Says nothing, or speaks again: what is done a second time is not told a second time.
+    pub fn mute(&self, mute: bool) {
+        self.mute.store(mute, Relaxed);
     }
 
     /// One line, or several.
     pub fn say(&self, text: &str) {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.mute.load(Relaxed) {
+            return;
+        }
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         // A reader that went away is told nothing more; the laboratory ends when its input does.
         match &mut *place {
             Place::Stdout => {

@@ -1,5 +1,7 @@
 //! The words that only a laboratory knows. All others are the language of the scripts.
 
+use std::time::Duration;
+
 use jangada_sim::script::command::{Change, Command, Server};
 use jangada_sim::script::{self, help};
 
@@ -22,8 +24,25 @@ pub enum Word {
     Menu,
     /// `help [COMMAND]`.
     Help(Option<String>),
+    /// Through the time of a made-up world.
+    Travel(Travel),
     /// `shutdown`: all servers end, and so does the laboratory; `exit` and `quit` as well.
     Exit,
+}
+
+/// Through the time of a made-up world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Travel {
+    /// `step [N]`: the next so many things happen.
+    Step(u64),
+    /// `back [N]`: as it was so many commands ago.
+    Back(u64),
+    /// `goto TIME`: as it is at this time, before or behind now.
+    Time(Duration),
+    /// `goto NAME`: as it was when this fork was made.
+    Name(String),
+    /// `fork [NAME]`: this moment can be returned to.
+    Fork(Option<String>),
 }
 
 /// The laboratory's own words: how each is written, what it does, and a line that can be read.
@@ -36,6 +55,10 @@ pub const WORDS: &[(&str, &str, &str)] = &[
     ("scenario [NAME]", "plays one, or tells which there are", "scenario kill-the-leader"),
     ("save FILE", "what was typed until now, as a script", "save session.txt"),
     ("menu", "the Go prototype's numbered menu, and back", "menu"),
+    ("step [N]", "the next thing happens, or N things (`--sim`)", "step 3"),
+    ("back [N]", "as it was before the last command, or the last N (`--sim`)", "back"),
+    ("goto TIME|NAME", "as it is at this time, or was at this fork (`--sim`)", "goto 1.204s"),
+    ("fork [NAME]", "this moment can be returned to by `goto NAME` (`--sim`)", "fork before"),
     ("shutdown", "all servers end, and the laboratory with them (also `exit`, `quit`)", "shutdown"),
 ];
 
@@ -59,10 +82,21 @@ pub fn parse(line: &str) -> Result<Option<Word>, String> {
         ("scenario", [name]) => Word::Scenario(Some((*name).to_owned())),
         ("save", [file]) => Word::Save((*file).to_owned()),
         ("menu", []) => Word::Menu,
+        ("step", []) => Word::Travel(Travel::Step(1)),
+        ("step", [count]) => Word::Travel(Travel::Step(number(count).map_err(usage)?)),
+        ("back", []) => Word::Travel(Travel::Back(1)),
+        ("back", [count]) => Word::Travel(Travel::Back(number(count).map_err(usage)?)),
+        ("goto", [point]) => Word::Travel(goto(point)),
+        ("fork", []) => Word::Travel(Travel::Fork(None)),
+        ("fork", [name]) => Word::Travel(Travel::Fork(Some((*name).to_owned()))),
         ("shutdown" | "exit" | "quit", []) => Word::Exit,
         ("help", []) => Word::Help(None),
         ("help", [of]) => Word::Help(Some((*of).to_owned())),
-        ("timeout" | "leader" | "status" | "scenario" | "save" | "menu" | "shutdown", _) => {
+        (
+            "timeout" | "leader" | "status" | "scenario" | "save" | "menu" | "step" | "back" | "goto"
+            | "fork" | "shutdown",
+            _,
+        ) => {
             return Err(usage(format!("`{first}` is not written so")));
         }
         _ => return script(line),
@@ -102,6 +136,21 @@ fn usage_of(word: &str) -> &str {
 pub fn help_of(word: &str) -> Option<(&'static str, &'static str)> {
     let own = WORDS.iter().find(|(usage, ..)| verb(usage) == word).map(|(usage, does, _)| (*usage, *does));
     own.or_else(|| help::of(word).map(|help| (help.usage, help.does)))
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (1..=100_000).contains(number));
+    number.ok_or_else(|| format!("`{text}` is no number from 1 to 100000"))
+}
+
+/// A time, `1.204s` or `+1.204`, or the name of a fork.
+fn goto(point: &str) -> Travel {
+    let bare = point.strip_prefix('+').unwrap_or(point);
+    let with_unit = if bare.ends_with('s') { bare.to_owned() } else { format!("{bare}s") };
+    match script::parse(&format!("run {with_unit}")) {
+        Ok(Some(Command::Run(time))) => Travel::Time(time),
+        _ => Travel::Name(point.to_owned()),
+    }
 }
 
 fn server(text: &str) -> Result<Server, String> {
@@ -168,5 +217,10 @@ mod tests {
         assert_eq!(parse("timeout n3"), Ok(Some(Word::Script(Command::Campaign(Server::Number(3))))));
         assert_eq!(parse("log n3"), Ok(Some(Word::Log(Server::Number(3)))));
         assert_eq!(parse("log"), parse("show log"));
+        let time = Travel::Time(Duration::from_millis(1_204));
+        assert_eq!(parse("goto 1.204s"), Ok(Some(Word::Travel(time.clone()))));
+        assert_eq!(parse("goto +1.204"), Ok(Some(Word::Travel(time))));
+        assert_eq!(parse("goto there"), Ok(Some(Word::Travel(Travel::Name("there".into())))));
+        assert!(parse("back 0").is_err());
     }
 }

@@ -274,3 +274,46 @@ fn the_script_of_a_path_that_is_not_there_is_told() {
     expect_exit(&output, 2);
     assert!(stderr(&output).contains("nowhere.txt") && !Path::new("nowhere.txt").exists());
 }
+
+/// What a made-up world tells of these lines.
+fn made_up(place: &Place, script: &str) -> String {
+    let output = place.piped(script, &["--sim", "--seed", "7"]);
+    expect_exit(&output, 0);
+    stdout(&output)
+}
+
+#[test]
+fn a_made_up_world_is_the_same_each_time_and_can_be_travelled_through() {
+    let place = Place::new();
+    let script =
+        "wait leader\nset d 8\nfork before\ncrash leader\nwait leader\nget d\nexpect answer 8\nshow roles\n";
+    let told = made_up(&place, script);
+    assert_eq!(told, made_up(&place, script), "the same lines, the same world, byte for byte");
+    let went_on = lines(&told, "LEADER of term 2").first().map(|line| (*line).to_owned()).unwrap();
+
+    // Back before the crash, nobody is down; forward again it happens as it happened.
+    let travelled =
+        format!("{script}goto before\nexpect not down leader\nshow roles\ncrash leader\nwait leader\n");
+    let told = made_up(&place, &travelled);
+    assert_eq!(lines(&told, &went_on).len(), 2, "{told}");
+    assert!(told.contains("`goto before` comes back to +"), "{told}");
+
+    // In the middle of an election, and step by step.
+    let moment = went_on.split(' ').next().unwrap();
+    let travelled =
+        format!("{script}goto 10ms\nexpect no leader\ngoto {moment}\nback\nexpect no leader\nstep 3\n");
+    let told = made_up(&place, &travelled);
+    assert!(told.contains("it is +0.010"), "{told}");
+    assert!(place.disks().is_empty(), "nothing of it touches a disk");
+}
+
+#[test]
+fn time_travel_is_for_made_up_worlds_and_says_so() {
+    let place = Place::new();
+    let output = place.piped("servers 1\nback\nset d 8\nexpect answer OK\n", &[]);
+    expect_exit(&output, 1);
+    assert!(stdout(&output).contains("real time goes one way"), "{}", stdout(&output));
+    let output = place.piped("goto nowhere\n", &["--sim"]);
+    expect_exit(&output, 1);
+    assert!(stdout(&output).contains("`nowhere` is neither a time"), "{}", stdout(&output));
+}

@@ -1,0 +1,56 @@
+//! What a laboratory stands on: real servers, or the simulator's world.
+
+use std::time::Duration;
+
+use jangada_raft::types::NodeId;
+use jangada_sim::script::Simulated;
+use jangada_sim::script::cluster::Cluster;
+
+use super::live::Live;
+
+/// A cluster of the scripts that can say a little more about itself.
+pub trait Backend: Cluster {
+    /// Where a server's clients connect, if they can.
+    fn address(&self, id: NodeId) -> Option<String>;
+
+    /// What a server has in its log, a line for each of the last entries.
+    fn log_lines(&self, id: NodeId) -> Vec<String>;
+
+    /// Messages lost of a hundred, and how much longer each takes.
+    fn weather(&self) -> (u8, Duration);
+}
+
+impl Backend for Live {
+    fn address(&self, id: NodeId) -> Option<String> {
+        Some(self.ports().client(id).to_string())
+    }
+
+    fn log_lines(&self, id: NodeId) -> Vec<String> {
+        self.log_lines(id)
+    }
+
+    fn weather(&self) -> (u8, Duration) {
+        self.network().everywhere()
+    }
+}
+
+impl Backend for Simulated {
+    fn address(&self, _: NodeId) -> Option<String> {
+        None
+    }
+
+    fn log_lines(&self, id: NodeId) -> Vec<String> {
+        let Some(view) = self.view(id) else { return Vec::new() };
+        let mut index = view.first_index.previous();
+        let mut line = |term| {
+            index = index.next();
+            let state = if index <= view.commit_index { "committed" } else { "not committed" };
+            format!("  {:<5} term {term:<4} {state}", index.0)
+        };
+        self.log_terms(id).into_iter().map(|term| line(term.0)).collect()
+    }
+
+    fn weather(&self) -> (u8, Duration) {
+        Simulated::weather(self)
+    }
+}

@@ -1,0 +1,216 @@
+//! The laboratory on the simulator's world: time stands still until it is told to pass, and can be travelled through.
+//!
+//! The same seed and the same lines give the same world. So to go back is to begin anew and to do again what was done
+//! until then; a command that was under way at that moment is begun, and not waited for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jangada_raft::types::Time;
+use jangada_sim::script::Simulated;
+use jangada_trace::phrases::since_start;
+
+use super::session::{Outcome, Session};
+use super::teller::Known;
+use super::voice::Voice;
+use super::words::{self, Travel, Word};
+
+/// A laboratory that can go back.
+pub struct Rewindable {
+    session: Session<Simulated>,
+    voice: Voice,
+    servers: u64,
+    seed: u64,
+    /// What was done since the beginning.
+    moves: Vec<Move>,
+    /// What had been done when a fork was made.
+    forks: BTreeMap<String, Vec<Move>>,
+}
+
+/// One line, and from when to when it took.
+#[derive(Clone, Debug)]
+struct Move {
+    line: String,
+    begun: Time,
+    ended: Time,
+}
+
+impl Rewindable {
+    /// So many servers in a world of this seed.
+    ///
+    /// # Errors
+    /// They do not start: a sentence.
+    pub fn new(servers: u64, seed: u64, voice: Voice) -> Result<Rewindable, String> {
+        let session = fresh(servers, seed, &voice)?;
+        let (moves, forks) = (Vec::new(), BTreeMap::new());
+        Ok(Rewindable { session, voice, servers, seed, moves, forks })
+    }
+
+    /// What is known for the prompt.
+    pub fn known(&self) -> Arc<Known> {
+        self.session.known()
+    }
+
+    /// Carries one line out.
+    pub fn line(&mut self, line: &str) -> Outcome {
+        match words::parse(line) {
+            Ok(Some(Word::Travel(travel))) => self.travel(travel),
+            word => {
+                let begun = self.session.now();
+                let outcome = self.session.line(line);
+                let only_looks = matches!(
+                    word,
+                    Ok(None)
+                        | Ok(Some(
+                            Word::Leader
+                                | Word::Status
+                                | Word::Log(_)
+                                | Word::Save(_)
+                                | Word::Help(_)
+                                | Word::Exit
+                        ))
+                );
+                if !only_looks && outcome != Outcome::Unread {
+                    self.remember(line, begun);
+                }
+                outcome
+            }
+        }
+    }
+
+    /// Where time has begun anew, what was before cannot be told from the present.
+    fn remember(&mut self, line: &str, begun: Time) {
+        let ended = self.session.now();
+        self.moves.push(Move { line: line.trim().to_owned(), begun: begun.min(ended), ended });
+    }
+
+    fn travel(&mut self, travel: Travel) -> Outcome {
+        let done = match travel {
+            Travel::Step(count) => {
+                for _ in 0..count {
+                    self.step();
+                }
+                Ok(())
+            }
+            Travel::Back(count) => {
+                let left = self.moves.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+                let moves = self.moves[..left].to_vec();
+                self.play(&moves, None)
+            }
+            Travel::Time(time) => self.go_to(Time(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))),
+            Travel::Name(name) => match self.forks.get(&name).cloned() {
+                Some(moves) => self.play(&moves, None),
+                None => Err(self.no_fork(&name)),
+            },
+            Travel::Fork(name) => {
+                let name = name.unwrap_or_else(|| format!("fork{}", self.forks.len() + 1));
+                self.voice.say(&format!("`goto {name}` comes back to {}", since_start(self.session.now())));
+                self.forks.insert(name, self.moves.clone());
+                return Outcome::Done;
+            }
+        };
+        match done {
+            Ok(()) => Outcome::Done,
+            Err(why) => {
+                self.voice.say(&why);
+                Outcome::Refused
+            }
+        }
+    }
+
+    fn no_fork(&self, name: &str) -> String {
+        let names: Vec<&str> = self.forks.keys().map(String::as_str).collect();
+        let there = if names.is_empty() {
+            "none was made".to_owned()
+        } else {
+            format!("there are {}", names.join(" "))
+        };
+        format!("`{name}` is neither a time, such as `1.204s`, nor a fork: {there}")
+    }
+
+    /// The next thing happens. For a saved session the same time passes.
+    fn step(&mut self) {
+        let begun = self.session.now();
+        self.session.step();
+        let ended = self.session.now();
+        self.session.note_typed(run(ended.since(begun)));
+        self.moves.push(Move { line: "step".to_owned(), begun, ended });
+    }
+
+    fn go_to(&mut self, time: Time) -> Result<(), String> {
+        let now = self.session.now();
+        if time >= now {
+            let line = run(time.since(now));
+            let _told = self.line(&line);
+            return Ok(());
+        }
+        let moves = self.moves.clone();
+        self.play(&moves, Some(time))
+    }
+
+    /// Begins anew, and does these again, up to this time.
+    fn play(&mut self, moves: &[Move], until: Option<Time>) -> Result<(), String> {
+        self.voice.mute(true);
+        let played = self.play_silently(moves, until);
+        self.voice.mute(false);
+        played?;
+        self.voice.say(&format!("it is {}", since_start(self.session.now())));
+        Ok(())
+    }
+
+    fn play_silently(&mut self, moves: &[Move], until: Option<Time>) -> Result<(), String> {
+        self.session.replace_world(fresh(self.servers, self.seed, &self.voice)?);
+        self.moves.clear();
+        // Times before the last new world are not those of this one.
+        let newest = moves.iter().rposition(|done| done.line.starts_with("servers ")).unwrap_or(0);
+        for (place, done) in moves.iter().enumerate() {
+            match until {
+                Some(until) if place >= newest && done.ended > until => {
+                    if done.begun < until {
+                        self.begin(done, until);
+                    }
+                    return Ok(());
+                }
+                Some(_) | None => self.again(&done.line),
+            }
+        }
+        if let Some(until) = until {
+            self.again(&run(until.since(self.session.now())));
+        }
+        Ok(())
+    }
+
+    fn again(&mut self, line: &str) {
+        if line == "step" {
+            self.step();
+        } else {
+            let begun = self.session.now();
+            let _as_before = self.session.line(line);
+            self.remember(line, begun);
+        }
+    }
+
+    /// What was under way at that time is begun; then time passes until it is that.
+    fn begin(&mut self, done: &Move, until: Time) {
+        let verb = done.line.split_whitespace().next().unwrap_or_default();
+        if ["set", "get", "delete", "incr", "add", "remove", "members", "transfer"].contains(&verb) {
+            self.again(&format!("begin {}", done.line));
+        }
+        self.again(&run(until.since(self.session.now())));
+    }
+}
+
+/// A world of its own, without a word.
+fn fresh(servers: u64, seed: u64, voice: &Voice) -> Result<Session<Simulated>, String> {
+    let mut session = Session::new(Simulated::new(), None, voice.clone());
+    session.begin(servers, Some(seed))?;
+    session.start()?;
+    Ok(session)
+}
+
+/// `run 1234.567us`.
+fn run(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    format!("run {}.{:03}us", nanos / 1_000, nanos % 1_000)
+}
