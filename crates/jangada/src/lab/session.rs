@@ -289,7 +289,10 @@ impl<B: Backend> Session<B> {
         if let Err(why) = done {
             self.flush();
             self.voice.say(&why);
-            let checks = matches!(command, Command::Expect(_) | Command::Wait(..) | Command::Always(..));
+            let checks = matches!(
+                command,
+                Command::Expect(_) | Command::Wait(..) | Command::Always(..) | Command::Cannot { .. }
+            );
             return if checks { Outcome::Failed } else { Outcome::Refused };
         }
         self.explain(command);
