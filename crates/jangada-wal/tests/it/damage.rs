@@ -31,6 +31,30 @@ fn segments(disk: &MemDisk) -> Vec<String> {
     disk.list().unwrap().into_iter().filter(|name| name.ends_with(".wal")).collect()
 }
 
+/// A log of three batches, of one entry each.
+struct Three {
+    disk: MemDisk,
+    /// Its only segment.
+    name: String,
+    content: Vec<u8>,
+    /// Where the second entry's text stands.
+    second: usize,
+}
+
+fn three() -> Three {
+    let disk = MemDisk::new();
+    let (mut wal, _) = open(&disk);
+    for index in 1..=3 {
+        wal.append_entries(&entries(index..=index, 1)).unwrap();
+        wal.sync().unwrap();
+    }
+    let name = segments(&disk).remove(0);
+    let content = disk.content(&name).unwrap();
+    let text = b"value 2 of";
+    let second = content.windows(text.len()).position(|window| window == text).unwrap();
+    Three { disk, name, content, second }
+}
+
 /// Opens a damaged disk: refused without a change, or as if nothing had happened (the damage was to bytes
 /// that mean nothing).
 fn check_refused_or_whole(disk: &MemDisk, memory: &Memory, context: &str) -> bool {
@@ -60,6 +84,25 @@ fn a_flipped_bit_is_refused_or_means_nothing() {
         }
     }
     assert!(refused > 4_000, "most bytes of the log mean something, but only {refused} were missed");
+}
+
+/// All eight of them, lengths and numbers among them, where others flip one.
+#[test]
+fn any_bit_of_a_batch_is_refused_or_means_nothing() {
+    let Three { disk, name, content, second } = three();
+    let (_, recovered) = open(&disk.process_killed());
+    let memory = Memory::of(recovered);
+    let batch = (4096..second).rev().find(|at| content[at + 4..at + 8] == *b"jwal").unwrap();
+    let mut refused = 0;
+    for bit in 8 * batch..8 * second {
+        let damaged = disk.process_killed();
+        damaged.flip_bit(&name, bit as u64);
+        refused += usize::from(check_refused_or_whole(&damaged, &memory, &format!("{name} bit {bit}")));
+    }
+    assert!(
+        refused == 8 * (second - batch),
+        "all of it means something, but {refused} bits alone were missed"
+    );
 }
 
 #[test]
@@ -183,16 +226,7 @@ fn a_file_that_was_cut_short_is_not_a_torn_tail() {
 
 #[test]
 fn the_message_says_where_the_file_ends() {
-    let disk = MemDisk::new();
-    let (mut wal, _) = open(&disk);
-    for index in 1..=3 {
-        wal.append_entries(&entries(index..=index, 1)).unwrap();
-        wal.sync().unwrap();
-    }
-    let name = segments(&disk).remove(0);
-    let content = disk.content(&name).unwrap();
-    let text = b"value 2 of";
-    let at = content.windows(text.len()).position(|window| window == text).unwrap();
+    let Three { disk, name, content, second: at } = three();
     disk.set_content(&name, &content[..at]);
     assert_eq!(
         Wal::open(disk, small()).err().unwrap().to_string(),
@@ -240,16 +274,7 @@ fn a_lost_beginning_is_a_hole() {
 
 #[test]
 fn the_message_names_file_offset_and_index() {
-    let disk = MemDisk::new();
-    let (mut wal, _) = open(&disk);
-    for index in 1..=3 {
-        wal.append_entries(&entries(index..=index, 1)).unwrap();
-        wal.sync().unwrap();
-    }
-    let name = segments(&disk).remove(0);
-    let content = disk.content(&name).unwrap();
-    let text = b"value 2 of";
-    let at = content.windows(text.len()).position(|window| window == text).unwrap();
+    let Three { disk, name, content, second: at } = three();
     disk.flip_bit(&name, 8 * at as u64);
     let batch = (4096..at).rev().find(|at| content[at + 4..at + 8] == *b"jwal").unwrap();
     assert_eq!(
