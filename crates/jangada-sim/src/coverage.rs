@@ -3,6 +3,7 @@
 
 use std::ops::AddAssign;
 
+use crate::named::named;
 use crate::plan::Profile;
 
 /// What cannot happen without CheckQuorum, or is not done without PreVote.
@@ -24,30 +25,9 @@ const NOT_CLASSIC: &[Counter] = &[
     Counter::StrangersRefused,
 ];
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
-        /// Something that must happen now and then.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Counter {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Counter {
-            /// All of them.
-            pub const ALL: &[Counter] = &[$(Counter::$name,)*];
-
-            /// Its name in tables.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Counter::$name => $words,)*
-                }
-            }
-        }
-    };
-}
-
-counters! {
+named! {
+    /// Something that must happen now and then.
+    pub enum Counter;
     /// Somebody began to lead.
     Elections = "elections won",
     /// A campaign was lost or given up.

@@ -20,6 +20,7 @@ mod server; // a disk, and now and then a process on it
 mod standing; // which disks a server believes in
 mod driver; // the server's loop
 pub mod check; // the invariants
+mod named; // enums of what is counted
 pub mod coverage; // what has happened
 
 // The people.

@@ -2,30 +2,12 @@
 
 use std::ops::AddAssign;
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
-        /// Something that an image can be, or show.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Kind {
-            $($(#[$doc])* $name,)*
-        }
+use crate::named::named;
 
-        impl Kind {
-            /// All of them.
-            pub const ALL: &'static [Kind] = &[$(Kind::$name,)*];
-
-            /// Its words in tables.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Kind::$name => $words,)*
-                }
-            }
-        }
-    };
-}
-
-kinds! {
+named! {
+    /// Something that an image can be, or show.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub enum Kind;
     /// Of what was not synced, nothing.
     NothingSurvives = "nothing survives",
     /// All of it.
