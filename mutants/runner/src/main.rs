@@ -5,13 +5,16 @@
 //!
 //! `mutant-runner PROFILE FROM TO [CHECKER,CHECKER]`: with checkers, it stops at the first seed at which one of
 //! them is the first to fire. `mutant-runner script FILE` plays a script; what is not as the script expects, its own
-//! name stands for. `mutant-runner explore WORLD` searches one of the explorer's worlds.
+//! name stands for. `mutant-runner explore WORLD CHECKER,CHECKER LIMIT` searches so many states of one of the
+//! explorer's worlds, or all with `-`, and overlooks what these checkers would see. `mutant-runner worlds` names those
+//! that are searched to their end.
 
 use std::ops::ControlFlow;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::ExitCode;
 
+use jangada_sim::check::Invariant;
 use jangada_sim::explore::{self, Config};
 use jangada_sim::kv::Kv;
 use jangada_sim::plan::Profile;
@@ -22,14 +25,17 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match &words[..] {
         [word, file] if word == "script" => return play_one(Path::new(file)),
-        [word, name] if word == "explore" => return explore_one(name),
+        [word] if word == "worlds" => return tell_worlds(),
+        [word, name, overlook, limit] if word == "explore" => {
+            return explore_one(name, overlook, limit.parse().ok());
+        }
         _ => {}
     }
     let number = |place: usize| words.get(place).and_then(|word| word.parse::<u64>().ok());
     let profile =
         Profile::ALL.into_iter().find(|profile| words.first().is_some_and(|word| word == profile.name()));
     let (Some(profile), Some(from), Some(to)) = (profile, number(1), number(2)) else {
-        eprintln!("usage: mutant-runner PROFILE FROM TO [CHECKER,CHECKER] | script FILE | explore WORLD");
+        eprintln!("usage: mutant-runner PROFILE FROM TO [CHECKER,CHECKER] | script FILE | explore WORLD CHECKER,CHECKER LIMIT | worlds");
         return ExitCode::from(2);
     };
     let wanted: Vec<&str> = words.get(3).map_or(Vec::new(), |checkers| checkers.split(',').collect());
@@ -88,12 +94,27 @@ fn play_one(file: &Path) -> ExitCode {
     ExitCode::FAILURE
 }
 
+fn tell_worlds() -> ExitCode {
+    for world in Config::small() {
+        println!("{}", world.name);
+    }
+    ExitCode::SUCCESS
+}
+
 /// Searches one of the explorer's worlds.
-fn explore_one(name: &str) -> ExitCode {
-    let Some(world) = Config::all().into_iter().find(|world| world.name == name) else {
+fn explore_one(name: &str, overlook: &str, limit: Option<usize>) -> ExitCode {
+    let Some(mut world) = Config::all().into_iter().find(|world| world.name == name) else {
         eprintln!("the explorer has no world called {name}");
         return ExitCode::from(2);
     };
+    for checker in overlook.split(',').filter(|checker| !checker.is_empty()) {
+        let Some(invariant) = Invariant::ALL.iter().find(|invariant| invariant.name() == checker) else {
+            eprintln!("there is no checker called {checker}");
+            return ExitCode::from(2);
+        };
+        world.overlook.push(*invariant);
+    }
+    world.max_states = limit.unwrap_or(world.max_states);
     std::panic::set_hook(Box::new(|_| {}));
     let report = explore::run(&world, |_| ControlFlow::Continue(()));
     let states = report.progress.states;

@@ -46,6 +46,9 @@ pub struct Kill {
     pub script: Option<String>,
     /// A configuration of the explorer.
     pub explore: Option<String>,
+    /// Checkers that the explorer does without, so that the named one has to find it.
+    #[serde(default)]
+    pub overlook: Vec<String>,
     /// A seed of the core's random worlds (`crates/jangada-raft/tests/it/weather.rs`).
     pub weather: Option<u64>,
     /// A test: `jangada-wal crash_points::every_crash_point_boots`.
@@ -122,6 +125,9 @@ fn flaws(mutant: &Mutant, path: &Path) -> Vec<String> {
     }
     if mutant.edits.is_empty() {
         flaws.push("changes nothing".to_owned());
+    }
+    if mutant.kill.as_ref().is_some_and(|kill| kill.explore.is_none() && !kill.overlook.is_empty()) {
+        flaws.push("[kill] overlooks checkers, but only the explorer can".to_owned());
     }
     if mutant.kill.as_ref().is_some_and(|kill| kill.ways() != 1) {
         flaws.push("[kill] names not exactly one of sim, script, explore, weather, test".to_owned());

@@ -57,8 +57,12 @@ impl Copy {
             write_if_new(&copy.root.join(&path), &switch)?;
             wanted.insert(path);
         }
-        let named = std::fs::read(root.join(FOLDER).join("mutant.rs"))?;
-        write_if_new(&copy.root.join(BY_NAME), &named)?;
+        let named = std::fs::read_to_string(root.join(FOLDER).join("mutant.rs"))?;
+        let ids: Vec<&str> = mutants.iter().map(|mutant| mutant.id.as_str()).collect();
+        write_if_new(
+            &copy.root.join(BY_NAME),
+            named.replace("&[\"canary\"]", &format!("&{ids:?}")).as_bytes(),
+        )?;
         remove_others(&copy.root, Path::new(""), &wanted)?;
         Ok(copy)
     }

@@ -39,6 +39,35 @@ pub fn hunt(copy: &Copy, mutants: &[&Mutant], arguments: &Arguments) -> Result<E
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// So many states of each of the explorer's worlds are enough to look at.
+const STATES: u64 = 300_000;
+
+/// Looks for the mutants in each of the explorer's worlds, and prints where they are found and by which checker.
+///
+/// # Errors
+/// If a world cannot be run.
+pub fn explore(copy: &Copy, mutants: &[&Mutant]) -> Result<ExitCode> {
+    let worlds = kill::worlds(copy)?;
+    let mut missed = 0;
+    println!("\n| mutant | world | states | broken |\n|---|---|---|---|");
+    for mutant in mutants {
+        let mut found = false;
+        for world in &worlds {
+            let run = kill::explore(copy, world, &[], mutant.number(), Some(STATES))?;
+            if let (Some(finding), Some(states)) = (run.findings.first(), run.states) {
+                let checker = finding.checker.replace('_', " ");
+                println!("| {} {} | {world} | {states} | {checker} |", mutant.id, mutant.title);
+                found = true;
+            }
+        }
+        if !found {
+            println!("| {} {} | - | - | not found |", mutant.id, mutant.title);
+            missed += 1;
+        }
+    }
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Looks for new seeds for those whose stored kill does not kill any more, and stores them.
 ///
 /// # Errors

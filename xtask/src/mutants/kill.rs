@@ -28,6 +28,8 @@ pub struct Run {
     pub hung: bool,
     /// How long it took.
     pub took: Duration,
+    /// States that the explorer had seen by then.
+    pub states: Option<u64>,
 }
 
 /// How a mutant fared.
@@ -57,17 +59,19 @@ impl Verdict {
 ///
 /// # Errors
 /// If the program cannot be run.
-pub fn judge(copy: &Copy, mutant: &Mutant) -> Result<(Verdict, Duration)> {
-    let Some(kill) = &mutant.kill else { return Ok((Verdict::NoKill, Duration::ZERO)) };
-    let run = once(copy, kill, mutant.number())?;
+pub fn judge(copy: &Copy, mutant: &Mutant) -> Result<(Verdict, Option<Run>)> {
+    let Some(kill) = &mutant.kill else { return Ok((Verdict::NoKill, None)) };
+    let run = once(copy, kill, mutant.number(), None)?;
     let verdict = verdict_of(mutant, &run);
     if verdict.is_good() {
-        let without = once(copy, kill, 0)?;
+        // The worlds of the explorer are searched to their ends in the tests; here, somewhat further than was
+        // needed with it.
+        let without = once(copy, kill, 0, run.states.map(|states| 2 * states))?;
         if let Some(finding) = without.findings.into_iter().next() {
-            return Ok((Verdict::FailsWithout(finding), run.took));
+            return Ok((Verdict::FailsWithout(finding), Some(run)));
         }
     }
-    Ok((verdict, run.took))
+    Ok((verdict, Some(run)))
 }
 
 fn verdict_of(mutant: &Mutant, run: &Run) -> Verdict {
@@ -83,11 +87,11 @@ fn verdict_of(mutant: &Mutant, run: &Run) -> Verdict {
     }
 }
 
-/// Runs a kill with the mutant of this number; 0 for none.
+/// Runs a kill with the mutant of this number; 0 for none. The explorer gives up after so many states.
 ///
 /// # Errors
 /// If the program cannot be run.
-pub fn once(copy: &Copy, kill: &Kill, number: u32) -> Result<Run> {
+pub fn once(copy: &Copy, kill: &Kill, number: u32, limit: Option<u64>) -> Result<Run> {
     if let Some(seed) = kill.weather {
         return weather(copy, seed..seed + 1, number, PATIENCE);
     }
@@ -101,9 +105,7 @@ pub fn once(copy: &Copy, kill: &Kill, number: u32) -> Result<Run> {
         return run(command, number, PATIENCE, runner_findings);
     }
     if let Some(world) = &kill.explore {
-        let mut command = Command::new(copy.program(RUNNER)?);
-        command.args(["explore", world]);
-        return run(command, number, PATIENCE, runner_findings);
+        return explore(copy, world, &kill.overlook, number, limit);
     }
     if let Some(test) = &kill.test {
         let (package, name) = test.split_once(' ').with_context(|| format!("`{test}`: package and test"))?;
@@ -120,6 +122,32 @@ pub fn once(copy: &Copy, kill: &Kill, number: u32) -> Result<Run> {
         return Ok(run);
     }
     bail!("[kill] names no world");
+}
+
+/// The names of the explorer's worlds.
+///
+/// # Errors
+/// If the program cannot be run.
+pub fn worlds(copy: &Copy) -> Result<Vec<String>> {
+    let said = Command::new(copy.program(RUNNER)?).arg("worlds").output()?;
+    Ok(String::from_utf8(said.stdout)?.lines().map(str::to_owned).collect())
+}
+
+/// One of the explorer's worlds, as far as it goes or so many states.
+///
+/// # Errors
+/// If the program cannot be run.
+pub fn explore(
+    copy: &Copy,
+    world: &str,
+    overlook: &[String],
+    number: u32,
+    limit: Option<u64>,
+) -> Result<Run> {
+    let mut command = Command::new(copy.program(RUNNER)?);
+    let limit = limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
+    command.args(["explore", world, &overlook.join(","), &limit]);
+    run(command, number, PATIENCE, runner_findings)
 }
 
 /// The core's random worlds of these seeds.
@@ -187,5 +215,7 @@ fn run(
         let what = said.lines().last().unwrap_or_default().to_owned();
         found.push(Finding { checker: format!("none: {status}"), what, seed: None });
     }
-    Ok(Run { findings: found, hung, took })
+    let states =
+        said.lines().find_map(|line| line.strip_prefix("found after ")?.split(' ').next()?.parse().ok());
+    Ok(Run { findings: found, hung, took, states })
 }

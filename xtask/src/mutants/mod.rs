@@ -9,13 +9,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
 use crate::mutants::catalogue::Mutant;
 use crate::mutants::copy::Copy;
-use crate::mutants::kill::Verdict;
+use crate::mutants::kill::{Run, Verdict};
 use crate::tidy::Tree;
 
 pub mod catalogue; // what there is to plant
@@ -34,6 +34,8 @@ pub struct Arguments {
     pub hunt: bool,
     /// Look for new seeds for those whose stored kill fails, and write them into the catalogue.
     pub rehunt: bool,
+    /// Look for them in each of the explorer's worlds.
+    pub explore: bool,
     /// Which seeds to look through.
     pub seeds: Option<Range<u64>>,
     /// In which worlds to look: `weather`, or a profile of the simulator.
@@ -56,6 +58,7 @@ impl Arguments {
             match *word {
                 "--hunt" => arguments.hunt = true,
                 "--rehunt" => arguments.rehunt = true,
+                "--explore" => arguments.explore = true,
                 "--binary" => arguments.binary = true,
                 "--unit-tests" => arguments.unit_tests = true,
                 "--world" => {
@@ -101,6 +104,9 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     if arguments.hunt {
         return hunt::hunt(&copy, &chosen, arguments);
     }
+    if arguments.explore {
+        return hunt::explore(&copy, &chosen);
+    }
     let rows = judge_all(&copy, &chosen)?;
     let bad = print(&rows);
     if arguments.rehunt {
@@ -113,6 +119,9 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
 /// What the stored kills need, and nothing else; a hunt needs the worlds.
 fn build(copy: &mut Copy, mutants: &[Mutant], arguments: &Arguments) -> Result<()> {
     let kills = || mutants.iter().filter_map(|mutant| mutant.kill.as_ref());
+    if arguments.explore {
+        return copy.build_runner();
+    }
     let looks = arguments.hunt || arguments.rehunt;
     let mut packages: Vec<&str> =
         kills().filter_map(|kill| kill.test.as_deref()?.split(' ').next()).collect();
@@ -139,7 +148,23 @@ pub struct Row<'a> {
     pub mutant: &'a Mutant,
     /// How.
     pub verdict: Verdict,
-    took: Duration,
+    run: Option<Run>,
+}
+
+impl Row<'_> {
+    /// How much chance it took: seeds that were tried until one showed it, states of the explorer; or how it is
+    /// staged.
+    fn found_after(&self) -> String {
+        let Some(kill) = &self.mutant.kill else { return String::new() };
+        match (kill.tried, self.run.as_ref().and_then(|run| run.states)) {
+            (Some(1), _) => "1 seed".to_owned(),
+            (Some(tried), _) => format!("{tried} seeds"),
+            (None, Some(states)) => format!("{states} states"),
+            (None, None) if kill.script.is_some() => "its script".to_owned(),
+            (None, None) if kill.test.is_some() => "its test".to_owned(),
+            (None, None) => "-".to_owned(),
+        }
+    }
 }
 
 /// Runs the stored kills, as many at a time as there are cores.
@@ -148,9 +173,9 @@ fn judge_all<'a>(copy: &Copy, mutants: &[&'a Mutant]) -> Result<Vec<Row<'a>>> {
     let rows = Mutex::new(Vec::new());
     let work = || -> Result<()> {
         while let Some(mutant) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (verdict, took) =
+            let (verdict, run) =
                 kill::judge(copy, mutant).with_context(|| format!("while {} ran", mutant.id))?;
-            rows.lock().expect("nobody panics with it").push(Row { mutant, verdict, took });
+            rows.lock().expect("nobody panics with it").push(Row { mutant, verdict, run });
         }
         Ok(())
     };
@@ -166,7 +191,8 @@ fn judge_all<'a>(copy: &Copy, mutants: &[&'a Mutant]) -> Result<Vec<Row<'a>>> {
 
 /// The table. Says how many are not as they should be.
 fn print(rows: &[Row]) -> usize {
-    println!("\n{:7} {:28} {:>7} {:>6}  what the wrong code does", "mutant", "found by", "seeds", "s");
+    let head = ("mutant", "found by", "after", "s", "what the wrong code does");
+    println!("\n{:7} {:28} {:>14} {:>6}  {}", head.0, head.1, head.2, head.3, head.4);
     for row in rows {
         let (found_by, remark) = match &row.verdict {
             Verdict::Killed(finding) => (finding.checker.clone(), String::new()),
@@ -181,10 +207,9 @@ fn print(rows: &[Row]) -> usize {
             }
             Verdict::NoKill => ("! no kill is stored".to_owned(), String::new()),
         };
-        let tried = row.mutant.kill.as_ref().and_then(|kill| kill.tried);
-        let tried = tried.map_or_else(|| "-".to_owned(), |tried| tried.to_string());
-        let (id, title, took) = (&row.mutant.id, &row.mutant.title, row.took.as_secs_f64());
-        println!("{id:7} {found_by:28} {tried:>7} {took:>6.2}  {title}{remark}");
+        let took = row.run.as_ref().map_or(0.0, |run| run.took.as_secs_f64());
+        let (id, title) = (&row.mutant.id, &row.mutant.title);
+        println!("{id:7} {found_by:28} {:>14} {took:>6.2}  {title}{remark}", row.found_after());
     }
     rows.iter().filter(|row| !row.verdict.is_good()).count()
 }

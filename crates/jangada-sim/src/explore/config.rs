@@ -41,7 +41,7 @@ pub struct Config {
     pub entries_per_message: usize,
     /// PreVote and CheckQuorum, as in production. Without them a server can do more: it protects no leader.
     pub modern: bool,
-    /// What is not looked at: to see what else a bug breaks.
+    /// What is not looked at, of what can be held against a single state: to see what else a bug breaks.
     pub overlook: Vec<Invariant>,
     /// Messages that can do nothing any more make states differ too: many more of them, to prove that it
     /// makes no difference.

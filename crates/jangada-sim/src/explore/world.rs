@@ -333,7 +333,7 @@ impl<'a> World<'a> {
         let count = self.servers();
         let summary = |local: &u32| &self.views[*local as usize].summary;
         let summaries: Vec<&Summary> = words[..count].iter().map(summary).collect();
-        self.histories.value(words[count]).check(&summaries)
+        self.histories.value(words[count]).check(&summaries, &self.config.overlook)
     }
 
     fn outcome(&mut self, local: u32, action: Action) -> u32 {
