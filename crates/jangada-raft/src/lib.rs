@@ -70,5 +70,5 @@ pub mod invariants; // facts that hold after each input
 mod canonical; // one value for all servers that will do the same
 
 pub use crate::face::{Answer, Input, Output, Recovered};
-pub use crate::invariants::check_invariants;
+pub use crate::invariants::{Watcher, check_invariants};
 pub use crate::raft::Raft;

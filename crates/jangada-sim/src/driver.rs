@@ -10,7 +10,7 @@ use jangada_node::frame::{self, Frame, Route};
 use jangada_node::log_writer::LogDone;
 use jangada_raft::event::{Event as RaftEvent, MembershipStage, RoleChange, RoleName};
 use jangada_raft::invariants::check_invariants;
-use jangada_raft::types::{ClusterId, Time};
+use jangada_raft::types::{ClusterId, Index, Time};
 
 use crate::check::{Disks, Invariant, check_bounds, check_halt};
 use crate::coverage::{Counter, Coverage};
@@ -29,8 +29,9 @@ const OTHER_CLUSTER: ClusterId = ClusterId(CLUSTER.0 + 1);
 const VERSION_AT: usize = 8;
 /// The longest frame that a server accepts.
 const MAX_FRAME: usize = 64 << 20;
-/// The core's own invariants walk a whole server: they are checked at every so-manieth step.
-const LOOK_CLOSELY_EVERY: u64 = 32;
+/// The core's own invariants are checked at every step, along what it can have changed; at every so-manieth, the whole server
+/// is walked through all the same.
+const WALK_EVERY: u64 = 512;
 /// A deadline that has passed already is served this much later, so that time goes on.
 const SOON: u64 = 1_000;
 
@@ -142,25 +143,36 @@ impl<W: Workload> World<W> {
         self.acting = None;
     }
 
+    /// A server says something of itself outside its turn.
+    pub(crate) fn record(&mut self, place: Place, event: Event) {
+        let record = self.records.take(self.now, place, event, &mut self.findings);
+        count(&event, &mut self.coverage);
+        if let Some(story) = &mut self.story
+            && self.findings.violations.is_empty()
+        {
+            story.record(&record);
+        }
+    }
+
     /// The checkers look at the server.
     fn look(&mut self, place: Place) {
         let World { servers, disks, lost_disks, logs, committed, findings, coverage, events, story, .. } =
             self;
         let Some(process) = &mut servers[place].process else { return };
         let (raft, disks) = (process.replica.raft(), Disks { present: disks, lost: lost_disks });
-        if self.steps.is_multiple_of(LOOK_CLOSELY_EVERY) {
+        process.watcher.check(raft);
+        if self.steps.is_multiple_of(WALK_EVERY) {
             check_invariants(raft);
-            check_bounds(&process.replica, &self.plan.settings, findings);
         }
+        check_bounds(&process.replica, &self.plan.settings, findings);
         let mut members_changed = false;
-        self.records += events.len() as u64;
         for event in events.drain(..) {
-            self.record_hash = hash_event(self.record_hash, &event);
+            let record = self.records.take(self.now, place, event, findings);
             count(&event, coverage);
             if let Some(story) = story
                 && findings.violations.is_empty()
             {
-                story.event(self.now, place, event);
+                story.record(&record);
             }
             if let Event::Raft(event) = event {
                 members_changed |= matches!(
@@ -372,39 +384,15 @@ fn count(event: &Event, coverage: &mut Coverage) {
             MembershipStage::Final | MembershipStage::CatchUp => Counter::FinalConfigurations,
         },
         Event::Disk(DiskEvent::SnapshotWritten { .. }) => Counter::SnapshotsTaken,
+        Event::Disk(DiskEvent::Opened { snapshot, torn_bytes, .. }) => {
+            coverage.add(Counter::TornTails, u64::from(*torn_bytes > 0));
+            coverage.add(Counter::SnapshotsLoaded, u64::from(*snapshot > Index::ZERO));
+            return;
+        }
         Event::Client(ClientEvent::Forwarded { .. }) => Counter::Forwards,
         _ => return,
     };
     coverage.count(counter);
-}
-
-/// One number for all that has happened: equal runs give equal numbers.
-fn hash_event(hash: u64, event: &Event) -> u64 {
-    use std::hash::{Hash, Hasher};
-    struct Mixer(u64);
-    impl Hasher for Mixer {
-        fn finish(&self) -> u64 {
-            self.0
-        }
-        fn write(&mut self, bytes: &[u8]) {
-            self.0 = crate::observed::hash(self.0, bytes);
-        }
-        fn write_u64(&mut self, word: u64) {
-            self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
-        fn write_u32(&mut self, word: u32) {
-            self.write_u64(u64::from(word));
-        }
-        fn write_u8(&mut self, word: u8) {
-            self.write_u64(u64::from(word));
-        }
-        fn write_isize(&mut self, word: isize) {
-            self.write_u64(word.cast_unsigned() as u64);
-        }
-    }
-    let mut mixer = Mixer(hash);
-    event.hash(&mut mixer);
-    mixer.finish()
 }
 
 /// How long something lasts, as a point in time from now.

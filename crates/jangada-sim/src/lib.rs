@@ -19,6 +19,7 @@ pub mod observed; // a state machine with a witness
 mod server; // a disk, and now and then a process on it
 mod standing; // which disks a server believes in
 mod driver; // the server's loop
+mod records; // what servers say of themselves
 pub mod check; // the invariants
 mod named; // enums of what is counted
 pub mod coverage; // what has happened

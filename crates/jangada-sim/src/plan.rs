@@ -91,6 +91,10 @@ pub struct Plan {
     /// Somebody writes down what happens, for people (`story.rs`).
     #[serde(skip)]
     pub tell_story: bool,
+    /// What the servers say of themselves is kept (`records.rs`).
+    pub keep_records: bool,
+    /// What the servers say of themselves is judged, too.
+    pub second_opinion: bool,
 }
 
 /// How servers are set up: small numbers, so that everything happens within a minute.
@@ -441,6 +445,8 @@ impl Plan {
             trouble: Duration::ZERO,
             record_disks: false,
             tell_story: false,
+            keep_records: false,
+            second_opinion: false,
         }
     }
 

@@ -7,12 +7,14 @@
 use core::time::Duration;
 
 use jangada_node::effect::Input;
+use jangada_node::event::DiskEvent;
 use jangada_node::log_writer::{LogJob, LogWriter};
 use jangada_node::replica::{Replica, ReplicaConfig};
 use jangada_node::state_machine::StateMachine;
+use jangada_raft::Watcher;
 use jangada_raft::config::Config;
 use jangada_raft::face::Recovered;
-use jangada_raft::types::{ClusterId, Membership, NodeId, SnapshotMeta, Time};
+use jangada_raft::types::{ClusterId, Index, Membership, NodeId, SnapshotMeta, Time};
 use jangada_wal::{Error, Wal, WalConfig};
 
 use crate::check::Seen;
@@ -72,6 +74,7 @@ pub(crate) struct Process<S: StateMachine> {
     /// Since when its clock stands still.
     pub(crate) clock_stands_since: Option<Time>,
     pub(crate) seen: Seen,
+    pub(crate) watcher: Watcher,
     pub(crate) standing: Standing,
     /// The number of what it says of itself.
     pub(crate) card: u32,
@@ -120,6 +123,8 @@ pub(crate) struct Opened {
     pub(crate) view: LogView,
     pub(crate) torn_bytes: u64,
     pub(crate) snapshot: bool,
+    /// The server's own record of it.
+    pub(crate) event: DiskEvent,
 }
 
 impl<S: StateMachine> Server<S> {
@@ -158,11 +163,15 @@ impl<S: StateMachine> Server<S> {
         let (wal, found) = Wal::open(disk.clone(), config)?;
         self.log_begun = true;
         let snapshot = found.snapshot.clone().unwrap_or_else(|| founding(plan, self.id, self.incarnation));
-        let opened = Opened {
-            view: LogView::of(found.hard_state, &found.snapshot.unwrap_or_default(), &found.entries),
+        let event = DiskEvent::Opened {
+            entries: found.entries.len() as u64,
+            last: found.entries.last().map_or(snapshot.last_included_index, |entry| entry.index),
+            snapshot: snapshot.last_included_index,
             torn_bytes: found.torn_bytes,
-            snapshot: snapshot.last_included_index.0 > 0,
         };
+        let view = LogView::of(found.hard_state, &found.snapshot.unwrap_or_default(), &found.entries);
+        let has_snapshot = snapshot.last_included_index > Index::ZERO;
+        let opened = Opened { view, torn_bytes: found.torn_bytes, snapshot: has_snapshot, event };
         let recovered = Recovered { hard_state: found.hard_state, snapshot, entries: found.entries };
         let raft = raft_config(plan, self.id, self.starts);
         raft.validate().expect("plans draw sound settings");
@@ -182,6 +191,7 @@ impl<S: StateMachine> Server<S> {
             paused_until: Time::ZERO,
             clock_stands_since: None,
             seen,
+            watcher: Watcher::default(),
             standing,
             card: 0,
         }));

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use jangada_node::event::Record;
 use jangada_raft::types::Time;
 
 use crate::check::{Invariant, Violation};
@@ -10,6 +11,7 @@ use crate::coverage::Coverage;
 use crate::kv::Kv;
 use crate::network::id_of;
 use crate::plan::{Plan, Profile};
+use crate::records::Records;
 use crate::story::Story;
 use crate::swarm;
 use crate::workload::Workload;
@@ -114,13 +116,27 @@ pub fn run<W: Workload>(plan: Plan, workload: W) -> Verdict {
 
 /// The same, with a timeline of what happened until the first violation, or until the end.
 pub fn tell<W: Workload>(plan: Plan, workload: W) -> (Verdict, Vec<String>) {
-    let (verdict, story) = live(Plan { tell_story: true, ..plan }, workload);
+    let (verdict, left) = live(Plan { tell_story: true, ..plan }, workload);
     let end = verdict.violations.first().map_or(verdict.time, |violation| violation.time);
+    let story = left.and_then(|left| left.story);
     let lines = story.map(|story| story.until(end)).unwrap_or_default();
     (verdict, lines)
 }
 
-fn live<W: Workload>(plan: Plan, workload: W) -> (Verdict, Option<Story>) {
+/// The same, with all that the servers said of themselves, in the order in which it happened: until the first violation,
+/// and on to the end.
+pub fn record<W: Workload>(plan: Plan, workload: W) -> (Verdict, Vec<Record>) {
+    let (verdict, left) = live(Plan { keep_records: true, ..plan }, workload);
+    (verdict, left.map(|left| left.records.into_kept()).unwrap_or_default())
+}
+
+/// What a run leaves behind for those who asked for it.
+struct Left {
+    story: Option<Story>,
+    records: Records,
+}
+
+fn live<W: Workload>(plan: Plan, workload: W) -> (Verdict, Option<Left>) {
     let seed = plan.seed;
     let mut world = None;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -145,7 +161,6 @@ fn live<W: Workload>(plan: Plan, workload: W) -> (Verdict, Option<Story>) {
     if let Err(panic) = outcome {
         violations.push(panicked(Some(panic), world.acting, world.now));
     }
-    let story = world.story.take();
     let verdict = Verdict {
         seed,
         violations,
@@ -153,10 +168,10 @@ fn live<W: Workload>(plan: Plan, workload: W) -> (Verdict, Option<Story>) {
         time: world.now,
         events: world.happened,
         steps: world.steps,
-        records: world.records,
-        record_hash: world.record_hash,
+        records: world.records.count(),
+        record_hash: world.records.hash(),
     };
-    (verdict, story)
+    (verdict, Some(Left { story: world.story, records: world.records }))
 }
 
 /// One seed in so many is run twice.
@@ -168,16 +183,30 @@ pub fn examine(builder: &Builder) -> Verdict {
     let mut verdict = run(builder.plan(), Kv::new());
     if builder.seed.is_multiple_of(TWICE_EVERY) && verdict.is_good() {
         let again = run(builder.plan(), Kv::new());
-        if (verdict.record_hash, verdict.events) != (again.record_hash, again.events) {
-            verdict.violations.push(Violation {
-                invariant: Invariant::Deterministic,
-                node: None,
-                time: verdict.time,
-                sentence: format!("{} events the first time, {} the second", verdict.events, again.events),
-            });
-        }
+        verdict.violations.extend(differs(&verdict, &again));
     }
     verdict
+}
+
+/// Two runs of one plan must be the same from the first record to the last. The hash is of each record of each server, with
+/// its time and its place; the counts say where to look first if it differs.
+#[must_use]
+pub fn differs(once: &Verdict, again: &Verdict) -> Option<Violation> {
+    let counts = |verdict: &Verdict| (verdict.events, verdict.steps, verdict.records);
+    let same = once.record_hash == again.record_hash
+        && counts(once) == counts(again)
+        && once.time == again.time
+        && once.coverage == again.coverage;
+    let say = |verdict: &Verdict| {
+        let (events, steps, records) = counts(verdict);
+        format!("{events} events, {steps} turns, {records} records with hash {:016x}", verdict.record_hash)
+    };
+    (!same).then(|| Violation {
+        invariant: Invariant::Deterministic,
+        node: None,
+        time: once.time.min(again.time),
+        sentence: format!("the first run has {}; the second {}", say(once), say(again)),
+    })
 }
 
 fn panicked(panic: Option<Box<dyn Any + Send>>, place: Option<usize>, time: Time) -> Violation {

@@ -57,10 +57,10 @@ impl Story {
     }
 
     /// A server has recorded something.
-    pub(crate) fn event(&mut self, time: Time, place: Place, event: Event) {
-        let node = id_of(place);
-        let record = Record { time, node, seq: 0, event };
-        let Some(sentence) = self.words.sentence(&record, Level::Trace) else { return };
+    pub(crate) fn record(&mut self, record: &Record) {
+        let Record { time, node, event, .. } = *record;
+        let place = place_of(node);
+        let Some(sentence) = self.words.sentence(record, Level::Trace) else { return };
         let detail = matches!(
             event,
             Event::Raft(RaftEvent::Appended { .. } | RaftEvent::Committed { .. } | RaftEvent::Ignored { .. })

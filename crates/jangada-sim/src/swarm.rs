@@ -17,6 +17,8 @@ use crate::rng::{Dice, Rng, stream};
 
 /// How long faults go on.
 const TROUBLE: Duration = Duration::from_secs(50);
+/// In one seed of so many the records are judged, too, by a reader that sees nothing else.
+const SECOND_OPINION_EVERY: u64 = 100;
 
 /// The plan that belongs to a seed. `servers`: so many, or as drawn.
 #[must_use]
@@ -40,6 +42,7 @@ pub fn draw(seed: u64, profile: Profile, servers: Option<u64>) -> Plan {
     plan.disk = disk(&mut rng);
     plan.clients = clients(&mut rng);
     plan.faults = faults(&mut rng, &plan, churn);
+    plan.second_opinion = seed.is_multiple_of(SECOND_OPINION_EVERY);
     plan
 }
 

@@ -24,6 +24,7 @@ use crate::network::{Links, Network, id_of, place_of};
 use crate::observed::Observed;
 use crate::plan::{Cut, Death, Plan};
 use crate::queue::{Happening, Place, Queue};
+use crate::records::Records;
 use crate::rng::{Dice, Rng, stream};
 use crate::server::{Server, Setup};
 use crate::setup::Builder;
@@ -70,10 +71,9 @@ pub struct World<W: Workload> {
     pub(crate) acting: Option<Place>,
     pub(crate) happened: u64,
     pub(crate) steps: u64,
-    pub(crate) records: u64,
+    pub(crate) records: Records,
     pub(crate) messages: u64,
     pub(crate) message_bytes: u64,
-    pub(crate) record_hash: u64,
     /// A timeline, if somebody wants one.
     pub(crate) story: Option<Story>,
 
@@ -125,10 +125,9 @@ impl<W: Workload> World<W> {
             acting: None,
             happened: 0,
             steps: 0,
-            records: 0,
+            records: Records::new(&plan),
             messages: 0,
             message_bytes: 0,
-            record_hash: seed,
             story: plan.tell_story.then(|| Story::new(places)),
             effects: Vec::new(),
             events: Vec::new(),
@@ -390,10 +389,10 @@ impl<W: Workload> World<W> {
                 if let Some(process) = &server.process {
                     disk.note(|| Note::Opened(Box::new(Memory::of(process.replica.raft()))));
                 }
-                self.coverage.add(Counter::TornTails, u64::from(opened.torn_bytes > 0));
-                self.coverage.add(Counter::SnapshotsLoaded, u64::from(opened.snapshot));
                 self.hand_out_card(place);
                 self.narrate(|story, now| story.starts(now, place));
+                self.records.starts(place);
+                self.record(place, Event::Disk(opened.event));
                 self.act(place);
             }
             // What it needs to read or repair is refused: somebody tries again later.

@@ -36,6 +36,7 @@ pub mod kinds; // one stable name for each thing
 pub mod words; // sentences for people
 pub mod phrases; // what they are made of
 pub mod jsonl; // objects for programs
+pub mod jsonl_read; // and back
 pub mod lab; // the university lab's own lines
 pub mod metrics; // counters
 pub mod clock; // dates out of numbers

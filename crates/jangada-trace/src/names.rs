@@ -31,6 +31,18 @@ impl Names {
             None => Cow::Owned(id.to_string()),
         }
     }
+
+    /// Whose name this is. A server that the book does not name is called `n` and its number.
+    #[must_use]
+    pub fn id(&self, name: &str) -> Option<NodeId> {
+        if let Some((id, _)) = self.known.iter().find(|(_, known)| *known == name) {
+            return Some(*id);
+        }
+        let digits = name.strip_prefix('n').filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()))?;
+        let id = NodeId(digits.parse().ok()?);
+        // A server that has a name of its own is not known by its number too.
+        (!self.known.contains_key(&id)).then_some(id)
+    }
 }
 
 impl<N: Into<String>> FromIterator<(NodeId, N)> for Names {

@@ -153,7 +153,11 @@ impl Safety {
 
     fn raft(&mut self, node: NodeId, server: &mut Server, event: &RaftEvent) -> Result<(), Wrong> {
         match *event {
-            RaftEvent::TermChanged { new, .. } => server.enter(node, new),
+            RaftEvent::TermChanged { old, new, .. } => {
+                // After a start the old one is the first that is told.
+                server.enter(node, old)?;
+                server.enter(node, new)
+            }
             RaftEvent::RoleChanged { role, term, .. } => {
                 server.enter(node, term)?;
                 server.role = role;

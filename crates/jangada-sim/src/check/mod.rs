@@ -65,11 +65,13 @@ pub enum Invariant {
     ForeignersRefused,
     /// The same seed gives the same run.
     Deterministic,
+    /// What the servers say of themselves fits the paper's Figure 3, for a reader that sees nothing else.
+    SecondOpinion,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 22] = [
+    pub const ALL: [Invariant; 23] = [
         Invariant::ElectionSafety,
         Invariant::LogMatching,
         Invariant::LeaderCompleteness,
@@ -92,6 +94,7 @@ impl Invariant {
         Invariant::LivenessAfterHeal,
         Invariant::ForeignersRefused,
         Invariant::Deterministic,
+        Invariant::SecondOpinion,
     ];
 
     /// Its name in reports, mutants and scripts.
@@ -120,6 +123,7 @@ impl Invariant {
             Invariant::LivenessAfterHeal => "liveness_after_heal",
             Invariant::ForeignersRefused => "foreigners_refused",
             Invariant::Deterministic => "deterministic",
+            Invariant::SecondOpinion => "second_opinion",
         }
     }
 }

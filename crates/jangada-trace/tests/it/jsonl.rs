@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jangada_raft::types::NodeId;
-use jangada_trace::{jsonl, names::Names};
+use jangada_trace::{jsonl, jsonl_read, names::Names};
 
 use crate::{golden, samples};
 
@@ -18,6 +18,52 @@ fn all_lines() -> Vec<String> {
 #[test]
 fn every_event_has_its_line() {
     golden::check("events.jsonl", &(all_lines().join("\n") + "\n"));
+}
+
+#[test]
+fn every_line_is_read_back_as_the_record_that_it_was() {
+    let names = Names::from_iter([(NodeId(5), "\"quoted\"")]);
+    for (i, event) in (0..).zip(samples::every_event()) {
+        let record = samples::record(i, 2, i + 1, event);
+        let line = jsonl::line(&record, &names);
+        assert_eq!(jsonl_read::read(&line, &names), Ok(record), "{line}");
+    }
+}
+
+#[test]
+fn what_is_no_record_is_refused_with_a_reason() {
+    let read = |line: &str| match jsonl_read::read(line, &Names::from_iter([(NodeId(5), "alpha")])) {
+        Ok(record) => panic!("{line} is read as {record:?}"),
+        Err(why) => why.to_string(),
+    };
+    let line = |rest: &str| format!(r#"{{"time_ns":1,"node":"n2","seq":1{rest}}}"#);
+    for (text, expected) in [
+        (String::new(), "an object was expected"),
+        (line(""), r#""event" is missing"#),
+        (line(r#","event":7"#), r#""event" is no text"#),
+        (line(r#","event":"invented""#), r#"an unknown event "invented""#),
+        (line(r#","event":"durable""#), r#""last" is missing"#),
+        (line(r#","event":"durable","last":true"#), r#""last" is no number"#),
+        (line(r#","event":"vote_granted","to":"n1","term":1,"pre_vote":0"#), "neither true nor false"),
+        (
+            line(r#","event":"role_changed","role":"king","term":1,"why":"asked""#),
+            r#""king", which is not known"#,
+        ),
+        (line(r#","event":"transfer_started","to":"n5""#), "no server is called so"),
+        (line(r#","event":"transfer_started","to":"n+5""#), "no server is called so"),
+        (line(r#","event":"outcome_unknown","requests":4294967296"#), "does not fit"),
+    ] {
+        assert!(read(&text).contains(expected), "{text}: {}", read(&text));
+    }
+    assert!(read(&" ".repeat(1 << 20)).contains("at most"));
+}
+
+/// A reader that is older than the writer goes on.
+#[test]
+fn fields_that_are_not_known_are_skipped() {
+    let line = r#"{"date":"2026","time_ns":1,"node":"alpha","seq":3,"event":"durable","last":4,"more":null}"#;
+    let record = jsonl_read::read(line, &Names::from_iter([(NodeId(5), "alpha")])).unwrap();
+    assert_eq!((record.node, record.seq), (NodeId(5), 3));
 }
 
 #[test]

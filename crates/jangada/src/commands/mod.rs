@@ -13,6 +13,7 @@ pub mod node;
 pub mod script;
 pub mod serve;
 pub mod sim;
+pub mod verify;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;

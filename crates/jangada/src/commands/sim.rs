@@ -22,7 +22,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::commands::failing::{self, Broken, Story};
-use crate::commands::{explore, mutant, script};
+use crate::commands::{explore, mutant, script, verify};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
 
@@ -35,6 +35,7 @@ Examples:
   $ jangada sim --minutes 5 --nodes 3
   $ jangada sim --seed 17 --save-plan failing.json
   $ jangada sim --plan failing.json
+  $ jangada sim --seed 17 --record run.jsonl
 
 Exit codes: 0 everything held, 1 a seed failed, or something that should happen in so many seeds never did.";
 
@@ -78,6 +79,9 @@ pub struct Arguments {
     /// Save the plan of a seed, made small if it fails; or make the one of --plan smaller
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "minutes"])]
     pub save_plan: Option<PathBuf>,
+    /// Keep what the servers of a seed or a plan say of themselves in this file, one JSON object on each line
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "minutes"])]
+    pub record: Option<PathBuf>,
     /// Plant a known bug (docs/mutants.md); only in a build that has them
     #[arg(long, value_name = "ID")]
     pub mutant: Option<String>,
@@ -90,6 +94,8 @@ pub enum What {
     Script(script::Arguments),
     /// Look at everything that small clusters can do
     Explore(explore::Arguments),
+    /// Judge what servers said of themselves, as `--record` keeps it
+    Verify(verify::Arguments),
 }
 
 /// How the servers are set up, and what they have to bear.
@@ -172,6 +178,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     match &arguments.what {
         Some(What::Script(script)) => return script::run(script, format),
         Some(What::Explore(explore)) => return explore::run(explore, format),
+        Some(What::Verify(verify)) => return verify::run(verify, format),
         None => {}
     }
     if let Some(id) = &arguments.mutant {
@@ -191,9 +198,16 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     let begun = Instant::now();
     let cpu_before = cpu_time();
     let mut batch = Batch::new(arguments, &seeds);
-    match &plan {
-        Some(plan) => batch.take(&jangada_sim::run(plan.clone(), Kv::new())),
-        None => run_all(arguments, seeds, begun, &mut batch),
+    match (&plan, &arguments.record) {
+        (None, Some(_)) if arguments.seed.is_none() => {
+            return Err(Failure::usage("--record goes with --seed or --plan".to_owned()));
+        }
+        (plan, Some(path)) => {
+            let plan = plan.clone().unwrap_or_else(|| arguments.world(seeds.start).plan());
+            batch.take(&verify::keep(plan, path)?);
+        }
+        (Some(plan), None) => batch.take(&jangada_sim::run(plan.clone(), Kv::new())),
+        (None, None) => run_all(arguments, seeds, begun, &mut batch),
     }
     let mut report = batch.report(begun.elapsed(), cpu_time().saturating_sub(cpu_before));
     let explained = explain_first(arguments, plan.as_ref(), &report);

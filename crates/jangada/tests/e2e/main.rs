@@ -17,6 +17,7 @@ mod laboratory; // `jangada lab`: servers in one process, hurt by hand
 mod script; // `jangada sim script`: scenarios as text
 mod sim; // `jangada sim`: plans that are saved and run again, failures that are told
 mod support; // clusters in temporary directories, clients that keep account
+mod verify; // `jangada sim verify`: runs that are kept and judged
 #[path = "../../src/client/wire.rs"]
 #[allow(dead_code, reason = "the tests need less of it than the client")]
 mod wire; // the client's own connection
