@@ -166,7 +166,8 @@ mod tests {
             let set = Set { expiry: Expiry::After(2_000), ..Set::new(key(name), key("v")) };
             Request::Command(Command::Set(set))
         };
-        let expire = |names: &[&str]| Request::ExpireKeys { keys: names.iter().map(|name| key(name)).collect() };
+        let expire =
+            |names: &[&str]| Request::ExpireKeys { keys: names.iter().map(|name| key(name)).collect() };
         // Both are due when a leader asks for their removal; "b" is renewed before that stands in the log.
         let log = [
             (0, set("a")),
