@@ -30,11 +30,11 @@ use crate::resolve::Candidate;
 use crate::states::{EMPTY, Outcomes, StateId, States};
 
 /// Most operations on their way at the same time, unanswered ones not counted: one bit each.
-const MAX_CONCURRENT: usize = 64;
+const MAX_CONCURRENT: usize = u128::BITS as usize;
 /// Most states that are told of when the search is stuck.
 const MAX_TOLD_STATES: usize = 5;
 /// What a node costs while it is remembered, about.
-const NODE_BYTES: usize = 48;
+const NODE_BYTES: usize = 64;
 
 /// What came of a search.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ struct Node {
     layer: u32,
     state: StateId,
     /// Of the operations on their way, those that are done.
-    done: u64,
+    done: u128,
     /// The unanswered operations that were used.
     used: UsedId,
     /// What needs no help was tried; now try what does.
@@ -230,7 +230,7 @@ impl<'a, 'h> Search<'a, 'h> {
     /// changes nothing and fits. `None` at the end.
     fn settle(&mut self, mut node: Node) -> Result<Option<Node>, Stop> {
         'layer: while let Some(own) = self.layers.get(node.layer as usize).copied() {
-            let bit = 1 << self.slots[own as usize];
+            let bit: u128 = 1 << self.slots[own as usize];
             if node.done & bit != 0 {
                 node.done ^= bit;
                 node.layer += 1;
@@ -238,7 +238,7 @@ impl<'a, 'h> Search<'a, 'h> {
             }
             for place in 0..self.on_their_way[node.layer as usize].len() {
                 let id = self.on_their_way[node.layer as usize][place];
-                let bit = 1 << self.slots[id as usize];
+                let bit: u128 = 1 << self.slots[id as usize];
                 if node.done & bit != 0 || !self.candidates[id as usize].is_pure {
                     continue;
                 }
@@ -288,7 +288,7 @@ impl<'a, 'h> Search<'a, 'h> {
         }
         for place in (0..self.on_their_way[node.layer as usize].len()).rev() {
             let id = self.on_their_way[node.layer as usize][place];
-            let bit = 1 << self.slots[id as usize];
+            let bit: u128 = 1 << self.slots[id as usize];
             if node.done & bit == 0 {
                 let outcomes = self.outcomes(id, node.state)?;
                 let done = node.done | bit;
@@ -308,7 +308,7 @@ impl<'a, 'h> Search<'a, 'h> {
         let mut helped_for: BTreeMap<u64, Vec<(StateId, UsedId)>> = BTreeMap::new();
         for place in (0..self.on_their_way[node.layer as usize].len()).rev() {
             let id = self.on_their_way[node.layer as usize][place];
-            let bit = 1 << self.slots[id as usize];
+            let bit: u128 = 1 << self.slots[id as usize];
             if node.done & bit != 0 {
                 continue;
             }
@@ -424,7 +424,7 @@ impl<'a, 'h> Search<'a, 'h> {
 fn arrange(candidates: &[Candidate<'_>], layers: &[u32]) -> Result<(Vec<u8>, Vec<Vec<u32>>), Found> {
     let mut slots = vec![0; candidates.len()];
     let mut on_their_way = Vec::with_capacity(layers.len());
-    let mut free = u64::MAX;
+    let mut free = u128::MAX;
     let mut open: Vec<u32> = Vec::new();
     let mut invoked =
         (0..candidates.len() as u32).filter(|id| candidates[*id as usize].until.is_some()).peekable();
