@@ -313,7 +313,7 @@ mod tests {
             ),
             "{text}"
         );
-        assert_eq!(text.lines().count(), 18 + plan.faults.len(), "{text}");
+        assert_eq!(text.lines().count(), 19 + plan.faults.len(), "{text}");
     }
 
     #[test]

@@ -30,8 +30,8 @@ impl Disks<'_> {
         majority(&membership.voters) && membership.outgoing.as_ref().is_none_or(majority)
     }
 
-    /// An entry is committed for the first time. `memberships` has the configuration in force, and the one before
-    /// it if it came into force in this very step.
+    /// An entry is committed for the first time. `memberships` has the configuration in force before the step,
+    /// and those that came into force in it.
     pub(crate) fn check_commit(
         &self,
         node: NodeId,

@@ -4,7 +4,7 @@ use jangada_node::replica::Replica;
 use jangada_node::state_machine::StateMachine;
 use jangada_raft::Raft;
 use jangada_raft::event::Event as RaftEvent;
-use jangada_raft::event::RoleName;
+use jangada_raft::event::{MembershipStage, RoleName};
 use jangada_raft::types::{Index, Membership, NodeId, Payload, Term};
 
 use crate::disk::SimDisk;
@@ -31,6 +31,9 @@ pub(crate) struct Seen {
     configurations: Vec<Index>,
     membership: Membership,
     membership_index: Index,
+    /// Configurations that came into force since the last step and may be gone already: a server that has slept can
+    /// leave a joint one, commit by the new one, and be told by the next leader that it is joint again.
+    passed: Vec<Membership>,
 }
 
 impl Seen {
@@ -49,6 +52,7 @@ impl Seen {
             configurations: configurations.map(|entry| entry.index).collect(),
             membership: raft.membership().clone(),
             membership_index: raft.membership_index(),
+            passed: Vec::new(),
         }
     }
 
@@ -64,6 +68,9 @@ impl Seen {
     ) {
         match event {
             RaftEvent::TermChanged { new, .. } => self.term_so_far = new,
+            RaftEvent::MembershipChanged { stage: MembershipStage::Final, .. } => {
+                self.passed.extend(without_outgoing(&self.membership));
+            }
             RaftEvent::RoleChanged { role: RoleName::Leader, term, .. } => {
                 logs.leads(raft.id(), term, findings);
                 if raft.term() == term && raft.is_leader() {
@@ -113,8 +120,10 @@ impl Seen {
                 self.goes_back(raft, "its commit index", self.commit.0, commit.0, findings);
             } else if let Some(newest) = committed.advanced(raft, self.commit, logs, findings) {
                 let changed = raft.membership_index() != self.membership_index;
-                let both = [&self.membership, raft.membership()];
-                disks.check_commit(raft.id(), newest, &both[..1 + usize::from(changed)], findings);
+                let ends = [&self.membership, raft.membership()];
+                let in_force: Vec<_> =
+                    ends[..1 + usize::from(changed)].iter().copied().chain(&self.passed).collect();
+                disks.check_commit(raft.id(), newest, &in_force, findings);
             }
             self.commit = commit;
         }
@@ -122,6 +131,7 @@ impl Seen {
             self.membership.clone_from(raft.membership());
             self.membership_index = raft.membership_index();
         }
+        self.passed.clear();
         self.check_hard_state(raft, findings);
         self.check_applied(replica, committed, findings);
     }
@@ -231,6 +241,12 @@ impl Seen {
     }
 }
 
+/// What a joint configuration becomes; nothing if it is not joint (Paper §6).
+fn without_outgoing(membership: &Membership) -> Option<Membership> {
+    membership.outgoing.as_ref()?;
+    Some(Membership { outgoing: None, ..membership.clone() })
+}
+
 /// Bytes that clients can bring in while a snapshot is being taken, and then some.
 const SLACK_BYTES: usize = 256 << 10;
 
@@ -254,5 +270,18 @@ pub(crate) fn check_bounds<S: StateMachine>(
 pub(crate) fn check_halt(node: NodeId, disk: &SimDisk, why: &str, findings: &mut Findings) {
     if !disk.was_faulted() {
         findings.report(Invariant::Halt, Some(node), || why.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_joint_configuration_is_left() {
+        let new = Membership::of([1, 2, 3].map(NodeId));
+        assert_eq!(without_outgoing(&new), None);
+        let joint = Membership { outgoing: Some([3, 4, 5].map(NodeId).into()), ..new.clone() };
+        assert_eq!(without_outgoing(&joint), Some(new));
     }
 }
