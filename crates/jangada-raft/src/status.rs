@@ -152,8 +152,7 @@ impl Raft {
         }
         let last_included_term = self.server.log.term_at(index)?;
         let membership = self.server.configurations.as_of(index).clone();
-        let membership = membership.into();
-        Some(SnapshotMeta { last_included_index: index, last_included_term, membership })
+        Some(SnapshotMeta { last_included_index: index, last_included_term, membership: membership.into() })
     }
 
     /// The configuration in force: the last one in the log, committed or not (Paper §6).
