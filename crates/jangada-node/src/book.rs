@@ -60,6 +60,13 @@ impl Book {
         self.get(id).map_or_else(|| id.to_string(), |entry| entry.name.clone())
     }
 
+    /// Which disk a configuration with this context means by a server; `None` if it does not say.
+    #[must_use]
+    pub fn incarnation_meant(context: &Bytes, id: NodeId) -> Option<u64> {
+        let book = Book::decode(context)?;
+        book.get(id).map(|entry| entry.incarnation).filter(|incarnation| *incarnation != 0)
+    }
+
     /// As bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {

@@ -9,6 +9,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::incarnation::Incarnation;
 use crate::types::{ClusterId, NodeId};
 
 /// How a server behaves. Checked once by [`Config::validate`].
@@ -18,6 +19,8 @@ pub struct Config {
     pub id: NodeId,
     /// Its cluster.
     pub cluster: ClusterId,
+    /// Its disk: a configuration that means another one under the same number gives this server no rights.
+    pub incarnation: Incarnation,
     /// Seeds the random election timeouts.
     pub seed: u64,
     /// The `sequence` of the first message; a server that restarts should not use old numbers again.
@@ -83,6 +86,7 @@ impl Config {
         Config {
             id,
             cluster,
+            incarnation: Incarnation::UNCHECKED,
             seed,
             first_sequence: 1,
             heartbeat_interval: Duration::from_millis(50),

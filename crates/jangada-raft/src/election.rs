@@ -31,21 +31,27 @@ use crate::message::{RequestVote, RequestVoteReply, Rpc};
 use crate::quorum::{self, Tally};
 use crate::role::{Campaign, ElectionTimer};
 use crate::server::{Envelope, NUMBER_LIMIT, Server};
-use crate::types::NodeId;
+use crate::types::{Membership, NodeId};
 
 /// Whether this server may campaign at all.
 ///
 /// A server that is not a voter has no business to; but one that is *about* to be no voter may be needed
 /// until that is certain: it can be the only one with the newest entries, and nobody without them can win
-/// (Thesis §4.2.2). So it is enough to be a voter in a configuration that is not yet surely overruled.
+/// (Thesis §4.2.2). So it is enough to be a voter in a configuration that is not yet surely overruled; unless it
+/// means an earlier disk of this server (`incarnation.rs`).
 pub(crate) fn can_campaign(server: &Server) -> bool {
-    let id = server.id();
     // While a snapshot is being installed, the log stands still; a leader's cannot.
     server.installing.is_none()
         && server.term().next().0 < NUMBER_LIMIT
         && server
             .configurations
-            .any_that_may_hold(server.commit_index(), |membership| membership.is_voter(id))
+            .any_that_may_hold(server.commit_index(), |membership| gives_a_vote(server, membership))
+}
+
+/// Whether this server's own vote counts by this configuration.
+fn gives_a_vote(server: &Server, membership: &Membership) -> bool {
+    let id = server.id();
+    membership.is_voter(id) && server.config.incarnation.is_meant(membership, id)
 }
 
 /// A campaign that has not asked anybody yet. The term of a real one has been entered, and the vote for
@@ -112,9 +118,10 @@ pub(crate) fn on_own_vote_durable(server: &mut Server, campaign: &mut Campaign) 
 }
 
 /// How the campaign stands: by the configuration in force, and by nobody outside of it. In a joint one both
-/// halves must agree (Paper §6).
+/// halves must agree (Paper §6). If that one means another disk of this server, its own vote is nobody's.
 fn standing(server: &Server, campaign: &Campaign) -> Tally {
-    quorum::tally(server.membership(), |id| campaign.votes.get(&id).copied())
+    let is_nobody = |id: NodeId| id == server.id() && !gives_a_vote(server, server.membership());
+    quorum::tally(server.membership(), |id| campaign.votes.get(&id).copied().filter(|_| !is_nobody(id)))
 }
 
 /// Writes an answer down. Only voters of the configuration in force count in the end; who that is may still

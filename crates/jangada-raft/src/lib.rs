@@ -45,6 +45,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod types; // numbers, entries, configurations
+pub mod incarnation; // which disk a server has
 pub mod config; // the knobs
 pub mod message; // the RPCs
 pub mod event; // what happened

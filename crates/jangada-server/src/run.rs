@@ -14,6 +14,7 @@ use jangada_node::log_writer::LogWriter;
 use jangada_node::replica::{Replica, ReplicaConfig};
 use jangada_raft::config::Config;
 use jangada_raft::face::Recovered;
+use jangada_raft::incarnation::Incarnation;
 use jangada_raft::types::{ClusterId, Membership, SnapshotMeta, Time};
 use jangada_trace::names::Names;
 use jangada_wal::{FileDisk, Wal, WalConfig};
@@ -349,6 +350,7 @@ fn raft_config(config: &ServerConfig, identity: &Identity, cluster: u64) -> Conf
         (None, Profile::Classic) => Config::classic(id, cluster, seed),
     };
     Config {
+        incarnation: Incarnation { number: identity.incarnation, meant: Book::incarnation_meant },
         first_sequence: identity.starts << 40 | 1,
         heartbeat_interval: config.heartbeat,
         election_timeout_min: config.election_timeout_min,

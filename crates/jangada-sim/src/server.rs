@@ -6,6 +6,7 @@
 
 use core::time::Duration;
 
+use jangada_node::book::Book;
 use jangada_node::effect::Input;
 use jangada_node::event::DiskEvent;
 use jangada_node::log_writer::{LogJob, LogWriter};
@@ -14,6 +15,7 @@ use jangada_node::state_machine::StateMachine;
 use jangada_raft::Watcher;
 use jangada_raft::config::Config;
 use jangada_raft::face::Recovered;
+use jangada_raft::incarnation::Incarnation;
 use jangada_raft::types::{ClusterId, Index, Membership, NodeId, SnapshotMeta, Time};
 use jangada_wal::{Error, Wal, WalConfig};
 
@@ -173,7 +175,7 @@ impl<S: StateMachine> Server<S> {
         let has_snapshot = snapshot.last_included_index > Index::ZERO;
         let opened = Opened { view, torn_bytes: found.torn_bytes, snapshot: has_snapshot, event };
         let recovered = Recovered { hard_state: found.hard_state, snapshot, entries: found.entries };
-        let raft = raft_config(plan, self.id, self.starts);
+        let raft = raft_config(plan, self.id, self.incarnation, self.starts);
         raft.validate().expect("plans draw sound settings");
         let replica = Replica::restore(Time::ZERO, raft, replica_config(plan), recovered, state);
         let clock = Clock { started: setup.now, fast: setup.fast };
@@ -218,7 +220,8 @@ fn founding(plan: &Plan, id: NodeId, incarnation: u64) -> SnapshotMeta {
     SnapshotMeta { membership: membership.into(), ..SnapshotMeta::default() }
 }
 
-pub(crate) fn raft_config(plan: &Plan, id: NodeId, starts: u64) -> Config {
+/// A server's settings. `starts` counts the starts under its number, whatever the disk.
+pub(crate) fn raft_config(plan: &Plan, id: NodeId, incarnation: u64, starts: u64) -> Config {
     let seed = plan.seed.wrapping_mul(31).wrapping_add(id.0 << 32 | starts);
     let base = match plan.profile {
         Profile::Default | Profile::Beyond => Config::new(id, CLUSTER, seed),
@@ -226,6 +229,7 @@ pub(crate) fn raft_config(plan: &Plan, id: NodeId, starts: u64) -> Config {
     };
     let settings = &plan.settings;
     Config {
+        incarnation: Incarnation { number: incarnation, meant: Book::incarnation_meant },
         first_sequence: starts << 40 | 1,
         heartbeat_interval: settings.heartbeat,
         election_timeout_min: settings.election_timeout_min,

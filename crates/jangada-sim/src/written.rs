@@ -101,7 +101,7 @@ impl Plan {
                 demand(!voters.is_empty(), "faults: change_members without voters")?;
             }
         }
-        crate::server::raft_config(self, NodeId(1), 1).validate().map_err(|why| format!("settings: {why}"))
+        crate::server::raft_config(self, NodeId(1), 1, 1).validate().map_err(|why| format!("settings: {why}"))
     }
 }
 

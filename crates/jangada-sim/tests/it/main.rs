@@ -3,6 +3,7 @@
 mod by_hand;
 mod explore;
 mod images;
+mod plans;
 mod records;
 mod scripts;
 mod seeds;

@@ -1,8 +1,9 @@
 //! Paper §6; Thesis §4: configurations in force when appended, joint consensus, catching up, removal.
 
 use bytes::Bytes;
-use jangada_raft::event::{MembershipStage, RoleName};
+use jangada_raft::event::{Event, IgnoreReason, MembershipStage, RoleName};
 use jangada_raft::face::{Answer, Input, MembershipChange, Recovered, Refusal};
+use jangada_raft::incarnation::Incarnation;
 use jangada_raft::message::Rpc;
 use jangada_raft::types::{HardState, Membership, NodeId, SnapshotMeta, Target, Term};
 
@@ -388,4 +389,57 @@ fn a_server_that_comes_back_is_met_as_a_stranger() {
     solo.receive(3, 1, accepted(0, 3));
     change(&mut solo, &[1, 2, 3], &[]);
     assert_eq!(solo.match_index(3), 0, "what it held in its earlier life proves nothing");
+}
+
+// ---- Whose disk a configuration means ---------------------------------------------------------------------
+
+/// A configuration whose context says which disk it means by n1.
+fn by_disk(disk: u8, voters: &[u64]) -> Membership {
+    let context = Bytes::copy_from_slice(&[disk]);
+    Membership { context, ..Membership::of(ids(voters.iter().copied())) }
+}
+
+/// n1 on its second disk, with a log of these configurations, of term 1.
+fn on_the_second_disk(configurations: &[Membership], committed: u64) -> Solo {
+    let meant = |context: &Bytes, _| context.first().map(|disk| u64::from(*disk));
+    let mut solo = Solo::restore(Recovered::default(), |config| {
+        config.incarnation = Incarnation { number: 2, meant };
+    });
+    let entries = configurations.iter().zip(1..).map(|(it, index)| membership_entry(index, 1, it.clone()));
+    solo.receive(2, 1, append_of((0, 0), entries.collect(), committed, 0));
+    solo
+}
+
+#[test]
+fn a_configuration_that_means_an_earlier_disk_gives_no_right_to_campaign() {
+    let founder_alone = by_disk(1, &[1]);
+    let mut solo = on_the_second_disk(std::slice::from_ref(&founder_alone), 1);
+    solo.sent.clear();
+    solo.pass(ms(10_000));
+    solo.input(Input::Campaign);
+    solo.receive(2, 1, Rpc::TimeoutNow);
+    assert_eq!((solo.role(), solo.term(), solo.sent.len()), (RoleName::Follower, 1, 0));
+    assert!(
+        solo.pass_events()
+            .iter()
+            .any(|event| { matches!(event, Event::Ignored { why: IgnoreReason::CannotCampaign, .. }) })
+    );
+    // Once it was added again it is a voter like any other.
+    let added_again = membership_entry(2, 1, by_disk(2, &[1, 2, 3]));
+    solo.receive(2, 1, append_of((1, 1), vec![added_again], 1, 0));
+    assert_eq!(vote_requests(&solo.time_out()).len(), 2);
+}
+
+#[test]
+fn a_server_does_not_count_its_vote_where_another_disk_is_meant() {
+    // It may campaign, as the configuration that means it may still hold; but by the one in force.
+    let mut solo = on_the_second_disk(&[by_disk(2, &[1, 2, 3]), by_disk(3, &[1, 2, 3])], 0);
+    solo.input(Input::Campaign);
+    solo.receive(2, 1, granted(2, true));
+    assert_eq!(solo.role(), RoleName::PreCandidate, "one of three");
+    solo.receive(3, 1, granted(2, true));
+    solo.receive(2, 2, granted(2, false));
+    assert_eq!(solo.role(), RoleName::Candidate, "one of three");
+    solo.receive(3, 2, granted(2, false));
+    assert_eq!(solo.role(), RoleName::Leader);
 }
