@@ -22,7 +22,7 @@ use crate::event::{ClientEvent, Event};
 use crate::frame::Frame;
 use crate::log_writer::{LogJob, ReadPurpose};
 use crate::pending::Pending;
-use crate::requests::Requests;
+use crate::requests::{self, Requests};
 use crate::snapshots::{Restoring, Taking};
 use crate::state_machine::{STAMP_BYTES, Stamp, StateMachine};
 
@@ -105,7 +105,7 @@ impl<S: StateMachine> Replica<S> {
     ) -> Replica<S> {
         let election_timeout_max = raft.election_timeout_max;
         let snapshot = recovered.snapshot.clone();
-        let first_forward = raft.first_sequence;
+        let first_forward = requests::first_forward(&raft);
         let mut replica = Replica {
             raft: Raft::restore(now, raft, recovered),
             state,

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use jangada_raft::config::Config;
 use jangada_raft::face::{Answer, Input as RaftInput, Refusal};
 use jangada_raft::types::{Index, NodeId, ReadId, Term, Time};
 
@@ -79,8 +80,13 @@ pub(crate) struct ReadBatch<Q> {
     deadline: Time,
 }
 
+/// The first number of a batch that this start forwards. The leader's answer to an earlier start, on this disk or one
+/// that was lost, may still be on its way; it must not be taken for the answer to a batch of ours.
+pub(crate) fn first_forward(raft: &Config) -> u64 {
+    raft.first_sequence ^ raft.incarnation.number << 40
+}
+
 impl<Q> Requests<Q> {
-    /// `first_forward` is higher than any number of an earlier start.
     pub(crate) fn new(first_forward: u64) -> Requests<Q> {
         Requests {
             waiting: VecDeque::new(),
@@ -502,8 +508,8 @@ mod tests {
     use crate::replica::ReplicaConfig;
     use jangada_kv::command::Command;
     use jangada_kv::{Request, Response};
-    use jangada_raft::config::Config;
     use jangada_raft::face::Recovered;
+    use jangada_raft::incarnation::Incarnation;
     use jangada_raft::types::{ClusterId, Membership, SnapshotMeta};
 
     const fn at(ms: u64) -> Time {
@@ -534,6 +540,19 @@ mod tests {
             })
         };
         times.iter().map(answer).collect()
+    }
+
+    #[test]
+    fn no_start_on_any_disk_numbers_its_batches_as_another_did() {
+        let first = |disk: u64, start: u64| {
+            let incarnation = Incarnation { number: disk, ..Incarnation::UNCHECKED };
+            let raft = Config::new(NodeId(1), ClusterId(7), 1);
+            first_forward(&Config { incarnation, first_sequence: start << 40 | 1, ..raft })
+        };
+        let (old, new) = (0x9d3f_a7c1_5e02_4b86, 0x40b2_6c9e_f718_d353);
+        let firsts: std::collections::BTreeSet<u64> =
+            [first(old, 1), first(old, 2), first(new, 1), first(new, 2)].map(|number| number >> 40).into();
+        assert_eq!(firsts.len(), 4, "a start has 2^40 numbers of its own: {firsts:x?}");
     }
 
     #[test]
