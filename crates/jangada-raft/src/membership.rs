@@ -5,7 +5,7 @@
 //! the next leader carries on where this one fell:
 //!
 //! 1. **Catch up**: the new servers are learners; `target` says where this is to end. Left out if they are
-//!    members already and hold the log.
+//!    members already and hold the log, and if a majority of those who are to vote is there.
 //! 2. **Joint**: C_old,new (`outgoing` = C_old, `voters` = C_new). Each decision needs both majorities.
 //! 3. **Final**: C_new, once C_old,new is committed.
 //!
@@ -21,6 +21,10 @@
 //! A configuration is in force as soon as it is in the log, committed or not; a truncated one never was. That
 //! sounds rash and is what makes it safe: between C_old and C_new there is never a moment at which each could
 //! decide alone, because C_old,new, which needs both, lies between them in every log (Paper §6, Figure 11).
+//!
+//! What lies between them can also stop everything: a joint configuration of which one half is not there cannot
+//! be committed, nor taken back, and nothing else is committed behind it. So the second stage waits until a
+//! majority of the new voters is heard. Till then the old ones decide as ever, and the change can be called off.
 //!
 //! Nothing else remembers the change. [`advance`] looks at the configuration in force and at what is
 //! committed, and takes the step that follows; a leader that was just elected does the same as the one that
@@ -38,6 +42,7 @@ use alloc::vec::Vec;
 use crate::event::{Event, MembershipStage};
 use crate::face::{Answer, MembershipChange, Refusal};
 use crate::progress::{Leaving, Progress};
+use crate::quorum;
 use crate::replication;
 use crate::role::Leader;
 use crate::server::Server;
@@ -184,7 +189,7 @@ fn first_step(server: &Server, leader: &Leader, change: MembershipChange) -> Res
     // Those that already hold the log need not catch up; nor is there anything to catch up with when servers
     // only leave.
     let target = Target { voters, learners };
-    if newcomers(present, &target).all(|id| is_caught_up(server, leader, id)) {
+    if is_ready(server, leader, &target) {
         return Ok(joint(present, target, context));
     }
     // Stage 1: all that will ever be needed receive the log; nobody's vote changes yet (Thesis §4.2.1).
@@ -210,6 +215,13 @@ fn joint(present: &Membership, target: Target, context: bytes::Bytes) -> Members
     }
 }
 
+/// Whether C_old,new can be committed once it is begun: the new servers hold the log, and a majority of the new
+/// voters is there. Whoever removes a server that works, while another one does not, would stop the cluster.
+fn is_ready(server: &Server, leader: &Leader, target: &Target) -> bool {
+    newcomers(server.membership(), target).all(|id| is_caught_up(server, leader, id))
+        && quorum::agrees_half(&target.voters, |id| replication::hears(server, leader, id))
+}
+
 /// Whether a server follows so closely that its vote would not hold up the cluster (Thesis §4.2.1).
 fn is_caught_up(server: &Server, leader: &Leader, id: NodeId) -> bool {
     if id == server.id() {
@@ -217,7 +229,7 @@ fn is_caught_up(server: &Server, leader: &Leader, id: NodeId) -> bool {
     }
     let Some(progress) = leader.progress.get(&id) else { return false };
     let lag = server.log.last_index() - progress.match_index;
-    let is_here = server.now.since(progress.last_heard) < server.config.election_timeout_max;
+    let is_here = replication::hears(server, leader, id);
     let is_close = lag <= server.config.caught_up_entries
         || progress.catch_up.keeps_pace(server.now, server.config.election_timeout_max);
     progress.is_replicating() && is_here && is_close
@@ -275,9 +287,7 @@ pub(crate) fn advance(server: &mut Server, leader: &mut Leader) -> bool {
     let next = match (present.stage(), &present.target) {
         (MembershipStage::Final, _) => return !present.voters.contains(&server.id()),
         (MembershipStage::Joint, _) => Membership { outgoing: None, target: None, ..present.clone() },
-        (MembershipStage::CatchUp, Some(target))
-            if newcomers(present, target).all(|id| is_caught_up(server, leader, id)) =>
-        {
+        (MembershipStage::CatchUp, Some(target)) if is_ready(server, leader, target) => {
             joint(present, target.clone(), present.context.clone())
         }
         (MembershipStage::CatchUp, _) => return false,

@@ -29,7 +29,12 @@ pub fn majority(count: usize) -> usize {
 /// Whether a majority of each half answers yes.
 #[must_use]
 pub fn agrees(membership: &Membership, yes: impl Fn(NodeId) -> bool) -> bool {
-    halves(membership).all(|half| half.iter().filter(|id| yes(**id)).count() >= majority(half.len()))
+    halves(membership).all(|half| agrees_half(half, &yes))
+}
+
+/// Whether a majority of these voters answers yes.
+pub(crate) fn agrees_half(voters: &BTreeSet<NodeId>, yes: impl Fn(NodeId) -> bool) -> bool {
+    voters.iter().filter(|id| yes(**id)).count() >= majority(voters.len())
 }
 
 /// How a campaign stands in which each server answered yes, no, or not at all yet.

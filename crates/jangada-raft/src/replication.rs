@@ -291,11 +291,16 @@ pub(crate) fn advance_commit(server: &mut Server, leader: &mut Leader) {
 /// (CheckQuorum, Thesis §6.2: "a leader in Raft steps down if an election timeout elapses without a
 /// successful round of heartbeats to a majority of its cluster").
 pub(crate) fn hears_quorum(server: &Server, leader: &Leader) -> bool {
+    quorum::agrees(server.membership(), |id| hears(server, leader, id))
+}
+
+/// Whether this server was heard within an election timeout; a leader hears itself.
+pub(crate) fn hears(server: &Server, leader: &Leader, id: NodeId) -> bool {
     let patience = server.config.election_timeout_max;
-    quorum::agrees(server.membership(), |id| match leader.progress.get(&id) {
+    match leader.progress.get(&id) {
         Some(progress) => server.now.since(progress.last_heard) < patience,
         None => id == server.id(),
-    })
+    }
 }
 
 // ---- The follower ---------------------------------------------------------------------------------------

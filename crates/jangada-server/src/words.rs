@@ -288,7 +288,9 @@ pub(crate) fn status(status: &Status) -> String {
     }
     let change = match status.membership.stage {
         MembershipStage::Final => "",
-        MembershipStage::CatchUp => "; new members are catching up",
+        MembershipStage::CatchUp => {
+            "; a change of members waits until its new voters are there and have caught up"
+        }
         MembershipStage::Joint => "; a change of members is under way",
     };
     let _ = writeln!(text, "tolerates {} more failures{change}", status.membership.tolerates);

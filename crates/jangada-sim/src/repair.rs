@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use jangada_node::book::Book;
+use jangada_node::effect::Input;
 use jangada_raft::types::{Membership, NodeId};
 
 use crate::coverage::Counter;
@@ -17,6 +18,7 @@ use crate::network::{id_of, place_of};
 use crate::plan::{Atlas, Death, Fault, Who};
 use crate::queue::{Happening, Place};
 use crate::rng::Rng;
+use crate::server::Process;
 use crate::standing::{Standing, book};
 use crate::workload::Workload;
 use crate::world::World;
@@ -74,7 +76,8 @@ impl<W: Workload> World<W> {
         self.plan.profile.atlas() == Atlas::Recoverable
     }
 
-    /// The others are enough: one configuration, known to all, with three voters or more. Or nobody asks for that.
+    /// The others are enough: one configuration, known to all, with three voters or more, and nobody about to change
+    /// it. Or nobody asks for that.
     fn can_do_without(&self, place: Place) -> bool {
         !self.is_recoverable() || self.others_are_enough(place)
     }
@@ -83,6 +86,11 @@ impl<W: Workload> World<W> {
         let Some(leader) = self.leader().and_then(|id| self.replica(id)) else { return false };
         let membership = leader.raft().membership();
         let settled = membership.outgoing.is_none() && membership.target.is_none();
+        // Somebody who sleeps may wake with a change that was asked for meanwhile, and lead.
+        let wakes_with_a_change = |process: &Process<W::Machine>| {
+            process.inbox.iter().any(|it| matches!(it, Input::ChangeMembership { .. }))
+        };
+        let asked = self.servers.iter().filter_map(|it| it.process.as_deref()).any(wakes_with_a_change);
         let known = self.running().count() == self.servers.len()
             && self.running().all(|replica| {
                 let raft = replica.raft();
@@ -90,6 +98,7 @@ impl<W: Workload> World<W> {
             });
         self.fragile.is_empty()
             && settled
+            && !asked
             && known
             && leader.raft().membership_index() <= leader.raft().commit_index()
             && membership.voters.len() >= 3

@@ -38,6 +38,11 @@ pub(crate) fn say_membership(index: u64, stage: MembershipStage, voters: u32, le
         some => format!(" and {}", plural(some.into(), "learner")),
     };
     match stage {
+        MembershipStage::CatchUp if learners.is_empty() => {
+            format!(
+                "{voters} (entry {index}): most of the new voters must be there before it is theirs to decide"
+            )
+        }
         MembershipStage::CatchUp => {
             format!("{voters}{learners} (entry {index}): new servers catch up before they vote")
         }

@@ -93,6 +93,22 @@ fn a_cluster_is_judged_when_a_lost_disk_is_made_up_for() {
 }
 
 #[test]
+fn no_disk_is_lost_while_a_change_of_members_waits_for_a_sleeping_leader() {
+    let mut plan = World::new(5).servers(4).quiet().plan();
+    plan.trouble = Duration::from_secs(5);
+    let at = |millis| Duration::from_millis(millis);
+    let lost = Fault::LoseDisk { who: Who::Server(NodeId(4)), down: at(100), stale: false };
+    plan.faults = vec![
+        (at(2_000), Fault::Pause { who: Who::Leader, lasts: at(100), clock: false }),
+        (at(2_010), Fault::ChangeMembers { voters: [3, 4].map(NodeId).into(), learners: BTreeSet::new() }),
+        (at(2_020), lost),
+    ];
+    let verdict = run(plan, Kv::new());
+    assert_eq!(verdict.violations, []);
+    assert_eq!(verdict.coverage.of(Counter::DisksLost), 0);
+}
+
+#[test]
 fn a_long_term_of_office_with_unequal_clocks_shortens_no_keys_life() {
     for seed in 0..6 {
         let mut plan = World::new(seed).servers(3).quiet().plan();

@@ -134,6 +134,24 @@ fn a_change_with_a_server_that_is_not_there_harms_nobody_and_can_be_taken_back()
     world.run_until_members(1..=3);
 }
 
+/// Somebody removes a server that works while another one does not: {1, 3} cannot decide without n3.
+#[test]
+fn a_change_to_voters_that_are_not_there_stops_nobody_and_can_be_taken_back() {
+    let mut world = led_by_n1(3, 0, 6, |_| {});
+    world.crash(NodeId(3));
+    let term = world.term(N1);
+    world.run_while(Duration::from_secs(1), "n1 leads on", |world| world.leads_in(N1, term));
+    appended(world.change(N1, [1, 3]));
+    world.run_while(Duration::from_secs(3), "n1 leads on", |world| world.leads_in(N1, term));
+    world.write("meanwhile");
+    assert_eq!(world.node(N1).raft().membership().stage(), MembershipStage::CatchUp);
+    appended(world.change(N1, 1..=3));
+    world.write("as before");
+    appended(world.change(N1, [1, 3]));
+    world.restart(NodeId(3));
+    world.run_until_members([1, 3]);
+}
+
 #[test]
 fn a_new_server_far_behind_gets_the_snapshot_and_then_its_vote() {
     let mut world = led_by_n1(3, 1, 7, |config| {
