@@ -219,7 +219,14 @@ fn joint(present: &Membership, target: Target, context: bytes::Bytes) -> Members
 /// voters is there. Whoever removes a server that works, while another one does not, would stop the cluster.
 fn is_ready(server: &Server, leader: &Leader, target: &Target) -> bool {
     newcomers(server.membership(), target).all(|id| is_caught_up(server, leader, id))
-        && quorum::agrees_half(&target.voters, |id| replication::hears(server, leader, id))
+        && quorum::agrees_half(&target.voters, |id| is_there(server, leader, id))
+}
+
+/// Whether a server takes entries now. That it was heard is not enough: a new leader supposes that of all for an
+/// election timeout, lest it step down at once.
+fn is_there(server: &Server, leader: &Leader, id: NodeId) -> bool {
+    let takes_entries = leader.progress.get(&id).is_none_or(Progress::is_replicating);
+    takes_entries && replication::hears(server, leader, id)
 }
 
 /// Whether a server follows so closely that its vote would not hold up the cluster (Thesis §4.2.1).
@@ -229,10 +236,9 @@ fn is_caught_up(server: &Server, leader: &Leader, id: NodeId) -> bool {
     }
     let Some(progress) = leader.progress.get(&id) else { return false };
     let lag = server.log.last_index() - progress.match_index;
-    let is_here = replication::hears(server, leader, id);
     let is_close = lag <= server.config.caught_up_entries
         || progress.catch_up.keeps_pace(server.now, server.config.election_timeout_max);
-    progress.is_replicating() && is_here && is_close
+    is_there(server, leader, id) && is_close
 }
 
 /// Appends a configuration, which is in force from this moment on.

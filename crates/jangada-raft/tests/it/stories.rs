@@ -152,6 +152,8 @@ fn changes_are_refused_when_they_must_be() {
     assert_eq!(refusal(world.change(leader, 1..=3, [3])), Refusal::BadMembership);
     assert_eq!(refusal(world.change(leader, 1..=3, [])), Refusal::NoChange);
     assert_eq!(refusal(world.change(follower, 1..=2, [])), Refusal::NotLeader { leader: Some(leader) });
+    // Once all are heard the change leaves its first stage at once, and cannot be called off.
+    world.run_until(ms(1_000), World::is_in_step);
     assert!(matches!(world.change(leader, 1..=2, [3]), Answer::Appended { .. }));
     assert_eq!(refusal(world.change(leader, 1..=3, [])), Refusal::ChangePending);
     world.run_until(ms(1_000), |world| has_voters(world, 1..=2));

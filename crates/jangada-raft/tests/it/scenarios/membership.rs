@@ -152,6 +152,25 @@ fn a_change_to_voters_that_are_not_there_stops_nobody_and_can_be_taken_back() {
     world.run_until_members([1, 3]);
 }
 
+/// A leader that was just elected has heard nobody yet, and does not take them to be there for that.
+#[test]
+fn a_new_leader_waits_too_for_voters_that_are_not_there() {
+    let mut world = led_by_n1(5, 0, 6, |_| {});
+    for id in [NodeId(4), NodeId(5)] {
+        world.crash(id);
+    }
+    let term = world.term(N1);
+    world.run_while(Duration::from_secs(1), "n1 leads on", |world| world.leads_in(N1, term));
+    appended(world.change(N1, [1, 4, 5]));
+    world.write("in the log of all");
+    world.input(N1, Input::TransferTo(N2));
+    world.run_until(&Until("n2 leads"), |world| world.leader() == Some(N2));
+    let term = world.term(N2);
+    world.run_while(Duration::from_secs(3), "n2 leads on", |world| world.leads_in(N2, term));
+    world.write("meanwhile");
+    assert_eq!(world.node(N2).raft().membership().stage(), MembershipStage::CatchUp);
+}
+
 #[test]
 fn a_new_server_far_behind_gets_the_snapshot_and_then_its_vote() {
     let mut world = led_by_n1(3, 1, 7, |config| {
