@@ -8,7 +8,7 @@
 //
 // Options: `onSelect(told)`: somebody chose a message or an event, as `{title, facts, why, became, before, after}`, or
 // nothing (`null`); `onView(from, to, follows)`: another span is shown; `heartbeats`: draw them, too; `keep`: so many
-// records at most, the oldest go first; `grace`: nanoseconds until a message without an arrival counts as lost.
+// records at most, the oldest go first; `clock`: only `setNow` says what time it is; `grace`: nanoseconds until a message without an arrival counts as lost.
 //
 // Methods: `push`, `clear`, `fit`, `show`, `zoom(factor)`, `pan(part)`, `follow(spanNanos)`, `setNow(nanos)`,
 // `step(1 or -1)` to the next message, `select(message or null)`, `legend`, `redraw`, `destroy`. `model` has the data.
@@ -85,7 +85,7 @@ export class Diagram {
   push(records) {
     this.model.push(records);
     if (this.options.keep < Infinity) this.trim(records);
-    if (this.model.end > this.now) this.setNow(this.model.end);
+    if (!this.options.clock && this.model.end > this.now) this.setNow(this.model.end);
     this.redraw();
   }
 
@@ -134,7 +134,10 @@ export class Diagram {
   /** What time it is: nothing later is drawn, and what was not received by then is not yet lost. */
   setNow(now) {
     this.now = now;
-    if (this.following !== null) this.look(now - this.following * 0.96, now + this.following * 0.04);
+    // At the beginning there is nothing to the left of it.
+    const wide = this.following;
+    const from = Math.max(now - wide * 0.96, -wide * 0.01);
+    if (wide !== null) this.look(from, from + wide);
     else this.redraw();
   }
 
@@ -293,13 +296,16 @@ export class Diagram {
   redraw() {
     this.pending ??= requestAnimationFrame(() => {
       this.pending = null;
+      const begun = performance.now();
       this.draw();
+      /** How many milliseconds the last picture took. */
+      this.cost = performance.now() - begun;
     });
   }
 
   colors() {
     const style = getComputedStyle(this.element);
-    const dark = style.colorScheme === 'dark' || (!style.colorScheme.startsWith('light') && matchMedia('(prefers-color-scheme: dark)').matches);
+    const dark = style.colorScheme === 'dark' || (style.colorScheme !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);
     const colors = { ...(dark ? DARK : LIGHT) };
     for (const name of Object.keys(colors)) colors[name] = style.getPropertyValue(`--d-${name}`).trim() || colors[name];
     return colors;
@@ -371,7 +377,7 @@ export class Diagram {
       const x = Math.round(this.x(time)) + 0.5;
       paper.moveTo(x, 18);
       paper.lineTo(x, this.height);
-      if (x < this.width - 24) paper.fillText(since(time, decimals), x + 3, 13);
+      if (x < this.width - 52) paper.fillText(since(time, decimals), x + 3, 13);
     }
     paper.stroke();
   }
@@ -481,11 +487,11 @@ export class Diagram {
     const seen = new Set();
     const arrows = [];
     this.beats = [];
-    model.walkMessages(this.from, this.to, (message) => {
+    model.walkMessages(this.from, Math.min(this.to, this.now), (message) => {
       const kind = model.kind.data[message];
       const column = Math.round(this.x(model.sent.data[message]));
       if (model.folded.data[message] && this.hidden.has(HEARTBEATS)) {
-        if (column >= this.gutter && FAMILY[kind] === HEARTBEATS) this.beats[column] = model.from.data[message];
+        if (column >= this.gutter && model.sent.data[message] <= this.now && FAMILY[kind] === HEARTBEATS) this.beats[column] = model.from.data[message];
         return true;
       }
       const link = few ? FAMILY[kind] : (model.from.data[message] * 16 + model.to.data[message]) * 16 + kind;
@@ -535,11 +541,11 @@ export class Diagram {
         if (became !== fate) continue;
         path.moveTo(x0, y0);
         path.lineTo(x1, y1);
-        if (fate === 'arrived') addHead(heads, x0, y0, x1, y1);
+        if (fate === 'arrived') addHead(heads, x0, y0, x1, y1, this.crowd < 0.5 ? 4 : 7);
         else if (fate === 'lost') addCross(crosses, x1, y1, this.crowd < 0.9 ? 2 : 4);
       }
       paper.setLineDash(fate === 'arrived' ? [] : [5, 4]);
-      paper.lineWidth = 1.4;
+      paper.lineWidth = this.crowd < 0.5 ? 0.8 : 1.4;
       paper.strokeStyle = color;
       paper.globalAlpha = this.crowd;
       paper.stroke(path);
@@ -609,7 +615,7 @@ export class Diagram {
     model.walkEvents(this.from, Math.min(this.to, this.now), (event) => {
       const draw = MARKS[event.event];
       const server = draw && model.byName.get(event.node);
-      if (!server || (draw.small && !small)) return;
+      if (!server || (draw.small && !small) || (draw.leader && model.roleAt(server, event.time_ns).role !== 'leader')) return;
       const x = this.x(event.time_ns);
       const key = `${Math.round(x / 3)} ${event.node} ${event.event}`;
       if (taken.has(key)) return;
@@ -629,16 +635,16 @@ export class Diagram {
       visible = visible.filter(({ role, time }) => role === 'leader' && this.x(time) - last > 16 && (last = this.x(time)));
     }
     paper.font = SMALL;
-    let before = -Infinity;
+    let said = '';
     for (const [place, { time, role, term }] of visible.entries()) {
       const x = this.x(time);
       // Where several follow within a few pixels, the last one counts.
       const next = visible[place + 1];
-      if (next ? this.x(next.time) - x < 7 && x - before < 7 : x - before < 2) continue;
-      before = x;
+      if (next && this.x(next.time) - x < 7) continue;
       drawRole(paper, role, x, server.y, 7, this.color);
       const text = role === 'follower' ? `follower t${term}` : `${roleWord(role)} t${term}`;
-      if (next && this.x(next.time) - x < 26 || x < this.gutter) continue;
+      if ((next && this.x(next.time) - x < 26) || x < this.gutter || text === said) continue;
+      said = text;
       if (x > free && x + 9 + paper.measureText(text).width < this.width && this.label(text, x + 9, server.y - 10, role === 'leader' ? this.color.leader : role === 'follower' ? this.color.muted : this.color.candidate)) {
         free = x + 9 + paper.measureText(text).width;
       }
@@ -696,7 +702,11 @@ const MARKS = {
   } },
   snapshot_installed: { paint: (paper, x, y, color) => square(paper, x, y, color.snapshot) },
   snapshot_taken: { paint: (paper, x, y, color) => square(paper, x, y, color.snapshot) },
-  membership_changed: { small: true, paint: (paper, x, y, color) => square(paper, x, y - 12, color.leader) },
+  membership_changed: { small: true, leader: true, at: 14, paint: (paper, x, y, color) => {
+    paper.fillStyle = color.muted;
+    paper.font = SMALL;
+    paper.fillText('members', x + 6, y + 22);
+  } },
   deed: { paint: (paper, x, y, color, event) => drawRole(paper, { crash: 'down', start: 'follower', pause: 'paused', resume: 'follower' }[event.what], x, y, 8, color) },
   proposal_refused: { small: true, paint: (paper, x, y, color) => square(paper, x, y + 8, color.refused) },
   read_refused: { small: true, paint: (paper, x, y, color) => square(paper, x, y + 8, color.refused) },

@@ -88,37 +88,36 @@ export function shortMessage(kind, term, index, count) {
 export function sentence(event) {
   const { why } = event;
   switch (event.event) {
-    case 'role_changed': return `${roleWord(event.role)} of term ${event.term}: ${ROLE_WHY[why] ?? why}`;
+    case 'role_changed': return `becomes ${roleWord(event.role)} of term ${event.term}: ${ROLE_WHY[why] ?? why}`;
     case 'term_changed':
-      return `term ${event.old} → ${event.new}, ${event.from ? `told by ${event.from}` : 'its own campaign'}`;
+      return `goes from term ${event.old} to ${event.new}, ${event.from ? `told by ${event.from}` : 'for its own campaign'}`;
     case 'leader_known': return `follows ${event.leader}, leader of term ${event.term}`;
     case 'vote_granted': return `${event.pre_vote ? 'would vote' : 'votes'} for ${event.to} in term ${event.term}`;
     case 'vote_refused':
       return `${event.pre_vote ? 'would not vote' : 'does not vote'} for ${event.to}: ${VOTE_WHY[why]?.(event) ?? why}`;
     case 'vote_received':
-      return `${event.from} ${event.granted ? 'is for it' : 'is not for it'} (${event.votes} so far)`;
+      return `hears that ${event.from} is ${event.granted ? '' : 'not '}for it (${event.votes} so far)`;
     case 'appended': return `appends ${entries(event.first, event.last)}, term ${event.term}`;
-    case 'durable': return `its log is on disk up to ${event.last}`;
+    case 'durable': return `has its log on disk up to ${event.last}`;
     case 'truncated': return `removes ${entries(event.first, event.last)}: the leader has others there [paper §5.3]`;
-    case 'log_conflict': return `${event.peer}'s log does not fit at ${event.prev_log_index}; next try from ${event.next_index}`;
-    case 'committed': return `committed up to ${event.index}`;
-    case 'snapshot_taken': return `cut its log: a snapshot stands for all up to ${event.index}`;
-    case 'snapshot_installed': return `a snapshot from ${event.from} replaces all up to ${event.index} [paper §7]`;
-    case 'membership_changed': return `members: ${event.stage}, ${event.voters} vote [paper §6]`;
-    case 'caught_up': return `${event.peer} has caught up`;
+    case 'log_conflict': return `finds that ${event.peer}'s log differs at ${event.prev_log_index}; tries again from ${event.next_index}`;
+    case 'committed': return `knows all up to ${event.index} to be committed`;
+    case 'snapshot_taken': return `cuts its log: a snapshot stands for all up to ${event.index}`;
+    case 'snapshot_installed': return `replaces all up to ${event.index} by ${event.from}'s snapshot [paper §7]`;
+    case 'membership_changed': return `has ${event.voters} voters from entry ${event.index} on (${event.stage}) [paper §6]`;
+    case 'caught_up': return `sees that ${event.peer} has caught up`;
     case 'transfer_started': return `hands leadership over to ${event.to} [thesis §3.10]`;
     case 'transfer_aborted': return `could not hand over to ${event.to}`;
-    case 'read_confirmed': return `${event.reads} read${event.reads === 1 ? '' : 's'} at ${event.index}: it still leads [thesis §6.4]`;
-    case 'read_refused': return 'a read was refused: no leadership to prove';
-    case 'proposal_refused': return `a command was refused: ${why}`;
+    case 'read_confirmed': return `knows that it still leads: ${event.reads} read(s) at ${event.index} are good [thesis §6.4]`;
+    case 'read_refused': return 'refuses a read: it cannot prove that it leads';
+    case 'proposal_refused': return `refuses a command: ${why}`;
     case 'log_opened': return event.last ? `starts with a log up to ${event.last}` : 'starts with an empty log';
     case 'deed':
-      return { crash: 'power off', start: 'starts', pause: 'stands still', resume: 'goes on' }[event.what] ?? event.what;
-    case 'link_up': return `link to ${event.peer} is up`;
-    case 'link_lost': return `link to ${event.peer} is down: ${why}`;
-    case 'requests_refused': return `${event.requests} request(s) refused`;
-    case 'messages_dropped': return `${event.messages} message(s) to ${event.peer} dropped`;
-    case 'outcome_unknown': return `${event.requests} answered "outcome unknown"`;
+      return { crash: 'loses its power', start: 'starts', pause: 'stands still', resume: 'goes on' }[event.what] ?? event.what;
+    case 'link_up': return `has a link to ${event.peer}`;
+    case 'link_lost': return `lost its link to ${event.peer}: ${why}`;
+    case 'requests_refused': return `refuses ${event.requests} request(s)`;
+    case 'messages_dropped': return `drops ${event.messages} message(s) to ${event.peer}`;
     default: return null;
   }
 }
@@ -167,7 +166,7 @@ export function tellMessage(model, message, now, grace) {
   facts.push(['term', String(term)]);
   if (kind === 'append' && count) facts.push(['entries', `${index + 1}${count > 1 ? ` to ${index + count}` : ''}`]);
   else if (index || kind.startsWith('append')) facts.push(['index', String(index)]);
-  facts.push(['number', `#${model.sequence.data[message]} of ${from}`]);
+  facts.push(['number', `#${model.sequence.data[message] % 2 ** 40} of ${from}`]);
   let became;
   if (fate === 'arrived') became = `arrived ${span(received - sent)} later`;
   else if (fate === 'travelling') became = why === 'paused' ? `waits: ${to} stands still` : 'is under way';

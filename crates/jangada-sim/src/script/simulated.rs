@@ -51,7 +51,9 @@ impl Simulated {
         self.rig.as_mut().expect("a cluster is founded before anything else")
     }
 
-    fn raft(&self, id: NodeId) -> Option<&Raft> {
+    /// A server's core, to be looked at; `None` if it is down.
+    #[must_use]
+    pub fn raft(&self, id: NodeId) -> Option<&Raft> {
         self.rig.as_ref()?.raft(id)
     }
 

@@ -41,6 +41,7 @@ pub struct Stage<C> {
     pub(super) heard: Option<Heard>,
     pub(super) tokens: u64,
     pub(super) told: Vec<String>,
+    pub(super) tap: Option<watch::Tap>,
 }
 
 /// What `mark` remembers.
@@ -124,6 +125,7 @@ impl<C: Cluster> Stage<C> {
             heard: None,
             tokens: 0,
             told: Vec::new(),
+            tap: None,
         }
     }
 
@@ -535,6 +537,7 @@ impl<C: Cluster> Stage<C> {
             return;
         }
         for record in self.cluster.take_records() {
+            self.tap.iter_mut().for_each(|tap| tap(&record));
             if let Some(line) = watch::line(&mut self.words, &self.watched, &mut self.leading, &record) {
                 self.told.push(line);
             }

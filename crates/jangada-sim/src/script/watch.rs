@@ -8,6 +8,17 @@ use jangada_raft::types::NodeId;
 use jangada_trace::words::{Level, Words};
 
 use super::command::Kind;
+use super::stage::Stage;
+
+/// Is shown every record of a stage's cluster, in the order of their happening.
+pub type Tap = Box<dyn FnMut(&Record) + Send>;
+
+impl<C> Stage<C> {
+    /// From now on `tap` sees all records, whatever is told of them.
+    pub fn set_tap(&mut self, tap: Tap) {
+        self.tap = Some(tap);
+    }
+}
 
 /// The record's line, if its kind is watched. All records pass here: the words remember them, and `leading` has the
 /// servers that lead.

@@ -44,6 +44,12 @@ pub struct Arguments {
     /// The disks stay behind
     #[arg(long)]
     pub keep: bool,
+    /// Serves the page for the browser, even if lines come from a pipe or a script
+    #[arg(long)]
+    pub page: bool,
+    /// Serves no page
+    #[arg(long, conflicts_with = "page")]
+    pub no_page: bool,
 }
 
 /// Opens the laboratory, and stays until it is over.
@@ -62,6 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         ports: arguments.ports,
         folder: arguments.data_dir.clone(),
         keep: arguments.keep,
+        page: arguments.page || (!arguments.no_page && matches!(source, Source::Prompt)),
         source,
     })
 }

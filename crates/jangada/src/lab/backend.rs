@@ -7,6 +7,7 @@ use jangada_sim::script::Simulated;
 use jangada_sim::script::cluster::Cluster;
 
 use super::live::Live;
+use super::page::Portrait;
 
 /// A cluster of the scripts that can say a little more about itself.
 pub trait Backend: Cluster {
@@ -15,6 +16,9 @@ pub trait Backend: Cluster {
 
     /// What a server has in its log, a line for each of the last entries.
     fn log_lines(&self, id: NodeId) -> Vec<String>;
+
+    /// What each server that runs and answers shows of itself.
+    fn portraits(&self) -> Vec<(NodeId, Portrait)>;
 
     /// Messages lost of a hundred, and how much longer each takes.
     fn weather(&self) -> (u8, Duration);
@@ -27,6 +31,13 @@ impl Backend for Live {
 
     fn log_lines(&self, id: NodeId) -> Vec<String> {
         self.log_lines(id)
+    }
+
+    fn portraits(&self) -> Vec<(NodeId, Portrait)> {
+        self.look_at_all(|replica| {
+            let applied = (!replica.is_restoring()).then(|| replica.last_applied());
+            Portrait::of(replica.raft(), applied)
+        })
     }
 
     fn weather(&self) -> (u8, Duration) {
@@ -48,6 +59,11 @@ impl Backend for Simulated {
             format!("  {:<5} term {term:<4} {state}", index.0)
         };
         self.log_terms(id).into_iter().map(|term| line(term.0)).collect()
+    }
+
+    fn portraits(&self) -> Vec<(NodeId, Portrait)> {
+        let portrait = |id| Some((id, Portrait::of(self.raft(id)?, self.view(id)?.applied)));
+        self.servers().into_iter().filter_map(portrait).collect()
     }
 
     fn weather(&self) -> (u8, Duration) {

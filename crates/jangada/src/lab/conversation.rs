@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::failure::{Exit, Failure};
 use crate::output;
 
 use super::house::{Folder, Ports};
 use super::live::Live;
+use super::page::{self, Door, Eye, Feed};
 use super::prompt;
 use super::rewind::Rewindable;
 use super::scenarios;
@@ -37,6 +39,8 @@ pub struct Plan {
     pub folder: PathBuf,
     /// They stay behind.
     pub keep: bool,
+    /// A page for the browser is served.
+    pub page: bool,
     /// Where lines come from.
     pub source: Source,
 }
@@ -55,6 +59,10 @@ pub enum Source {
 enum Told {
     /// Carry this out.
     Line(String, SyncSender<Outcome>),
+    /// The same, from the page, which knows nothing of the menu.
+    Words(String, SyncSender<Outcome>),
+    /// Let so much time pass in a made-up world.
+    Play(Duration, SyncSender<Outcome>),
     /// End.
     Over,
 }
@@ -62,6 +70,12 @@ enum Told {
 /// Whoever carries lines out: a session with real servers, or one in a made-up world.
 trait Carrier {
     fn line(&mut self, line: &str) -> Outcome;
+
+    /// The same, whether or not the menu is open.
+    fn words(&mut self, line: &str) -> Outcome;
+
+    /// Lets time pass; real time does so by itself.
+    fn play(&mut self, _: Duration) {}
 
     /// Nobody types.
     fn look_on(&mut self);
@@ -75,6 +89,13 @@ trait Carrier {
 impl Carrier for Session<Live> {
     fn line(&mut self, line: &str) -> Outcome {
         Session::line(self, line)
+    }
+
+    fn words(&mut self, line: &str) -> Outcome {
+        let numbered = self.set_menu(false);
+        let outcome = Session::line(self, line);
+        self.set_menu(numbered);
+        outcome
     }
 
     fn look_on(&mut self) {
@@ -97,6 +118,14 @@ impl Carrier for Rewindable {
         Rewindable::line(self, line)
     }
 
+    fn words(&mut self, line: &str) -> Outcome {
+        Rewindable::words(self, line)
+    }
+
+    fn play(&mut self, time: Duration) {
+        self.let_pass(time);
+    }
+
     /// Time stands still.
     fn look_on(&mut self) {}
 
@@ -112,6 +141,7 @@ struct Opening {
     ports: u16,
     folder: PathBuf,
     keep: bool,
+    page: bool,
 }
 
 /// Opens a laboratory, and stays until it is over.
@@ -119,7 +149,7 @@ struct Opening {
 /// # Errors
 /// 1 if something is not as a script expects, or a command was refused; 2 if a line cannot be read.
 pub fn run(plan: Plan) -> Result<(), Failure> {
-    let Plan { seed, servers, ports, folder, keep, source } = plan;
+    let Plan { seed, servers, ports, folder, keep, page, source } = plan;
     if let Source::Script(text) = &source {
         check(text)?;
     }
@@ -128,13 +158,13 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
         Source::Prompt => Greeting::Voice(voice.clone()),
         Source::Pipe | Source::Script(_) => Greeting::Note,
     };
-    let opening = Opening { seed, servers, ports, folder, keep };
+    let opening = Opening { seed, servers, ports, folder, keep, page };
     let (tell, inbox) = channel();
     let (ready, opened) = sync_channel(1);
     let speaks = voice.clone();
     let serve = move || match open(&opening, &speaks, &greets) {
-        Ok(session) => {
-            let _waiting = ready.send(Ok(session.known()));
+        Ok((session, door)) => {
+            let _waiting = ready.send(Ok((session.known(), door)));
             serve(session, &inbox);
         }
         Err(why) => {
@@ -144,9 +174,16 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
     let thread = std::thread::Builder::new().name("session".to_owned()).spawn(serve);
     let thread = thread.map_err(|why| Failure::refused(format!("no thread for the laboratory: {why}")))?;
     let known = opened.recv().unwrap_or_else(|_| Err("the laboratory died of a bug, see above".to_owned()));
-    let known = known.map_err(Failure::refused)?;
+    let (known, door) = known.map_err(Failure::refused)?;
     let over = Arc::new(Over { tell: Mutex::new(tell.clone()), thread: Mutex::new(Some(thread)) });
     let talk = Talk { tell, known, busy: Arc::new(AtomicBool::new(false)) };
+    if let Some(door) = door {
+        let (words, play) = (talk.clone(), talk.clone());
+        let words = move |line: &str| words.ask(|done| Told::Words(line.to_owned(), done));
+        let play = move |time| play.ask(|done| Told::Play(time, done));
+        let hand = page::hand(seed.is_some(), voice.clone(), words, play);
+        page::serve(door, hand).map_err(Failure::refused)?;
+    }
     watch_signals(&talk, &over, matches!(source, Source::Prompt))?;
     let ended = match source {
         Source::Prompt => converse(&talk, &voice),
@@ -173,15 +210,25 @@ impl Greeting {
             Greeting::Note => output::note(text),
         }
     }
+
+    fn page(&self, door: Option<&Door>) {
+        door.into_iter().for_each(|door| self.say(&format!("  browser {}", door.url())));
+    }
 }
 
-fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Box<dyn Carrier>, String> {
+/// Somebody who carries lines out, and where the page will be.
+type Opened = (Box<dyn Carrier>, Option<Door>);
+
+fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened, String> {
     let servers = many_servers(opening.servers);
     if let Some(seed) = opening.seed {
         greeting.say(&format!(
             "jangada lab · {servers} in a made-up world, seed {seed}: time stands still until `run 1s`"
         ));
-        return Ok(Box::new(Rewindable::new(opening.servers, seed, voice.clone())?));
+        let door = if opening.page { Some(door(&Ports::take(opening.ports)?, None, voice)?) } else { None };
+        greeting.page(door.as_ref());
+        let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed)));
+        return Ok((Box::new(Rewindable::new(opening.servers, seed, voice.clone(), eye)?), door));
     }
     let ports = Ports::take(opening.ports)?;
     let folder = Folder::take(&opening.folder, opening.keep)?;
@@ -195,13 +242,26 @@ fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Box<dyn
         greeting.say(&format!("  somebody uses ports from {wanted} on: this laboratory begins at {base}"));
     }
     let teller = Teller::start(voice.clone())?;
-    let live = Live::new(ports, folder, teller.reporter())?;
+    let epoch = teller.reporter().epoch();
+    let door = if opening.page { Some(door(&ports, Some(epoch), voice)?) } else { None };
+    greeting.page(door.as_ref());
+    let mut live = Live::new(ports, folder, teller.reporter())?;
+    let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed)));
+    eye.iter().for_each(|eye| live.show_to(eye.clone()));
     let mut session = Session::new(live, Some(teller), voice.clone());
+    eye.into_iter().for_each(|eye| session.show_to(eye));
     session.begin(opening.servers, None)?;
     if let Greeting::Voice(_) = greeting {
         session.start()?;
     }
-    Ok(Box::new(session))
+    Ok((Box::new(session), door))
+}
+
+/// The page is served at the first port of the block, which the laboratory holds anyway.
+fn door(ports: &Ports, epoch: Option<Instant>, voice: &Voice) -> Result<Door, String> {
+    let feed = Feed::new(epoch);
+    voice.also_to(Arc::clone(&feed));
+    Door::new(ports.listener(), feed)
 }
 
 fn many_servers(count: u64) -> String {
@@ -217,6 +277,15 @@ fn serve(mut session: Box<dyn Carrier>, inbox: &Receiver<Told>) {
                 begun = true;
                 let outcome = session.line(&line);
                 let _gone = done.send(outcome);
+            }
+            Ok(Told::Words(line, done)) => {
+                begun = true;
+                let outcome = session.words(&line);
+                let _gone = done.send(outcome);
+            }
+            Ok(Told::Play(time, done)) => {
+                session.play(time);
+                let _gone = done.send(Outcome::Done);
             }
             Ok(Told::Over) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
@@ -242,9 +311,13 @@ struct Talk {
 
 impl Talk {
     fn line(&self, line: &str) -> Outcome {
+        self.ask(|done| Told::Line(line.to_owned(), done))
+    }
+
+    fn ask(&self, what: impl FnOnce(SyncSender<Outcome>) -> Told) -> Outcome {
         let (done, outcome) = sync_channel(1);
         self.busy.store(true, SeqCst);
-        let told = self.tell.send(Told::Line(line.to_owned(), done));
+        let told = self.tell.send(what(done));
         let outcome = told.map_err(|_| ()).and_then(|()| outcome.recv().map_err(|_| ()));
         self.busy.store(false, SeqCst);
         // A session that is gone was ended by a signal.

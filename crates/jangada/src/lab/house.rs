@@ -54,6 +54,11 @@ impl Ports {
         self.base
     }
 
+    /// The laboratory's own port.
+    pub fn listener(&self) -> &TcpListener {
+        &self.own
+    }
+
     /// Where a server's clients connect.
     pub fn client(&self, id: NodeId) -> SocketAddr {
         loopback(self.base + number(id))

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use jangada_node::replica::Replica;
 use jangada_raft::types::{NodeId, Term, Time};
 use jangada_server::config::{LogStyle, ServerConfig};
 use jangada_server::handle::Handle;
-use jangada_server::rig::RigRequest;
+use jangada_server::rig::{RigRequest, Tap};
 use jangada_server::{Rig, Weather};
 use jangada_sim::script::cluster::{Answer, Ask, Cluster, Deed, MAX_SERVERS, Setup, View};
 use tokio::runtime::Runtime;
@@ -24,6 +25,7 @@ use tokio::time::timeout;
 use super::asking;
 use super::house::{Folder, Ports};
 use super::log;
+use super::page::Eye;
 use super::server::{self, Server};
 use super::teller::Reporter;
 
@@ -47,6 +49,7 @@ pub struct Live {
     runtime: Runtime,
     answers: (Sender<Heard>, Receiver<Heard>),
     remarks: BTreeMap<Token, String>,
+    eye: Option<Eye>,
 }
 
 /// What came of a request, with what can be said about it.
@@ -85,7 +88,13 @@ impl Live {
             runtime: runtime.map_err(|why| format!("no runtime: {why}"))?,
             answers: channel(),
             remarks: BTreeMap::new(),
+            eye: None,
         })
+    }
+
+    /// Everything is shown to this eye, too. Before the servers start.
+    pub fn show_to(&mut self, eye: Eye) {
+        self.eye = Some(eye);
     }
 
     /// Where the servers' clients connect.
@@ -137,12 +146,17 @@ impl Live {
             log: LogStyle::Quiet,
             rig: Some(Rig {
                 epoch: self.epoch,
-                tap: self.teller.tap(),
+                tap: self.tap(),
                 weather: self.weather.clone(),
                 raft: Some(raft.clone()),
             }),
             ..ServerConfig::single(&id.to_string(), self.folder.disk(id))
         }
+    }
+
+    fn tap(&self) -> Tap {
+        let teller = self.teller.tap();
+        self.eye.as_ref().map_or_else(|| Arc::clone(&teller), |eye| eye.feed().tap(Arc::clone(&teller)))
     }
 
     fn start(&mut self, id: NodeId) -> Result<(), String> {
@@ -181,6 +195,25 @@ impl Live {
         self.runtime.block_on(async { timeout(GLANCE, seen).await }).ok()?.ok()
     }
 
+    /// What `look` sees of all servers that run and answer in time, asked all at once.
+    pub fn look_at_all<T: Send + 'static>(
+        &self,
+        look: impl Fn(&Replica<KvMachine>) -> T + Clone + Send + 'static,
+    ) -> Vec<(NodeId, T)> {
+        let asked = self.handles().into_iter();
+        let asked: Vec<_> =
+            asked.filter_map(|(id, handle)| Some((id, handle.look(look.clone()).ok()?))).collect();
+        self.runtime.block_on(async {
+            let mut seen = Vec::new();
+            for (id, answer) in asked {
+                if let Ok(Ok(answer)) = timeout(GLANCE, answer).await {
+                    seen.push((id, answer));
+                }
+            }
+            seen
+        })
+    }
+
     fn forget_views(&self) {
         self.views.borrow_mut().taken = None;
     }
@@ -191,20 +224,7 @@ impl Live {
         if views.taken.is_some_and(|taken| taken.elapsed() < FRESH) {
             return;
         }
-        let asked: Vec<_> = self
-            .handles()
-            .into_iter()
-            .filter_map(|(id, handle)| Some((id, handle.look(photo).ok()?)))
-            .collect();
-        let seen = self.runtime.block_on(async {
-            let mut seen = Vec::new();
-            for (id, view) in asked {
-                if let Ok(Ok(view)) = timeout(GLANCE, view).await {
-                    seen.push((id, view));
-                }
-            }
-            seen
-        });
+        let seen = self.look_at_all(photo);
         views.last.extend(seen);
         views.taken = Some(Instant::now());
     }
@@ -277,6 +297,7 @@ impl Cluster for Live {
             return Err("interrupted".into());
         }
         self.bury();
+        self.eye.iter().for_each(|eye| eye.glance(self));
         let left = until.since(self.now());
         if left.is_zero() {
             return Ok(false);

@@ -41,7 +41,8 @@ pub fn lines(replica: &Replica<KvMachine>) -> Vec<String> {
     lines
 }
 
-fn payload(entry: &Entry) -> String {
+/// What is in an entry.
+pub(super) fn payload(entry: &Entry) -> String {
     match &entry.payload {
         Payload::Noop => "no-op: a new leader's first entry [paper §8]".into(),
         Payload::Membership(membership) => members(membership),

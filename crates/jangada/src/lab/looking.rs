@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jangada_raft::event::RoleName;
 use jangada_raft::types::NodeId;
-use jangada_sim::script::cluster::View;
+use jangada_sim::script::cluster::{Cluster, View};
 use jangada_sim::script::command::Server;
 
 use super::backend::Backend;
@@ -12,37 +12,11 @@ use super::session::{Session, there_are};
 
 impl<B: Backend> Session<B> {
     fn views(&self) -> BTreeMap<NodeId, Option<View<'_>>> {
-        let live = self.stage.as_cluster();
-        live.servers().into_iter().map(|id| (id, live.view(id))).collect()
+        views(self.stage.as_cluster())
     }
 
     pub(super) fn leader(&self) -> String {
-        let views = self.views();
-        let leaders = views.values().flatten().filter(|view| view.is_leader());
-        match leaders.max_by_key(|view| view.term) {
-            Some(view) if self.stage.as_cluster().is_paused(view.id) => {
-                format!("{} led term {} before it stood still", view.id, view.term)
-            }
-            Some(view) => format!("{} leads term {}", view.id, view.term),
-            None => format!("nobody leads: {}", self.why_nobody(&views)),
-        }
-    }
-
-    fn why_nobody(&self, views: &BTreeMap<NodeId, Option<View<'_>>>) -> String {
-        let Some(view) = views.values().flatten().max_by_key(|view| view.term) else {
-            return "no server runs; `restart all` starts them".into();
-        };
-        let (voters, live) = (view.membership.all_voters(), self.stage.as_cluster());
-        let needs = voters.len() / 2 + 1;
-        let there = voters
-            .iter()
-            .filter(|id| views.get(id).is_some_and(Option::is_some) && !live.is_paused(**id))
-            .count();
-        if there < needs {
-            return format!("{there} of {} voters run, and {needs} must agree [paper §5.2]", voters.len());
-        }
-        "an election is under way, or the links do not let a majority hear one another (`show network`)"
-            .into()
+        leader(self.stage.as_cluster())
     }
 
     pub(super) fn status(&self) -> Vec<String> {
@@ -119,4 +93,37 @@ fn role(view: &View<'_>) -> String {
         (RoleName::Follower, None) if !view.membership.is_voter(view.id) => "no member".into(),
         (RoleName::Follower, None) => "follower, no leader".into(),
     }
+}
+
+fn views<B: Cluster>(cluster: &B) -> BTreeMap<NodeId, Option<View<'_>>> {
+    cluster.servers().into_iter().map(|id| (id, cluster.view(id))).collect()
+}
+
+/// Who leads, or why nobody does.
+pub(super) fn leader<B: Cluster>(cluster: &B) -> String {
+    let views = views(cluster);
+    let leaders = views.values().flatten().filter(|view| view.is_leader());
+    match leaders.max_by_key(|view| view.term) {
+        Some(view) if cluster.is_paused(view.id) => {
+            format!("{} led term {} before it stood still", view.id, view.term)
+        }
+        Some(view) => format!("{} leads term {}", view.id, view.term),
+        None => format!("nobody leads: {}", why_nobody(cluster, &views)),
+    }
+}
+
+fn why_nobody<B: Cluster>(cluster: &B, views: &BTreeMap<NodeId, Option<View<'_>>>) -> String {
+    let Some(view) = views.values().flatten().max_by_key(|view| view.term) else {
+        return "no server runs; `restart all` starts them".into();
+    };
+    let voters = view.membership.all_voters();
+    let needs = voters.len() / 2 + 1;
+    let there = voters
+        .iter()
+        .filter(|id| views.get(id).is_some_and(Option::is_some) && !cluster.is_paused(**id))
+        .count();
+    if there < needs {
+        return format!("{there} of {} voters run, and {needs} must agree [paper §5.2]", voters.len());
+    }
+    "an election is under way, or the links do not let a majority hear one another (`show network`)".into()
 }

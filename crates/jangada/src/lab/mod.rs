@@ -18,6 +18,7 @@ mod looking; // what somebody sees who looks at the servers
 mod rewind; // a made-up world, through whose time one can travel
 mod menu; // the Go prototype's numbered menu
 mod prompt; // the line editor
+mod page; // the same in a browser
 mod conversation; // who reads lines, who carries them out, and what signals do
 
 pub use conversation::{Plan, Source, run};

@@ -10,7 +10,9 @@ use std::time::Duration;
 use jangada_raft::types::Time;
 use jangada_sim::script::Simulated;
 use jangada_trace::phrases::since_start;
+use serde_json::json;
 
+use super::page::Eye;
 use super::session::{Outcome, Session};
 use super::teller::Known;
 use super::voice::Voice;
@@ -26,6 +28,7 @@ pub struct Rewindable {
     moves: Vec<Move>,
     /// What had been done when a fork was made.
     forks: BTreeMap<String, Vec<Move>>,
+    eye: Option<Eye>,
 }
 
 /// One line, and from when to when it took.
@@ -34,6 +37,8 @@ struct Move {
     line: String,
     begun: Time,
     ended: Time,
+    /// Time passed on the page, step after step.
+    played: bool,
 }
 
 impl Rewindable {
@@ -41,10 +46,50 @@ impl Rewindable {
     ///
     /// # Errors
     /// They do not start: a sentence.
-    pub fn new(servers: u64, seed: u64, voice: Voice) -> Result<Rewindable, String> {
-        let session = fresh(servers, seed, &voice)?;
+    pub fn new(servers: u64, seed: u64, voice: Voice, eye: Option<Eye>) -> Result<Rewindable, String> {
+        let session = fresh(servers, seed, &voice, eye.as_ref())?;
         let (moves, forks) = (Vec::new(), BTreeMap::new());
-        Ok(Rewindable { session, voice, servers, seed, moves, forks })
+        let this = Rewindable { session, voice, servers, seed, moves, forks, eye };
+        this.show();
+        Ok(this)
+    }
+
+    /// Shows the page where in time one can go.
+    fn show(&self) {
+        let Some(eye) = &self.eye else { return };
+        // Times before the last new world are not those of this one.
+        let newest = self.moves.iter().rposition(|done| done.line.starts_with("servers "));
+        let moves = &self.moves[newest.unwrap_or(0)..];
+        let begins = [format!("servers {}", self.servers), format!("seed {}", self.seed)];
+        let begins = if newest.is_some() { &[][..] } else { &begins[..] };
+        let forks =
+            self.forks.iter().map(|(name, moves)| json!([name, moves.last().map_or(0, |last| last.ended.0)]));
+        eye.travels(json!({
+            "seed": self.seed,
+            "begins": begins,
+            "moves": moves.iter().map(|done| json!([done.line, done.begun.0, done.ended.0])).collect::<Vec<_>>(),
+            "forks": forks.collect::<Vec<_>>(),
+        }));
+        self.session.show();
+    }
+
+    /// Time passes while somebody looks on; all of it counts as one command.
+    pub fn let_pass(&mut self, time: Duration) {
+        let now = self.session.now();
+        let again = self.moves.pop_if(|last| last.played && last.ended == now);
+        let begun = again.as_ref().map_or(now, |last| last.begun);
+        let line = run((now + time).since(begun));
+        self.session.let_pass(time, line.clone(), again.is_some());
+        self.moves.push(Move { line, begun, ended: self.session.now(), played: true });
+        self.show();
+    }
+
+    /// Carries out a line that is not meant for the menu, whether or not somebody is using that.
+    pub fn words(&mut self, line: &str) -> Outcome {
+        let numbered = self.session.set_menu(false);
+        let outcome = self.line(line);
+        self.session.set_menu(numbered);
+        outcome
     }
 
     /// What is known for the prompt.
@@ -54,6 +99,12 @@ impl Rewindable {
 
     /// Carries one line out.
     pub fn line(&mut self, line: &str) -> Outcome {
+        let outcome = self.carry_out(line);
+        self.show();
+        outcome
+    }
+
+    fn carry_out(&mut self, line: &str) -> Outcome {
         match words::parse(line) {
             Ok(Some(Word::Travel(travel))) => self.travel(travel),
             word => {
@@ -82,7 +133,7 @@ impl Rewindable {
     /// Where time has begun anew, what was before cannot be told from the present.
     fn remember(&mut self, line: &str, begun: Time) {
         let ended = self.session.now();
-        self.moves.push(Move { line: line.trim().to_owned(), begun: begun.min(ended), ended });
+        self.moves.push(Move { line: line.trim().to_owned(), begun: begun.min(ended), ended, played: false });
     }
 
     fn travel(&mut self, travel: Travel) -> Outcome {
@@ -135,14 +186,14 @@ impl Rewindable {
         self.session.step();
         let ended = self.session.now();
         self.session.note_typed(run(ended.since(begun)));
-        self.moves.push(Move { line: "step".to_owned(), begun, ended });
+        self.moves.push(Move { line: "step".to_owned(), begun, ended, played: false });
     }
 
     fn go_to(&mut self, time: Time) -> Result<(), String> {
         let now = self.session.now();
         if time >= now {
             let line = run(time.since(now));
-            let _told = self.line(&line);
+            let _told = self.carry_out(&line);
             return Ok(());
         }
         let moves = self.moves.clone();
@@ -160,7 +211,7 @@ impl Rewindable {
     }
 
     fn play_silently(&mut self, moves: &[Move], until: Option<Time>) -> Result<(), String> {
-        self.session.replace_world(fresh(self.servers, self.seed, &self.voice)?);
+        self.session.replace_world(fresh(self.servers, self.seed, &self.voice, self.eye.as_ref())?);
         self.moves.clear();
         // Times before the last new world are not those of this one.
         let newest = moves.iter().rposition(|done| done.line.starts_with("servers ")).unwrap_or(0);
@@ -172,7 +223,10 @@ impl Rewindable {
                     }
                     return Ok(());
                 }
-                Some(_) | None => self.again(&done.line),
+                Some(_) | None => {
+                    self.again(&done.line);
+                    self.moves.iter_mut().last().into_iter().for_each(|last| last.played = done.played);
+                }
             }
         }
         if let Some(until) = until {
@@ -202,8 +256,14 @@ impl Rewindable {
 }
 
 /// A world of its own, without a word.
-fn fresh(servers: u64, seed: u64, voice: &Voice) -> Result<Session<Simulated>, String> {
+fn fresh(servers: u64, seed: u64, voice: &Voice, eye: Option<&Eye>) -> Result<Session<Simulated>, String> {
     let mut session = Session::new(Simulated::new(), None, voice.clone());
+    if let Some(eye) = eye {
+        eye.begin_anew();
+        session.show_to(eye.clone());
+        let feed = Arc::clone(eye.feed());
+        session.stage.set_tap(Box::new(move |record| feed.record(record)));
+    }
     session.begin(servers, Some(seed))?;
     session.start()?;
     Ok(session)

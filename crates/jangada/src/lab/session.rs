@@ -10,6 +10,7 @@ use jangada_sim::script::{Stage, help};
 
 use super::backend::Backend;
 use super::menu;
+use super::page::Eye;
 use super::scenarios;
 use super::teller::{Known, Teller};
 use super::voice::Voice;
@@ -73,6 +74,8 @@ pub struct Session<B> {
     numbered: bool,
     /// The menu has shut the servers down.
     shut: bool,
+    /// Looks for the page.
+    eye: Option<Eye>,
 }
 
 impl<B: Backend> Session<B> {
@@ -93,7 +96,17 @@ impl<B: Backend> Session<B> {
             rested: Instant::now(),
             numbered: false,
             shut: false,
+            eye: None,
         }
+    }
+
+    /// Whatever is done is shown to this eye, too.
+    pub fn show_to(&mut self, eye: Eye) {
+        self.eye = Some(eye);
+    }
+
+    pub(super) fn show(&self) {
+        self.eye.iter().for_each(|eye| eye.look(self.stage.as_cluster()));
     }
 
     /// What the events have told.
@@ -120,7 +133,9 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// They do not start: a sentence.
     pub fn start(&mut self) -> Result<(), String> {
-        self.stage.start()
+        self.stage.start()?;
+        self.show();
+        Ok(())
     }
 
     /// While nobody types: says what came of requests that were begun.
@@ -153,6 +168,23 @@ impl<B: Backend> Session<B> {
         }
         self.rested = Instant::now();
         outcome
+    }
+
+    /// Lets time pass in a made-up world. For a saved session that is this line, `instead` of the last one.
+    pub(super) fn let_pass(&mut self, time: Duration, line: String, instead: bool) {
+        let _passed = self.stage.carry_out(&Command::Run(time));
+        self.tell();
+        self.stand();
+        if instead {
+            self.typed.pop();
+        }
+        self.typed.push(line);
+        self.show();
+    }
+
+    /// The menu is put aside, or back; whether it was there.
+    pub(super) fn set_menu(&mut self, numbered: bool) -> bool {
+        std::mem::replace(&mut self.numbered, numbered)
     }
 
     /// Whatever has happened is told.
@@ -280,11 +312,15 @@ impl<B: Backend> Session<B> {
                 return self.end_of(line, Ok(()));
             }
             Command::Watch(kinds) => self.watched.clone_from(kinds),
-            Command::Servers(_) => self.typed.clear(),
+            Command::Servers(_) => {
+                self.typed.clear();
+                self.eye.iter().for_each(Eye::begin_anew);
+            }
             _ => {}
         }
         self.await_a_leader(command);
         let done = self.stage.carry_out(command);
+        self.show();
         self.tell();
         if let Err(why) = done {
             self.flush();
@@ -416,6 +452,7 @@ impl<B: Backend> Session<B> {
         self.sensible(command)?;
         self.await_a_leader(command);
         let done = self.stage.carry_out(command);
+        self.show();
         let _answers = self.stage.take_told();
         self.flush();
         done

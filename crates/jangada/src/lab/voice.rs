@@ -2,15 +2,18 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustyline::ExternalPrinter;
+
+use super::page::Feed;
 
 /// A place for lines. Clones are the same place.
 #[derive(Clone)]
 pub struct Voice {
     place: Arc<Mutex<Place>>,
     mute: Arc<AtomicBool>,
+    page: Arc<OnceLock<Arc<Feed>>>,
 }
 
 enum Place {
@@ -26,12 +29,18 @@ impl Voice {
     }
 
     fn at(place: Place) -> Voice {
-        Voice { place: Arc::new(Mutex::new(place)), mute: Arc::default() }
+        Voice { place: Arc::new(Mutex::new(place)), mute: Arc::default(), page: Arc::default() }
     }
 
     /// From now on lines go above the prompt.
     pub fn above(&self, prompt: Box<dyn ExternalPrinter + Send>) {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Place::Prompt(prompt);
+    }
+
+    /// From now on lines go to the page, too.
+    pub fn also_to(&self, page: Arc<Feed>) {
+        // There is one page.
+        let _second = self.page.set(page);
     }
 
     /// Says nothing, or speaks again: what is done a second time is not told a second time.
@@ -44,6 +53,7 @@ impl Voice {
         if self.mute.load(Relaxed) {
             return;
         }
+        self.page.get().into_iter().for_each(|page| page.said(text));
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         // A reader that went away is told nothing more; the laboratory ends when its input does.
         match &mut *place {

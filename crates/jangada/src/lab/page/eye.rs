@@ -1,0 +1,159 @@
+//! Looks at the servers for the page, on the thread that carries commands out: how each stands, what was done to it,
+//! how the links are.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jangada_raft::types::NodeId;
+use serde_json::{Map, Value, json};
+
+use super::super::backend::Backend;
+use super::super::looking;
+use super::feed::{Feed, Links};
+use super::portrait::{self, Entries, Portrait};
+
+/// Between two looks at real servers while somebody watches.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Looks, and tells the feed. Clones are the same eye.
+#[derive(Clone)]
+pub struct Eye {
+    feed: Arc<Feed>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What was seen last.
+#[derive(Default)]
+struct Seen {
+    states: BTreeMap<NodeId, State>,
+    links: Links,
+    portraits: BTreeMap<NodeId, Portrait>,
+    looked: Option<Instant>,
+    /// What the backend cannot know: where in time a made-up world can go.
+    travel: Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Up,
+    Paused,
+    Down,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            State::Up => "up",
+            State::Paused => "paused",
+            State::Down => "down",
+        }
+    }
+}
+
+impl Eye {
+    /// An eye that tells this feed.
+    pub fn new(feed: Arc<Feed>) -> Eye {
+        Eye { feed, seen: Arc::default() }
+    }
+
+    /// Whom it tells.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another world begins.
+    pub fn begin_anew(&self) {
+        self.feed.begin_anew();
+        let travel = self.seen().travel.take();
+        *self.seen() = Seen { travel, ..Seen::default() };
+    }
+
+    /// Where in time this world can go; part of what is told with the next look.
+    pub fn travels(&self, travel: Value) {
+        self.seen().travel = travel;
+    }
+
+    /// Something may have been done to the servers or their links.
+    pub fn notice<B: Backend>(&self, cluster: &B) {
+        let now = cluster.now();
+        let mut seen = self.seen();
+        for id in cluster.servers() {
+            let state = match cluster.view(id) {
+                None => State::Down,
+                Some(_) if cluster.is_paused(id) => State::Paused,
+                Some(_) => State::Up,
+            };
+            let before = seen.states.insert(id, state);
+            let what = match (before, state) {
+                (None | Some(State::Up), State::Down) | (Some(State::Paused), State::Down) => "crash",
+                (Some(State::Down), State::Up) => "start",
+                (Some(State::Paused), State::Up) => "resume",
+                (_, State::Paused) if before != Some(State::Paused) => "pause",
+                _ => continue,
+            };
+            self.feed.deed(now, id, what);
+        }
+        let links = links(cluster);
+        if seen.links != links {
+            seen.links = links.clone();
+            self.feed.links(now, links);
+        }
+    }
+
+    /// A look, if the last one is some time ago and somebody wants to see.
+    pub fn glance<B: Backend>(&self, cluster: &B) {
+        let due = self.seen().looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN);
+        if due && self.feed.is_read() {
+            self.look(cluster);
+        }
+    }
+
+    /// How all stands now.
+    pub fn look<B: Backend>(&self, cluster: &B) {
+        self.notice(cluster);
+        let now = cluster.now();
+        let mut seen = self.seen();
+        seen.looked = Some(Instant::now());
+        // One that stands still, or does not answer in time, shows what it was.
+        seen.portraits.extend(cluster.portraits());
+        let seen = &*seen;
+        let mut entries = Entries::new();
+        let mut servers = Vec::new();
+        for (id, state) in &seen.states {
+            let shown = (*state != State::Down).then(|| seen.portraits.get(id)).flatten();
+            shown.into_iter().for_each(|portrait| portrait.add_entries(&mut entries));
+            let portrait = shown.and_then(|portrait| serde_json::to_value(portrait).ok());
+            let mut server = match portrait {
+                Some(Value::Object(fields)) => fields,
+                _ => Map::new(),
+            };
+            server.insert("name".into(), id.to_string().into());
+            server.insert("state".into(), state.word().into());
+            server.insert("address".into(), cluster.address(*id).into());
+            servers.push(Value::Object(server));
+        }
+        let state = json!({
+            "words": looking::leader(cluster),
+            "servers": servers,
+            "entries": portrait::written(entries),
+            "cut": seen.links.cut.iter().map(|(from, to)| [from.to_string(), to.to_string()]).collect::<Vec<_>>(),
+            "loss": seen.links.loss,
+            "delay_ms": u64::try_from(seen.links.delay.as_millis()).unwrap_or(u64::MAX),
+            "travel": seen.travel,
+        });
+        self.feed.state(now, state.to_string());
+    }
+}
+
+fn links<B: Backend>(cluster: &B) -> Links {
+    let servers = cluster.servers();
+    let pairs = servers.iter().flat_map(|from| servers.iter().map(move |to| (*from, *to)));
+    let cut = pairs.filter(|(from, to)| from != to && cluster.is_cut(*from, *to)).collect();
+    let (loss, delay) = cluster.weather();
+    Links { cut, loss, delay }
+}

@@ -1,0 +1,371 @@
+// The laboratory's page: takes what happens from the server, shows it, and sends what is typed or pressed.
+// Under /console of a server it only shows what that server says of itself.
+
+import { Cards, Grid, icon, leaderOf, make, write } from './cards.js';
+import { Diagram } from './diagram.js';
+import { since } from './words.js';
+
+const $ = (id) => document.getElementById(id);
+const CONSOLE = location.pathname.startsWith('/console');
+const TOKEN = new URLSearchParams(location.search).get('token') ?? '';
+/** How far behind the present real servers are drawn, so that both ends of an arrow are there. */
+const BEHIND = 120e6;
+/** Lines that the prompt keeps. */
+const MAX_SAID = 500;
+const TRY = ['set d 8', 'get d', 'crash leader', 'restart all', 'isolate 1 2', 'isolate leader', 'heal', 'lose 20%', 'lose 0%',
+  'slow 100ms', 'slow 0s', 'why leader', 'status', 'log', 'scenario returning-follower', 'add 6', 'remove 6', 'help'];
+
+let state = null;
+let nowNs = 0;
+/** Real servers: what must be added to the browser's clock. */
+let offset = -Infinity;
+let playing = false;
+let awaited = null;
+
+const cards = new Cards($('cards'), CONSOLE ? null : say);
+const grid = new Grid($('grid'));
+const diagram = CONSOLE ? null : new Diagram($('diagram'), { keep: 400_000, onSelect: showChosen, onView: showView, clock: true });
+
+// ---- To the laboratory ------------------------------------------------------------------------------------
+
+async function post(path, body) {
+  try {
+    const answer = await fetch(`${path}?token=${TOKEN}`, {
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
+    });
+    if (answer.ok) return (await answer.json()).outcome;
+    tell(await answer.text(), 'warn');
+  } catch {
+    tell('The laboratory does not answer: is it still running in its terminal?', 'warn');
+  }
+  return 'refused';
+}
+
+/** Carries out a line, as if it was typed in the terminal. */
+function say(line) {
+  return post('line', { line });
+}
+
+// ---- From the laboratory ----------------------------------------------------------------------------------
+
+function listen() {
+  const source = new EventSource(`events?token=${TOKEN}`);
+  source.onmessage = ({ data }) => take(JSON.parse(data));
+  source.onerror = () => {
+    $('state').className = 'none';
+    write($('state').lastElementChild, 'No connection to the laboratory');
+    state = null;
+  };
+}
+
+function take(news) {
+  if (news.restarts) {
+    diagram.clear();
+    $('said').replaceChildren();
+  }
+  if (news.records.length) diagram.push(news.records);
+  for (const text of news.said) for (const line of text.split('\n')) tell(line);
+  if (news.state) show(news.state);
+  nowNs = news.now_ns;
+  offset = Math.max(offset, nowNs - performance.now() * 1e6);
+  if (state?.travel) {
+    diagram.setNow(nowNs);
+    showTime();
+  }
+  document.body.dataset.now = String(nowNs);
+}
+
+/** Real time passes by itself: the picture moves with the browser's clock, and does not jerk with the news. */
+function tick(last = 0) {
+  const wait = matchMedia('(prefers-reduced-motion: reduce)').matches ? 250 : 30;
+  requestAnimationFrame((time) => {
+    // Where much happens, there are fewer pictures: the browser has other things to do as well.
+    if (time - last < Math.max(wait, 3 * (diagram.cost ?? 0)) || document.hidden || !state || state.travel) return tick(last);
+    if (diagram.following !== null) diagram.setNow(Math.max(0, offset + time * 1e6 - BEHIND));
+    return tick(time);
+  });
+}
+
+function show(next) {
+  // A made-up world is looked at more closely: nothing there hurries.
+  if (!state && next.travel) diagram.follow(1e9);
+  state = next;
+  const leader = leaderOf(state);
+  $('state').className = leader ? 'leader' : 'none';
+  $('state').firstElementChild.replaceWith(icon(leader ? 'leader' : 'down'));
+  const [words, ...because] = state.words.split(': ');
+  write($('state').lastElementChild, words);
+  write($('because'), because.join(': '));
+  document.title = `${leader ? state.words : 'nobody leads'} · jangada`;
+  const troubles = [];
+  if (state.cut?.length) troubles.push(`${state.cut.length} links cut`);
+  if (state.loss) troubles.push(`${state.loss} % of messages lost`);
+  if (state.delay_ms) troubles.push(`messages ${state.delay_ms} ms slower`);
+  write($('links'), troubles.join(' · '));
+  $('heal').hidden = !state.cut?.length;
+  $('time').hidden = !state.travel;
+  $('now').hidden = false;
+  cards.show(state);
+  if (!CONSOLE) grid.show(state);
+  if (state.travel) showForks();
+}
+
+function tell(line, kind = '') {
+  const said = $('said');
+  const atEnd = said.scrollHeight - said.scrollTop - said.clientHeight < 40;
+  said.append(make('p', kind || (line.startsWith('lab> ') ? 'typed' : ''), line));
+  while (said.childElementCount > MAX_SAID) said.firstElementChild.remove();
+  if (atEnd) said.scrollTop = said.scrollHeight;
+}
+
+function showChosen(told) {
+  const box = $('chosen');
+  if (!told) {
+    box.replaceChildren(make('h2', '', 'Why?'), make('p', 'empty', 'Click an arrow to read what it was, why it was sent and what came of it; or walk through the messages with [ and ].'));
+    return;
+  }
+  const facts = make('dl', '', '', ...told.facts.map(([name, value]) => make('div', '', '', make('dt', '', name), make('dd', '', value))));
+  const list = (title, lines) => (lines.length ? [make('h2', '', title), make('ul', '', '', ...lines.map((line) => make('li', '', line)))] : []);
+  box.replaceChildren(make('h3', '', told.title), facts, make('p', `became ${told.fate ?? ''}`, told.became), make('p', 'why', told.why),
+    ...list('Before it', told.before), ...list('And then', told.after));
+  box.scrollTop = 0;
+}
+
+function showView(from, to, follows) {
+  $('now').setAttribute('aria-pressed', String(follows));
+}
+
+// ---- A made-up world: time stands still until it is told to pass ------------------------------------------
+
+function showTime() {
+  const { moves } = state.travel;
+  const slider = $('when');
+  const end = Math.max(nowNs, Number(slider.dataset.end ?? 0), 1e9);
+  slider.dataset.end = String(end);
+  slider.max = String(end / 1e6);
+  slider.step = 'any';
+  if (document.activeElement !== slider || awaited === null) slider.value = String(nowNs / 1e6);
+  write($('clock'), since(nowNs));
+  const ticks = moves.filter(([line]) => !line.startsWith('run ')).map(([line, begun]) => `${line} ${begun}`).join('|') + end;
+  if ($('moves').dataset.drawn === ticks) return;
+  $('moves').dataset.drawn = ticks;
+  $('moves').replaceChildren(...moves.filter(([line]) => !line.startsWith('run ')).map(([line, begun]) => {
+    const mark = make('i');
+    mark.style.left = `${(begun / end) * 100}%`;
+    mark.title = line;
+    return mark;
+  }));
+  history.replaceState(null, '', `#${place()}`);
+}
+
+function showForks() {
+  const { forks } = state.travel;
+  const text = JSON.stringify(forks);
+  if ($('forks').dataset.drawn === text) return;
+  $('forks').dataset.drawn = text;
+  $('forks').replaceChildren(...forks.map(([name, time]) => {
+    const button = make('button', '', `${name} ${since(time)}`);
+    button.title = `Back to this moment (goto ${name})`;
+    button.addEventListener('click', () => pause().then(() => say(`goto ${name}`)));
+    return button;
+  }));
+}
+
+/** The address of this very moment: seed, time, and all that was typed until then. */
+function place() {
+  const { begins, moves, seed } = state.travel;
+  const lines = [...begins, ...moves.map(([line]) => line)];
+  return new URLSearchParams({ seed, t: (nowNs / 1e9).toFixed(9), do: lines.join('\n') }).toString();
+}
+
+/** Does again what an address tells, up to its time. */
+async function replay(hash) {
+  const link = new URLSearchParams(hash.slice(1));
+  const lines = (link.get('do') ?? '').split('\n').filter(Boolean);
+  if (!lines.length || hash === `#${place()}`) return;
+  for (const line of lines) await say(line);
+  if (link.get('t')) await say(`goto ${link.get('t')}s`);
+}
+
+async function play() {
+  if (playing || !state?.travel) return;
+  playing = true;
+  write($('play'), 'stop');
+  if (diagram.following === null) diagram.follow();
+  let before = performance.now();
+  while (playing) {
+    await new Promise(requestAnimationFrame);
+    const now = performance.now();
+    // What the computer does not manage in time is not made up for.
+    const ns = Math.round(Math.min(now - before, 100) * 1e6 * Number($('speed').value));
+    before = now;
+    if (ns > 0 && await (awaited = post('play', { ns })) !== 'done') playing = false;
+  }
+  awaited = null;
+  write($('play'), 'play');
+}
+
+async function pause() {
+  playing = false;
+  await awaited;
+}
+
+let wanted = null;
+let travelling = false;
+
+/** To another time. What is typed from there on is another story, so the present is kept as a fork. */
+async function travel(ms) {
+  wanted = ms;
+  if (travelling) return;
+  travelling = true;
+  await pause();
+  const lines = state.travel.moves.length;
+  const kept = state.travel.forks.some(([, time]) => time === nowNs);
+  if (ms * 1e6 < nowNs && !kept && lines && !$('when').dataset.rewound) await say('fork');
+  $('when').dataset.rewound = '1';
+  while (wanted !== null) {
+    const to = wanted;
+    wanted = null;
+    await say(`goto ${(to / 1000).toFixed(6)}s`);
+  }
+  travelling = false;
+}
+
+// ---- Hands ------------------------------------------------------------------------------------------------
+
+function stopOrGo() {
+  if (state?.travel) {
+    if (playing) pause();
+    else play();
+  } else if (diagram.following === null) diagram.follow();
+  else diagram.show(diagram.from, diagram.to);
+}
+
+const KEYS = {
+  ' ': stopOrGo,
+  ArrowLeft: () => diagram.pan(-0.15),
+  ArrowRight: () => diagram.pan(0.15),
+  ArrowUp: () => diagram.zoom(0.7),
+  ArrowDown: () => diagram.zoom(1 / 0.7),
+  '[': () => diagram.step(-1),
+  ']': () => diagram.step(1),
+  '.': () => state?.travel && say('step'),
+  ',': () => state?.travel && say('back'),
+  '?': () => $('keys').showModal(),
+  '/': () => $('line').focus(),
+  Escape: () => diagram.select(null),
+};
+
+function press(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || $('keys').open) return;
+  const { target } = event;
+  if (target === $('line')) {
+    if (event.key === 'Escape') target.blur();
+    return;
+  }
+  // A button's own keys stay its own; the log scrolls with the arrows.
+  if (target.matches('input, select, button') && [' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'].includes(event.key)) return;
+  if (target.matches('#said, #grid') && event.key.startsWith('Arrow')) return;
+  const act = KEYS[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+}
+
+function prompt() {
+  const typed = [];
+  let at = 0;
+  const input = $('line');
+  $('form').addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const line = input.value.trim();
+    if (!line) return;
+    typed.push(line);
+    at = typed.length;
+    input.value = '';
+    await pause();
+    await say(line);
+  });
+  input.addEventListener('keydown', (event) => {
+    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!by || (at + by < 0) || at + by > typed.length) return;
+    event.preventDefault();
+    at += by;
+    input.value = typed[at] ?? '';
+  });
+  $('try').replaceChildren(...TRY.map((line) => {
+    const button = make('button', '', line);
+    button.type = 'button';
+    button.addEventListener('click', () => { $('keys').close(); say(line); });
+    return make('li', '', '', button);
+  }));
+}
+
+function hands() {
+  const on = (id, act) => $(id).addEventListener('click', act);
+  document.addEventListener('keydown', press);
+  on('help', KEYS['?']);
+  on('heal', () => say('heal'));
+  on('in', KEYS.ArrowUp);
+  on('out', KEYS.ArrowDown);
+  on('now', () => (diagram.following === null ? diagram.follow() : diagram.show(diagram.from, diagram.to)));
+  on('play', stopOrGo);
+  on('step', () => pause().then(() => say('step')));
+  on('back', () => pause().then(() => say('back')));
+  on('fork', () => pause().then(() => say('fork')));
+  on('link', async () => {
+    const base = location.href.split(/[?#]/)[0];
+    await navigator.clipboard?.writeText(`${base}#${place()}`).catch(() => {});
+    tell(`# ${base}#${place()}`);
+    tell('# copied: whoever opens a laboratory with --sim and puts what follows # behind its address sees this moment');
+  });
+  on('picture', () => {
+    const link = make('a');
+    link.href = diagram.canvas.toDataURL('image/png');
+    link.download = 'jangada.png';
+    link.click();
+  });
+  $('when').addEventListener('input', () => travel(Number($('when').value)));
+  $('when').addEventListener('change', () => delete $('when').dataset.rewound);
+  addEventListener('hashchange', () => state?.travel && replay(location.hash));
+}
+
+/** What one server says of itself and of the others, as often as it is worth it. */
+async function watchStatus() {
+  try {
+    const status = await (await fetch('../status')).json();
+    const members = status.membership.members;
+    const own = members.find(({ name }) => name === status.name);
+    show({
+      words: status.problem ?? (status.leader ? `${status.leader} leads term ${status.term}` : 'nobody leads'),
+      servers: members.map((member) => ({
+        name: member.name, address: member.client_addr, state: member.reachable || member === own ? 'up' : 'down',
+        role: member.name === status.leader ? 'leader' : member === own ? status.role : 'follower', term: status.term, match: member.match_index ?? undefined,
+        ...(member === own ? { last_index: status.last_index, commit_index: status.commit_index } : {}),
+      })),
+    });
+  } catch {
+    $('state').className = 'none';
+    write($('state').lastElementChild, 'This server does not answer');
+  }
+  setTimeout(watchStatus, 1000);
+}
+
+if (CONSOLE) {
+  document.body.classList.add('console');
+  watchStatus();
+} else {
+  const link = location.hash;
+  diagram.legend($('legend'));
+  diagram.follow(3e9);
+  showChosen(null);
+  prompt();
+  hands();
+  listen();
+  tick();
+  const ready = setInterval(() => {
+    if (!state) return;
+    clearInterval(ready);
+    if (state.travel && link.length > 1) replay(link);
+  }, 50);
+}
