@@ -42,6 +42,7 @@ pub mod metrics; // counters
 pub mod clock; // dates out of numbers
 mod json; // a writer of one flat object
 mod json_read; // and a reader
+pub mod merge; // records of several clocks as one stream
 pub mod timeline; // a space-time diagram in text
 pub mod safety; // the paper's Figure 3, by name, over the events
 mod runs; // the terms of a log's entries, as far as they are known

@@ -8,6 +8,7 @@ mod histories;
 mod history_lines;
 mod jsonl;
 mod lab;
+mod merging;
 mod metrics;
 mod real_core;
 mod safety;
