@@ -65,7 +65,7 @@ impl<'a> Object<'a> {
 }
 
 /// A text as JSON (RFC 8259 §7): quote, backslash and control characters are escaped, all else stays.
-fn quote(out: &mut String, text: &str) {
+pub(crate) fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use jangada_node::book::node_id;
 use jangada_node::event::{ClientEvent, DiskEvent, Event, FrameRefusal, LinkLoss, NetEvent, Record};
 use jangada_raft::event::{
     Event as RaftEvent, IgnoreReason, MembershipStage, MessageKind, RoleChange, RoleName, VoteRefusal,
@@ -19,6 +20,12 @@ use crate::names::Names;
 
 /// Longest line that is read: the longest that is written has a few hundred bytes and three names.
 const MAX_LINE_BYTES: usize = 64 << 10;
+
+/// Longest name of a server that is learnt.
+const MAX_NAME_BYTES: usize = 64;
+
+/// The fields that hold names of servers.
+const NODE_FIELDS: [&str; 6] = ["node", "from", "to", "peer", "leader", "voted_for"];
 
 /// Why a line is no record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +54,42 @@ fn bad<T>(why: impl Into<String>) -> Read<T> {
 /// # Errors
 /// If the line is no record.
 pub fn read(line: &str, names: &Names) -> Result<Record, BadLine> {
+    record(&fields_of(line)?, names)
+}
+
+/// The record of one line. Names that the book does not have are written into it, with the numbers that servers have by
+/// their names.
+///
+/// # Errors
+/// If the line is no record, or names a server as no server can be called.
+pub fn read_learning(line: &str, names: &mut Names) -> Result<Record, BadLine> {
+    let fields = fields_of(line)?;
+    for (field, value) in &fields {
+        if let Value::Text(name) = value
+            && NODE_FIELDS.contains(&field.as_str())
+            && names.id(name).is_none()
+        {
+            if name.len() > MAX_NAME_BYTES
+                || name.is_empty()
+                || !name.bytes().all(|byte| byte.is_ascii_graphic())
+            {
+                return bad(format!("{field:?} is {name:?}, and no server can be called so"));
+            }
+            names.insert(node_id(name), name.clone());
+        }
+    }
+    record(&fields, names)
+}
+
+fn fields_of(line: &str) -> Read<Vec<(String, Value)>> {
     if line.len() > MAX_LINE_BYTES {
         return bad(format!("a line of {} bytes, at most {MAX_LINE_BYTES} are read", line.len()));
     }
-    let fields = object(line).map_err(|why| BadLine { why: why.to_string() })?;
-    let fields = Fields { fields: &fields, names };
+    object(line).map_err(|why| BadLine { why: why.to_string() })
+}
+
+fn record(fields: &[(String, Value)], names: &Names) -> Read<Record> {
+    let fields = Fields { fields, names };
     let event = match event(&fields)? {
         Some(event) => event,
         None => return bad(format!("an unknown event {:?}", fields.text("event")?)),

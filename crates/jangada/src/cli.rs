@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{client, cluster, completions, demo, lab, node, serve, sim};
+use crate::commands::{client, cluster, completions, demo, lab, node, serve, sim, timeline};
 use crate::output::Format;
 
 const EXAMPLES: &str = "\
@@ -49,6 +49,8 @@ pub enum Command {
     Demo(demo::Arguments),
     /// Run simulated clusters in which everything goes wrong, from seeds
     Sim(Box<sim::Arguments>),
+    /// See what happened: servers as lanes, messages as arrows
+    Timeline(Box<timeline::Arguments>),
     /// Print the completions for a shell
     Completions(completions::Arguments),
 }

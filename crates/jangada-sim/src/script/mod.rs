@@ -29,3 +29,4 @@ pub use file::Script;
 pub use parse::parse;
 pub use simulated::Simulated;
 pub use stage::{Played, Stage, Step, play};
+pub use tokens::duration;

@@ -76,7 +76,7 @@ fn repetition(after: &str) -> Result<(usize, &str), String> {
 }
 
 /// A duration: `300ms`, `2s`, `1.5s`, `50us`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, nanos_each) = [("ms", 1_000_000), ("us", 1_000), ("µs", 1_000), ("s", 1_000_000_000)]
         .into_iter()
         .find_map(|(unit, nanos)| text.strip_suffix(unit).map(|number| (number, nanos)))?;

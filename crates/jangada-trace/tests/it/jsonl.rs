@@ -103,3 +103,14 @@ fn every_event_and_field_is_documented() {
         assert!(written.contains_key(event), "docs/events.md names `{event}`, which is never written");
     }
 }
+
+#[test]
+fn names_can_be_learnt_from_the_lines() {
+    let line = r#"{"time_ns":1,"node":"db-1","seq":1,"event":"sent","to":"db-2","sequence":1,"term":1,"kind":"vote","index":0,"count":0}"#;
+    let mut names = Names::new();
+    assert!(jsonl_read::read(line, &names).is_err());
+    let record = jsonl_read::read_learning(line, &mut names).unwrap();
+    assert_eq!(jsonl::line(&record, &names), line);
+    let screen = line.replace("db-2", "\\u001b[2J");
+    assert!(jsonl_read::read_learning(&screen, &mut names).is_err());
+}

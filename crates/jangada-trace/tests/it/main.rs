@@ -10,6 +10,7 @@ mod jsonl;
 mod lab;
 mod merging;
 mod metrics;
+mod painters;
 mod real_core;
 mod safety;
 mod samples;

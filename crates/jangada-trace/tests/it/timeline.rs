@@ -1,25 +1,26 @@
 //! The space-time diagram.
 
-use jangada_node::event::{Event, Record};
+use jangada_node::event::{DiskEvent, Event, Record};
 use jangada_raft::event::{Event as RaftEvent, MessageKind, RoleChange, RoleName};
 use jangada_raft::types::{Index, NodeId, Term, Time};
 use jangada_trace::names::Names;
-use jangada_trace::timeline::{Style, draw};
+use jangada_trace::timeline::text::{Style, paint};
+use jangada_trace::timeline::{Absence, Fate, Scene, Tally, Topics, View};
 
-fn at(micros: u64, node: u64, seq: u64, event: RaftEvent) -> Record {
+pub(crate) fn at(micros: u64, node: u64, seq: u64, event: RaftEvent) -> Record {
     Record { time: Time(micros * 1_000), node: NodeId(node), seq, event: Event::Raft(event) }
 }
 
-fn sent(to: u64, sequence: u64, kind: MessageKind) -> RaftEvent {
+pub(crate) fn sent(to: u64, sequence: u64, kind: MessageKind) -> RaftEvent {
     RaftEvent::Sent { to: NodeId(to), sequence, term: Term(1), kind, index: Index(0), count: 1 }
 }
 
-fn received(from: u64, sequence: u64, kind: MessageKind) -> RaftEvent {
+pub(crate) fn received(from: u64, sequence: u64, kind: MessageKind) -> RaftEvent {
     RaftEvent::Received { from: NodeId(from), sequence, term: Term(1), kind, index: Index(0), count: 1 }
 }
 
 /// n2 asks for votes; n1's answer arrives, n3's does not.
-fn election() -> Vec<Record> {
+pub(crate) fn election() -> Vec<Record> {
     use MessageKind::{Heartbeat, Vote, VoteReply};
     let role = |role, why| RaftEvent::RoleChanged { role, term: Term(1), why };
     vec![
@@ -36,27 +37,147 @@ fn election() -> Vec<Record> {
         at(214_700, 2, 5, role(RoleName::Leader, RoleChange::ElectionWon)),
         at(214_800, 2, 6, sent(1, 9, Heartbeat)),
         at(215_000, 2, 7, RaftEvent::Committed { index: Index(3), term: Term(1) }),
+        at(216_000, 2, 8, sent(3, 10, Heartbeat)),
     ]
+}
+
+fn painted(records: Vec<Record>, topics: &str, style: Style) -> String {
+    let scene = Scene::of(records);
+    let view = View { topics: Topics::parse(topics).expect("topics"), ..View::of(&scene) };
+    paint(&scene, &Names::new(), &view, style).text
 }
 
 #[test]
 fn an_election_in_two_alphabets() {
-    let drawn = draw(&election(), &Names::new(), Style::default());
+    let drawn = painted(election(), "+", Style::default());
     let expected = [
-        " t (ms)      n1            n2            n3",
-        "  213.000    │             C             │   n2 candidate in term 1: pre_vote_won",
-        "  213.000    │◀────vote────●────vote────▶│",
-        "  214.000    ●─vote_reply─▶│             │",
-        "  214.100    │◀─vote_reply───────────────●",
-        "  214.500    │             │✕┄┄┄┄┄┄┄┄┄┄┄┄●   vote_reply to n2 lost",
-        "  214.700    │             L             │   n2 leader in term 1: election_won",
-        "  215.000    │             +             │   n2 committed 3",
+        "   t (ms)    n1            n2            n3",
+        "  213.000    │             C             │  n2 would be elected → Candidate, term 1",
+        "  213.000    │◀────vote────●────vote────▶│  RequestVote (last log index 0), term 1",
+        "  214.000    ●────yes─────▶│             │  RequestVote reply: granted, term 1",
+        "  214.100    │◀────yes─────┼─────────────●  RequestVote reply: granted, term 1",
+        "  214.500    │             │✕┄┄┄┄┄┄┄┄┄┄┄┄●  RequestVote reply: granted, term 1; to n2: lost",
+        "  214.700    │             L             │  n2 elected → LEADER of term 1",
+        "  215.000    │             +             │  n2 committed up to 3, term 1",
         "",
     ];
     let expected = expected.join("\n");
     assert_eq!(drawn, expected, "\n{drawn}");
-    let ascii = draw(&election(), &Names::new(), Style { ascii: true, heartbeats: true });
+    let ascii = painted(election(), "all", Style { ascii: true, ..Style::default() });
     assert!(ascii.is_ascii(), "{ascii}");
-    assert!(ascii.contains("heartbeat to n1 lost"), "{ascii}");
-    assert_eq!(draw(&[], &Names::new(), Style::default()), " t (ms)\n");
+    assert!(ascii.contains("heartbeat after 0, term 1; to n1: lost"), "{ascii}");
+    assert!(ascii.contains("to n3: on its way when the recording ends"), "{ascii}");
+    assert_eq!(painted(Vec::new(), "+", Style::default()), "   t (ms)\n");
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal() {
+    for width in [60, 80, 100, 200] {
+        let drawn = painted(election(), "all", Style { width: Some(width), ..Style::default() });
+        let widest = drawn.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(width), "{widest:?} of {width}\n{drawn}");
+    }
+}
+
+#[test]
+fn every_message_has_a_fate() {
+    use MessageKind::Append;
+    let scene = Scene::of(vec![
+        at(1_000, 1, 1, sent(2, 1, Append)),
+        at(1_500, 2, 1, received(1, 1, Append)),
+        at(2_000, 1, 2, sent(2, 2, Append)),
+        at(3_000, 1, 3, sent(3, 3, Append)),
+        at(4_000, 1, 4, sent(2, 4, Append)),
+        at(4_400, 2, 2, received(1, 4, Append)),
+        at(4_500, 2, 3, received(1, 4, Append)),
+        at(4_600, 2, 4, received(9, 1, Append)),
+        at(9_900, 1, 5, sent(2, 5, Append)),
+        at(10_000, 2, 5, sent(1, 1, Append)),
+    ]);
+    let fates: Vec<(u64, u64, Fate)> = (scene.arrows.iter())
+        .filter(|arrow| arrow.left.is_some() && !arrow.is_duplicate)
+        .map(|arrow| (scene.lanes[arrow.from].node.0, arrow.sequence, arrow.fate))
+        .collect();
+    let expected = [
+        (1, 1, Fate::Received),
+        (1, 2, Fate::Lost),
+        (1, 3, Fate::Unrecorded),
+        (1, 4, Fate::Received),
+        (1, 5, Fate::OnTheWay),
+        (2, 1, Fate::OnTheWay),
+    ];
+    assert_eq!(fates, expected);
+    let tally = Tally { sent: 6, received: 2, lost: 1, on_the_way: 2, unrecorded: 1, duplicates: 1 };
+    assert_eq!(scene.tally(), tally);
+    let drawn = painted(scene.records.clone(), "+", Style::default());
+    for note in
+        ["to n2: arrives once more", "left before the recording begins", "to n3: its arrival is not recorded"]
+    {
+        assert!(drawn.contains(note), "{note}\n{drawn}");
+    }
+}
+
+/// A leader's heartbeats every 50 ms to two followers, and what `befalls` each: `None` loses it.
+fn beats(befalls: impl Fn(u64, u64) -> Option<u64>) -> Vec<Record> {
+    let mut happened: Vec<(u64, u64, RaftEvent)> = Vec::new();
+    let mut sequence = 0;
+    for beat in 0..40 {
+        for to in [2, 3] {
+            sequence += 1;
+            let left = beat * 50_000;
+            happened.push((left, 1, sent(to, sequence, MessageKind::Heartbeat)));
+            if let Some(after) = befalls(to, left) {
+                happened.push((left + after, to, received(1, sequence, MessageKind::Heartbeat)));
+            }
+        }
+    }
+    happened.sort_by_key(|(time, ..)| *time);
+    let mut seqs = [0; 4];
+    let record = |(micros, node, event): (u64, u64, RaftEvent)| {
+        seqs[node as usize] += 1;
+        at(micros, node, seqs[node as usize], event)
+    };
+    happened.into_iter().map(record).collect()
+}
+
+fn quiet(records: Vec<Record>) -> Vec<(u64, Absence, u64, u64)> {
+    let scene = Scene::of(records);
+    let mut all = Vec::new();
+    for lane in &scene.lanes {
+        for quiet in &lane.quiet {
+            all.push((lane.node.0, quiet.why, quiet.begin.0 / 1_000_000, quiet.end.0 / 1_000_000));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_server_that_is_cut_off_stands_still_or_is_down_is_seen() {
+    assert_eq!(quiet(beats(|_, _| Some(400))), []);
+    let cut = quiet(beats(|to, left| (to == 2 || !(500_000..1_200_000).contains(&left)).then_some(400)));
+    assert_eq!(cut, [(3, Absence::CutOff, 500, 1_200)]);
+    let paused = |to, left| match to {
+        2 if (500_000..1_200_000).contains(&left) => Some(1_200_000 - left),
+        _ => Some(400),
+    };
+    assert_eq!(quiet(beats(paused)), [(2, Absence::Silent, 450, 1_200)]);
+    let mut down = beats(|to, left| (to == 2 || !(500_000..1_200_000).contains(&left)).then_some(400));
+    let opened = DiskEvent::Opened { entries: 0, last: Index(0), snapshot: Index(0), torn_bytes: 0 };
+    let place = down.iter().position(|record| record.time.0 == 1_200_000_000).unwrap();
+    let start = Record { time: Time(1_199_000_000), node: NodeId(3), seq: 1, event: Event::Disk(opened) };
+    down.insert(place, start);
+    assert_eq!(quiet(down), [(3, Absence::Down, 450, 1_199)]);
+}
+
+#[test]
+fn what_says_nothing_new_is_folded() {
+    let drawn = painted(beats(|_, _| Some(400)), "+", Style::default());
+    assert_eq!(drawn.lines().count(), 1, "{drawn}");
+    let mut records = beats(|_, _| Some(400));
+    records.push(at(2_000_000, 1, 999, RaftEvent::Committed { index: Index(1), term: Term(1) }));
+    let drawn = painted(records, "+", Style::default());
+    assert!(
+        drawn.contains("⋮    │             │             │  (80 heartbeats and answers in 2.0 s)"),
+        "{drawn}"
+    );
 }

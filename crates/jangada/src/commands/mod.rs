@@ -13,6 +13,7 @@ pub mod node;
 pub mod script;
 pub mod serve;
 pub mod sim;
+pub mod timeline;
 pub mod verify;
 
 use crate::cli::{Cli, Command};
@@ -31,6 +32,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Node(arguments) => node::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, cli.output),
         Command::Sim(arguments) => sim::run(&arguments, cli.output),
+        Command::Timeline(arguments) => timeline::run(&arguments, cli.output),
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

@@ -1,0 +1,259 @@
+//! Who had which role when; and when a server was down, stood still or was cut off, as far as records show it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jangada_node::event::{DiskEvent, Event, Record};
+use jangada_raft::event::{Event as RaftEvent, MessageKind, RoleName};
+use jangada_raft::types::{NodeId, Term, Time};
+
+use super::scene::{Arrow, Fate, Lane};
+
+/// A heartbeat interval, if the recording does not show one.
+const USUAL_HEARTBEAT: Duration = Duration::from_millis(50);
+/// A server that says nothing for so many heartbeats may be down.
+const SILENT_HEARTBEATS: u32 = 6;
+/// A way on which so many messages in a row are lost is cut.
+const CUT_AFTER: usize = 3;
+
+/// A role, for as long as it lasted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleSpan {
+    /// From here.
+    pub begin: Time,
+    /// To here.
+    pub end: Time,
+    /// The role.
+    pub role: RoleName,
+    /// The term in which it began; 0 if the recording does not say.
+    pub term: Term,
+}
+
+/// Why nothing is heard of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It did not run: it starts afterwards.
+    Down,
+    /// It says nothing, and what is sent to it waits or is lost: it stands still, or is down for good.
+    Silent,
+    /// All messages to it and from it are lost.
+    CutOff,
+}
+
+impl Absence {
+    /// Its name in a picture.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Absence::Down => "down",
+            Absence::Silent => "silent",
+            Absence::CutOff => "cut off",
+        }
+    }
+}
+
+/// A time for which nothing is heard of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// From here.
+    pub begin: Time,
+    /// To here.
+    pub end: Time,
+    /// Why.
+    pub why: Absence,
+}
+
+impl Quiet {
+    fn has(&self, time: Time) -> bool {
+        self.begin <= time && time <= self.end
+    }
+}
+
+/// The roles of a server. Where the recording begins later than the server, its messages tell what it is.
+pub(super) fn roles(records: &[Record], node: NodeId, end: Time) -> Vec<RoleSpan> {
+    let mut spans: Vec<RoleSpan> = Vec::new();
+    let mut first = None;
+    let mut last_seen = Time::ZERO;
+    for record in records.iter().filter(|record| record.node == node) {
+        let first = *first.get_or_insert(record.time);
+        let (begin, role, term) = match record.event {
+            Event::Disk(DiskEvent::Opened { .. }) => {
+                if let Some(span) = spans.last_mut() {
+                    span.end = last_seen;
+                }
+                (record.time, RoleName::Follower, Term(0))
+            }
+            Event::Raft(RaftEvent::RoleChanged { role, term, .. }) => (record.time, role, term),
+            Event::Raft(RaftEvent::Sent {
+                kind: MessageKind::Append | MessageKind::Heartbeat, term, ..
+            }) if spans.is_empty() => (first, RoleName::Leader, term),
+            Event::Raft(RaftEvent::Received {
+                kind: MessageKind::Append | MessageKind::Heartbeat,
+                term,
+                ..
+            }) if spans.is_empty() => (first, RoleName::Follower, term),
+            _ => {
+                last_seen = record.time;
+                continue;
+            }
+        };
+        let restarts = matches!(record.event, Event::Disk(DiskEvent::Opened { .. }));
+        if let Some(span) = spans.last_mut().filter(|_| !restarts) {
+            span.end = begin;
+        }
+        spans.push(RoleSpan { begin, end, role, term });
+        last_seen = record.time;
+    }
+    spans
+}
+
+/// The interval of heartbeats, as the recording shows it.
+fn heartbeat(arrows: &[Arrow]) -> Duration {
+    let mut last: BTreeMap<(usize, usize), Time> = BTreeMap::new();
+    let mut apart: Vec<Duration> = Vec::new();
+    for arrow in arrows.iter().filter(|arrow| arrow.kind == MessageKind::Heartbeat && !arrow.is_duplicate) {
+        let Some(left) = arrow.left else { continue };
+        if let Some(before) = last.insert((arrow.from, arrow.to), left) {
+            apart.push(left.since(before));
+        }
+    }
+    apart.sort_unstable();
+    apart.get(apart.len() / 2).copied().unwrap_or(USUAL_HEARTBEAT).max(Duration::from_millis(1))
+}
+
+/// When a server was down or silent.
+pub(super) fn absences(
+    records: &[Record],
+    arrows: &[Arrow],
+    (place, node): (usize, NodeId),
+    end: Time,
+) -> Vec<Quiet> {
+    let long = heartbeat(arrows) * SILENT_HEARTBEATS;
+    let mut quiet = Vec::new();
+    let mut last = records.first().map_or(Time::ZERO, |record| record.time);
+    let mut seen = false;
+    let mut gaps = Vec::new();
+    for record in records.iter().filter(|record| record.node == node) {
+        let starts = matches!(record.event, Event::Disk(DiskEvent::Opened { .. }));
+        if starts && record.time > last {
+            quiet.push(Quiet { begin: last, end: record.time, why: Absence::Down });
+        } else if seen && record.time.since(last) > long {
+            gaps.push((last, record.time));
+        }
+        (last, seen) = (record.time, true);
+    }
+    if seen && end.since(last) > long {
+        gaps.push((last, end));
+    }
+    // Silence alone proves nothing: a follower without a leader has nothing to say. Messages that wait for it do.
+    let waits = |arrow: &&Arrow, (begin, over): (Time, Time)| {
+        let is_kept_waiting =
+            arrow.arrived.is_none_or(|arrived| arrived >= over) && arrow.fate != Fate::Unrecorded;
+        let left = arrow.left.unwrap_or(over);
+        arrow.to == place && begin <= left && left + long < over && is_kept_waiting
+    };
+    for (begin, over) in gaps {
+        let from = arrows.partition_point(|arrow| arrow.first() < begin);
+        let meanwhile = arrows[from..].iter().take_while(|arrow| arrow.first() < over);
+        let (waiting, lost): (Vec<&Arrow>, Vec<&Arrow>) =
+            meanwhile.filter(|arrow| waits(arrow, (begin, over))).partition(|arrow| arrow.arrived.is_some());
+        if !waiting.is_empty() || (over == end && !lost.is_empty()) {
+            quiet.push(Quiet { begin, end: over, why: Absence::Silent });
+        }
+    }
+    quiet.sort_by_key(|quiet| quiet.begin);
+    quiet
+}
+
+/// A way from one lane to another, and when it was cut.
+struct Cut {
+    from: usize,
+    to: usize,
+    begin: Time,
+    end: Time,
+}
+
+/// Adds when servers were cut off from the others.
+pub(super) fn cut_off(lanes: &mut [Lane], arrows: &[Arrow], (begin, end): (Time, Time)) {
+    let cuts = cuts(lanes, arrows, end);
+    let mut moments: BTreeSet<Time> = cuts.iter().flat_map(|cut| [cut.begin, cut.end]).collect();
+    moments.extend([begin, end]);
+    let moments: Vec<Time> = moments.into_iter().collect();
+    for pair in moments.windows(2) {
+        let (from, to) = (pair[0], pair[1]);
+        let now: Vec<(usize, usize)> = cuts
+            .iter()
+            .filter(|cut| cut.begin <= from && to <= cut.end)
+            .map(|cut| (cut.from, cut.to))
+            .collect();
+        if now.is_empty() {
+            continue;
+        }
+        let first = arrows.partition_point(|arrow| arrow.first() < from);
+        let heard = arrows[first..].iter().take_while(|arrow| arrow.first() < to);
+        let heard = heard.filter(|arrow| arrow.left.is_some() && arrow.arrived.is_some());
+        let heard: BTreeSet<(usize, usize)> = heard.map(|arrow| (arrow.from, arrow.to)).collect();
+        for lane in blamed(lanes.len(), &now, &heard) {
+            let quiet = &mut lanes[lane].quiet;
+            match quiet.iter_mut().rev().find(|quiet| quiet.why == Absence::CutOff && quiet.end == from) {
+                Some(before) => before.end = to,
+                None => quiet.push(Quiet { begin: from, end: to, why: Absence::CutOff }),
+            }
+        }
+    }
+}
+
+/// The ways on which a row of messages is lost, though both ends are there.
+fn cuts(lanes: &[Lane], arrows: &[Arrow], end: Time) -> Vec<Cut> {
+    let long = heartbeat(arrows) * 3;
+    let absent = |lane: usize, time: Time| lanes[lane].quiet.iter().any(|quiet| quiet.has(time));
+    let mut open: BTreeMap<(usize, usize), (Time, Time, usize)> = BTreeMap::new();
+    let mut cuts = Vec::new();
+    let mut close = |(from, to): (usize, usize), (begin, last, lost): (Time, Time, usize), until: Time| {
+        if lost >= CUT_AFTER && last.since(begin) >= long {
+            cuts.push(Cut { from, to, begin, end: until });
+        }
+    };
+    for arrow in arrows {
+        let Some(left) = arrow.left else { continue };
+        let way = (arrow.from, arrow.to);
+        if arrow.fate == Fate::Lost && !absent(arrow.to, left) {
+            let run = open.entry(way).or_insert((left, left, 0));
+            *run = (run.0, left, run.2 + 1);
+        } else if arrow.arrived.is_some()
+            && let Some(run) = open.remove(&way)
+        {
+            close(way, run, left);
+        }
+    }
+    for (way, run) in open {
+        // What was not healed before the messages ended was cut up to the end, or as long as anybody tried.
+        let until = if end.since(run.1) < long { end } else { run.1 };
+        close(way, run, until);
+    }
+    cuts
+}
+
+/// Who is to be shown as cut off: all but the largest group of servers that hear each other; and where nobody hears anybody,
+/// the one to whom most ways are cut.
+fn blamed(lanes: usize, cut: &[(usize, usize)], heard: &BTreeSet<(usize, usize)>) -> Vec<usize> {
+    let mut group: Vec<usize> = (0..lanes).collect();
+    for (a, b) in heard.iter().filter(|(a, b)| !cut.contains(&(*a, *b)) && !cut.contains(&(*b, *a))) {
+        let (old, new) = (group[*a].max(group[*b]), group[*a].min(group[*b]));
+        group.iter_mut().filter(|group| **group == old).for_each(|group| *group = new);
+    }
+    let size = |lane: usize| group.iter().filter(|other| **other == group[lane]).count();
+    let degree = |lane: usize| cut.iter().filter(|(a, b)| *a == lane || *b == lane).count();
+    let largest = (0..lanes).max_by_key(|lane| (size(*lane), std::cmp::Reverse(*lane))).unwrap_or(0);
+    if size(largest) > 1 {
+        let outside = |lane: &usize| group[*lane] != group[largest] && degree(*lane) > 0;
+        return (0..lanes).filter(outside).collect();
+    }
+    // The receiver rather than the sender, if both lose as much.
+    let receives = |lane: usize| cut.iter().any(|(_, to)| *to == lane);
+    (0..lanes)
+        .filter(|lane| degree(*lane) > 0)
+        .max_by_key(|lane| (degree(*lane), receives(*lane)))
+        .into_iter()
+        .collect()
+}

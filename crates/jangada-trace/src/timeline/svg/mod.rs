@@ -1,0 +1,436 @@
+//! The picture for reports, as SVG: time goes to the right, each server is a lane with the colour of its role.
+//!
+//! Colour is never alone: roles are written into their bands, messages on their arrows, lost ones are dashed and end in a
+//! cross, and a legend names what was used. Text that would cover other text is left out; every arrow and band has a
+//! `<title>`, which viewers show under the pointer.
+
+mod labels; // text that does not cover text
+mod paint; // colours, dashes, words
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use jangada_node::event::{DiskEvent, Event, Record};
+use jangada_raft::event::Event as RaftEvent;
+use jangada_raft::types::Time;
+
+use super::scene::{Arrow, Fate, Scene};
+use super::text::{ignored, label};
+use super::topic::Topic;
+use super::view::View;
+use crate::names::Names;
+use crate::phrases::{message, span};
+use labels::Labels;
+use paint::{Stroke, escape, role_paint, stroke};
+
+const LEFT: f64 = 74.0;
+const RIGHT: f64 = 26.0;
+const TOP: f64 = 74.0;
+/// From one lane to the next.
+const LANE: f64 = 92.0;
+/// Half of the thickness of a role's band.
+const BAND: f64 = 10.0;
+const LEGEND: f64 = 64.0;
+
+/// How the picture is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Its width in pixels.
+    pub width: u32,
+}
+
+impl Default for Style {
+    fn default() -> Style {
+        Style { width: 1_200 }
+    }
+}
+
+/// Draws a part of a scene.
+#[must_use]
+pub fn paint(title: &str, scene: &Scene, names: &Names, view: &View, style: Style) -> String {
+    let mut drawing = Drawing::new(scene, names, view, style);
+    drawing.begin(title);
+    drawing.axis();
+    drawing.lanes();
+    drawing.arrows();
+    drawing.marks();
+    drawing.legend();
+    drawing.out.push_str("</svg>\n");
+    drawing.out
+}
+
+struct Drawing<'a> {
+    scene: &'a Scene,
+    names: &'a Names,
+    view: &'a View,
+    width: f64,
+    height: f64,
+    labels: Labels,
+    used: BTreeSet<Stroke>,
+    out: String,
+}
+
+/// Writing to a string cannot fail.
+macro_rules! put {
+    ($out:expr, $($text:tt)*) => {
+        writeln!($out, $($text)*).expect("writing to a string cannot fail")
+    };
+}
+
+impl<'a> Drawing<'a> {
+    fn new(scene: &'a Scene, names: &'a Names, view: &'a View, style: Style) -> Drawing<'a> {
+        let lanes = scene.lanes.len().max(1) as f64;
+        Drawing {
+            scene,
+            names,
+            view,
+            width: f64::from(style.width.max(400)),
+            height: TOP + LANE * (lanes - 1.0) + 46.0 + LEGEND,
+            labels: Labels::default(),
+            used: BTreeSet::new(),
+            out: String::new(),
+        }
+    }
+
+    fn x(&self, time: Time) -> f64 {
+        let since = time.0 as f64 - self.view.from.0 as f64;
+        LEFT + since / self.view.length().max(1) as f64 * (self.width - LEFT - RIGHT)
+    }
+
+    fn y(place: usize) -> f64 {
+        TOP + LANE * place as f64
+    }
+
+    fn begin(&mut self, title: &str) {
+        let (width, height) = (self.width, self.height);
+        put!(
+            self.out,
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}" font-family="system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="11">"#
+        );
+        put!(self.out, r##"<rect width="100%" height="100%" fill="#ffffff"/>"##);
+        self.out.push_str(paint::PATTERNS);
+        let tally = self.scene.tally();
+        let lost = if tally.lost > 0 { format!(", {} lost", tally.lost) } else { String::new() };
+        let about = format!(
+            "{} shown of {}; {} messages in all{lost}",
+            span(std::time::Duration::from_nanos(self.view.length())),
+            span(self.scene.end.since(self.scene.begin)),
+            tally.sent
+        );
+        put!(
+            self.out,
+            r##"<text x="14" y="24" font-size="15" font-weight="600" fill="#18222c">{}</text><text x="{:.0}" y="24" text-anchor="end" fill="#5a6672">{about}</text>"##,
+            escape(title),
+            self.width - RIGHT
+        );
+    }
+
+    /// Lines at round times.
+    fn axis(&mut self) {
+        let bottom = self.height - LEGEND;
+        let step = round_step(self.view.length() / 9 + 1);
+        let (unit, per_unit) = if step >= 100_000_000 { ("s", 1e9) } else { ("ms", 1e6) };
+        let digits = (0..6).find(|digits| (step as f64 / per_unit * 10_f64.powi(*digits)).fract() < 1e-6);
+        let digits = usize::try_from(digits.unwrap_or(6)).unwrap_or(6);
+        let mut at = self.view.from.0.div_ceil(step) * step;
+        while at <= self.view.to.0 {
+            let x = self.x(Time(at));
+            put!(
+                self.out,
+                r##"<path d="M{x:.1} 46V{bottom:.0}" stroke="#e9edf1"/><text x="{x:.1}" y="42" text-anchor="middle" font-size="10" fill="#6b7783">{:.digits$} {unit}</text>"##,
+                at as f64 / per_unit
+            );
+            at += step;
+        }
+    }
+
+    fn lanes(&mut self) {
+        for (place, lane) in self.scene.lanes.iter().enumerate() {
+            let y = Self::y(place);
+            put!(
+                self.out,
+                r##"<text x="14" y="{:.1}" font-size="14" font-weight="600" fill="#18222c">{}</text><path d="M{LEFT} {y}H{:.0}" stroke="#c3ccd5"/>"##,
+                y + 5.0,
+                escape(&self.names.of(lane.node)),
+                self.width - RIGHT
+            );
+            for quiet in
+                lane.quiet.iter().filter(|quiet| quiet.begin <= self.view.to && quiet.end >= self.view.from)
+            {
+                let (begin, end) =
+                    (self.x(quiet.begin.max(self.view.from)), self.x(quiet.end.min(self.view.to)));
+                let (pattern, text) = paint::absence(quiet.why);
+                put!(
+                    self.out,
+                    r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.1}" fill="url(#{pattern})" rx="3"><title>{text} for {}</title></rect>"##,
+                    y - 30.0,
+                    (end - begin).max(1.0),
+                    60.0,
+                    span(quiet.end.since(quiet.begin))
+                );
+                self.word(begin + 5.0, y - 20.0, text, 10.0, "#6b4b4b");
+            }
+            // What stands between the lanes does not cover them.
+            self.labels.take((LEFT, y - BAND), (self.width - LEFT, 2.0 * BAND));
+            self.roles(place);
+        }
+    }
+
+    fn roles(&mut self, place: usize) {
+        let y = Self::y(place);
+        for role in &self.scene.lanes[place].roles {
+            if role.begin > self.view.to || role.end < self.view.from {
+                continue;
+            }
+            let (begin, end) = (self.x(role.begin.max(self.view.from)), self.x(role.end.min(self.view.to)));
+            let (fill, ink, name) = role_paint(role.role);
+            let term = if role.term.0 > 0 { format!(" · term {}", role.term) } else { String::new() };
+            put!(
+                self.out,
+                r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.0}" rx="3" fill="{fill}" stroke="{ink}" stroke-opacity="0.35"><title>{name}{term} for {}</title></rect>"##,
+                y - BAND,
+                (end - begin).max(1.5),
+                2.0 * BAND,
+                span(role.end.since(role.begin))
+            );
+            // The longest text that fits.
+            let texts = [format!("{name}{term}"), name.to_owned(), name[..1].to_uppercase()];
+            if let Some(text) = texts.into_iter().find(|text| labels::width(text, 11.0) + 8.0 < end - begin) {
+                let weight = if name == "leader" { "600" } else { "400" };
+                put!(
+                    self.out,
+                    r##"<text x="{:.1}" y="{:.1}" fill="{ink}" font-weight="{weight}">{text}</text>"##,
+                    begin + 5.0,
+                    y + 4.0
+                );
+            }
+        }
+    }
+
+    fn arrows(&mut self) {
+        // Arrows that cannot be told from each other at this scale are drawn once.
+        let mut drawn: BTreeSet<(usize, usize, Stroke, bool, i64)> = BTreeSet::new();
+        let scene = self.scene;
+        let mut shown: Vec<&Arrow> = Vec::new();
+        for arrow in scene.arrows.iter().filter(|arrow| self.view.shows(arrow) && arrow.from != arrow.to) {
+            let x = (self.x(arrow.first()) * 2.0) as i64;
+            if drawn.insert((arrow.from, arrow.to, stroke(arrow), arrow.fate == Fate::Lost, x)) {
+                shown.push(arrow);
+            }
+        }
+        // What matters least lies at the bottom.
+        shown.sort_by_key(|arrow| (!arrow.is_routine, arrow.fate == Fate::Lost));
+        let ends: Vec<Ends> = shown.iter().map(|arrow| self.arrow(arrow)).collect();
+        let mut by_matter: Vec<(&Arrow, Ends)> = shown.into_iter().zip(ends).collect();
+        by_matter.sort_by_key(|(arrow, _)| (arrow.fate != Fate::Lost, arrow.is_routine));
+        for (arrow, ends) in by_matter.into_iter().filter(|(arrow, _)| !arrow.is_routine) {
+            self.name_arrow(arrow, ends);
+        }
+    }
+
+    fn arrow(&mut self, arrow: &Arrow) -> Ends {
+        let down = arrow.to > arrow.from;
+        let edge = if down { BAND } else { -BAND };
+        let (from, to) = (Self::y(arrow.from) + edge, Self::y(arrow.to) - edge);
+        let (begin, end) = (self.x(arrow.first()), self.x(arrow.last()));
+        let whole = Ends { x: (begin, end), y: (from, to) };
+        let kind = stroke(arrow);
+        self.used.insert(kind);
+        let (color, dash) = paint::stroke_paint(kind);
+        let title = self.title(arrow);
+        let (tip, extra) = match (arrow.fate, arrow.left) {
+            // It gets lost half way; nobody knows where.
+            (Fate::Lost, _) => (whole.at(0.55), "stroke-dasharray=\"3 3\""),
+            (Fate::OnTheWay | Fate::Unrecorded, _) => (whole.at(0.45), "stroke-dasharray=\"1 3\""),
+            (_, None) => ((end, to), "stroke-dasharray=\"1 3\""),
+            (Fate::Received | Fate::Ignored(_), Some(_)) => ((end, to), dash),
+        };
+        let start = if arrow.left.is_none() { whole.at(0.55) } else { (begin, from) };
+        let thin = if arrow.is_routine { 0.8 } else { 1.3 };
+        put!(
+            self.out,
+            r##"<g stroke="{color}" fill="{color}"><title>{title}</title><path d="M{:.1} {:.1}L{:.1} {:.1}" fill="none" stroke-width="{thin}" {extra}/>{}</g>"##,
+            start.0,
+            start.1,
+            tip.0,
+            tip.1,
+            head(arrow, start, tip)
+        );
+        if arrow.fate == Fate::Lost { Ends { x: (begin, tip.0), y: (from, tip.1) } } else { whole }
+    }
+
+    fn title(&self, arrow: &Arrow) -> String {
+        let name = |place: usize| self.names.of(self.scene.lanes[place].node).into_owned();
+        let took =
+            arrow.left.zip(arrow.arrived).map(|(left, arrived)| format!(", {}", span(arrived.since(left))));
+        let fate = match arrow.fate {
+            Fate::Received => String::new(),
+            Fate::Ignored(why) => format!(", {}", ignored(why)),
+            Fate::Lost => ", lost".to_owned(),
+            Fate::OnTheWay => ", on its way when the recording ends".to_owned(),
+            Fate::Unrecorded => ", its arrival is not recorded".to_owned(),
+        };
+        let what = message(arrow.kind, arrow.index.0, arrow.count);
+        let text = format!(
+            "{} → {} #{}: {what}, term {}{}{fate}",
+            name(arrow.from),
+            name(arrow.to),
+            arrow.sequence,
+            arrow.term,
+            took.unwrap_or_default()
+        );
+        escape(&text)
+    }
+
+    /// Writes the name of a message beside its arrow, where there is room.
+    fn name_arrow(&mut self, arrow: &Arrow, ends: Ends) {
+        let text = match arrow.fate {
+            Fate::Lost => format!("{} lost", label(arrow)),
+            Fate::Received | Fate::Ignored(_) | Fate::OnTheWay | Fate::Unrecorded => label(arrow).to_owned(),
+        };
+        let (color, _) = paint::stroke_paint(stroke(arrow));
+        let size = (labels::width(&text, 9.5), 10.0);
+        for along in [0.5, 0.36, 0.64, 0.24, 0.76] {
+            let (x, y) = ends.at(along);
+            for x in [x + 3.0, x - 3.0 - size.0] {
+                let fits = x > LEFT - 8.0 && x + size.0 < self.width - 2.0;
+                if fits && self.labels.is_free((x, y - 5.0), size) {
+                    self.labels.take((x, y - 5.0), size);
+                    put!(
+                        self.out,
+                        r##"<text x="{x:.1}" y="{:.1}" font-size="9.5" fill="{color}" stroke="#ffffff" stroke-width="2.5" paint-order="stroke">{text}</text>"##,
+                        y + 3.2
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What happened on single servers: under their bands.
+    fn marks(&mut self) {
+        let scene = self.scene;
+        let mut last: Vec<f64> = vec![f64::NEG_INFINITY; scene.lanes.len()];
+        for record in scene.between(self.view.from, self.view.to) {
+            if !self.view.shows_record(record) {
+                continue;
+            }
+            let (Some(place), Some(text)) = (scene.place(record.node), mark(record)) else { continue };
+            let (x, y) = (self.x(record.time), Self::y(place) + BAND);
+            if x - last[place] < 1.0 {
+                continue;
+            }
+            last[place] = x;
+            put!(
+                self.out,
+                r##"<path d="M{x:.1} {y:.1}l-3 5h6z" fill="#33414e"><title>{text}</title></path>"##,
+            );
+            self.word(x + 4.0, y + 10.0, &text, 9.0, "#33414e");
+        }
+    }
+
+    /// A text, if it covers nothing.
+    fn word(&mut self, x: f64, y: f64, text: &str, size: f64, color: &str) {
+        let extent = (labels::width(text, size), size);
+        if x + extent.0 < self.width - 2.0 && self.labels.is_free((x, y - size), extent) {
+            self.labels.take((x, y - size), extent);
+            put!(
+                self.out,
+                r##"<text x="{x:.1}" y="{y:.1}" font-size="{size}" fill="{color}" stroke="#ffffff" stroke-width="2.5" paint-order="stroke">{}</text>"##,
+                escape(text)
+            );
+        }
+    }
+
+    fn legend(&mut self) {
+        let y = self.height - LEGEND + 20.0;
+        let mut x = 14.0;
+        for kind in std::mem::take(&mut self.used) {
+            let (color, dash) = paint::stroke_paint(kind);
+            let text = paint::stroke_name(kind);
+            put!(
+                self.out,
+                r##"<path d="M{x:.0} {y}h22" stroke="{color}" stroke-width="1.6" {dash}/><path d="M{:.0} {y}l-6 -3v6z" fill="{color}"/><text x="{:.0}" y="{:.0}" fill="#33414e">{text}</text>"##,
+                x + 24.0,
+                x + 29.0,
+                y + 4.0
+            );
+            x += 29.0 + labels::width(text, 11.0) + 18.0;
+        }
+        let y = y + 24.0;
+        put!(
+            self.out,
+            r##"<path d="M14 {y}h22" stroke="#c0392b" stroke-width="1.4" stroke-dasharray="3 3"/><path d="M33 {:.0}l6 6m0 -6l-6 6" stroke="#c0392b" stroke-width="1.6"/><text x="45" y="{:.0}" fill="#33414e">lost</text>"##,
+            y - 3.0,
+            y + 4.0
+        );
+        put!(
+            self.out,
+            r##"<path d="M86 {y}h22" stroke="#5a6672" stroke-dasharray="1 3"/><text x="113" y="{:.0}" fill="#33414e">one end is beyond the recording</text>"##,
+            y + 4.0
+        );
+    }
+}
+
+/// Where an arrow begins and ends.
+#[derive(Clone, Copy)]
+struct Ends {
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Ends {
+    fn at(&self, along: f64) -> (f64, f64) {
+        (self.x.0 + (self.x.1 - self.x.0) * along, self.y.0 + (self.y.1 - self.y.0) * along)
+    }
+}
+
+/// The end of an arrow: a head, or a cross.
+fn head(arrow: &Arrow, start: (f64, f64), tip: (f64, f64)) -> String {
+    match arrow.fate {
+        Fate::Lost => format!(
+            r##"<path d="M{:.1} {:.1}l7 7m0 -7l-7 7" stroke="#c0392b" stroke-width="1.8"/>"##,
+            tip.0 - 3.5,
+            tip.1 - 3.5
+        ),
+        Fate::OnTheWay | Fate::Unrecorded => String::new(),
+        Fate::Received | Fate::Ignored(_) => {
+            let angle = (tip.1 - start.1).atan2(tip.0 - start.0).to_degrees();
+            let hollow = matches!(arrow.fate, Fate::Ignored(_));
+            let fill = if hollow { " fill=\"#ffffff\"" } else { "" };
+            format!(
+                r##"<path d="M0 0L-7 -3V3z" transform="translate({:.1} {:.1}) rotate({angle:.1})" stroke-width="0.8"{fill}/>"##,
+                tip.0, tip.1
+            )
+        }
+    }
+}
+
+/// What a mark says. Roles are bands, and messages arrows.
+fn mark(record: &Record) -> Option<String> {
+    match record.event {
+        Event::Raft(RaftEvent::RoleChanged { .. }) => None,
+        Event::Raft(RaftEvent::Committed { index, .. }) => Some(format!("commit {index}")),
+        Event::Raft(RaftEvent::Truncated { from, last }) if from == last => Some(format!("removes {from}")),
+        Event::Raft(RaftEvent::Truncated { from, last }) => Some(format!("removes {from}-{last}")),
+        Event::Raft(RaftEvent::SnapshotTaken { index, .. }) => Some(format!("snapshot {index}")),
+        Event::Raft(RaftEvent::SnapshotInstalled { index, .. }) => Some(format!("installs {index}")),
+        Event::Raft(RaftEvent::MembershipChanged { voters, .. }) => Some(format!("{voters} voters")),
+        Event::Raft(RaftEvent::TransferStarted { .. }) => Some("hands over".to_owned()),
+        Event::Disk(DiskEvent::Opened { .. }) => Some("start".to_owned()),
+        event => Some(Topic::of(&event).name().to_owned()),
+    }
+}
+
+/// The first of 1, 2, 5, 10, 20 … that is no smaller.
+fn round_step(least: u64) -> u64 {
+    let mut step: u64 = 1;
+    loop {
+        for times in [1, 2, 5] {
+            if step.saturating_mul(times) >= least {
+                return step.saturating_mul(times);
+            }
+        }
+        step = step.saturating_mul(10);
+    }
+}

@@ -1,0 +1,108 @@
+//! Colours, dashes and words of the picture for reports.
+
+use jangada_raft::event::{MessageKind, RoleName};
+
+use crate::timeline::bands::Absence;
+use crate::timeline::scene::Arrow;
+
+/// Hatchings for servers that are not there.
+pub(super) const PATTERNS: &str = r##"<defs>
+<pattern id="down" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="7" height="7" fill="#f1f1f2"/><path d="M0 0V7" stroke="#d5d6d8" stroke-width="3"/></pattern>
+<pattern id="silent" width="6" height="6" patternUnits="userSpaceOnUse"><rect width="6" height="6" fill="#f3f2ef"/><circle cx="3" cy="3" r="1" fill="#cfc8bb"/></pattern>
+<pattern id="cut" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)"><rect width="8" height="8" fill="#fdf1ef"/><path d="M0 0V8" stroke="#f3d3cd" stroke-width="2"/></pattern>
+</defs>
+"##;
+
+/// The hatching of an absence, and its word.
+pub(super) fn absence(why: Absence) -> (&'static str, &'static str) {
+    match why {
+        Absence::Down => ("down", "down"),
+        Absence::Silent => ("silent", "silent"),
+        Absence::CutOff => ("cut", "cut off"),
+    }
+}
+
+/// Fill, ink and name of a role.
+pub(super) fn role_paint(role: RoleName) -> (&'static str, &'static str, &'static str) {
+    match role {
+        RoleName::Follower => ("#e3e9f0", "#4a5866", "follower"),
+        RoleName::PreCandidate => ("#fdf0cc", "#7a5b00", "pre-candidate"),
+        RoleName::Candidate => ("#fbd46d", "#6b4a00", "candidate"),
+        RoleName::Leader => ("#7fd0ad", "#0b3d2a", "leader"),
+    }
+}
+
+/// Messages that look alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stroke {
+    PreVote,
+    Vote,
+    Append,
+    Accepted,
+    Refused,
+    Heartbeat,
+    Snapshot,
+    Read,
+    Timeout,
+}
+
+pub(super) fn stroke(arrow: &Arrow) -> Stroke {
+    match arrow.kind {
+        _ if arrow.is_routine => Stroke::Heartbeat,
+        MessageKind::PreVote | MessageKind::PreVoteReply => Stroke::PreVote,
+        MessageKind::Vote | MessageKind::VoteReply => Stroke::Vote,
+        MessageKind::Append => Stroke::Append,
+        MessageKind::Heartbeat => Stroke::Heartbeat,
+        MessageKind::AppendAccepted => Stroke::Accepted,
+        MessageKind::AppendRefused => Stroke::Refused,
+        MessageKind::Snapshot | MessageKind::SnapshotReply => Stroke::Snapshot,
+        MessageKind::ReadIndex | MessageKind::ReadIndexReply => Stroke::Read,
+        MessageKind::TimeoutNow => Stroke::Timeout,
+    }
+}
+
+/// Colour and dashes.
+pub(super) fn stroke_paint(stroke: Stroke) -> (&'static str, &'static str) {
+    match stroke {
+        Stroke::PreVote => ("#a06cc9", "stroke-dasharray=\"6 2\""),
+        Stroke::Vote => ("#7030a8", ""),
+        Stroke::Append => ("#1f6fd0", ""),
+        Stroke::Accepted => ("#2f8f83", ""),
+        Stroke::Refused => ("#c2570c", ""),
+        Stroke::Heartbeat => ("#b3bcc6", ""),
+        Stroke::Snapshot => ("#8a5a00", "stroke-dasharray=\"8 2\""),
+        Stroke::Read => ("#637a1f", ""),
+        Stroke::Timeout => ("#c0267e", ""),
+    }
+}
+
+/// What the legend calls them.
+pub(super) fn stroke_name(stroke: Stroke) -> &'static str {
+    match stroke {
+        Stroke::PreVote => "PreVote and its answers",
+        Stroke::Vote => "RequestVote and its answers",
+        Stroke::Append => "AppendEntries",
+        Stroke::Accepted => "accepted",
+        Stroke::Refused => "refused",
+        Stroke::Heartbeat => "heartbeats",
+        Stroke::Snapshot => "InstallSnapshot",
+        Stroke::Read => "ReadIndex",
+        Stroke::Timeout => "TimeoutNow",
+    }
+}
+
+/// A text as XML has it. Control characters, which it cannot have, become spaces.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,307 @@
+//! `jangada timeline`: what happened, as a picture.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use jangada_trace::timeline::{Tally, Topic, Topics};
+use serde::Serialize;
+
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Format};
+use crate::timeline::{Kind, Look, Recording, Window, from_files, tables};
+
+const EXAMPLES: &str = "\
+Examples:
+  $ jangada sim --seed 17 --record run.jsonl
+  $ jangada timeline run.jsonl --last 300ms
+  $ jangada timeline run.jsonl --from 1.2s --to 1.5s --events +heartbeats
+
+Times are those of the recording. Events are elections, terms, votes, messages, heartbeats, log, commits, snapshots, \
+members, reads, clients, links, starts, timers, or all; with + or - before them, those of the usual picture and these, \
+or without these. docs/timeline.md has more. Exit codes: 0 ok, 1 the recording violates a property of Raft, 2 it cannot \
+be read.";
+
+/// Most rows on a terminal.
+const MOST_ROWS: usize = 2_000;
+/// Columns, if nobody says how many there are.
+const USUAL_WIDTH: usize = 120;
+
+/// What is to be seen, and how.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Recordings, or folders of them; `-` reads from stdin. Clocks that do not agree are set by the messages between them
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Begin at this time: 1.2s, 300ms
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub from: Option<Duration>,
+    /// End at this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub to: Option<Duration>,
+    /// Only so much before the end
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "from")]
+    pub last: Option<Duration>,
+    /// Which events: elections,votes; +heartbeats; -messages; all
+    #[arg(long, value_name = "EVENTS", value_parser = topics, allow_hyphen_values = true)]
+    pub events: Option<Topics>,
+    /// The form; otherwise the file's ending tells it
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub format: Option<Kind>,
+    /// Each file is a recording of its own, not a part of one: a table for each
+    #[arg(long)]
+    pub each: bool,
+    /// Write the picture to this file
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// So many columns; otherwise those of the terminal, or 120
+    #[arg(long, value_name = "N")]
+    pub width: Option<usize>,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    jangada_sim::script::duration(text).ok_or_else(|| format!("{text} is no time; write 1.5s, 300ms or 50us"))
+}
+
+fn topics(text: &str) -> Result<Topics, String> {
+    Topics::parse(text).map_err(|word| {
+        let known: Vec<&str> = Topic::ALL.iter().map(|topic| topic.name()).collect();
+        format!("{word:?} is no kind of event; there are {}, and all", known.join(", "))
+    })
+}
+
+/// What can be said about a picture in numbers.
+#[derive(Serialize)]
+struct Report {
+    servers: Vec<String>,
+    records: usize,
+    from_seconds: f64,
+    to_seconds: f64,
+    messages: Messages,
+    clocks: Vec<ClockReport>,
+    clocks_agree: bool,
+    violation: Option<String>,
+    saved: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Messages {
+    sent: u64,
+    received: u64,
+    lost: u64,
+    on_the_way: u64,
+    unrecorded: u64,
+    duplicates: u64,
+}
+
+#[derive(Serialize)]
+struct ClockReport {
+    server: String,
+    records: u64,
+    shift_ns: i64,
+    rate_ppb: i64,
+    slack_ns: Option<u64>,
+}
+
+/// Paints.
+///
+/// # Errors
+/// 2 if a recording cannot be read, 1 if it violates a property of Raft.
+pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
+    let kind = form(arguments)?;
+    if arguments.each {
+        return each(arguments, kind);
+    }
+    let given = from_files(&arguments.files)?;
+    if given.unfinished > 0 {
+        output::note("the last line of a recording is cut off: it is left out");
+    }
+    let title = title(&arguments.files);
+    let recording = Recording::of(title, given.sources, given.names);
+    if recording.scene.records.is_empty() {
+        return Err(Failure::usage("there are no records: nothing to paint"));
+    }
+    show(&recording, arguments, kind, format)
+}
+
+/// A table for each file, and a last line for all of them.
+fn each(arguments: &Arguments, kind: Kind) -> Result<(), Failure> {
+    if kind != Kind::Table {
+        return Err(Failure::usage("--each makes tables: add --format table"));
+    }
+    let mut recordings = Vec::new();
+    for file in &arguments.files {
+        let given = from_files(std::slice::from_ref(file))?;
+        recordings.push(Recording::of(title(std::slice::from_ref(file)), given.sources, given.names));
+    }
+    let window = window(arguments);
+    let parts: Vec<_> = recordings.iter().map(|recording| (recording, window.of(&recording.scene))).collect();
+    let picture = tables(&parts, !reads_utf8());
+    match &arguments.save {
+        Some(file) => write(file, &picture)?,
+        None => output::raw(picture.as_bytes())?,
+    }
+    match recordings.iter().any(|recording| recording.verdict.is_err()) {
+        true => Err(Failure::silent(Exit::No)),
+        false => Ok(()),
+    }
+}
+
+fn window(arguments: &Arguments) -> Window {
+    Window {
+        from: arguments.from,
+        to: arguments.to,
+        last: arguments.last,
+        topics: arguments.events.unwrap_or_default(),
+    }
+}
+
+/// Paints a recording to where it is wanted.
+fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure> {
+    let view = window(arguments).of(&recording.scene);
+    let width = arguments.width.or_else(terminal_width).unwrap_or(USUAL_WIDTH);
+    let (width, max_rows) = match arguments.save {
+        Some(_) => (arguments.width, usize::MAX),
+        None => (Some(width), MOST_ROWS),
+    };
+    let look = Look { kind, width, max_rows };
+    match (&arguments.save, format) {
+        (Some(file), _) => {
+            let (picture, _) = recording.paint(&view, look);
+            write(file, &picture)?;
+        }
+        (None, Format::Text) => {
+            let (picture, left_out) = recording.paint(&view, look);
+            output::raw(picture.as_bytes())?;
+            if left_out > 0 {
+                output::note(&format!(
+                    "{left_out} more rows: show less (--last 1s, --events elections), or --save run.html"
+                ));
+            }
+        }
+        (None, Format::Json) => {}
+    }
+    match format {
+        Format::Json => output::json(&report(recording, arguments))?,
+        Format::Text => {
+            if let Some(sentence) = recording.about_clocks() {
+                output::note(&sentence);
+            }
+            if let Some(file) = &arguments.save {
+                output::line(&format!("{}: {}", file.display(), summary(recording)))?;
+            }
+        }
+    }
+    match &recording.verdict {
+        Ok(()) => Ok(()),
+        Err(violation) => Err(Failure::new(Exit::No, violation.clone())),
+    }
+}
+
+/// The form that was asked for.
+fn form(arguments: &Arguments) -> Result<Kind, Failure> {
+    if let Some(kind) = arguments.format {
+        return Ok(kind);
+    }
+    match &arguments.save {
+        Some(file) => Kind::of_file(file).ok_or_else(|| {
+            Failure::usage(format!("{}: no form has this ending; say which, by --format", file.display()))
+        }),
+        None if reads_utf8() => Ok(Kind::Text),
+        None => Ok(Kind::Ascii),
+    }
+}
+
+/// Whether the person's terminal knows more than ASCII, as far as the environment says.
+fn reads_utf8() -> bool {
+    let said = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|value| !value.is_empty());
+    match said {
+        Some(locale) => {
+            let locale = locale.to_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        }
+        // Nothing is said in containers and services, whose readers are of this century.
+        None => true,
+    }
+}
+
+fn terminal_width() -> Option<usize> {
+    let out = std::io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&out).ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+fn title(files: &[PathBuf]) -> String {
+    let stem = |file: &PathBuf| file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let names: Vec<String> = files.iter().filter_map(stem).collect();
+    names.join(" ")
+}
+
+fn write(file: &Path, picture: &str) -> Result<(), Failure> {
+    std::fs::write(file, picture)
+        .map_err(|why| Failure::usage(format!("{}: {why}; nothing was saved", file.display())))
+}
+
+/// "3 servers, 4213 records, 0.000 to 2.310 s, 830 messages: 812 received, 18 lost".
+fn summary(recording: &Recording) -> String {
+    let scene = &recording.scene;
+    let Tally { sent, received, lost, on_the_way, unrecorded, .. } = scene.tally();
+    let mut fates = vec![format!("{received} received"), format!("{lost} lost")];
+    if on_the_way > 0 {
+        fates.push(format!("{on_the_way} on their way at the end"));
+    }
+    if unrecorded > 0 {
+        fates.push(format!("{unrecorded} beyond what is recorded"));
+    }
+    format!(
+        "{} servers, {} records, {:.3} to {:.3} s; {sent} messages: {}",
+        scene.lanes.len(),
+        scene.records.len(),
+        seconds(scene.begin.0),
+        seconds(scene.end.0),
+        fates.join(", ")
+    )
+}
+
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+fn report(recording: &Recording, arguments: &Arguments) -> Report {
+    let (scene, tally) = (&recording.scene, recording.scene.tally());
+    let name = |node| recording.names.of(node).into_owned();
+    Report {
+        servers: scene.lanes.iter().map(|lane| name(lane.node)).collect(),
+        records: scene.records.len(),
+        from_seconds: seconds(scene.begin.0),
+        to_seconds: seconds(scene.end.0),
+        messages: Messages {
+            sent: tally.sent,
+            received: tally.received,
+            lost: tally.lost,
+            on_the_way: tally.on_the_way,
+            unrecorded: tally.unrecorded,
+            duplicates: tally.duplicates,
+        },
+        clocks: (recording.clocks.iter())
+            .map(|clock| ClockReport {
+                server: name(clock.node),
+                records: clock.records,
+                shift_ns: clock.shift_ns,
+                rate_ppb: clock.rate_ppb,
+                slack_ns: clock.slack_ns,
+            })
+            .collect(),
+        clocks_agree: !matches!(recording.agreement, jangada_trace::merge::Agreement::Impossible { .. }),
+        violation: recording.verdict.as_ref().err().cloned(),
+        saved: arguments.save.clone(),
+    }
+}

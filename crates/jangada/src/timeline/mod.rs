@@ -1,0 +1,138 @@
+//! Pictures of what happened: a recording is read or fetched, and painted in one of many forms.
+//!
+//! What can be done without files and sockets is done in `jangada_trace::timeline`; here is the rest.
+
+mod html; // a page of its own
+mod kind; // the forms, and the endings of their files
+mod read; // recordings out of files
+mod window; // which part of a recording
+
+use jangada_node::event::Record;
+use jangada_trace::jsonl;
+use jangada_trace::merge::{Agreement, Clock, Merged, Source, merge};
+use jangada_trace::names::Names;
+use jangada_trace::phrases::span;
+use jangada_trace::safety::Safety;
+use jangada_trace::timeline::text::{self, Style};
+use jangada_trace::timeline::{Scene, View, perfetto, svg, table};
+
+pub use kind::Kind;
+pub use read::from_files;
+pub use window::Window;
+
+/// What happened, on one clock.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// What it is called.
+    pub title: String,
+    /// What became of everything.
+    pub scene: Scene,
+    /// What the servers are called.
+    pub names: Names,
+    /// The clocks that were set.
+    pub clocks: Vec<Clock>,
+    /// Whether they could be.
+    pub agreement: Agreement,
+    /// What the safety reader says.
+    pub verdict: Result<(), String>,
+}
+
+/// How a picture is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Its form.
+    pub kind: Kind,
+    /// Columns of a terminal.
+    pub width: Option<usize>,
+    /// Most rows of a terminal's picture.
+    pub max_rows: usize,
+}
+
+impl Recording {
+    /// Brings sources together.
+    pub fn of(title: String, sources: Vec<Source>, names: Names) -> Recording {
+        let Merged { records, clocks, agreement } = merge(sources);
+        let verdict = judge(&records);
+        Recording { title, scene: Scene::of(records), names, clocks, agreement, verdict }
+    }
+
+    /// Servers that have a clock of their own and what was done about it, in a sentence; `None` if nothing was.
+    pub fn about_clocks(&self) -> Option<String> {
+        let widest = self.clocks.iter().filter_map(|clock| clock.slack_ns).max();
+        let within = widest.map_or(String::new(), |slack| {
+            format!(", right to within {}", span(std::time::Duration::from_nanos(slack)))
+        });
+        let drifting = self.clocks.iter().filter(|clock| clock.rate_ppb.unsigned_abs() >= 1_000).count();
+        let drifting = match drifting {
+            0 => String::new(),
+            some => format!("; {some} of them run faster or slower than the first"),
+        };
+        match self.agreement {
+            Agreement::Given => None,
+            Agreement::Corrected => Some(format!(
+                "{} clocks were set by the messages between them{within}{drifting}",
+                self.clocks.len()
+            )),
+            Agreement::Impossible { backwards } => Some(format!(
+                "no setting of the clocks explains all messages: {backwards} of them arrive before they have left, and are \
+                 shown right behind that"
+            )),
+        }
+    }
+
+    /// Paints a part of it. Says how many rows did not fit.
+    pub fn paint(&self, view: &View, look: Look) -> (String, usize) {
+        match look.kind {
+            Kind::Text | Kind::Ascii => {
+                let style =
+                    Style { ascii: look.kind == Kind::Ascii, width: look.width, max_rows: look.max_rows };
+                let painted = text::paint(&self.scene, &self.names, view, style);
+                (painted.text, painted.left_out)
+            }
+            Kind::Table => (tables(&[(self, *view)], false), 0),
+            Kind::Svg => {
+                let width = look.width.and_then(|width| u32::try_from(width).ok());
+                let style = width.map_or_else(svg::Style::default, |width| svg::Style { width });
+                (svg::paint(&self.title, &self.scene, &self.names, view, style), 0)
+            }
+            Kind::Html => (html::page(self, view), 0),
+            Kind::Perfetto => (perfetto::paint(&self.scene, &self.names, view), 0),
+            Kind::Jsonl => (self.lines(view), 0),
+        }
+    }
+
+    /// The records, one JSON object on each line.
+    fn lines(&self, view: &View) -> String {
+        let records = self.scene.between(view.from, view.to);
+        let mut out = String::with_capacity(records.len() * 140);
+        for record in records {
+            jsonl::write(&mut out, record, &self.names);
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Tables of several recordings, with a last line for all of them.
+pub fn tables(recordings: &[(&Recording, View)], ascii: bool) -> String {
+    let mut parts = Vec::new();
+    for (recording, view) in recordings {
+        parts.push(table::Part {
+            title: &recording.title,
+            scene: &recording.scene,
+            names: &recording.names,
+            view: *view,
+            verdict: recording.verdict.as_ref().copied().map_err(String::as_str),
+        });
+    }
+    table::paint(&parts, ascii)
+}
+
+/// What the safety reader finds.
+fn judge(records: &[Record]) -> Result<(), String> {
+    let mut safety = Safety::new();
+    for record in records {
+        safety.read(record).map_err(|violation| violation.to_string())?;
+    }
+    Ok(())
+}
