@@ -22,6 +22,7 @@ mod driver; // the server's loop
 mod records; // what servers say of themselves
 pub mod check; // the invariants
 mod named; // enums of what is counted
+mod panics; // what they say, and where
 pub mod coverage; // what has happened
 
 // The people.
@@ -47,6 +48,7 @@ pub mod images; // every disk that a crash can leave
 pub mod explore; // everything that a small cluster can do
 
 pub use check::{Invariant, Violation};
+pub use panics::quietly;
 pub use plan::Plan;
 pub use setup::{Verdict, examine, run, tell};
 pub use workload::Workload;

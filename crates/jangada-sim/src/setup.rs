@@ -1,8 +1,5 @@
 //! Building a world, running it, and what comes of it.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use jangada_node::event::Record;
 use jangada_raft::types::Time;
 
@@ -10,6 +7,7 @@ use crate::check::{Invariant, Violation};
 use crate::coverage::Coverage;
 use crate::kv::Kv;
 use crate::network::id_of;
+use crate::panics::catch;
 use crate::plan::{Plan, Profile};
 use crate::records::Records;
 use crate::story::Story;
@@ -139,12 +137,12 @@ struct Left {
 fn live<W: Workload>(plan: Plan, workload: W) -> (Verdict, Option<Left>) {
     let seed = plan.seed;
     let mut world = None;
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    let outcome = catch(|| {
         let world = world.insert(World::of(plan, workload));
         world.run_plan();
-    }));
+    });
     let Some(mut world) = world else {
-        let violation = panicked(outcome.err(), None, Time::ZERO);
+        let violation = panicked(&outcome.err().unwrap_or_default(), None, Time::ZERO);
         let verdict = Verdict {
             seed,
             violations: vec![violation],
@@ -158,8 +156,8 @@ fn live<W: Workload>(plan: Plan, workload: W) -> (Verdict, Option<Left>) {
         return (verdict, None);
     };
     let mut violations = std::mem::take(&mut world.findings.violations);
-    if let Err(panic) = outcome {
-        violations.push(panicked(Some(panic), world.acting, world.now));
+    if let Err(said) = outcome {
+        violations.push(panicked(&said, world.acting, world.now));
     }
     let verdict = Verdict {
         seed,
@@ -209,15 +207,7 @@ pub fn differs(once: &Verdict, again: &Verdict) -> Option<Violation> {
     })
 }
 
-fn panicked(panic: Option<Box<dyn Any + Send>>, place: Option<usize>, time: Time) -> Violation {
-    let words = panic.as_ref().and_then(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or_else(|| panic.downcast_ref::<&str>().copied())
-    });
-    Violation {
-        invariant: Invariant::NoPanic,
-        node: place.map(id_of),
-        time,
-        sentence: format!("panics: {}", words.unwrap_or("without words")),
-    }
+fn panicked(said: &str, place: Option<usize>, time: Time) -> Violation {
+    let sentence = format!("panics: {said}");
+    Violation { invariant: Invariant::NoPanic, node: place.map(id_of), time, sentence }
 }

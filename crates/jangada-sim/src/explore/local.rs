@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use jangada_raft::{Answer, Input, Output, Raft, Recovered, check_invariants};
 use super::config::Config;
 use super::invariant::{Broken, Quorum};
 use crate::check::Invariant;
+use crate::panics::catch;
 
 /// A server and its disk.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -129,12 +129,8 @@ impl Local {
 
     /// What happens, and what comes of it; or what it breaks.
     pub(super) fn step(&self, config: &Config, stimulus: &Stimulus) -> Result<Step, Broken> {
-        let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(config, stimulus)));
-        attempt.unwrap_or_else(|panic| {
-            let said = panic.downcast_ref::<String>().map(String::as_str);
-            let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panics");
-            Err(Broken::new(Invariant::NoPanic, format!("{}: {said}", self.id())))
-        })
+        catch(|| self.attempt(config, stimulus))
+            .unwrap_or_else(|said| Err(Broken::new(Invariant::NoPanic, format!("{}: {said}", self.id()))))
     }
 
     fn attempt(&self, config: &Config, stimulus: &Stimulus) -> Result<Step, Broken> {

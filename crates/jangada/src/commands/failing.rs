@@ -5,7 +5,7 @@ use std::path::Path;
 use jangada_sim::explain::{Explanation, explain_plan};
 use jangada_sim::plan::Plan;
 use jangada_sim::shrink::Size;
-use jangada_sim::{PlanFile, Violation};
+use jangada_sim::{PlanFile, Violation, quietly};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -93,11 +93,7 @@ pub fn explain(plan: &Plan, smaller: bool) -> Option<Explanation> {
         output::note("making the failure small...");
     }
     // A failure that panics does so in each of these runs; once was enough.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let explained = explain_plan(plan, if smaller { SHRINKING_RUNS } else { 0 });
-    std::panic::set_hook(hook);
-    explained
+    quietly(|| explain_plan(plan, if smaller { SHRINKING_RUNS } else { 0 }))
 }
 
 /// Reads a plan that somebody has saved.
