@@ -124,6 +124,34 @@ named! {
     WritesAnswered = "writes answered",
     /// A read was answered.
     ReadsAnswered = "reads answered",
+    /// A read was answered by a server that did not lead.
+    FollowerReads = "reads answered by followers",
+    /// A client asked for several operations at once.
+    Batches = "batches of operations",
+    /// A client asked two servers for the same.
+    Hedges = "operations asked of two servers",
+    /// A client asked again for what was not answered.
+    Repeats = "operations repeated",
+    /// A client was gone before it was answered.
+    ClientCrashes = "clients that crashed",
+    /// A command had as many bytes as is allowed.
+    AtTheLimit = "commands at the limit",
+    /// A command was too large, and refused.
+    TooLarge = "commands too large",
+    /// A txn was answered that did what it does if its condition holds.
+    TxnsSucceeded = "transactions succeeded",
+    /// And one whose condition did not hold.
+    TxnsFailed = "transactions failed",
+    /// A range of several keys was answered.
+    Ranges = "ranges answered",
+    /// A key with a time to live was seen while it lived.
+    KeysAlive = "keys seen before their time",
+    /// A key with a time to live was gone.
+    KeysExpired = "keys seen expired",
+    /// A key could be said to be due: nothing had gone wrong for so long that it had to be gone.
+    KeysDue = "keys that had to be gone",
+    /// A window without faults was looked at.
+    CalmWindows = "calm windows",
     /// An operation was refused.
     Refused = "operations refused",
     /// An operation had an unknown outcome.
@@ -145,11 +173,13 @@ impl Default for Coverage {
 }
 
 impl Coverage {
-    pub(crate) fn count(&mut self, counter: Counter) {
+    /// It has happened.
+    pub fn count(&mut self, counter: Counter) {
         self.counts[counter as usize] += 1;
     }
 
-    pub(crate) fn add(&mut self, counter: Counter, times: u64) {
+    /// It has happened so many times more.
+    pub fn add(&mut self, counter: Counter, times: u64) {
         self.counts[counter as usize] += times;
     }
 

@@ -175,6 +175,14 @@ impl<W: Workload> World<W> {
                 story.record(&record);
             }
             if let Event::Raft(event) = event {
+                if matches!(
+                    event,
+                    RaftEvent::RoleChanged { role: RoleName::Leader, .. }
+                        | RaftEvent::MembershipChanged { .. }
+                        | RaftEvent::TransferStarted { .. }
+                ) {
+                    self.calm.disturb(self.now);
+                }
                 members_changed |= matches!(
                     event,
                     RaftEvent::MembershipChanged { .. }
@@ -306,6 +314,7 @@ impl<W: Workload> World<W> {
         let mut takes = self.disk_rng.duration(plan.sync_min, plan.sync_max);
         if self.disk_rng.chance(plan.stall) {
             takes += self.disk_rng.duration(plan.sync_max, plan.stall_by);
+            self.calm.disturb(now + takes);
         }
         self.queue.push(now + takes, Happening::DiskDone { server: place, start: server.starts });
     }

@@ -21,8 +21,10 @@ const LEADER_WITHIN: u32 = 10;
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 /// Until a server whose disk was lost is a member again: it gets all of the log, if need be in several attempts.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(60);
+/// How long clients go on when nothing goes wrong any more.
+const WORKS_IN_CALM: Duration = Duration::from_secs(9);
 /// Until nothing is left to do.
-const COMES_TO_REST: Duration = Duration::from_secs(4);
+const COMES_TO_REST: Duration = Duration::from_secs(5);
 /// Heartbeats that the cluster is watched for at rest.
 const RESTS_FOR: u32 = 20;
 /// Bytes of a message at rest, on average.
@@ -53,6 +55,7 @@ impl<W: Workload> World<W> {
             }
             Atlas::Beyond => self.ask_who_is_left(),
         }
+        self.workload.cover(&mut self.coverage);
         if let Err((invariant, why)) = self.workload.judge(&self.committed.commands(&self.logs)) {
             self.findings.report(invariant, None, || why);
         }
@@ -152,6 +155,7 @@ impl<W: Workload> World<W> {
         if !self.run_until(SETTLED_WITHIN, World::is_caught_up) {
             return self.not_live("not all members are caught up", SETTLED_WITHIN);
         }
+        self.work_in_calm();
         let members: Vec<NodeId> = self.live_members().collect();
         for read in [false, true] {
             let before = self.answered;
@@ -204,6 +208,7 @@ impl<W: Workload> World<W> {
     fn check_rest(&mut self) {
         // What had a time to live is gone by then.
         self.run_for(COMES_TO_REST);
+        self.check_states_at_rest();
         let (messages, bytes) = (self.messages, self.message_bytes);
         let lasts = self.plan.settings.heartbeat * RESTS_FOR;
         self.run_for(lasts);
@@ -217,6 +222,27 @@ impl<W: Workload> World<W> {
                     span(lasts)
                 )
             });
+        }
+    }
+
+    /// Clients work for a while in which nothing goes wrong: what a cluster may do then is bounded, and so is how long
+    /// keys outlive their time.
+    fn work_in_calm(&mut self) {
+        self.narrate(|story, now| story.world(now, "clients go on, and nothing goes wrong any more"));
+        self.epilogue = true;
+        self.wake_clients();
+        self.run_for(WORKS_IN_CALM);
+        self.epilogue = false;
+        let patience = self.plan.clients.patience;
+        self.run_until(patience, World::clients_rest);
+    }
+
+    fn check_states_at_rest(&mut self) {
+        for id in self.live_members().collect::<Vec<NodeId>>() {
+            let Some(replica) = self.replica(id) else { continue };
+            if let Err((invariant, why)) = W::at_rest(replica.state().inner()) {
+                self.findings.report(invariant, Some(id), || why);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! Each value is written once: a read says which write it has seen, whatever became of that write's answer. Keys are
 //! few, so that clients meet; those with a time to live belong to one client each, so that it knows what must be there.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use jangada_trace::tell::{request as request_in_words, response as response_in_w
 use jangada_trace::witness;
 
 use crate::check::Invariant;
+use crate::coverage::{Counter, Coverage};
 use crate::plan::Settings;
 use crate::resolve::resolve;
 use crate::rng::{Dice, Rng};
@@ -31,9 +33,14 @@ const KEYS: u64 = 6;
 /// How many revisions the store keeps: few, so that compaction happens.
 const REVISIONS: u64 = 100;
 /// How long keys live that are to expire.
-const TTL_MS: u64 = 2_000;
+const TTLS_MS: [u64; 3] = [500, 2_000, 2_000];
 /// So much of it may be lost to whole milliseconds.
 const ROUNDING_MS: u64 = 2;
+/// Beyond that, and an election: how long a key may be seen after its time when nothing goes wrong.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+/// How large a command may be where large ones are tried, and how many of them there are at most: a store that is full of
+/// them takes as long as all the rest.
+const MAX_LARGE: u32 = 8;
 /// More keys than this are not judged together only because somebody reads them together.
 const MAX_JOINED_KEYS: usize = 2;
 
@@ -43,9 +50,18 @@ pub struct Kv {
     history: History,
     /// Operations that have not ended.
     open: BTreeMap<OperationId, Noted>,
-    /// When the key of a client was last written, at the earliest; none if it may not be there.
-    alive: BTreeMap<usize, Time>,
-    expired_early: Option<String>,
+    /// All operations.
+    noted: BTreeMap<OperationId, Noted>,
+    /// What is known of the key of a client that expires.
+    lives: BTreeMap<usize, Life>,
+    /// What was seen of such keys, and of others.
+    seen: Coverage,
+    /// The longest election timeout.
+    election: Duration,
+    /// Bytes of the largest command that is allowed, if large ones are tried.
+    limit: Option<usize>,
+    large: u32,
+    wrong_life: Option<String>,
     /// How much too fast clocks may run, in thousandths.
     drift_per_mille: u64,
     /// Some keys expire.
@@ -67,37 +83,191 @@ impl Kv {
 
     /// Notes a request, and gives it back as what is submitted.
     pub fn invoke(&mut self, call: Call, request: Request) -> Operation<Request> {
+        if let Request::Command(Command::Set(set)) = &request
+            && set.expiry != Expiry::Clear
+        {
+            self.lives.entry(call.client).or_default().asked(&set.value);
+        }
         let noted = self.history.invoke(call.client as u64, call.at, request.clone());
         self.open.insert(call.id, noted);
+        self.noted.insert(call.id, noted);
         as_operation(request)
     }
 
-    /// A key that was written with a time to live is there until that is over.
+    /// A key that was written with a time to live is there until that is over, and not much longer.
     fn watch_life(&mut self, call: Call, at: Time, noted: Noted, outcome: &Outcome<Response>) {
         let request = &self.history.operations()[noted.0].request;
-        match (request, outcome) {
-            (Request::Command(Command::Set(set)), Outcome::Answered(_)) if set.expiry != Expiry::Clear => {
-                self.alive.insert(call.client, call.at);
+        if let Request::Command(Command::Set(set)) = request
+            && let Expiry::After(ttl_ms) = set.expiry
+        {
+            let life = self.lives.entry(call.client).or_default();
+            return life.ended(&set.value, (call.at, at), ttl_ms, outcome);
+        }
+        let (Some(key), Outcome::Answered(response)) = (mortal_read(request), outcome) else { return };
+        let Some(life) = self.lives.get(&call.client).filter(|_| *key == mortal(call.client)) else { return };
+        let wrong = match shown(response) {
+            None => {
+                self.seen.count(Counter::KeysExpired);
+                life.gone_too_early((call.at, at), self.drift_per_mille)
             }
-            (Request::Command(Command::Get { key }), Outcome::Answered(Response::Reply(Reply::Nil)))
-                if *key == mortal(call.client) =>
+            Some(value) => {
+                self.seen.count(Counter::KeysAlive);
+                let due = life.due(&value, call.calm_since, self.election + GONE_WITHIN);
+                due.filter(|due| *due < call.at).map(|due| {
+                    let (value, late) = (String::from_utf8_lossy(&value), call.at.since(due));
+                    format!(
+                        "{value} was still seen {late:?} after it had to be gone, and nothing had gone wrong"
+                    )
+                })
+            }
+        };
+        let had_to_be_gone = life.had_to_be_gone(call, self.election + GONE_WITHIN);
+        self.seen.add(Counter::KeysDue, u64::from(had_to_be_gone));
+        if let Some(wrong) = wrong {
+            let client = call.client;
+            self.wrong_life.get_or_insert_with(|| format!("client {client}'s key: {wrong}"));
+        }
+    }
+
+    /// Counts what else is worth trying.
+    fn watch_kinds(&mut self, noted: Noted, outcome: &Outcome<Response>) {
+        let request = &self.history.operations()[noted.0].request;
+        match (request, outcome) {
+            (_, Outcome::Answered(Response::Txn(txn))) => {
+                let counter = if txn.succeeded { Counter::TxnsSucceeded } else { Counter::TxnsFailed };
+                self.seen.count(counter);
+            }
+            (Request::Range(range), Outcome::Answered(Response::Range(_)))
+                if !matches!(range.range, KeyRange::One(_)) =>
             {
-                let Some(born) = self.alive.get(&call.client) else { return };
-                let lived = at.since(*born);
-                // All of it, by the fastest clock that there may be.
-                let certain = (TTL_MS - ROUNDING_MS) * 1_000 / (1_000 + self.drift_per_mille);
-                if lived.as_millis() < u128::from(certain) {
-                    let client = call.client;
-                    self.expired_early.get_or_insert_with(|| {
-                        format!(
-                            "client {client}'s key was gone {lived:?} after it was written for {TTL_MS} ms"
-                        )
-                    });
-                }
+                self.seen.count(Counter::Ranges);
+            }
+            (Request::Put(put), Outcome::Answered(_)) if Some(size(request)) == self.limit => {
+                debug_assert!(put.value.len() < size(request), "a command is more than its value");
+                self.seen.count(Counter::AtTheLimit);
             }
             _ => {}
         }
     }
+
+    /// A value that makes a command as large as is allowed, or one byte larger; seldom, and not often.
+    fn draw_large(&mut self, call: Call, rng: &mut Rng) -> Option<Request> {
+        let limit = self.limit.filter(|_| self.large < MAX_LARGE && rng.chance(20))?;
+        self.large += 1;
+        let wanted = limit + usize::from(rng.chance(300));
+        let put = |filler: usize| {
+            let value = [&value(call)[..], &vec![b'.'; filler]].concat();
+            Request::Put(Put::new(key(&mut Rng::new(call.id.0)), Bytes::from(value)))
+        };
+        // How long its own length is written is found out by trying.
+        let rough = wanted.saturating_sub(size(&put(0)));
+        (rough.saturating_sub(8)..=rough).map(put).find(|request| size(request) == wanted)
+    }
+}
+
+/// What a client knows of its key that expires. Nobody else writes it.
+#[derive(Default)]
+struct Life {
+    /// When it was last written, from the question to the answer, and how long it lives at least.
+    born: Option<(Time, Time, u64)>,
+    /// When the latest write had its answer.
+    last_answer: Time,
+    written: BTreeMap<Bytes, Written>,
+}
+
+/// What became of the writes of one value: a client may ask more than once.
+#[derive(Default)]
+struct Written {
+    /// So many are on their way.
+    open: u32,
+    /// Of one nobody knows, and never will.
+    unknown: bool,
+    /// When it was written at the latest, and for how long.
+    latest: Option<(Time, u64)>,
+}
+
+impl Life {
+    fn asked(&mut self, value: &Bytes) {
+        self.written.entry(value.clone()).or_default().open += 1;
+    }
+
+    fn ended(&mut self, value: &Bytes, (from, to): (Time, Time), ttl_ms: u64, outcome: &Outcome<Response>) {
+        let written = self.written.entry(value.clone()).or_default();
+        written.open = written.open.saturating_sub(1);
+        match outcome {
+            Outcome::Answered(_) => {
+                written.latest = written.latest.max(Some((to, ttl_ms)));
+                // Another write that was on its way at the same time may come later, and bring its own time.
+                let others = self.written.values().any(|other| other.unknown || other.open > 0);
+                let overtaken = others || self.last_answer >= from;
+                self.last_answer = to;
+                let shortest = TTLS_MS.into_iter().min().unwrap_or_default();
+                self.born = Some((from, to, if overtaken { shortest } else { ttl_ms }));
+            }
+            Outcome::Unknown => written.unknown = true,
+            Outcome::NoEffect(_) => {}
+        }
+    }
+
+    /// Whether a read from `asked` to `at` should have seen it.
+    fn gone_too_early(&self, (asked, at): (Time, Time), drift_per_mille: u64) -> Option<String> {
+        // A read that was on its way together with the write may come before it.
+        let (born, _, ttl_ms) = self.born.filter(|(_, written, _)| *written < asked)?;
+        // A later write may have brought a shorter time, and nobody was told yet.
+        let others = self.written.values().any(|other| other.unknown || other.open > 0);
+        let ttl_ms = if others { TTLS_MS.into_iter().min().unwrap_or(ttl_ms) } else { ttl_ms };
+        let lived = at.since(born);
+        // All of it, by the fastest clock that there may be.
+        let certain = (ttl_ms - ROUNDING_MS) * 1_000 / (1_000 + drift_per_mille);
+        (lived.as_millis() < u128::from(certain))
+            .then(|| format!("it was gone {lived:?} after it was written for {ttl_ms} ms"))
+    }
+
+    /// When this value must be gone, if nothing goes wrong from `calm` on: a change of leaders may cost all the time that
+    /// has passed since the last command, so that a life begins anew with each.
+    fn due(&self, value: &Bytes, calm: Option<Time>, grace: Duration) -> Option<Time> {
+        let writes = self.written.get(value).filter(|writes| writes.open == 0 && !writes.unknown)?;
+        let (written, ttl_ms) = writes.latest?;
+        Some(written.max(calm?) + Duration::from_millis(ttl_ms) + grace)
+    }
+
+    /// All that was ever written had to be gone when this was asked.
+    fn had_to_be_gone(&self, call: Call, grace: Duration) -> bool {
+        !self.written.is_empty()
+            && self.written.keys().all(|value| {
+                let due = self.due(value, call.calm_since, grace);
+                due.is_some_and(|due| due < call.at)
+            })
+    }
+}
+
+/// The key that a read is about, if it is about one that expires.
+fn mortal_read(request: &Request) -> Option<&Bytes> {
+    let key = match request {
+        Request::Command(Command::Get { key }) => key,
+        Request::Range(range) => match &range.range {
+            KeyRange::One(key) => key,
+            KeyRange::Span { .. } | KeyRange::From(_) => return None,
+        },
+        _ => return None,
+    };
+    key.starts_with(b"t").then_some(key)
+}
+
+/// The value that an answer shows.
+fn shown(response: &Response) -> Option<Bytes> {
+    match response {
+        Response::Reply(Reply::Value(value)) => Some(value.clone()),
+        Response::Range(range) => range.kvs.first().map(|kv| kv.value.clone()),
+        _ => None,
+    }
+}
+
+/// Bytes of a command in the log.
+fn size(request: &Request) -> usize {
+    let mut command = vec![0; STAMP_BYTES];
+    request.encode(&mut command);
+    command.len()
 }
 
 /// A request as what is submitted.
@@ -124,14 +294,36 @@ impl Workload for Kv {
 
     fn set_out(&mut self, settings: &Settings) {
         self.drift_per_mille = u64::from(settings.drift_per_mille);
+        self.election = settings.election_timeout_max;
+        self.limit = settings.max_command_bytes;
     }
 
     fn next(&mut self, call: Call, rng: &mut Rng) -> Operation<Request> {
         if call.id.0 == 1 {
             self.mortals = rng.chance(500);
         }
-        let request = draw(call, rng, self.mortals);
+        let request = self.draw_large(call, rng).unwrap_or_else(|| draw(call, rng, self.mortals));
         self.invoke(call, request)
+    }
+
+    fn again(&mut self, call: Call, of: OperationId) -> Option<Operation<Request>> {
+        let noted = self.noted.get(&of)?;
+        let request = self.history.operations()[noted.0].request.clone();
+        Some(self.invoke(call, request))
+    }
+
+    fn at_rest(machine: &KvMachine) -> Result<(), (Invariant, String)> {
+        match machine.store.next_deadline() {
+            None => Ok(()),
+            Some(deadline) => Err((
+                Invariant::Ttl,
+                format!("a key is still there that was to be gone at {} ms of replicated time", deadline.0),
+            )),
+        }
+    }
+
+    fn cover(&self, coverage: &mut Coverage) {
+        *coverage += &self.seen;
     }
 
     fn words(&self, call: Call) -> String {
@@ -156,6 +348,7 @@ impl Workload for Kv {
     fn ended(&mut self, call: Call, at: Time, outcome: Outcome<Response>) {
         let Some(noted) = self.open.remove(&call.id) else { return };
         self.watch_life(call, at, noted, &outcome);
+        self.watch_kinds(noted, &outcome);
         match outcome {
             Outcome::Answered(response) => self.history.returned(noted, at, response),
             Outcome::NoEffect(_) => self.history.refused(noted, at),
@@ -165,7 +358,7 @@ impl Workload for Kv {
     }
 
     fn judge(&mut self, committed: &[CommittedCommand]) -> Result<(), (Invariant, String)> {
-        if let Some(why) = self.expired_early.take() {
+        if let Some(why) = self.wrong_life.take() {
             return Err((Invariant::Ttl, why));
         }
         let history = resolve(&self.history, committed).map_err(|why| (Invariant::Linearizable, why))?;
@@ -194,7 +387,13 @@ impl Workload for Kv {
 /// The order that the revisions name must explain everything.
 fn judge_revisions(history: &History) -> Result<(), (Invariant, String)> {
     let wrong = |why: String| Err((Invariant::Linearizable, why));
-    match witness::check(history, None).verdict {
+    // A key whose time is over begins anew when it is written, removed or not: a range shows that (its first revision, its
+    // version), and the witness has no clock to know it by.
+    let has_clock = |operation: &&Asked| {
+        !(matches!(operation.request, Request::Range(_)) && is_mortal(&operation.request))
+    };
+    let history: History = history.operations().iter().filter(has_clock).cloned().collect();
+    match witness::check(&history, None).verdict {
         witness::Verdict::Consistent => Ok(()),
         witness::Verdict::Violated { rule, explanation } => {
             wrong(format!("by the revisions ({rule:?}): {explanation}"))
@@ -211,9 +410,8 @@ fn value(call: Call) -> Bytes {
 fn is_mortal(request: &Request) -> bool {
     match request {
         Request::Command(Command::Set(set)) => set.key.starts_with(b"t"),
-        Request::Command(Command::Get { key }) => key.starts_with(b"t"),
         Request::ExpireKeys { .. } => true,
-        _ => false,
+        other => mortal_read(other).is_some(),
     }
 }
 
@@ -239,7 +437,7 @@ fn draw(call: Call, rng: &mut Rng, mortals: bool) -> Request {
     if call.id.0 == 1 {
         return Request::SetRetention(Retention { revisions: REVISIONS, ..Retention::default() });
     }
-    match rng.below(if mortals { 24 } else { 21 }) {
+    match rng.below(if mortals { 25 } else { 21 }) {
         0..5 => Request::Put(Put::new(key(rng), value(call))),
         5 => Request::Put(Put { prev_kv: true, ..Put::new(key(rng), value(call)) }),
         6..8 => Request::Command(Command::Set(Set {
@@ -255,9 +453,11 @@ fn draw(call: Call, rng: &mut Rng, mortals: bool) -> Request {
         17 => Request::Command(Command::Get { key: counter(rng) }),
         18..21 => Request::Command(Command::Get { key: key(rng) }),
         21 => Request::Command(Command::Set(Set {
-            expiry: Expiry::After(TTL_MS),
+            expiry: Expiry::After(rng.pick(&TTLS_MS)),
             ..Set::new(mortal(call.client), value(call))
         })),
+        // Such a read sees a key until it is removed, and no clock of the server that answers helps.
+        22 => Request::Range(Box::new(RangeRequest::new(KeyRange::One(mortal(call.client))))),
         _ => Request::Command(Command::Get { key: mortal(call.client) }),
     }
 }
@@ -279,4 +479,87 @@ fn compare_and_swap(call: Call, rng: &mut Rng) -> Request {
         success: vec![put(first)],
         failure: vec![TxnOp::Range(RangeRequest::new(range)), put(second)],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use jangada_raft::types::NodeId;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// What is said of the life of a key that one client writes for two seconds, from 1 s to 1.1 s, and reads then, with
+    /// that answer, in a world that has been calm since then.
+    fn judged(read_at: Time, calm_since: Option<Time>, sees: Option<&'static str>) -> Option<String> {
+        let mut kv = Kv { election: Duration::from_millis(500), ..Kv::new() };
+        let call =
+            |id: u64, at: Time| Call { id: OperationId(id), client: 3, server: NodeId(1), at, calm_since };
+        let written = call(2, Time(SECOND));
+        let set = Set { expiry: Expiry::After(2_000), ..Set::new(mortal(3), value(written)) };
+        kv.invoke(written, Request::Command(Command::Set(set)));
+        kv.ended(written, Time(SECOND + SECOND / 10), Outcome::Answered(Response::Reply(Reply::Ok)));
+        let read = call(3, read_at);
+        kv.invoke(read, Request::Command(Command::Get { key: mortal(3) }));
+        let reply = sees.map_or(Reply::Nil, |value| Reply::Value(Bytes::from_static(value.as_bytes())));
+        kv.ended(read, Time(read_at.0 + 1), Outcome::Answered(Response::Reply(reply)));
+        match kv.judge(&[]) {
+            Err((Invariant::Ttl, why)) => Some(why),
+            // The committed log is empty here, and so says nothing that fits.
+            Err((Invariant::Linearizable, _)) | Ok(()) => None,
+            Err((other, why)) => panic!("{other}: {why}"),
+        }
+    }
+
+    #[test]
+    fn a_key_lives_as_long_as_it_was_told_to() {
+        let at = |millis: u64| Time(millis * SECOND / 1_000);
+        assert!(judged(at(2_500), None, None).is_some_and(|why| why.contains("was gone 1.5")));
+        assert_eq!(judged(at(2_999), None, None), None, "it may be rounded away");
+        assert_eq!(judged(at(1_050), None, None), None, "it may not have been there yet");
+        assert_eq!(judged(at(2_500), None, Some("c3.2")), None);
+    }
+
+    #[test]
+    fn a_key_does_not_outlive_its_time_if_nothing_goes_wrong() {
+        let at = |millis: u64| Time(millis * SECOND / 1_000);
+        let (seen, calm) = (Some("c3.2"), Some(at(500)));
+        // Written until 1.1 s for 2 s; an election takes 0.5 s, and 2 s come on top.
+        assert_eq!(judged(at(5_590), calm, seen), None);
+        assert!(judged(at(5_610), calm, seen).is_some_and(|why| why.contains("still seen")));
+        assert_eq!(judged(at(5_610), None, seen), None, "something is wrong");
+        assert_eq!(judged(at(5_610), Some(at(2_000)), seen), None, "its life began anew with the leader");
+        assert!(judged(at(6_510), Some(at(2_000)), seen).is_some());
+    }
+
+    #[test]
+    fn a_key_that_is_left_at_rest_is_told() {
+        let mut machine = Kv::machine();
+        assert_eq!(Kv::at_rest(&machine), Ok(()));
+        let set = Set { expiry: Expiry::After(2_000), ..Set::new(mortal(1), Bytes::from_static(b"v")) };
+        machine.store.apply(jangada_kv::Millis(1), &Request::Command(Command::Set(set)));
+        assert!(matches!(Kv::at_rest(&machine), Err((Invariant::Ttl, _))));
+    }
+
+    #[test]
+    fn large_commands_are_exactly_as_large_as_is_allowed_or_one_byte_larger() {
+        let mut kv = Kv { limit: Some(4 << 10), ..Kv::new() };
+        let mut rng = Rng::new(7);
+        let call = |id: u64| Call {
+            id: OperationId(id),
+            client: 1,
+            server: NodeId(1),
+            at: Time::ZERO,
+            calm_since: None,
+        };
+        let drawn: Vec<usize> = (2..2_000)
+            .filter_map(|id| kv.draw_large(call(id), &mut rng))
+            .map(|request| size(&request))
+            .collect();
+        assert_eq!(drawn.len() as u32, MAX_LARGE);
+        assert!(
+            drawn.contains(&(4 << 10)) && drawn.iter().all(|size| (4 << 10..=4097).contains(size)),
+            "{drawn:?}"
+        );
+    }
 }

@@ -35,6 +35,7 @@ mod resolve; // what became of what nobody answered
 pub mod world; // one step after another
 mod strike; // planned faults
 mod repair; // disks that are lost or damaged, and what people do about it
+mod calm; // times in which nothing goes wrong
 mod finale; // how a run ends
 pub mod setup; // building and running
 mod story; // what happened, for people

@@ -93,6 +93,11 @@ impl Network {
         self.links[from * self.places + to].connection == connection
     }
 
+    /// No link is cut or clogged.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.links.iter().all(|link| link.cuts == 0 && link.clogs == 0)
+    }
+
     /// Cuts links until `rejoin` is called with the number that comes back.
     pub(crate) fn part(&mut self, links: Links) -> usize {
         for (from, to) in &links {

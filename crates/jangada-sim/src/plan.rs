@@ -127,6 +127,8 @@ pub struct Settings {
     pub step_delay: Duration,
     /// How much clocks run too fast or too slow, in thousandths.
     pub drift_per_mille: u32,
+    /// Bytes of the largest command that is allowed; none for as many as in production, where clients do not try it.
+    pub max_command_bytes: Option<usize>,
     /// Reads by leases, not by a round of messages.
     pub lease_reads: bool,
 }
@@ -421,6 +423,7 @@ impl Plan {
                 segment_bytes: 64 << 10,
                 step_delay: Duration::ZERO,
                 drift_per_mille: 0,
+                max_command_bytes: None,
                 lease_reads: false,
             },
             network: NetworkPlan {

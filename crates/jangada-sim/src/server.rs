@@ -241,6 +241,7 @@ pub(crate) fn raft_config(plan: &Plan, id: NodeId, incarnation: u64, starts: u64
         keep_bytes_behind_snapshot: settings.keep_bytes_behind_snapshot,
         keep_bytes_during_transfer: KEEP_BYTES_DURING_TRANSFER,
         caught_up_entries: 8,
+        max_command_bytes: settings.max_command_bytes.unwrap_or(base.max_command_bytes),
         ..base
     }
 }

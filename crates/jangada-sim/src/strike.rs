@@ -44,6 +44,7 @@ impl<W: Workload> World<W> {
         }
         let (places, leader) = (self.servers.len(), self.leader());
         self.narrate(|story, now| story.world(now, &telling::fault(&fault, places, leader)));
+        self.disturb(Duration::ZERO);
         match fault {
             Fault::Crash { who, at, death, down } => {
                 if let Some(place) = self.place(who) {
@@ -158,6 +159,7 @@ impl<W: Workload> World<W> {
                 self.coverage.count(Counter::ClocksStopped);
                 process.clock_stands_since.get_or_insert(self.now);
             }
+            self.calm.disturb(until);
             self.queue.push(until, Happening::Wake { server: place, start });
         }
     }

@@ -56,11 +56,13 @@ fn settings(rng: &mut Rng, profile: Profile) -> Settings {
     // Small in both would be slower than the clients are.
     let lease_reads = profile != Profile::Classic && rng.chance(200);
     let (entries, messages) = rng.pick(&[(1, 64), (4, 4), (64, 1), (512, 64)]);
-    Settings {
+    let snapshot_after_bytes = rng.pick(&[2 << 10, 8 << 10, 32 << 10, 1 << 20]);
+    let rarely = snapshot_after_bytes >= 32 << 10;
+    let mut settings = Settings {
         heartbeat: ms(heartbeat),
         election_timeout_min: ms(timeout),
         election_timeout_max: ms(timeout * 2),
-        snapshot_after_bytes: rng.pick(&[2 << 10, 8 << 10, 32 << 10, 1 << 20]),
+        snapshot_after_bytes,
         snapshot_part_bytes: rng.pick(&[256, 1 << 10, 4 << 10]),
         keep_bytes_behind_snapshot: rng.pick(&[0, 1 << 10, 8 << 10]),
         max_append_entries: entries,
@@ -70,7 +72,13 @@ fn settings(rng: &mut Rng, profile: Profile) -> Settings {
         // Leases hold for clocks that run alike, within 1 %.
         drift_per_mille: if lease_reads { rng.pick(&[0, 0, 5, 10]) } else { rng.pick(&[0, 0, 5, 10, 50]) },
         lease_reads,
-    }
+        // Many snapshots of a large state would take as long as all the rest.
+        max_command_bytes: rng.pick(&[None, None, Some(4 << 10), Some(20 << 10)]).filter(|_| rarely),
+    };
+    // A part takes a message there and one back. In a hundred parts for each value nobody who is late catches up in time.
+    let largest = settings.max_command_bytes.unwrap_or(0);
+    settings.snapshot_part_bytes = settings.snapshot_part_bytes.max(largest);
+    settings
 }
 
 fn network(rng: &mut Rng, settings: &Settings) -> NetworkPlan {

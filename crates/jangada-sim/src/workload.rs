@@ -6,6 +6,7 @@ use jangada_node::state_machine::{Stamp, StateMachine};
 use jangada_raft::types::{NodeId, Time};
 
 use crate::check::Invariant;
+use crate::coverage::Coverage;
 use crate::plan::Settings;
 use crate::rng::Rng;
 
@@ -37,12 +38,14 @@ pub enum Outcome<R> {
 pub struct Call {
     /// The operation.
     pub id: OperationId,
-    /// The client. A client has one operation at a time.
+    /// The client.
     pub client: usize,
     /// The server that is asked.
     pub server: NodeId,
     /// When, in virtual time.
     pub at: Time,
+    /// Since when nothing has gone wrong and one leader has led; none while something does, or nobody leads.
+    pub calm_since: Option<Time>,
 }
 
 /// A command in the log.
@@ -77,6 +80,17 @@ pub trait Workload {
     /// What this client does next. The call is the operation's invocation.
     fn next(&mut self, call: Call, rng: &mut Rng) -> Operation<<Self::Machine as StateMachine>::Query>;
 
+    /// The client asks for the same once more, as an operation of its own: it was not answered, or asks two servers at
+    /// once. `None`: it does not.
+    fn again(
+        &mut self,
+        call: Call,
+        of: OperationId,
+    ) -> Option<Operation<<Self::Machine as StateMachine>::Query>> {
+        let _one_try_is_enough = (call, of);
+        None
+    }
+
     /// A write, then (`read`) a read that must see it: asked at the end, of each server that lives.
     fn probe(&mut self, call: Call, read: bool) -> Operation<<Self::Machine as StateMachine>::Query>;
 
@@ -91,6 +105,20 @@ pub trait Workload {
     /// An answer in a few words: for timelines.
     fn answer_words(&self, _: &<Self::Machine as StateMachine>::Response) -> String {
         "an answer".to_owned()
+    }
+
+    /// Judges the state of a server, some seconds after the last operation, when nothing has gone wrong for a while.
+    ///
+    /// # Errors
+    /// What did not hold, and a sentence that says how it showed.
+    fn at_rest(machine: &Self::Machine) -> Result<(), (Invariant, String)> {
+        let _anything_goes = machine;
+        Ok(())
+    }
+
+    /// Adds what has happened among the operations.
+    fn cover(&self, coverage: &mut Coverage) {
+        let _nothing_to_add = coverage;
     }
 
     /// Judges the whole history. Called once, at the end, with all that was committed: whatever is not in there had

@@ -14,6 +14,7 @@ use jangada_node::replica::Replica;
 use jangada_raft::face::MembershipChange;
 use jangada_raft::types::{Index, NodeId, Time};
 
+use crate::calm::Calm;
 use crate::check::{Committed, Findings, Invariant, Logs, Samples, Violation, recovered_is_possible};
 use crate::client::Client;
 use crate::coverage::{Counter, Coverage};
@@ -57,6 +58,8 @@ pub struct World<W: Workload> {
     pub(crate) clients: Vec<Client>,
     /// Trouble is over: no fault strikes any more, and no client begins anything.
     pub(crate) healed: bool,
+    /// Clients go on all the same, so that there is a time in which nothing goes wrong.
+    pub(crate) epilogue: bool,
     pub(crate) operations: u64,
     pub(crate) answered: u64,
     pub(crate) administrators: u64,
@@ -69,6 +72,7 @@ pub struct World<W: Workload> {
     pub(crate) coverage: Coverage,
     /// Whose turn it is: if something panics, it was there.
     pub(crate) acting: Option<Place>,
+    pub(crate) calm: Calm,
     pub(crate) happened: u64,
     pub(crate) steps: u64,
     pub(crate) records: Records,
@@ -113,6 +117,7 @@ impl<W: Workload> World<W> {
             workload,
             clients: Vec::new(),
             healed: false,
+            epilogue: false,
             operations: 0,
             answered: 0,
             administrators: 0,
@@ -123,6 +128,7 @@ impl<W: Workload> World<W> {
             findings: Findings::default(),
             coverage: Coverage::default(),
             acting: None,
+            calm: Calm::new(),
             happened: 0,
             steps: 0,
             records: Records::new(&plan),
@@ -181,16 +187,21 @@ impl<W: Workload> World<W> {
             Happening::Rejoin(partition) => {
                 self.narrate(|story, now| story.world(now, "a partition ends"));
                 self.network.rejoin(partition);
+                self.disturb(Duration::ZERO);
             }
             Happening::Release(clog) => {
                 self.narrate(|story, now| story.world(now, "clogged links are free"));
                 self.network.release(clog);
+                self.calm.disturb(self.now.max(self.network.drained()));
             }
             Happening::GiveUp { server, start, token } => {
                 if self.servers[server].starts == start {
                     self.give(server, Input::GiveUp(token));
                 }
             }
+        }
+        if self.calm.is_due(time) {
+            self.look_around();
         }
         true
     }
@@ -297,6 +308,7 @@ impl<W: Workload> World<W> {
     pub fn part(&mut self, cut: &Cut) -> usize {
         let links = self.links(cut);
         self.coverage.count(Counter::Partitions);
+        self.disturb(Duration::ZERO);
         self.network.part(links)
     }
 
@@ -312,11 +324,13 @@ impl<W: Workload> World<W> {
 
     /// One partition ends.
     pub fn rejoin(&mut self, partition: usize) {
+        self.disturb(Duration::ZERO);
         self.network.rejoin(partition);
     }
 
     /// All partitions end, and messages travel well.
     pub fn heal(&mut self) {
+        self.disturb(Duration::ZERO);
         self.network.heal();
     }
 
@@ -373,6 +387,7 @@ impl<W: Workload> World<W> {
         let setup = Setup { plan: &self.plan, now: self.now, fast };
         let disk = &self.disks[place];
         self.coverage.count(Counter::Starts);
+        self.calm.disturb(self.now);
         self.acting = Some(place);
         let outcome = server.start(&setup, disk, Observed::new(W::machine, W::state_hash));
         self.acting = None;
@@ -419,6 +434,7 @@ impl<W: Workload> World<W> {
         }
         self.coverage.count(Counter::Crashes);
         self.narrate(|story, now| story.dies(now, place, &crate::telling::dying(death)));
+        self.disturb(Duration::ZERO);
         let disk = self.disks[place].clone();
         let busy = self.servers[place].process.as_ref().is_some_and(|process| process.in_flight.is_some());
         if busy {

@@ -178,6 +178,16 @@ impl Committed {
         self.marks.push(Mark { term, by, at: findings.now, witness });
     }
 
+    /// How many entries are committed behind this one, and their bytes.
+    pub(crate) fn size_behind(&self, index: Index, logs: &Logs) -> (u64, u64) {
+        let first = usize::try_from(index.0 + 1).unwrap_or(usize::MAX);
+        let behind = (index.0 + 1..).zip(self.marks.iter().skip(first));
+        behind.fold((0, 0), |(entries, bytes), (index, mark)| {
+            let size = logs.entry(Index(index), mark.term).map_or(0, Entry::size_bytes);
+            (entries + 1, bytes + size as u64)
+        })
+    }
+
     /// All commands that are committed, in their order.
     pub(crate) fn commands(&self, logs: &Logs) -> Vec<CommittedCommand> {
         let mut commands = Vec::new();

@@ -55,6 +55,8 @@ pub(crate) struct State {
     files: Files,
     /// Operations that change or sync something, so far.
     operations: u64,
+    /// Bytes that they have written.
+    written_bytes: u64,
     /// The operation of this number goes wrong.
     fault: Option<(u64, DiskFault)>,
     stopped: bool,
@@ -78,6 +80,7 @@ impl SimDisk {
             name: name.to_owned(),
             files: Files::default(),
             operations: 0,
+            written_bytes: 0,
             fault: None,
             stopped: false,
             faulted: false,
@@ -99,6 +102,18 @@ impl SimDisk {
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.state.borrow().operations
+    }
+
+    /// How many bytes were written so far.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        self.state.borrow().written_bytes
+    }
+
+    /// An operation that is still to come goes wrong.
+    pub(crate) fn fault_is_pending(&self) -> bool {
+        let state = self.state.borrow();
+        state.fault.is_some_and(|(at, _)| at >= state.operations)
     }
 
     /// The operation that comes after so many others goes wrong.
@@ -350,6 +365,7 @@ impl Disk for SimDisk {
             Some(DiskFault::Full) => &data[..data.len() / 2],
             Some(DiskFault::Broken) => &[],
         };
+        state.written_bytes += written.len() as u64;
         state.files.write(file.0, offset, written);
         let file = file.0;
         state.tape(|| Item::Write {

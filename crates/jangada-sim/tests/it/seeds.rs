@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jangada_raft::types::NodeId;
-use jangada_sim::coverage::Counter;
+use jangada_sim::coverage::{Counter, Coverage};
 use jangada_sim::kv::Kv;
 use jangada_sim::plan::{Fault, Plan, Profile, Who};
 use jangada_sim::setup::differs;
@@ -73,4 +73,47 @@ fn a_run_that_goes_otherwise_is_noticed() {
     assert_eq!((once.steps, once.records), (again.steps, again.records), "the counts alone do not tell");
     let violation = differs(&once, &again).expect("the records differ in their times");
     assert_eq!(violation.invariant, Invariant::Deterministic);
+}
+
+/// A follower that needs a snapshot holds up a cluster that needs the follower: hundreds of parts take too long.
+#[test]
+fn the_largest_value_travels_in_one_part_of_a_snapshot() {
+    let large = |plan: &Plan| plan.settings.max_command_bytes.is_some();
+    let plans = || Profile::ALL.into_iter().flat_map(|profile| (0..200).map(move |seed| plan(seed, profile)));
+    assert!(plans().filter(large).count() > 50);
+    for plan in plans().filter(large) {
+        let largest = plan.settings.max_command_bytes.unwrap_or_default();
+        assert!(plan.settings.snapshot_part_bytes >= largest, "seed {}", plan.seed);
+    }
+}
+
+/// Clients that ask for one thing at a time, once, and wait, would try little.
+#[test]
+fn clients_do_all_that_clients_do() {
+    let mut coverage = Coverage::default();
+    for seed in 0..10 {
+        let mut plan = plan(seed, Profile::Default);
+        plan.settings.max_command_bytes = Some(4 << 10);
+        plan.settings.snapshot_after_bytes = 32 << 10;
+        coverage += &run(plan, Kv::new()).coverage;
+    }
+    for counter in [
+        Counter::FollowerReads,
+        Counter::Batches,
+        Counter::Hedges,
+        Counter::Repeats,
+        Counter::ClientCrashes,
+        Counter::AtTheLimit,
+        Counter::TooLarge,
+        Counter::TxnsSucceeded,
+        Counter::TxnsFailed,
+        Counter::Ranges,
+        Counter::KeysAlive,
+        Counter::KeysExpired,
+        Counter::KeysDue,
+        Counter::CalmWindows,
+        Counter::Unknown,
+    ] {
+        assert!(coverage.of(counter) > 0, "no {}", counter.name());
+    }
 }
