@@ -63,6 +63,19 @@ pub struct ServerConfig {
     pub log_level: LogLevel,
     /// What a laboratory holds it by; `None` in production.
     pub rig: Option<Rig>,
+    /// The files under `/console`; none, and there is no such page.
+    pub console: &'static [ConsoleFile],
+}
+
+/// A file of the page that shows this server in a browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsoleFile {
+    /// Its name under `/console/`; the first file of all is the page itself.
+    pub name: &'static str,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// What is in it.
+    pub text: &'static str,
 }
 
 /// How the cluster comes into being.
@@ -123,6 +136,7 @@ impl ServerConfig {
             log: LogStyle::Text,
             log_level: LogLevel::Info,
             rig: None,
+            console: &[],
         }
     }
 

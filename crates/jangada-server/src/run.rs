@@ -233,7 +233,8 @@ fn open_to_clients(
 ) -> Result<Front, ServerError> {
     let limits =
         Limits { connections: config.max_connections, ..Limits::for_requests(config.max_request_bytes) };
-    let shared = Arc::new(Shared::new(handle, limits, config.listen_client.to_string()));
+    let shared = Shared::new(handle, limits, config.listen_client.to_string());
+    let shared = Arc::new(shared.with_console(config.console));
     Front::start(listener, config.connection_threads, &shared).map_err(environment)
 }
 

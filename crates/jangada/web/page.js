@@ -21,6 +21,7 @@ let nowNs = 0;
 let offset = -Infinity;
 let playing = false;
 let awaited = null;
+let said = Promise.resolve();
 
 const cards = new Cards($('cards'), CONSOLE ? null : say);
 const grid = new Grid($('grid'));
@@ -41,9 +42,10 @@ async function post(path, body) {
   return 'refused';
 }
 
-/** Carries out a line, as if it was typed in the terminal. */
+/** Carries out a line, as if it was typed in the terminal; one after the other, as they were typed. */
 function say(line) {
-  return post('line', { line });
+  said = said.then(() => post('line', { line }));
+  return said;
 }
 
 // ---- From the laboratory ----------------------------------------------------------------------------------
@@ -111,11 +113,11 @@ function show(next) {
 }
 
 function tell(line, kind = '') {
-  const said = $('said');
-  const atEnd = said.scrollHeight - said.scrollTop - said.clientHeight < 40;
-  said.append(make('p', kind || (line.startsWith('lab> ') ? 'typed' : ''), line));
-  while (said.childElementCount > MAX_SAID) said.firstElementChild.remove();
-  if (atEnd) said.scrollTop = said.scrollHeight;
+  const log = $('said');
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  log.append(make('p', kind || (line.startsWith('lab> ') ? 'typed' : ''), line));
+  while (log.childElementCount > MAX_SAID) log.firstElementChild.remove();
+  if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
 function showChosen(told) {
@@ -146,6 +148,8 @@ function showTime() {
   slider.step = 'any';
   if (document.activeElement !== slider || awaited === null) slider.value = String(nowNs / 1e6);
   write($('clock'), since(nowNs));
+  // While time passes the address would change too often for the browser.
+  if (!playing) history.replaceState(null, '', `#${place()}`);
   const ticks = moves.filter(([line]) => !line.startsWith('run ')).map(([line, begun]) => `${line} ${begun}`).join('|') + end;
   if ($('moves').dataset.drawn === ticks) return;
   $('moves').dataset.drawn = ticks;
@@ -155,7 +159,6 @@ function showTime() {
     mark.title = line;
     return mark;
   }));
-  history.replaceState(null, '', `#${place()}`);
 }
 
 function showForks() {
@@ -203,6 +206,7 @@ async function play() {
   }
   awaited = null;
   write($('play'), 'play');
+  showTime();
 }
 
 async function pause() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::config::ConsoleFile;
 use crate::handle::Handle;
 use crate::limits::Limits;
 use crate::metrics::Counters;
@@ -19,6 +20,8 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// Where clients connect, for `INFO`.
     pub client_addr: String,
+    /// The page for a browser; empty if there is none.
+    pub console: &'static [ConsoleFile],
     next_client: Arc<AtomicU64>,
 }
 
@@ -27,7 +30,13 @@ impl Shared {
     #[must_use]
     pub fn new(handle: Handle, limits: Limits, client_addr: String) -> Shared {
         let (counters, next_client) = (Arc::default(), Arc::new(AtomicU64::new(1)));
-        Shared { handle, limits, counters, client_addr, next_client }
+        Shared { handle, limits, counters, client_addr, console: &[], next_client }
+    }
+
+    /// The same with these files under `/console`.
+    #[must_use]
+    pub fn with_console(self, console: &'static [ConsoleFile]) -> Shared {
+        Shared { console, ..self }
     }
 
     /// The same for the connections of one thread, which get their answers from the returned [`Postman`].
@@ -35,7 +44,7 @@ impl Shared {
         let (handle, postman) = self.handle.for_thread();
         let (limits, client_addr) = (self.limits.clone(), self.client_addr.clone());
         let (counters, next_client) = (Arc::clone(&self.counters), Arc::clone(&self.next_client));
-        (Shared { handle, limits, counters, client_addr, next_client }, postman)
+        (Shared { handle, limits, counters, client_addr, console: self.console, next_client }, postman)
     }
 
     /// A number for a new connection, never given twice.

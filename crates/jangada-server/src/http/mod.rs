@@ -6,6 +6,7 @@
 //! | `GET /readyz` | 200 `ok`, or 503 and why this server cannot answer requests now |
 //! | `GET /metrics` | Prometheus' text format |
 //! | `GET /status` | [`Status`](crate::status::Status) as JSON |
+//! | `GET /console/` | a page that shows the same in a browser, and changes nothing |
 //! | `POST /members` | change the voters: [`ChangeMembers`](crate::handle::ChangeMembers) |
 //! | `POST /transfer` | move the leadership: [`Transfer`](crate::handle::Transfer) |
 //!
@@ -14,6 +15,7 @@
 //! server under an address that no foreign name server can claim.
 
 mod admin; // the requests that change the cluster
+mod console; // the page for a browser
 mod origin; // which pages may send them
 
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -40,6 +42,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
+        .route("/console", get(|| async { Redirect::permanent("/console/") }))
+        .route("/console/", get(console::index))
+        .route("/console/{file}", get(console::file))
         .route("/members", post(admin::change_members))
         .route("/transfer", post(admin::transfer))
         .fallback(unknown)
@@ -88,6 +93,6 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn unknown() -> Response {
-    let pages = "no such page; there are /livez, /readyz, /metrics, /status, and POST /members, /transfer\n";
+    let pages = "no such page; there are /livez, /readyz, /metrics, /status, /console/, and POST /members, /transfer\n";
     (StatusCode::NOT_FOUND, pages).into_response()
 }

@@ -18,13 +18,23 @@ pub(crate) fn check(headers: &HeaderMap, client_addr: &str) -> Result<(), &'stat
     if origin != Some(host) {
         return Err("a page of another origin may not change this cluster");
     }
-    let name = without_port(host);
-    let own = name.eq_ignore_ascii_case(without_port(client_addr));
-    if own || name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok() {
+    if is_own(host, client_addr) {
         Ok(())
     } else {
         Err("a page may change this cluster only under the server's own address")
     }
+}
+
+/// Whether the request names this server in a way that no foreign name server can claim.
+pub(crate) fn names_us(headers: &HeaderMap, client_addr: &str) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| is_own(host, client_addr))
+}
+
+fn is_own(host: &str, client_addr: &str) -> bool {
+    let name = without_port(host);
+    let own = name.eq_ignore_ascii_case(without_port(client_addr));
+    own || name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 /// The name or address of `host[:port]`, without the brackets of IPv6.

@@ -22,3 +22,4 @@ mod page; // the same in a browser
 mod conversation; // who reads lines, who carries them out, and what signals do
 
 pub use conversation::{Plan, Source, run};
+pub use page::assets::served as page_files;

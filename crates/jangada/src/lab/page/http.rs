@@ -118,13 +118,13 @@ async fn guard(State(page): State<Arc<Page>>, request: Request, next: Next) -> R
 
 async fn index(State(page): State<Arc<Page>>, uri: Uri) -> Result<Response, Refusal> {
     door::check_token(&uri, &page.token)?;
-    Ok(answer(&assets::ASSETS[0]))
+    Ok(answer(&assets::served()[0]))
 }
 
 async fn file(uri: Uri) -> Response {
     match assets::named(uri.path().trim_start_matches('/')) {
         // The page itself wants the token.
-        Some(asset) if asset.name != assets::ASSETS[0].name => answer(asset),
+        Some(asset) if asset.name != assets::served()[0].name => answer(asset),
         _ => (StatusCode::NOT_FOUND, "no such page\n").into_response(),
     }
 }

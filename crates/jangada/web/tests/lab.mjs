@@ -1,0 +1,112 @@
+// A laboratory with its page, and a browser that looks at it.
+
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const BINARY = process.env.JANGADA ?? new URL('../../../../target/debug/jangada', import.meta.url).pathname;
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync'];
+/** Where the first laboratory looks for ports; if they are taken, it takes the next ones. */
+const PORTS = process.env.JANGADA_TEST_PORTS ?? '24000';
+
+/** A browser. */
+export function browse() {
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+}
+
+/** A program of ours in a folder of its own, and what it says on stderr that fits, once it does. */
+async function run(args, wanted) {
+  const dir = await mkdtemp(join(tmpdir(), 'jangada-page-'));
+  const child = spawn(BINARY, args, { cwd: dir, stdio: ['pipe', 'ignore', 'pipe'] });
+  const ended = new Promise((done) => { child.on('exit', done); });
+  const found = await new Promise((resolve, reject) => {
+    let said = '';
+    child.stderr.on('data', (data) => {
+      said += data;
+      const match = said.match(wanted);
+      if (match) resolve(match[1]);
+    });
+    child.on('error', reject);
+    child.on('exit', () => reject(new Error(`it ended: ${said}`)));
+  });
+  const end = async () => {
+    child.stdin.end();
+    child.kill('SIGTERM');
+    await ended;
+    await rm(dir, { recursive: true, force: true });
+  };
+  return { found, end };
+}
+
+/** Opens pages of this address, and notes what troubles them. */
+function opener(browser, url) {
+  const troubles = [];
+  const open = async ({ hash = '', width = 1280, height = 800, scheme = 'light' } = {}) => {
+    const page = await browser.newPage({ viewport: { width, height }, colorScheme: scheme });
+    const { host } = new URL(url);
+    page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) troubles.push(message.text()); });
+    page.on('pageerror', (error) => troubles.push(String(error)));
+    page.on('request', (request) => {
+      const to = new URL(request.url());
+      if (!['data:', 'blob:'].includes(to.protocol) && to.host !== host) troubles.push(`a request to ${request.url()}`);
+    });
+    await page.goto(url + hash);
+    return page;
+  };
+  return { open, troubles };
+}
+
+/** A laboratory that ends with `end()`. Its input stays open, so that it lives. */
+export async function openLab(browser, args = []) {
+  const { found: url, end } = await run(['lab', '--page', '--ports', PORTS, ...args], /browser (http:\/\/\S+)/);
+  return { ...opener(browser, url), url, end };
+}
+
+/** One server as in production, and its console. */
+export async function serveOne(browser) {
+  const args = ['serve', '--name', 'n1', '--data-dir', 'data', '--listen-client', '127.0.0.1:0', '--listen-peer', '127.0.0.1:0'];
+  const { found: address, end } = await run(args, /clients on (127\.0\.0\.1:\d+)/);
+  const [host, port] = address.split(':');
+  const ask = (path, name) => new Promise((done, failed) => {
+    const socket = connect(Number(port), host, () => socket.write(`GET ${path} HTTP/1.1\r\nHost: ${name}\r\nConnection: close\r\n\r\n`));
+    let text = '';
+    socket.on('data', (data) => { text += data; });
+    socket.on('end', () => done(text));
+    socket.on('error', failed);
+  });
+  return { ...opener(browser, `http://${address}/console`), ask, end };
+}
+
+/** Types a line at the page's prompt. */
+export async function type(page, line) {
+  await page.fill('#line', line);
+  await page.press('#line', 'Enter');
+}
+
+/** Waits for a leader; who it is, and in which term. */
+export async function leader(page, not = '') {
+  await page.waitForFunction((other) => {
+    const card = document.querySelector('.card.leader');
+    return card && document.querySelector('#state.leader') && card.getAttribute('aria-label') !== other;
+  }, not, { timeout: 30_000 });
+  return page.$eval('.card.leader', (card) => ({
+    name: card.getAttribute('aria-label'), term: Number(card.querySelector('.term').textContent.slice(1)),
+  }));
+}
+
+/** What the log grid says of an entry, once it is there: `{column, cells}`. */
+export async function entry(page, text, committed = 0) {
+  const found = await page.waitForFunction(([wanted, least]) => {
+    const heads = [...document.querySelectorAll('#grid thead th')];
+    const column = heads.findIndex((head) => head.textContent.includes(wanted));
+    if (column < 0) return null;
+    const cells = [...document.querySelectorAll('#grid tbody tr')].map((row) => row.children[column]?.className ?? '');
+    return cells.filter((name) => name.includes('committed')).length >= least ? { column, cells } : null;
+  }, [text, committed], { timeout: 30_000 });
+  return found.jsonValue();
+}
