@@ -306,9 +306,8 @@ export class Diagram {
   colors() {
     const style = getComputedStyle(this.element);
     const dark = style.colorScheme === 'dark' || (style.colorScheme !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);
-    const colors = { ...(dark ? DARK : LIGHT) };
-    for (const name of Object.keys(colors)) colors[name] = style.getPropertyValue(`--d-${name}`).trim() || colors[name];
-    return colors;
+    const colors = Object.entries(dark ? DARK : LIGHT);
+    return Object.fromEntries(colors.map(([name, color]) => [name, style.getPropertyValue(`--d-${name}`).trim() || color]));
   }
 
   draw() {
@@ -353,12 +352,8 @@ export class Diagram {
   }
 
   drawEmpty() {
-    const { paper } = this;
-    paper.fillStyle = this.color.muted;
-    paper.font = FONT;
-    paper.textAlign = 'center';
-    paper.fillText('Nothing has happened yet', this.width / 2, this.height / 2);
-    paper.textAlign = 'left';
+    this.paper.font = FONT;
+    this.label('Nothing has happened yet', 20, 40, this.color.muted);
   }
 
   drawRuler() {
@@ -700,17 +695,15 @@ const MARKS = {
     paper.fillStyle = color.refused;
     paper.fillRect(x - 6, y + 6, 12, 4);
   } },
-  snapshot_installed: { paint: (paper, x, y, color) => square(paper, x, y, color.snapshot) },
-  snapshot_taken: { paint: (paper, x, y, color) => square(paper, x, y, color.snapshot) },
   membership_changed: { small: true, leader: true, at: 14, paint: (paper, x, y, color) => {
     paper.fillStyle = color.muted;
     paper.font = SMALL;
     paper.fillText('members', x + 6, y + 22);
   } },
   deed: { paint: (paper, x, y, color, event) => drawRole(paper, { crash: 'down', start: 'follower', pause: 'paused', resume: 'follower' }[event.what], x, y, 8, color) },
-  proposal_refused: { small: true, paint: (paper, x, y, color) => square(paper, x, y + 8, color.refused) },
-  read_refused: { small: true, paint: (paper, x, y, color) => square(paper, x, y + 8, color.refused) },
 };
+MARKS.snapshot_installed = MARKS.snapshot_taken = { paint: (paper, x, y, color) => square(paper, x, y, color.snapshot) };
+MARKS.proposal_refused = MARKS.read_refused = { small: true, paint: (paper, x, y, color) => square(paper, x, y + 8, color.refused) };
 
 function square(paper, x, y, color) {
   paper.fillStyle = color;

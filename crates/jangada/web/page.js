@@ -12,8 +12,8 @@ const TOKEN = new URLSearchParams(location.search).get('token') ?? '';
 const BEHIND = 120e6;
 /** Lines that the prompt keeps. */
 const MAX_SAID = 500;
-const TRY = ['set d 8', 'get d', 'crash leader', 'restart all', 'isolate 1 2', 'isolate leader', 'heal', 'lose 20%', 'lose 0%',
-  'slow 100ms', 'slow 0s', 'why leader', 'status', 'log', 'scenario returning-follower', 'add 6', 'remove 6', 'help'];
+const TRY = ['set d 8', 'get d', 'crash leader', 'restart all', 'isolate 1 2', 'heal', 'lose 20%', 'slow 100ms', 'why leader', 'status',
+  'scenario returning-follower', 'add 6', 'help'];
 
 let state = null;
 let nowNs = 0;
@@ -106,7 +106,6 @@ function show(next) {
   write($('links'), troubles.join(' · '));
   $('heal').hidden = !state.cut?.length;
   $('time').hidden = !state.travel;
-  $('now').hidden = false;
   cards.show(state);
   if (!CONSOLE) grid.show(state);
   if (state.travel) showForks();
@@ -126,7 +125,8 @@ function showChosen(told) {
     box.replaceChildren(make('h2', '', 'Why?'), make('p', 'empty', 'Click an arrow to read what it was, why it was sent and what came of it; or walk through the messages with [ and ].'));
     return;
   }
-  const facts = make('dl', '', '', ...told.facts.map(([name, value]) => make('div', '', '', make('dt', '', name), make('dd', '', value))));
+  const pair = ([name, value]) => make('div', '', '', make('dt', '', name), make('dd', '', value));
+  const facts = make('dl', '', '', ...told.facts.map(pair));
   const list = (title, lines) => (lines.length ? [make('h2', '', title), make('ul', '', '', ...lines.map((line) => make('li', '', line)))] : []);
   box.replaceChildren(make('h3', '', told.title), facts, make('p', `became ${told.fate ?? ''}`, told.became), make('p', 'why', told.why),
     ...list('Before it', told.before), ...list('And then', told.after));
@@ -320,8 +320,8 @@ function hands() {
   on('link', async () => {
     const base = location.href.split(/[?#]/)[0];
     await navigator.clipboard?.writeText(`${base}#${place()}`).catch(() => {});
-    tell(`# ${base}#${place()}`);
-    tell('# copied: whoever opens a laboratory with --sim and puts what follows # behind its address sees this moment');
+    tell(`${base}#${place()}`);
+    tell('(copied: what follows # shows this moment in any laboratory that was opened with --sim)');
   });
   on('picture', () => {
     const link = make('a');

@@ -2,8 +2,6 @@
 
 import { KINDS } from './model.js';
 
-const ROLES = { follower: 'follower', pre_candidate: 'pre-candidate', candidate: 'candidate', leader: 'leader' };
-
 const ROLE_WHY = {
   election_timeout: 'it heard no leader for an election timeout',
   asked: 'it was asked to stand for election',
@@ -24,14 +22,11 @@ const VOTE_WHY = {
   is_leader: () => 'it leads itself',
 };
 
+// What is not here is told by its own name.
 const IGNORED = {
-  wrong_cluster: 'it belongs to another cluster',
-  wrong_recipient: 'it was meant for another server',
-  unknown_sender: 'its sender is unknown',
   old_term: 'its term is over [paper §5.1]',
   stale: 'it answers a question that is settled',
   wrong_role: 'the receiver has another role by now',
-  malformed: 'it makes no sense',
   cannot_campaign: 'the receiver cannot campaign',
 };
 
@@ -56,7 +51,7 @@ export function span(nanos) {
 
 /** A role as people write it. */
 export function roleWord(role) {
-  return ROLES[role] ?? role;
+  return role.replace('_', '-');
 }
 
 /** `5`, or `5 to 7`. */
@@ -105,19 +100,13 @@ export function sentence(event) {
     case 'snapshot_taken': return `cuts its log: a snapshot stands for all up to ${event.index}`;
     case 'snapshot_installed': return `replaces all up to ${event.index} by ${event.from}'s snapshot [paper §7]`;
     case 'membership_changed': return `has ${event.voters} voters from entry ${event.index} on (${event.stage}) [paper §6]`;
-    case 'caught_up': return `sees that ${event.peer} has caught up`;
     case 'transfer_started': return `hands leadership over to ${event.to} [thesis §3.10]`;
-    case 'transfer_aborted': return `could not hand over to ${event.to}`;
     case 'read_confirmed': return `knows that it still leads: ${event.reads} read(s) at ${event.index} are good [thesis §6.4]`;
     case 'read_refused': return 'refuses a read: it cannot prove that it leads';
     case 'proposal_refused': return `refuses a command: ${why}`;
     case 'log_opened': return event.last ? `starts with a log up to ${event.last}` : 'starts with an empty log';
     case 'deed':
       return { crash: 'loses its power', start: 'starts', pause: 'stands still', resume: 'goes on' }[event.what] ?? event.what;
-    case 'link_up': return `has a link to ${event.peer}`;
-    case 'link_lost': return `lost its link to ${event.peer}: ${why}`;
-    case 'requests_refused': return `refuses ${event.requests} request(s)`;
-    case 'messages_dropped': return `drops ${event.messages} message(s) to ${event.peer}`;
     default: return null;
   }
 }

@@ -14,6 +14,7 @@ mod explore; // `jangada sim explore`: everything that small clusters can do
 mod kill; // kill -9, SIGSTOP, restart of all, no quorum: no acknowledged write is lost
 mod lab; // `jangada node`: the university lab
 mod laboratory; // `jangada lab`: servers in one process, hurt by hand
+mod page; // the laboratory in a browser, without one
 mod script; // `jangada sim script`: scenarios as text
 mod sim; // `jangada sim`: plans that are saved and run again, failures that are told
 mod support; // clusters in temporary directories, clients that keep account
