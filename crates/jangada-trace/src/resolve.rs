@@ -6,6 +6,8 @@
 //!
 //! 1. **Seen.** If nobody else writes the value `v`, and somebody was shown `v`, then the write of `v` took effect,
 //!    before the first answer that shows it had come. So that moment is its end, like that of any other operation.
+//!    What was shown may have been appended to: if `v` is the only beginning from which it can have come by what
+//!    anybody appends, that is as good.
 //! 2. **Never seen.** If a value is written once, never shown and never compared with, then no answer depends on
 //!    which value it was: a delete may have found it, a version may have counted it, but nobody could tell it from any
 //!    other such value. So all of them are taken to be the same value, and the states that differed in them alone
@@ -23,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use jangada_kv::{
     Command, CompareOperator, CompareTarget, DeleteRange, Error, KeyValue, Put, Reply, Request, Response,
-    Set, SortTarget, Txn, TxnOp, TxnOpResponse,
+    Set, SetCondition, SortTarget, Txn, TxnOp, TxnOpResponse,
 };
 use jangada_raft::types::Time;
 
@@ -84,6 +86,7 @@ pub(crate) fn candidates<'h>(operations: &[&'h Operation]) -> Resolved<'h> {
 /// What is known of a value.
 #[derive(Default)]
 struct Fame {
+    /// By how many operations it is written.
     writes: u32,
     is_compared: bool,
     /// When the first answer that shows it had come.
@@ -113,23 +116,19 @@ fn resolve(candidates: &mut [Candidate<'_>]) -> Vec<Bytes> {
     let is_singular = |value: &Bytes| {
         let may_be_made =
             number(value).is_some() || additions.iter().any(|addition| value.ends_with(addition));
-        fame[value].writes == 1 && !may_be_made && !value.is_empty()
+        // And a sign may become a number by what is appended.
+        fame[value].writes == 1 && !may_be_made && !value.is_empty() && value[..] != *b"-"
     };
-    // Something may have been appended to it before it was shown.
-    let is_shown = |value: &Bytes| match additions.is_empty() {
-        true => fame[value].shown.is_some(),
-        false => fame
-            .range::<Bytes, _>(value..)
-            .take_while(|(other, _)| other.starts_with(value))
-            .any(|(_, fame)| fame.shown.is_some()),
-    };
+    let sightings = Sightings::of(&fame, &additions);
+    let is_shown = |value: &Bytes| sightings.possible.contains(value);
     let is_unseen = |value: &Bytes| is_singular(value) && !fame[value].is_compared && !is_shown(value);
     let mut stand_ins: BTreeMap<usize, Bytes> = BTreeMap::new();
     for candidate in candidates.iter_mut() {
         let mut renames = false;
         visit(&candidate.operation.request, &mut |what| {
             let What::Written(value) = what else { return };
-            let shown = fame[value].shown.filter(|_| candidate.until.is_none() && is_singular(value));
+            let is_open = candidate.until.is_none() && is_singular(value);
+            let shown = sightings.certain.get(value).copied().filter(|_| is_open);
             // If it was shown before it was asked for, the search will say so.
             if let Some(shown) = shown.filter(|shown| *shown >= candidate.operation.invoked) {
                 candidate.until = Some(candidate.until.map_or(shown, |until| until.min(shown)));
@@ -151,11 +150,60 @@ fn resolve(candidates: &mut [Candidate<'_>]) -> Vec<Bytes> {
     stand_ins.into_values().collect()
 }
 
+/// Which written values answers have shown, with what was appended to them.
+struct Sightings<'h> {
+    /// It may be what an answer has shown, or the beginning of that.
+    possible: BTreeSet<&'h Bytes>,
+    /// When an answer had come that nothing else explains.
+    certain: BTreeMap<&'h Bytes, Time>,
+}
+
+impl<'h> Sightings<'h> {
+    fn of(fame: &BTreeMap<&'h Bytes, Fame>, additions: &BTreeSet<&[u8]>) -> Sightings<'h> {
+        let mut sightings = Sightings { possible: BTreeSet::new(), certain: BTreeMap::new() };
+        for (value, shown) in fame.iter().filter_map(|(value, fame)| Some((*value, fame.shown?))) {
+            let mut origins = Vec::new();
+            let mut may_be_made = false;
+            for end in beginnings(value, additions) {
+                let written = fame.get_key_value(&value.slice(..end)).filter(|(_, fame)| fame.writes > 0);
+                origins.extend(written.map(|(written, _)| *written));
+                // Appended to nothing, or to what was counted.
+                may_be_made |= end == 0 || number(&value[..end]).is_some();
+            }
+            sightings.possible.extend(&origins);
+            if let ([origin], false) = (&origins[..], may_be_made) {
+                let certain = sightings.certain.entry(origin).or_insert(shown);
+                *certain = shown.min(*certain);
+            }
+        }
+        sightings
+    }
+}
+
+/// Where the beginnings of a value end behind which there is nothing but additions.
+fn beginnings(value: &[u8], additions: &BTreeSet<&[u8]>) -> Vec<usize> {
+    let lengths: BTreeSet<usize> = additions.iter().map(|addition| addition.len()).collect();
+    let mut is_added = vec![false; value.len() + 1];
+    is_added[value.len()] = true;
+    for from in (0..value.len()).rev() {
+        is_added[from] = lengths
+            .iter()
+            .map(|length| from + length)
+            .any(|to| is_added.get(to).is_some_and(|rest| *rest) && additions.contains(&value[from..to]));
+    }
+    (0..=value.len()).filter(|end| is_added[*end]).collect()
+}
+
 fn fame<'h>(candidates: &[Candidate<'h>]) -> BTreeMap<&'h Bytes, Fame> {
     let mut fame: BTreeMap<&'h Bytes, Fame> = BTreeMap::new();
     for candidate in candidates {
+        // One request may write it in several places, or in one case or the other.
+        let mut written = BTreeSet::new();
         visit(&candidate.operation.request, &mut |what| match what {
-            What::Written(value) => fame.entry(value).or_default().writes += 1,
+            What::Written(value) => {
+                let is_first = written.insert(value);
+                fame.entry(value).or_default().writes += u32::from(is_first);
+            }
             What::Compared(value, _) => fame.entry(value).or_default().is_compared = true,
             What::Appended(_) | What::Length => {}
         });
@@ -181,6 +229,25 @@ pub(crate) fn without_answer(request: &Request) -> Request {
         }
         Request::Command(Command::GetDelete { key }) => {
             Request::Command(Command::Delete { keys: vec![key.clone()] })
+        }
+        Request::Command(Command::SetNx { key, value }) => Request::Command(Command::Set(Set {
+            condition: SetCondition::IfMissing,
+            ..Set::new(key.clone(), value.clone())
+        })),
+        Request::Command(Command::MSet { pairs }) => match &pairs[..] {
+            [(key, _), .., (last, value)] if pairs.iter().all(|(other, _)| other == key) => {
+                Request::Command(Command::Set(Set::new(last.clone(), value.clone())))
+            }
+            [(key, value)] => Request::Command(Command::Set(Set::new(key.clone(), value.clone()))),
+            _ => request.clone(),
+        },
+        Request::Exec(exec) if exec.watched.is_empty() => {
+            let is_read = |command: &&Command| Request::Command((*command).clone()).is_read_only();
+            let mut writes = exec.commands.iter().filter(|command| !is_read(command));
+            match (writes.next(), writes.next()) {
+                (Some(one), None) => without_answer(&Request::Command(one.clone())),
+                _ => request.clone(),
+            }
         }
         other => other.clone(),
     }

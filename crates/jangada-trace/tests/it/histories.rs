@@ -169,6 +169,49 @@ fn a_refused_write_is_never_seen() {
         .wrong(&["\"k\" missing", "nobody had asked to write \"a\""]);
 }
 
+/// What is shown may be an unanswered value with something behind it, the beginning of a longer one, or made of additions
+/// alone: only what nothing else explains dates the write.
+#[test]
+fn a_value_that_was_appended_to_is_known_by_its_beginning() {
+    let append = |text: &str| Command::Append { key: bytes("k"), value: bytes(text) };
+    let delete = || Command::Delete { keys: vec![bytes("k")] };
+    let seen = || {
+        Story::new()
+            .unknown(1, 0, set("v1"))
+            .op(2, (1, 2), set("v12"), Reply::Ok)
+            .op(2, (3, 4), get(), Reply::Value(bytes("v12")))
+            .op(2, (5, 6), append("x"), Reply::Integer(3))
+            .op(2, (7, 8), get(), Reply::Value(bytes("v1x")))
+    };
+    seen().op(2, (9, 10), set("b"), Reply::Ok).right();
+    seen()
+        .op(2, (9, 10), set("b"), Reply::Ok)
+        .op(2, (11, 12), append("x"), Reply::Integer(3))
+        .wrong(&["APPEND"]);
+    // Appended to nothing, or written: the other one may follow.
+    Story::new()
+        .unknown(1, 0, set("x"))
+        .unknown(3, 0, append("x"))
+        .op(2, (5, 6), get(), Reply::Value(bytes("x")))
+        .op(2, (7, 8), delete(), Reply::Integer(1))
+        .op(2, (9, 10), get(), Reply::Value(bytes("x")))
+        .right();
+}
+
+/// A sign is no number, but something may be appended to it: it is not like any other value that nobody was shown.
+#[test]
+fn a_sign_may_become_a_number() {
+    let story = |by: Command| {
+        Story::new()
+            .unknown(1, 0, set("q"))
+            .unknown(3, 0, by)
+            .op(2, (2, 3), Command::Append { key: bytes("k"), value: bytes("5") }, Reply::Integer(2))
+            .op(2, (4, 5), Command::Increment { key: bytes("k"), by: 1 }, Reply::Integer(-4))
+    };
+    story(set("-")).right();
+    story(set("r")).wrong(&["INCR"]);
+}
+
 #[test]
 fn increments_are_not_lost() {
     let increment = || Command::Increment { key: bytes("k"), by: 1 };
