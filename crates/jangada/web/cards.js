@@ -106,13 +106,13 @@ export class Cards {
     const facts = [];
     if (server.last_index !== undefined) facts.push(['log', server.last_index], ['commit', server.commit_index]);
     const match = leader && leader !== server ? leader.match_index?.[server.name] ?? server.match : undefined;
-    if (match !== undefined) facts.push(['match', match]);
-    const lags = match < leader?.last_index;
-    const text = `${facts.flat().join(' ')} ${lags}`;
+    const lag = match === undefined ? 0 : Math.max(0, leader.last_index - match);
+    if (match !== undefined) facts.push(['lag', lag]);
+    const text = facts.flat().join(' ');
     if (element.dataset.text === text) return;
     element.dataset.text = text;
-    element.title = match === undefined ? '' : `The leader knows that it has everything up to ${match}: ${leader.last_index - match} behind`;
-    element.replaceChildren(...facts.map(([name, value]) => make('span', name === 'match' && lags ? 'warn' : '', `${name} `, make('b', '', String(value)))));
+    element.title = match === undefined ? '' : `The leader knows that it has everything up to ${match} (match index)`;
+    element.replaceChildren(...facts.map(([name, value]) => make('span', name === 'lag' && lag ? 'warn' : '', `${name} `, make('b', '', String(value)))));
   }
 
   buttons(buttons, server, is, leader, away, state) {

@@ -44,7 +44,7 @@ const DARK = {
 
 const TOP = 40;
 const BOTTOM = 10;
-const MAX_ARROWS = 6000;
+const MAX_ARROWS = 4000;
 /** Shortest and longest span that can be shown. */
 const SPANS = [20_000, 7.2e12];
 const FONT = '12px system-ui, sans-serif';
