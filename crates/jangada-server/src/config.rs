@@ -61,6 +61,8 @@ pub struct ServerConfig {
     pub log: LogStyle,
     /// How much of what happens it tells; the lab's lines are not asked.
     pub log_level: LogLevel,
+    /// Everything that happens is written to this file, or to a file of this server's own in this folder.
+    pub record: Option<PathBuf>,
     /// What a laboratory holds it by; `None` in production.
     pub rig: Option<Rig>,
     /// The files under `/console`; none, and there is no such page.
@@ -135,6 +137,7 @@ impl ServerConfig {
             request_timeout: Duration::from_secs(5),
             log: LogStyle::Text,
             log_level: LogLevel::Info,
+            record: None,
             rig: None,
             console: &[],
         }

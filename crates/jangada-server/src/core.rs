@@ -302,6 +302,7 @@ impl Core {
             self.seq += 1;
             self.event_log.record(&Record { time, node, seq: self.seq, event });
         }
+        self.event_log.step_ends();
         if members_changed {
             self.follow_membership();
         }
@@ -417,6 +418,9 @@ impl Core {
     /// Writes what is left, waits for it, and lets go of those who still wait for an answer. `why` is the error
     /// that ends this server, if one does.
     pub(crate) fn finish(&mut self, why: Option<&ServerError>) {
+        if let Some(why @ (ServerError::Disk(_) | ServerError::Corrupt(_))) = why {
+            self.event_log.ends_by(&why.to_string());
+        }
         self.event_log.lab_ended(&why.map_or_else(|| "stopped".to_owned(), ToString::to_string));
         self.log.finish();
         self.clients.clear();

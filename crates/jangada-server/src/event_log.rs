@@ -18,6 +18,9 @@ use jangada_trace::words::{self, Words};
 use jangada_trace::{clock, jsonl};
 
 use crate::config::{LogLevel, LogStyle};
+use crate::flight::Flight;
+use crate::record_file::RecordFile;
+use crate::recorder::Recorder;
 use crate::rig::Tap;
 
 /// Lines that may wait for the terminal.
@@ -37,6 +40,11 @@ pub(crate) struct EventLog {
     told_of_message: Time,
     writer: Option<LineWriter>,
     tap: Option<Tap>,
+    /// What happened in this step, until it ends.
+    step: Vec<Record>,
+    recorder: Recorder,
+    flight: Option<Flight>,
+    file: Option<RecordFile>,
 }
 
 struct LineWriter {
@@ -59,6 +67,10 @@ impl EventLog {
             told_of_message: Time::ZERO,
             writer,
             tap: None,
+            step: Vec::new(),
+            recorder: Recorder::default(),
+            flight: None,
+            file: None,
         })
     }
 
@@ -67,10 +79,46 @@ impl EventLog {
         EventLog { tap, ..self }
     }
 
+    /// Keeps everything in the ring, and perhaps in a file; `flight` writes the ring when it matters.
+    pub(crate) fn kept_by(
+        self,
+        recorder: Recorder,
+        flight: Option<Flight>,
+        file: Option<RecordFile>,
+    ) -> EventLog {
+        EventLog { recorder, flight, file, ..self }
+    }
+
+    /// A step of the server has ended: what happened in it is kept.
+    pub(crate) fn step_ends(&mut self) {
+        if !self.step.is_empty() {
+            self.recorder.keep(&self.step);
+            if let Some(file) = &mut self.file {
+                file.take(&self.step);
+            }
+            self.step.clear();
+        }
+        if let Some(flight) = &mut self.flight {
+            flight.look();
+        }
+    }
+
+    /// The server is about to end by this error.
+    pub(crate) fn ends_by(&mut self, why: &str) {
+        self.step_ends();
+        if let Some(flight) = &self.flight {
+            flight.write_last(why);
+        }
+    }
+
     pub(crate) fn set_names(&mut self, names: impl Iterator<Item = (NodeId, String)>) {
         for (id, name) in names {
             self.words.names_mut().insert(id, name.clone());
+            self.recorder.name(id, &name);
             self.names.insert(id, name);
+        }
+        if let Some(file) = &mut self.file {
+            file.set_names(&self.names);
         }
     }
 
@@ -99,6 +147,10 @@ impl EventLog {
     /// Shows one record to all readers.
     pub(crate) fn record(&mut self, record: &Record) {
         self.metrics.fold(record);
+        self.step.push(*record);
+        if let Some(flight) = &mut self.flight {
+            flight.see(record);
+        }
         if let Some(tap) = &self.tap {
             tap(record);
         }

@@ -16,6 +16,9 @@ mod report; // status, and why there is no leader
 mod log_thread; // the thread that owns the disk
 mod peer; // links between servers
 mod event_log; // the readers of the event stream: metrics, stderr
+pub mod recorder; // what happened last, in a ring
+mod flight; // what it held when a leader was lost
+mod record_file; // everything, in a file
 pub mod rig; // what a laboratory holds its servers by
 pub mod handle; // the door between the connections and the replica thread
 pub mod post; // how answers come back to the threads of the connections

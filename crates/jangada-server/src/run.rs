@@ -27,6 +27,7 @@ use crate::config::{LogStyle, Profile, ServerConfig};
 use crate::core::{Core, Parts};
 use crate::error::ServerError;
 use crate::event_log::EventLog;
+use crate::flight::Flight;
 use crate::front::{Front, Shared};
 use crate::handle::Handle;
 use crate::identity::Identity;
@@ -37,6 +38,8 @@ use crate::peer::directory::Directory;
 use crate::peer::founding::{Founded, found};
 use crate::peer::handshake::{Card, FoundingRecord, Position};
 use crate::peer::link::Links;
+use crate::record_file::RecordFile;
+use crate::recorder::Recorder;
 use crate::replica_thread::{self, Ended, Inboxes};
 use crate::status::{Status, StatusBoard};
 
@@ -162,6 +165,7 @@ async fn serve(
     let (handle, submissions) = Handle::new(SUBMISSION_QUEUE, board.clone());
     let (reports, log) = mpsc::unbounded_channel();
     let epoch = config.rig.as_ref().map_or(started, |rig| rig.epoch);
+    let event_log = keep_records(event_log, &config, board.recorder(), epoch)?;
     let (replica, opened, writer) = open(&config, &mut identity, disk, epoch)?;
     let mut core = Core::new(Parts {
         replica,
@@ -223,6 +227,26 @@ fn begin_log(config: &ServerConfig) -> Result<EventLog, ServerError> {
         event_log.lab_started(&format!("localhost:{}", config.listen_peer.port()));
     }
     Ok(event_log)
+}
+
+/// Everything that happens is kept in the ring, and in a file if that is wanted. A laboratory looks for itself.
+fn keep_records(
+    event_log: EventLog,
+    config: &ServerConfig,
+    recorder: &Recorder,
+    epoch: Instant,
+) -> Result<EventLog, ServerError> {
+    recorder.begins(epoch);
+    let speaks = matches!(config.log, LogStyle::Text | LogStyle::Json);
+    let flight = (config.rig.is_none() && speaks)
+        .then(|| Flight::new(recorder.clone(), &config.data_dir, &config.name));
+    let file = match &config.record {
+        Some(path) => Some(RecordFile::open(path, &config.name).map_err(|why| {
+            ServerError::Environment(format!("{}: {why}: nothing can be recorded there", path.display()))
+        })?),
+        None => None,
+    };
+    Ok(event_log.kept_by(recorder.clone(), flight, file))
 }
 
 /// Lets clients in.

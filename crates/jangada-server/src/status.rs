@@ -9,6 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jangada_trace::metrics::Metrics as Counted;
 use serde::{Deserialize, Serialize};
 
+use crate::recorder::Recorder;
+
 /// One server's view of itself and of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -170,13 +172,24 @@ impl Status {
 pub struct StatusBoard {
     latest: Arc<RwLock<Arc<Status>>>,
     counted: Arc<RwLock<Option<Counted>>>,
+    recorder: Recorder,
 }
 
 impl StatusBoard {
     /// A board that shows `status`.
     #[must_use]
     pub fn new(status: Status) -> StatusBoard {
-        StatusBoard { latest: Arc::new(RwLock::new(Arc::new(status))), counted: Arc::default() }
+        StatusBoard {
+            latest: Arc::new(RwLock::new(Arc::new(status))),
+            counted: Arc::default(),
+            recorder: Recorder::default(),
+        }
+    }
+
+    /// What happened last on this server.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Replaces what is shown.

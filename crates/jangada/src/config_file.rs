@@ -69,6 +69,9 @@ pub struct Options {
     /// Take a snapshot after this many bytes of log [default: 67108864]
     #[arg(long, env = "JANGADA_SNAPSHOT_LOG_BYTES", value_name = "BYTES")]
     pub snapshot_log_bytes: Option<u64>,
+    /// Write everything that happens to this file, or, if it is a folder, to NAME.jsonl there
+    #[arg(long, env = "JANGADA_RECORD", value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Threads that serve client connections [default: half the cores]
     #[arg(long, env = "JANGADA_CONNECTION_THREADS", value_name = "COUNT")]
     pub connection_threads: Option<u32>,
@@ -184,6 +187,7 @@ impl Options {
             max_request_bytes: self.max_request_bytes.or(other.max_request_bytes),
             max_connections: self.max_connections.or(other.max_connections),
             snapshot_log_bytes: self.snapshot_log_bytes.or(other.snapshot_log_bytes),
+            record: self.record.or(other.record),
             connection_threads: self.connection_threads.or(other.connection_threads),
         }
     }

@@ -7,6 +7,7 @@
 //! | `GET /metrics` | Prometheus' text format |
 //! | `GET /status` | [`Status`](crate::status::Status) as JSON |
 //! | `GET /console/` | a page that shows the same in a browser, and changes nothing |
+//! | `GET /debug/records?last_ms=5000` | what happened last, as JSON lines (docs/events.md); the header `jangada-time-ns` has the server's time |
 //! | `POST /members` | change the voters: [`ChangeMembers`](crate::handle::ChangeMembers) |
 //! | `POST /transfer` | move the leadership: [`Transfer`](crate::handle::Transfer) |
 //!
@@ -20,6 +21,7 @@ mod origin; // which pages may send them
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -45,6 +47,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/console", get(|| async { Redirect::permanent("/console/") }))
         .route("/console/", get(console::index))
         .route("/console/{file}", get(console::file))
+        .route("/debug/records", get(records))
         .route("/members", post(admin::change_members))
         .route("/transfer", post(admin::transfer))
         .fallback(unknown)
@@ -92,7 +95,32 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
     axum::Json(&*shared.handle.status()).into_response()
 }
 
+/// How much of the recorder is given if nobody says.
+const USUAL_SPAN_MS: u64 = 5_000;
+
+async fn records(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let asked = request.uri().query().unwrap_or_default();
+    let millis = match asked.strip_prefix("last_ms=") {
+        Some(number) => number.parse::<u64>().ok(),
+        None => asked.is_empty().then_some(USUAL_SPAN_MS),
+    };
+    let Some(millis) = millis else {
+        return (StatusCode::BAD_REQUEST, "?last_ms=N is all that can be asked\n").into_response();
+    };
+    match shared.handle.board().recorder().last(Duration::from_millis(millis)) {
+        Some(excerpt) => {
+            let headers = [
+                ("content-type", "application/x-ndjson".to_owned()),
+                ("jangada-time-ns", excerpt.now.0.to_string()),
+            ];
+            (headers, excerpt.lines).into_response()
+        }
+        None => (StatusCode::SERVICE_UNAVAILABLE, "somebody else is being given them\n").into_response(),
+    }
+}
+
 async fn unknown() -> Response {
-    let pages = "no such page; there are /livez, /readyz, /metrics, /status, /console/, and POST /members, /transfer\n";
+    let pages = "no such page; there are /livez, /readyz, /metrics, /status, /debug/records, /console/, and POST /members, \
+                 /transfer\n";
     (StatusCode::NOT_FOUND, pages).into_response()
 }

@@ -169,3 +169,17 @@ async fn a_line_that_only_looks_like_http_is_a_line() {
     client.send("GET /livez\n").await;
     client.expect("up\n").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_flight_recorder_is_read_as_json_lines() {
+    let (code, head, body) = get("/debug/records?last_ms=60000").await;
+    assert_eq!((code, body.as_str()), (200, ""), "nothing has happened yet");
+    assert!(
+        head.contains("content-type: application/x-ndjson") && head.contains("jangada-time-ns: "),
+        "{head}"
+    );
+    assert_eq!(get("/debug/records").await.0, 200);
+    for wrong in ["last_ms=soon", "first_ms=5", "last_ms=-1"] {
+        assert_eq!(get(&format!("/debug/records?{wrong}")).await.0, 400, "{wrong}");
+    }
+}

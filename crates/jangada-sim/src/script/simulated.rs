@@ -21,10 +21,15 @@ use super::command::Message;
 use super::network::Parcel;
 use super::rig::Rig;
 
+/// So many records are kept for who looks back, at least.
+const MAX_TAKEN: usize = 1 << 17;
+
 /// The simulator's world, moved by hand.
 #[derive(Default)]
 pub struct Simulated {
     rig: Option<Rig>,
+    /// Records that were taken, for who looks back; the oldest go first.
+    taken: Vec<Record>,
     /// Operations of each disk until the mark.
     marked: [u64; MAX_SERVERS as usize],
 }
@@ -41,6 +46,13 @@ impl Simulated {
     pub fn weather(&self) -> (u8, Duration) {
         let network = self.rig.as_ref().map(|rig| &rig.network);
         network.map_or((0, Duration::ZERO), |network| (network.loss, network.slow))
+    }
+
+    /// What happened last, the latest at the end.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<Record> {
+        let waiting = self.rig.as_ref().map_or(&[][..], |rig| &rig.records);
+        [&self.taken, waiting].concat()
     }
 
     fn rig(&self) -> &Rig {
@@ -67,6 +79,7 @@ impl Simulated {
 impl Cluster for Simulated {
     fn found(&mut self, setup: &Setup) -> Result<(), String> {
         self.rig = Some(Rig::new(setup.clone()));
+        self.taken.clear();
         self.marked = Default::default();
         Ok(())
     }
@@ -87,7 +100,12 @@ impl Cluster for Simulated {
     }
 
     fn take_records(&mut self) -> Vec<Record> {
-        self.rig.as_mut().map(|rig| std::mem::take(&mut rig.records)).unwrap_or_default()
+        let records = self.rig.as_mut().map(|rig| std::mem::take(&mut rig.records)).unwrap_or_default();
+        if self.taken.len() >= 2 * MAX_TAKEN {
+            self.taken.drain(..MAX_TAKEN);
+        }
+        self.taken.extend_from_slice(&records);
+        records
     }
 
     fn take_answers(&mut self) -> Vec<(Token, Answer)> {

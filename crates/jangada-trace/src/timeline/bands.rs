@@ -165,6 +165,18 @@ pub(super) fn absences(
     quiet
 }
 
+/// A server of which nothing more is heard has no role from then on.
+pub(super) fn end_roles(lane: &mut Lane, end: Time) {
+    let Some(quiet) = lane.quiet.last().filter(|quiet| quiet.why == Absence::Silent && quiet.end >= end)
+    else {
+        return;
+    };
+    lane.roles.retain(|role| role.begin <= quiet.begin);
+    if let Some(last) = lane.roles.last_mut() {
+        last.end = quiet.begin;
+    }
+}
+
 /// A way from one lane to another, and when it was cut.
 struct Cut {
     from: usize,

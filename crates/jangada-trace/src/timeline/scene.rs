@@ -170,6 +170,7 @@ impl Scene {
                 missing: watched.as_ref().map_or(0, |watched| watched.gaps.len() as u64),
             })
             .collect();
+        lanes.iter_mut().for_each(|lane| bands::end_roles(lane, end));
         bands::cut_off(&mut lanes, &arrows, (begin, end));
         Scene { records, lanes, arrows, begin, end }
     }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   t (ms)     n1            n2            n3
-//!  213.000     │             C             │   n2 Candidate, term 1
+//!  213.000     │             C             │   n2: would be elected → Candidate, term 1
 //!  213.000     │◀────vote────●────vote────▶│   RequestVote (last log index 0), term 1
 //!  214.000     ●─────yes────▶│             │
 //!  214.500     │             │✕┄┄┄┄┄┄┄┄┄┄┄┄●   RequestVote reply: granted, to n2: lost
-//!  214.700     │             L             │   n2 n1 voted (with its own 2 of 3: enough) → LEADER of term 1
+//!  214.700     │             L             │   n2: n1 voted (with its own 2 of 3: enough) → LEADER of term 1
 //! ```
 //!
 //! An arrow is drawn where the message left. What was lost is dashed and has a cross; what has no known end, a question
@@ -412,7 +412,7 @@ impl<'a> Painter<'a> {
             cells[self.column(place) + 2 - self.margin] = sign(&record.event);
         }
         let sentence = if self.signs.lane == ASCII.lane { in_ascii(&sentence) } else { sentence };
-        format!("{} {sentence}", self.names.of(record.node))
+        format!("{}: {sentence}", self.names.of(record.node))
     }
 
     fn absence(&self, lane: usize, quiet: &Quiet, cells: &mut [char]) -> String {

@@ -52,13 +52,13 @@ fn an_election_in_two_alphabets() {
     let drawn = painted(election(), "+", Style::default());
     let expected = [
         "   t (ms)    n1            n2            n3",
-        "  213.000    │             C             │  n2 would be elected → Candidate, term 1",
+        "  213.000    │             C             │  n2: would be elected → Candidate, term 1",
         "  213.000    │◀────vote────●────vote────▶│  RequestVote (last log index 0), term 1",
         "  214.000    ●────yes─────▶│             │  RequestVote reply: granted, term 1",
         "  214.100    │◀────yes─────┼─────────────●  RequestVote reply: granted, term 1",
         "  214.500    │             │✕┄┄┄┄┄┄┄┄┄┄┄┄●  RequestVote reply: granted, term 1; to n2: lost",
-        "  214.700    │             L             │  n2 elected → LEADER of term 1",
-        "  215.000    │             +             │  n2 committed up to 3, term 1",
+        "  214.700    │             L             │  n2: elected → LEADER of term 1",
+        "  215.000    │             +             │  n2: committed up to 3, term 1",
         "",
     ];
     let expected = expected.join("\n");

@@ -8,6 +8,8 @@ use super::wire::{connect, time_left};
 
 /// Largest answer: the status of a cluster with thousands of members is far below.
 const MAX_BODY_BYTES: u64 = 16 << 20;
+/// Most headers of an answer.
+const MAX_HEADERS: usize = 64;
 /// Longest header line.
 const MAX_LINE_BYTES: u64 = 64 << 10;
 
@@ -16,11 +18,18 @@ const MAX_LINE_BYTES: u64 = 64 << 10;
 pub struct Answer {
     /// 200, 409, 503 …
     pub status: u16,
+    /// Names in small letters, and values.
+    pub headers: Vec<(String, String)>,
     /// The body, as it came.
     pub body: Vec<u8>,
 }
 
 impl Answer {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// The body as text, for a person.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).trim().to_owned()
@@ -90,6 +99,7 @@ fn read_answer(input: &mut impl BufRead) -> io::Result<Answer> {
     let Some(status) = status.filter(|_| status_line.starts_with("HTTP/1.")) else {
         return Err(malformed("not an HTTP answer"));
     };
+    let mut headers = Vec::new();
     let mut length = None;
     let mut chunked = false;
     loop {
@@ -100,6 +110,10 @@ fn read_answer(input: &mut impl BufRead) -> io::Result<Answer> {
         let Some((name, value)) = line.split_once(':') else {
             return Err(malformed("a header without a colon"));
         };
+        if headers.len() == MAX_HEADERS {
+            return Err(malformed("too many headers"));
+        }
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         if name.eq_ignore_ascii_case("content-length") {
             length = Some(
                 value.trim().parse::<u64>().map_err(|_| malformed("a content-length that is no number"))?,
@@ -109,7 +123,7 @@ fn read_answer(input: &mut impl BufRead) -> io::Result<Answer> {
             name.eq_ignore_ascii_case("transfer-encoding") && value.trim().eq_ignore_ascii_case("chunked");
     }
     let body = if chunked { read_chunks(input)? } else { read_body(input, length)? };
-    Ok(Answer { status, body })
+    Ok(Answer { status, headers, body })
 }
 
 fn read_body(input: &mut impl BufRead, length: Option<u64>) -> io::Result<Vec<u8>> {

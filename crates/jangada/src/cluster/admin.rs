@@ -93,7 +93,7 @@ fn command<T: for<'a> Deserialize<'a>>(
         let mut named = None;
         for address in &queue {
             match http::post_json(address, path, &body, deadline) {
-                Ok(Answer { status: 200, body }) => {
+                Ok(Answer { status: 200, body, .. }) => {
                     return serde_json::from_slice(&body).map_err(|error| {
                         let what = format!("{address} agreed, but its answer cannot be read: {error}");
                         (Failure::refused(what), Trace::Possible)
@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_refusal_ends_and_a_wrong_server_leads_on() {
-        let answer = |status, body: &str| Answer { status, body: body.as_bytes().to_vec() };
+        let answer =
+            |status, body: &str| Answer { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
         let refused = judge("a", &answer(409, r#"{"error":"n9 is not a member","kind":"refused"}"#));
         assert!(matches!(refused, Verdict::End(ref failure, Trace::None) if failure.exit == 4));
         let other = r#"{"error":"n2 leads","kind":"not_leader","leader_client_addr":"127.0.0.1:9"}"#;

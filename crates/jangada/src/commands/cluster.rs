@@ -59,6 +59,9 @@ pub enum Command {
         /// The client port of n1; each server takes two ports
         #[arg(long, env = "JANGADA_BASE_PORT", default_value_t = 2379, value_name = "PORT")]
         base_port: u16,
+        /// Each server writes everything that happens to NAME.jsonl in this folder
+        #[arg(long, value_name = "DIR")]
+        record: Option<PathBuf>,
         /// More flags for each `jangada serve`
         #[arg(last = true, value_name = "SERVE FLAGS")]
         more: Vec<String>,
@@ -116,7 +119,10 @@ pub struct Names {
 /// Says what, why and what now.
 pub fn run(arguments: Arguments, format: Format) -> Result<(), Failure> {
     let dir = arguments.dir;
-    if let Command::Up { count, base_port, more } = arguments.command {
+    if let Command::Up { count, base_port, record, mut more } = arguments.command {
+        if let Some(folder) = record {
+            more.extend(recording_in(&folder)?);
+        }
         return up(dir, count, base_port, more, format);
     }
     let changes = !matches!(arguments.command, Command::Status);
@@ -139,6 +145,14 @@ pub fn run(arguments: Arguments, format: Format) -> Result<(), Failure> {
     };
     drop(lock);
     done
+}
+
+/// The flags that make a server record in this folder, wherever it is started from.
+fn recording_in(folder: &std::path::Path) -> Result<[String; 2], Failure> {
+    let unusable = |error: std::io::Error| Failure::usage(format!("--record {}: {error}", folder.display()));
+    let whole = std::path::absolute(folder).map_err(unusable)?;
+    std::fs::create_dir_all(&whole).map_err(unusable)?;
+    Ok(["--record".to_owned(), whole.display().to_string()])
 }
 
 fn up(dir: PathBuf, count: u32, base_port: u16, more: Vec<String>, format: Format) -> Result<(), Failure> {

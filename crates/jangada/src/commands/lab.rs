@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Where the servers have their disks
     #[arg(long, default_value = "./lab-data", value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// Each server writes everything that happens to NAME.jsonl in this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "sim")]
+    pub record: Option<PathBuf>,
     /// The disks stay behind
     #[arg(long)]
     pub keep: bool,
@@ -67,6 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         servers: arguments.servers,
         ports: arguments.ports,
         folder: arguments.data_dir.clone(),
+        record: arguments.record.clone(),
         keep: arguments.keep,
         page: arguments.page || (!arguments.no_page && matches!(source, Source::Prompt)),
         source,

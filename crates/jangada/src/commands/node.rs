@@ -97,6 +97,7 @@ fn settings(id: i64, dir: &Path) -> Settings {
         max_request_bytes: None,
         max_connections: None,
         snapshot_log_bytes: None,
+        record: None,
         connection_threads: Some(1),
     }
 }

@@ -75,6 +75,8 @@ pub struct Settings {
     pub max_connections: Option<u32>,
     /// When a snapshot is taken.
     pub snapshot_log_bytes: Option<u64>,
+    /// Where everything is recorded.
+    pub record: Option<PathBuf>,
     /// Connection threads.
     pub connection_threads: Option<u32>,
 }
@@ -139,6 +141,7 @@ fn server_config(settings: Settings, founding: Founding, seed: Option<u64>) -> S
         election_timeout_min: Duration::from_millis(settings.election_timeout_ms.0),
         election_timeout_max: Duration::from_millis(settings.election_timeout_ms.1),
         seed,
+        record: settings.record,
         connection_threads: count(settings.connection_threads, half_the_cores),
         max_request_bytes: bytes(settings.max_request_bytes, defaults.max_request_bytes),
         max_connections: count(settings.max_connections, defaults.max_connections),
@@ -250,6 +253,7 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         max_request_bytes: options.max_request_bytes,
         max_connections: options.max_connections,
         snapshot_log_bytes: options.snapshot_log_bytes,
+        record: options.record,
         connection_threads: options.connection_threads,
     })
 }

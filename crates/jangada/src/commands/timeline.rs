@@ -1,40 +1,55 @@
 //! `jangada timeline`: what happened, as a picture.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use jangada_trace::timeline::{Tally, Topic, Topics};
+use jangada_trace::timeline::{Topic, Topics};
 use serde::Serialize;
 
+use crate::commands::client::check_address;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
-use crate::timeline::{Kind, Look, Recording, Window, from_files, tables};
+use crate::timeline::{
+    Kind, Look, Recording, Window, from_files, from_servers, plain_kind, tables, terminal_width,
+};
 
 const EXAMPLES: &str = "\
 Examples:
   $ jangada sim --seed 17 --record run.jsonl
   $ jangada timeline run.jsonl --last 300ms
   $ jangada timeline run.jsonl --from 1.2s --to 1.5s --events +heartbeats
+  $ jangada timeline run.jsonl --save run.html
+  $ jangada timeline run.jsonl --last 300ms --save run.svg
+  $ jangada timeline run.jsonl --format table --save output.txt
 
-Times are those of the recording. Events are elections, terms, votes, messages, heartbeats, log, commits, snapshots, \
+Without FILE it shows a cluster that runs: `jangada timeline --servers 127.0.0.1:2379 --last 5s`. Times are those of the recording. Events are elections, terms, votes, messages, heartbeats, log, commits, snapshots, \
 members, reads, clients, links, starts, timers, or all; with + or - before them, those of the usual picture and these, \
 or without these. docs/timeline.md has more. Exit codes: 0 ok, 1 the recording violates a property of Raft, 2 it cannot \
 be read.";
 
 /// Most rows on a terminal.
 const MOST_ROWS: usize = 2_000;
-/// Columns, if nobody says how many there are.
-const USUAL_WIDTH: usize = 120;
+/// How much of a recorder is asked for if nobody says: all.
+const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// What is to be seen, and how.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Recordings, or folders of them; `-` reads from stdin. Clocks that do not agree are set by the messages between them
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Without FILE: client addresses of a cluster that runs; each server keeps its last 65,536 records
+    #[arg(
+        short,
+        long,
+        env = "JANGADA_SERVERS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:2379",
+        value_name = "HOST:PORT,…"
+    )]
+    pub servers: Vec<String>,
     /// Begin at this time: 1.2s, 300ms
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub from: Option<Duration>,
@@ -114,14 +129,41 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     if arguments.each {
         return each(arguments, kind);
     }
+    if arguments.files.is_empty() {
+        return live(arguments, kind, format);
+    }
     let given = from_files(&arguments.files)?;
     if given.unfinished > 0 {
-        output::note("the last line of a recording is cut off: it is left out");
+        output::note(&format!("{} lines that were cut off are left out", given.unfinished));
     }
     let title = title(&arguments.files);
     let recording = Recording::of(title, given.sources, given.names);
     if recording.scene.records.is_empty() {
         return Err(Failure::usage("there are no records: nothing to paint"));
+    }
+    show(&recording, arguments, kind, format)
+}
+
+/// What servers that run have just done.
+fn live(arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure> {
+    for server in &arguments.servers {
+        check_address(server)?;
+    }
+    // Clocks are only known afterwards: a little more is asked for than is shown.
+    let span = arguments.last.map_or(LONGEST, |last| last + Duration::from_millis(500));
+    let heard = from_servers(&arguments.servers, span);
+    for silent in &heard.silent {
+        output::note(&format!("nothing of {silent}"));
+    }
+    if heard.given.sources.is_empty() {
+        return Err(Failure::unreachable(format!(
+            "no server of {} gives its records; is the cluster up? (`jangada cluster status`)",
+            arguments.servers.join(", ")
+        )));
+    }
+    let recording = Recording::from_zero("live".to_owned(), heard.given.sources, heard.given.names);
+    if recording.scene.records.is_empty() {
+        return Err(Failure::new(Exit::No, "nothing has happened in that time"));
     }
     show(&recording, arguments, kind, format)
 }
@@ -138,7 +180,7 @@ fn each(arguments: &Arguments, kind: Kind) -> Result<(), Failure> {
     }
     let window = window(arguments);
     let parts: Vec<_> = recordings.iter().map(|recording| (recording, window.of(&recording.scene))).collect();
-    let picture = tables(&parts, !reads_utf8());
+    let picture = tables(&parts, plain_kind() == Kind::Ascii);
     match &arguments.save {
         Some(file) => write(file, &picture)?,
         None => output::raw(picture.as_bytes())?,
@@ -161,7 +203,7 @@ fn window(arguments: &Arguments) -> Window {
 /// Paints a recording to where it is wanted.
 fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure> {
     let view = window(arguments).of(&recording.scene);
-    let width = arguments.width.or_else(terminal_width).unwrap_or(USUAL_WIDTH);
+    let width = arguments.width.unwrap_or_else(terminal_width);
     let (width, max_rows) = match arguments.save {
         Some(_) => (arguments.width, usize::MAX),
         None => (Some(width), MOST_ROWS),
@@ -190,7 +232,7 @@ fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format
                 output::note(&sentence);
             }
             if let Some(file) = &arguments.save {
-                output::line(&format!("{}: {}", file.display(), summary(recording)))?;
+                output::line(&format!("{}: {}", file.display(), recording.summary()))?;
             }
         }
     }
@@ -209,34 +251,8 @@ fn form(arguments: &Arguments) -> Result<Kind, Failure> {
         Some(file) => Kind::of_file(file).ok_or_else(|| {
             Failure::usage(format!("{}: no form has this ending; say which, by --format", file.display()))
         }),
-        None if reads_utf8() => Ok(Kind::Text),
-        None => Ok(Kind::Ascii),
+        None => Ok(plain_kind()),
     }
-}
-
-/// Whether the person's terminal knows more than ASCII, as far as the environment says.
-fn reads_utf8() -> bool {
-    let said = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|value| !value.is_empty());
-    match said {
-        Some(locale) => {
-            let locale = locale.to_lowercase();
-            locale.contains("utf-8") || locale.contains("utf8")
-        }
-        // Nothing is said in containers and services, whose readers are of this century.
-        None => true,
-    }
-}
-
-fn terminal_width() -> Option<usize> {
-    let out = std::io::stdout();
-    if !out.is_terminal() {
-        return None;
-    }
-    let size = rustix::termios::tcgetwinsize(&out).ok()?;
-    (size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
 
 fn title(files: &[PathBuf]) -> String {
@@ -248,27 +264,6 @@ fn title(files: &[PathBuf]) -> String {
 fn write(file: &Path, picture: &str) -> Result<(), Failure> {
     std::fs::write(file, picture)
         .map_err(|why| Failure::usage(format!("{}: {why}; nothing was saved", file.display())))
-}
-
-/// "3 servers, 4213 records, 0.000 to 2.310 s, 830 messages: 812 received, 18 lost".
-fn summary(recording: &Recording) -> String {
-    let scene = &recording.scene;
-    let Tally { sent, received, lost, on_the_way, unrecorded, .. } = scene.tally();
-    let mut fates = vec![format!("{received} received"), format!("{lost} lost")];
-    if on_the_way > 0 {
-        fates.push(format!("{on_the_way} on their way at the end"));
-    }
-    if unrecorded > 0 {
-        fates.push(format!("{unrecorded} beyond what is recorded"));
-    }
-    format!(
-        "{} servers, {} records, {:.3} to {:.3} s; {sent} messages: {}",
-        scene.lanes.len(),
-        scene.records.len(),
-        seconds(scene.begin.0),
-        seconds(scene.end.0),
-        fates.join(", ")
-    )
 }
 
 fn seconds(nanos: u64) -> f64 {

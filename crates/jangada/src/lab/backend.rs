@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jangada_node::event::Record;
 use jangada_raft::types::NodeId;
 use jangada_sim::script::Simulated;
 use jangada_sim::script::cluster::Cluster;
@@ -13,6 +14,9 @@ use super::page::Portrait;
 pub trait Backend: Cluster {
     /// Where a server's clients connect, if they can.
     fn address(&self, id: NodeId) -> Option<String>;
+
+    /// What happened last, on one clock.
+    fn recorded(&self) -> Vec<Record>;
 
     /// What a server has in its log, a line for each of the last entries.
     fn log_lines(&self, id: NodeId) -> Vec<String>;
@@ -27,6 +31,10 @@ pub trait Backend: Cluster {
 impl Backend for Live {
     fn address(&self, id: NodeId) -> Option<String> {
         Some(self.ports().client(id).to_string())
+    }
+
+    fn recorded(&self) -> Vec<Record> {
+        self.reel().records()
     }
 
     fn log_lines(&self, id: NodeId) -> Vec<String> {
@@ -48,6 +56,10 @@ impl Backend for Live {
 impl Backend for Simulated {
     fn address(&self, _: NodeId) -> Option<String> {
         None
+    }
+
+    fn recorded(&self) -> Vec<Record> {
+        Simulated::recorded(self)
     }
 
     fn log_lines(&self, id: NodeId) -> Vec<String> {

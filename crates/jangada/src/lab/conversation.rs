@@ -39,6 +39,8 @@ pub struct Plan {
     pub folder: PathBuf,
     /// They stay behind.
     pub keep: bool,
+    /// Each server records everything in this folder.
+    pub record: Option<PathBuf>,
     /// A page for the browser is served.
     pub page: bool,
     /// Where lines come from.
@@ -141,6 +143,7 @@ struct Opening {
     ports: u16,
     folder: PathBuf,
     keep: bool,
+    record: Option<PathBuf>,
     page: bool,
 }
 
@@ -149,7 +152,7 @@ struct Opening {
 /// # Errors
 /// 1 if something is not as a script expects, or a command was refused; 2 if a line cannot be read.
 pub fn run(plan: Plan) -> Result<(), Failure> {
-    let Plan { seed, servers, ports, folder, keep, page, source } = plan;
+    let Plan { seed, servers, ports, folder, keep, record, page, source } = plan;
     if let Source::Script(text) = &source {
         check(text)?;
     }
@@ -158,7 +161,7 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
         Source::Prompt => Greeting::Voice(voice.clone()),
         Source::Pipe | Source::Script(_) => Greeting::Note,
     };
-    let opening = Opening { seed, servers, ports, folder, keep, page };
+    let opening = Opening { seed, servers, ports, folder, keep, record, page };
     let (tell, inbox) = channel();
     let (ready, opened) = sync_channel(1);
     let speaks = voice.clone();
@@ -246,6 +249,7 @@ fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened,
     let door = if opening.page { Some(door(&ports, Some(epoch), voice)?) } else { None };
     greeting.page(door.as_ref());
     let mut live = Live::new(ports, folder, teller.reporter())?;
+    live.record_in(opening.record.clone());
     let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed)));
     eye.iter().for_each(|eye| live.show_to(eye.clone()));
     let mut session = Session::new(live, Some(teller), voice.clone());

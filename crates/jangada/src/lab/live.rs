@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use super::log;
 use super::page::Eye;
 use super::server::{self, Server};
 use super::teller::Reporter;
+use super::timeline::Reel;
 
 /// How long a server may take to show itself; one that takes longer shows what it was.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -41,6 +43,10 @@ pub struct Live {
     ports: Ports,
     folder: Folder,
     teller: Reporter,
+    /// What happened last.
+    reel: Reel,
+    /// Where each server records everything, if that is wanted.
+    record: Option<PathBuf>,
     epoch: Instant,
     weather: Weather,
     setup: Setup,
@@ -81,6 +87,8 @@ impl Live {
             folder,
             epoch: teller.epoch(),
             teller,
+            reel: Reel::default(),
+            record: None,
             weather: Weather::fair(),
             setup: Setup::new(0),
             servers: BTreeMap::new(),
@@ -95,6 +103,17 @@ impl Live {
     /// Everything is shown to this eye, too. Before the servers start.
     pub fn show_to(&mut self, eye: Eye) {
         self.eye = Some(eye);
+    }
+
+    /// Each server writes everything that happens into a file of its own in this folder.
+    pub fn record_in(&mut self, folder: Option<PathBuf>) {
+        // With this end it is a folder, though nothing is there yet.
+        self.record = folder.map(|folder| folder.join(""));
+    }
+
+    /// What happened last.
+    pub fn reel(&self) -> &Reel {
+        &self.reel
     }
 
     /// Where the servers' clients connect.
@@ -144,6 +163,7 @@ impl Live {
             seed: (self.setup.seed != 1).then(|| self.setup.seed.wrapping_mul(MAX_SERVERS) + id.0),
             snapshot_after_bytes: self.setup.replica.snapshot_after_bytes,
             log: LogStyle::Quiet,
+            record: self.record.clone(),
             rig: Some(Rig {
                 epoch: self.epoch,
                 tap: self.tap(),
@@ -155,7 +175,7 @@ impl Live {
     }
 
     fn tap(&self) -> Tap {
-        let teller = self.teller.tap();
+        let teller = self.reel.tap(self.teller.tap());
         self.eye.as_ref().map_or_else(|| Arc::clone(&teller), |eye| eye.feed().tap(Arc::clone(&teller)))
     }
 
@@ -273,6 +293,7 @@ impl Cluster for Live {
         self.end();
         self.folder.sweep()?;
         self.servers.clear();
+        self.reel.clear();
         self.views.replace(Views::default());
         self.weather.heal_all();
         self.setup = setup.clone();

@@ -15,6 +15,7 @@ mod words; // the laboratory's own words
 mod scenarios; // texts that it plays
 mod session; // lines carried out
 mod looking; // what somebody sees who looks at the servers
+mod timeline; // what has just happened, as a picture
 mod rewind; // a made-up world, through whose time one can travel
 mod menu; // the Go prototype's numbered menu
 mod prompt; // the line editor

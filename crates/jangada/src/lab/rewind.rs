@@ -118,6 +118,7 @@ impl Rewindable {
                                 | Word::Status
                                 | Word::Log(_)
                                 | Word::Save(_)
+                                | Word::Timeline(_)
                                 | Word::Help(_)
                                 | Word::Exit
                         ))

@@ -13,6 +13,7 @@ use super::menu;
 use super::page::Eye;
 use super::scenarios;
 use super::teller::{Known, Teller};
+use super::timeline;
 use super::voice::Voice;
 use super::words::{self, WORDS, Word};
 
@@ -253,6 +254,7 @@ impl<B: Backend> Session<B> {
             Word::Scenario(None) => self.say(|_| Ok(scenarios::list())),
             Word::Scenario(Some(name)) => return self.scenario(&name),
             Word::Save(file) => self.save(&file),
+            Word::Timeline(ask) => self.say(|session| timeline::answer(session.cluster().recorded(), &ask)),
             Word::Menu => {
                 self.numbered = true;
                 self.voice.say(menu::TABLE);

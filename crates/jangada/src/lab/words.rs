@@ -5,6 +5,8 @@ use std::time::Duration;
 use jangada_sim::script::command::{Change, Command, Server};
 use jangada_sim::script::{self, help};
 
+use super::timeline;
+
 /// What is typed at the laboratory's prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
@@ -20,6 +22,8 @@ pub enum Word {
     Scenario(Option<String>),
     /// `save FILE`: what was typed, as a script.
     Save(String),
+    /// `timeline [last 1s] [to FILE]`: what has just happened, as a picture.
+    Timeline(timeline::Ask),
     /// `menu`: the numbered menu, or back.
     Menu,
     /// `help [COMMAND]`.
@@ -54,6 +58,7 @@ pub const WORDS: &[(&str, &str, &str)] = &[
     ("log [S]", "the terms in all logs, or what is in one of them", "log 2"),
     ("scenario [NAME]", "plays one, or tells which there are", "scenario kill-the-leader"),
     ("save FILE", "what was typed until now, as a script", "save session.txt"),
+    ("timeline [last 1s] [events LIST] [to FILE]", "what has just happened: lanes and arrows, here or in a .svg or .html", "timeline last 2s"),
     ("menu", "the Go prototype's numbered menu, and back", "menu"),
     ("step [N]", "the next thing happens, or N things (`--sim`)", "step 3"),
     ("back [N]", "as it was before the last command, or the last N (`--sim`)", "back"),
@@ -81,6 +86,7 @@ pub fn parse(line: &str) -> Result<Option<Word>, String> {
         ("scenario", []) => Word::Scenario(None),
         ("scenario", [name]) => Word::Scenario(Some((*name).to_owned())),
         ("save", [file]) => Word::Save((*file).to_owned()),
+        ("timeline", more) => Word::Timeline(timeline::parse(more).map_err(usage)?),
         ("menu", []) => Word::Menu,
         ("step", []) => Word::Travel(Travel::Step(1)),
         ("step", [count]) => Word::Travel(Travel::Step(number(count).map_err(usage)?)),

@@ -2,9 +2,11 @@
 //!
 //! What can be done without files and sockets is done in `jangada_trace::timeline`; here is the rest.
 
+mod fetch; // recordings of servers that run
 mod html; // a page of its own
 mod kind; // the forms, and the endings of their files
 mod read; // recordings out of files
+mod terminal; // what a terminal can show
 mod window; // which part of a recording
 
 use jangada_node::event::Record;
@@ -14,10 +16,12 @@ use jangada_trace::names::Names;
 use jangada_trace::phrases::span;
 use jangada_trace::safety::Safety;
 use jangada_trace::timeline::text::{self, Style};
-use jangada_trace::timeline::{Scene, View, perfetto, svg, table};
+use jangada_trace::timeline::{Scene, Tally, View, perfetto, svg, table};
 
+pub use fetch::from_servers;
 pub use kind::Kind;
 pub use read::from_files;
+pub use terminal::{plain_kind, terminal_width};
 pub use window::Window;
 
 /// What happened, on one clock.
@@ -51,7 +55,19 @@ pub struct Look {
 impl Recording {
     /// Brings sources together.
     pub fn of(title: String, sources: Vec<Source>, names: Names) -> Recording {
-        let Merged { records, clocks, agreement } = merge(sources);
+        Recording::merged(title, merge(sources), names)
+    }
+
+    /// The same, with times that count from the first record.
+    pub fn from_zero(title: String, sources: Vec<Source>, names: Names) -> Recording {
+        let mut merged = merge(sources);
+        let first = merged.records.first().map_or(0, |record| record.time.0);
+        merged.records.iter_mut().for_each(|record| record.time.0 -= first);
+        Recording::merged(title, merged, names)
+    }
+
+    fn merged(title: String, merged: Merged, names: Names) -> Recording {
+        let Merged { records, clocks, agreement } = merged;
         let verdict = judge(&records);
         Recording { title, scene: Scene::of(records), names, clocks, agreement, verdict }
     }
@@ -78,6 +94,27 @@ impl Recording {
                  shown right behind that"
             )),
         }
+    }
+
+    /// "3 servers, 4213 records, 0.000 to 2.310 s, 830 messages: 812 received, 18 lost".
+    pub fn summary(&self) -> String {
+        let scene = &self.scene;
+        let Tally { sent, received, lost, on_the_way, unrecorded, .. } = scene.tally();
+        let mut fates = vec![format!("{received} received"), format!("{lost} lost")];
+        if on_the_way > 0 {
+            fates.push(format!("{on_the_way} on their way at the end"));
+        }
+        if unrecorded > 0 {
+            fates.push(format!("{unrecorded} beyond what is recorded"));
+        }
+        format!(
+            "{} servers, {} records, {:.3} to {:.3} s; {sent} messages: {}",
+            scene.lanes.len(),
+            scene.records.len(),
+            scene.begin.0 as f64 / 1e9,
+            scene.end.0 as f64 / 1e9,
+            fates.join(", ")
+        )
     }
 
     /// Paints a part of it. Says how many rows did not fit.

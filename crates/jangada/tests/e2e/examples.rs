@@ -105,3 +105,12 @@ fn those_of_node() {
         assert!(matches!(server.exit_code(), Some(0 | 130)), "{line:?}");
     }
 }
+
+#[test]
+fn those_of_timeline() {
+    let dir = tempfile::tempdir().unwrap();
+    run_all(dir.path(), 1, &examples(&["timeline"]));
+    for file in ["run.html", "run.svg", "output.txt"] {
+        assert!(dir.path().join(file).metadata().unwrap().len() > 500, "{file}");
+    }
+}

@@ -18,6 +18,7 @@ mod page; // the laboratory in a browser, without one
 mod script; // `jangada sim script`: scenarios as text
 mod sim; // `jangada sim`: plans that are saved and run again, failures that are told
 mod support; // clusters in temporary directories, clients that keep account
+mod timeline;
 mod verify; // `jangada sim verify`: runs that are kept and judged
 #[path = "../../src/client/wire.rs"]
 #[allow(dead_code, reason = "the tests need less of it than the client")]

@@ -57,6 +57,9 @@ pub fn hand(
 fn meant(line: &str, simulated: bool) -> Result<String, &'static str> {
     match words::parse(line) {
         Ok(Some(Word::Exit)) => Err("the laboratory is ended where it was started: Ctrl+D in the terminal"),
+        Ok(Some(Word::Timeline(ask))) if ask.file.is_some() => {
+            Err("files are written from the terminal alone: type it there")
+        }
         Ok(Some(Word::Save(_))) => Err("files are written from the terminal alone: type `save` there"),
         Ok(Some(Word::Menu)) => Err("the numbered menu is for the terminal: here are buttons"),
         Ok(Some(Word::Script(

@@ -1,0 +1,149 @@
+//! `timeline`: what has just happened here, as a picture at the prompt or in a file.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jangada_node::event::Record;
+use jangada_server::rig::Tap;
+use jangada_sim::script::duration;
+use jangada_trace::merge::Source;
+use jangada_trace::names::Names;
+use jangada_trace::timeline::Topics;
+
+use crate::timeline::{Kind, Look, Recording, Window, plain_kind, terminal_width};
+
+/// What is shown if nobody says how much.
+const USUAL: Duration = Duration::from_secs(1);
+/// Rows at the prompt; a file has all of them.
+const MOST_ROWS: usize = 200;
+/// Records that are kept of all servers together: some 19 MB.
+const KEPT: usize = 1 << 18;
+
+/// What was asked for: `timeline [last 1s] [events LIST] [to FILE]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// So much before now.
+    pub last: Duration,
+    /// Events about these.
+    pub topics: Topics,
+    /// Into this file.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads the words behind `timeline`.
+///
+/// # Errors
+/// What is wrong, in a few words.
+pub fn parse(words: &[&str]) -> Result<Ask, String> {
+    let mut ask = Ask { last: USUAL, topics: Topics::default(), file: None };
+    let mut rest = words;
+    loop {
+        rest = match rest {
+            [] => return Ok(ask),
+            ["last", span, rest @ ..] => {
+                ask.last =
+                    duration(span).ok_or_else(|| format!("`{span}` is no time, such as 500ms or 2s"))?;
+                rest
+            }
+            ["events", topics, rest @ ..] => {
+                ask.topics = Topics::parse(topics).map_err(|word| format!("`{word}` is no kind of event"))?;
+                rest
+            }
+            ["to", file, rest @ ..] => {
+                let path = PathBuf::from(file);
+                if Kind::of_file(&path).is_none() {
+                    return Err(format!(
+                        "`{file}`: a name ends in .svg, .html, .txt, .jsonl, or .json for Perfetto"
+                    ));
+                }
+                ask.file = Some(path);
+                rest
+            }
+            [span, rest @ ..] if duration(span).is_some() => {
+                ask.last = duration(span).unwrap_or(USUAL);
+                rest
+            }
+            [word, ..] => return Err(format!("`{word}` is not understood here")),
+        }
+    }
+}
+
+/// Paints what was recorded; gives back what is to be said.
+///
+/// # Errors
+/// Nothing happened, or the file cannot be written: a sentence.
+pub fn answer(records: Vec<Record>, ask: &Ask) -> Result<Vec<String>, String> {
+    let source = Source { records, shift_ns: None };
+    let recording = Recording::of("jangada lab".to_owned(), vec![source], Names::new());
+    if recording.scene.records.is_empty() {
+        return Err("nothing has happened yet".to_owned());
+    }
+    let view = Window { last: Some(ask.last), topics: ask.topics, ..Window::default() }.of(&recording.scene);
+    let Some(file) = &ask.file else {
+        let look = Look { kind: plain_kind(), width: Some(terminal_width()), max_rows: MOST_ROWS };
+        let (picture, left_out) = recording.paint(&view, look);
+        let mut lines: Vec<String> = picture.lines().map(str::to_owned).collect();
+        if left_out > 0 {
+            lines.push(format!("  … {left_out} more rows: `timeline last 300ms`, or `timeline to run.html`"));
+        }
+        return Ok(lines);
+    };
+    let kind = Kind::of_file(file).unwrap_or(Kind::Text);
+    let (picture, _) = recording.paint(&view, Look { kind, width: None, max_rows: usize::MAX });
+    let shown = file.display();
+    std::fs::write(file, picture).map_err(|why| format!("{shown}: {why}; nothing was saved"))?;
+    Ok(vec![format!("{shown}: {}", recording.summary())])
+}
+
+/// What all servers of a laboratory did last.
+#[derive(Clone, Debug, Default)]
+pub struct Reel(Arc<Mutex<VecDeque<Record>>>);
+
+impl Reel {
+    /// A tap that keeps what another one sees.
+    pub fn tap(&self, other: Tap) -> Tap {
+        let reel = self.clone();
+        Arc::new(move |record| {
+            reel.keep(record);
+            other(record);
+        })
+    }
+
+    fn keep(&self, record: &Record) {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if records.len() == KEPT {
+            records.pop_front();
+        }
+        records.push_back(*record);
+    }
+
+    /// Those that are kept.
+    pub fn records(&self) -> Vec<Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    /// Other servers take the place of these.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_asked_for() {
+        let usual = Ask { last: USUAL, topics: Topics::default(), file: None };
+        assert_eq!(parse(&[]), Ok(usual.clone()));
+        assert_eq!(parse(&["last", "5s"]), parse(&["5s"]));
+        let saved = Ask { last: Duration::from_secs(5), file: Some("run.svg".into()), ..usual };
+        assert_eq!(parse(&["last", "5s", "to", "run.svg"]), Ok(saved));
+        assert!(parse(&["events", "votes,log"]).is_ok());
+        for wrong in [&["last"][..], &["to", "run.doc"], &["last", "soon"], &["events", "moods"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

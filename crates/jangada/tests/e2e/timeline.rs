@@ -1,0 +1,136 @@
+//! `jangada timeline`: of real processes, of their recordings, of what a lost leader leaves behind; and docs/timeline.md.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::support::{expect_exit, jangada, ports, stdout, wait};
+
+struct Cluster {
+    dir: tempfile::TempDir,
+    base: u16,
+}
+
+impl Cluster {
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = jangada();
+        command.current_dir(self.dir.path()).env("JANGADA_BASE_PORT", self.base.to_string());
+        command.env("JANGADA_SERVERS", self.servers());
+        command.args(arguments).output().unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        expect_exit(&output, 0);
+        stdout(&output)
+    }
+
+    fn servers(&self) -> String {
+        [0, 2, 4].map(|offset| format!("127.0.0.1:{}", self.base + offset)).join(",")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.run(&["cluster", "kill", "all"]);
+    }
+}
+
+#[test]
+fn a_cluster_that_runs_is_seen_and_so_is_what_it_recorded() {
+    let cluster = Cluster { dir: tempfile::tempdir().unwrap(), base: ports(20) };
+    cluster.ok(&["cluster", "up", "3", "--record", "rec"]);
+    cluster.ok(&["client", "set", "d", "8"]);
+    // All three are asked; their clocks are brought together by the messages between them.
+    let seen = cluster.run(&["timeline", "-o", "json"]);
+    expect_exit(&seen, 0);
+    let report: serde_json::Value = serde_json::from_str(&stdout(&seen)).unwrap();
+    assert_eq!(report["servers"], serde_json::json!(["n1", "n2", "n3"]));
+    assert_eq!(report["clocks_agree"], true, "{report}");
+    assert!(report["messages"]["received"].as_u64().unwrap() > 5, "{report}");
+    assert_eq!(report["messages"]["unrecorded"], 0, "{report}");
+    assert!(report["violation"].is_null(), "{report}");
+
+    // A dead server is told, and delays nobody. The others keep what they knew when their leader was lost.
+    cluster.ok(&["cluster", "kill", "leader"]);
+    cluster.ok(&["client", "set", "d", "9"]);
+    let seen = cluster.run(&["timeline", "--last", "60s", "--format", "ascii"]);
+    expect_exit(&seen, 0);
+    let (picture, notes) = (stdout(&seen), String::from_utf8_lossy(&seen.stderr).into_owned());
+    assert!(picture.is_ascii() && picture.contains("LEADER of term"), "{picture}");
+    assert!(notes.contains("nothing of "), "{notes}");
+    let folder = cluster.dir.path().join("jangada.cluster");
+    let left = wait("what the recorder wrote", || {
+        let flights = ["n1", "n2", "n3"].map(|name| folder.join(name).join("data/flight"));
+        flights.into_iter().find(|flight| flight.is_dir())
+    });
+    wait("the whole of it", || {
+        let output = cluster.run(&["timeline", left.to_str().unwrap(), "--width", "200"]);
+        stdout(&output).contains("election timeout").then_some(())
+    });
+
+    // The folder of the recordings holds all of it, from the first start on.
+    let whole = wait("the last lines", || {
+        let report = cluster.ok(&["timeline", "rec", "-o", "json"]);
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        (report["servers"].as_array().unwrap().len() == 3
+            && report["messages"]["received"].as_u64() > Some(10))
+        .then_some(report)
+    });
+    assert_eq!(whole["clocks_agree"], true, "{whole}");
+    cluster.ok(&["timeline", "rec", "--save", "run.html"]);
+    let page = std::fs::read_to_string(cluster.dir.path().join("run.html")).unwrap();
+    assert!(page.contains("3 servers") && page.ends_with("</html>\n"));
+}
+
+#[test]
+fn nobody_there_is_an_answer_too() {
+    let output = jangada().args(["timeline", "--servers", "127.0.0.1:1"]).output().unwrap();
+    expect_exit(&output, 3);
+    let output = jangada().args(["timeline", "no-such-file"]).output().unwrap();
+    expect_exit(&output, 2);
+    let output = jangada().args(["timeline", "a", "--save", "picture.doc"]).output().unwrap();
+    expect_exit(&output, 2);
+}
+
+/// The blocks of a page that begin like this.
+fn blocks(page: &str) -> Vec<&str> {
+    let fenced = page.split("```text\n").skip(1);
+    fenced.map(|block| block.split("```").next().expect("a block ends")).collect()
+}
+
+/// A block that begins with `# FILE` is that file; one that begins with `$ jangada` is what the program answers.
+fn replay(dir: &Path, block: &str) -> String {
+    let mut now = String::new();
+    if let Some((file, text)) = block.strip_prefix("# ").and_then(|rest| rest.split_once('\n')) {
+        std::fs::write(dir.join(file), text).unwrap();
+        return block.to_owned();
+    }
+    for line in block.lines().filter_map(|line| line.strip_prefix("$ jangada ")) {
+        let mut command = jangada();
+        command.current_dir(dir).env("LC_ALL", "C.UTF-8").args(line.split_whitespace());
+        let output = command.output().unwrap();
+        expect_exit(&output, 0);
+        now += &format!("$ jangada {line}\n{}", stdout(&output));
+    }
+    now
+}
+
+#[test]
+fn the_page_about_timelines_is_what_the_program_does() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/timeline.md");
+    let page = std::fs::read_to_string(&file).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut renewed = page.clone();
+    for block in blocks(&page) {
+        renewed = renewed.replace(block, &replay(dir.path(), block));
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, renewed).unwrap();
+        return;
+    }
+    let differs = page.lines().zip(renewed.lines()).find(|(page, now)| page != now);
+    assert!(
+        page == renewed,
+        "docs/timeline.md is not what the program does (UPDATE=1 renews it): {differs:?}"
+    );
+}
