@@ -1,4 +1,4 @@
-//! Makes a long recording: five servers, sixty seconds, a write every three milliseconds, a crash, an isolation, losses. About
+//! Makes a long recording: five servers, sixty seconds, a write every 1.8 milliseconds, a crash, an isolation, losses. About
 //! a million records, to try diagrams on:
 //!
 //! ```sh
@@ -12,9 +12,9 @@ use jangada_sim::script::{Cluster, Simulated, Stage, parse};
 use jangada_trace::jsonl;
 use jangada_trace::names::Names;
 
-/// Writes, and the milliseconds between two of them.
-const WRITES: u32 = 20_000;
-const PAUSE: &str = "run 3ms";
+/// Writes, and the time between two of them.
+const WRITES: u32 = 33_000;
+const PAUSE: &str = "run 1800us";
 
 /// What befalls the servers at which write.
 const TROUBLE: [(u32, &str); 8] = [
