@@ -13,6 +13,8 @@ use jangada_node::kv_machine::KvMachine;
 use jangada_node::replica::Replica;
 use jangada_raft::config::Config;
 use jangada_raft::types::NodeId;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Sees every record of a server, on its replica thread: it must return at once.
 pub type Tap = Arc<dyn Fn(&Record) + Send + Sync>;
@@ -61,7 +63,14 @@ impl fmt::Debug for Look {
 
 /// The network between the servers of a laboratory: which links are cut, lossy or slow.
 #[derive(Clone, Debug, Default)]
-pub struct Weather(Arc<Mutex<Climate>>);
+pub struct Weather(Arc<Sky>);
+
+#[derive(Debug, Default)]
+struct Sky {
+    climate: Mutex<Climate>,
+    /// Whoever waits for a link to be mended is told of each change.
+    changed: Notify,
+}
 
 /// From one server to another.
 pub type OneWay = (NodeId, NodeId);
@@ -105,7 +114,7 @@ impl Weather {
 
     fn climate(&self) -> MutexGuard<'_, Climate> {
         // Each change is one assignment: a thread that panicked left nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.climate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on nothing arrives on this link.
@@ -121,11 +130,20 @@ impl Weather {
         climate.cut.remove(&(from, to));
         climate.loss.links.remove(&(from, to));
         climate.delay.links.remove(&(from, to));
+        drop(climate);
+        self.0.changed.notify_waiters();
     }
 
     /// All links are as new.
     pub fn heal_all(&self) {
         *self.climate() = Climate::default();
+        self.0.changed.notify_waiters();
+    }
+
+    /// Something is mended after this was called.
+    pub(crate) fn mended(&self) -> Notified<'_> {
+        // It hears of everything that happens from its making on, not only once somebody waits for it.
+        self.0.changed.notified()
     }
 
     /// So many of a hundred messages are lost, on this link or on all.

@@ -32,6 +32,7 @@
 //! ```
 
 pub mod names; // what people call the servers
+pub mod language; // the languages that they are spoken to in
 pub mod kinds; // one stable name for each thing
 pub mod words; // sentences for people
 pub mod phrases; // what they are made of

@@ -1,92 +1,133 @@
 //! The phrases that sentences are made of: each depends on one value alone.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use jangada_node::event::{DiskEvent, FrameRefusal, LinkLoss};
 use jangada_raft::event::{IgnoreReason, MembershipStage, MessageKind};
 use jangada_raft::types::Time;
 
-pub(crate) fn say_disk(event: &DiskEvent) -> String {
+use crate::language::Language;
+use crate::{said, say};
+
+pub(crate) fn say_disk(language: Language, event: &DiskEvent) -> String {
     match *event {
         DiskEvent::Opened { entries, last, snapshot, torn_bytes } => {
-            let mut out = format!("log opened: {} up to {last}", counted(entries, "entry", "entries"));
+            let mut out = say!(
+                language,
+                "log opened: {entries} up to {last}",
+                entries = counted(language, entries, said!("1 entry"), said!("{count} entries")),
+                last
+            );
             if snapshot.0 > 0 {
-                write!(out, " behind a snapshot of everything up to {snapshot}")
-                    .expect("writing to a string cannot fail");
+                out.push_str(&say!(language, " behind a snapshot of everything up to {snapshot}", snapshot));
             }
             if torn_bytes > 0 {
-                write!(out, "; {torn_bytes} bytes of an unfinished write cut off (nobody was promised them)")
-                    .expect("writing to a string cannot fail");
+                out.push_str(&say!(
+                    language,
+                    "; {torn_bytes} bytes of an unfinished write cut off (nobody was promised them)",
+                    torn_bytes
+                ));
             }
             out
         }
-        DiskEvent::SnapshotStarted { index } => format!("takes a snapshot of everything up to {index}"),
+        DiskEvent::SnapshotStarted { index } => {
+            say!(language, "takes a snapshot of everything up to {index}", index)
+        }
         DiskEvent::SnapshotWritten { index, bytes } => {
-            format!("snapshot of everything up to {index} on disk, {}", size(bytes))
+            say!(
+                language,
+                "snapshot of everything up to {index} on disk, {bytes}",
+                index,
+                bytes = size(bytes)
+            )
         }
         DiskEvent::SnapshotLoaded { index, bytes } => {
-            format!("snapshot of everything up to {index} loaded, {}", size(bytes))
+            say!(language, "snapshot of everything up to {index} loaded, {bytes}", index, bytes = size(bytes))
         }
     }
 }
 
-pub(crate) fn say_membership(index: u64, stage: MembershipStage, voters: u32, learners: u32) -> String {
-    let voters = plural(voters.into(), "voter");
+pub(crate) fn say_membership(
+    language: Language,
+    index: u64,
+    stage: MembershipStage,
+    voters: u32,
+    learners: u32,
+) -> String {
+    let voters = counted(language, voters.into(), said!("1 voter"), said!("{count} voters"));
     let learners = match learners {
         0 => String::new(),
-        some => format!(" and {}", plural(some.into(), "learner")),
+        some => say!(
+            language,
+            " and {some}",
+            some = counted(language, some.into(), said!("1 learner"), said!("{count} learners"))
+        ),
     };
     match stage {
         MembershipStage::CatchUp if learners.is_empty() => {
-            format!(
-                "{voters} (entry {index}): most of the new voters must be there before it is theirs to decide"
+            say!(
+                language,
+                "{voters} (entry {index}): most of the new voters must be there before it is theirs to decide",
+                voters,
+                index
             )
         }
         MembershipStage::CatchUp => {
-            format!("{voters}{learners} (entry {index}): new servers catch up before they vote")
+            say!(
+                language,
+                "{voters}{learners} (entry {index}): new servers catch up before they vote",
+                voters,
+                learners,
+                index
+            )
         }
-        MembershipStage::Joint => format!(
+        MembershipStage::Joint => say!(
+            language,
             "the cluster is to have {voters}{learners} (entry {index}): until then the old and the new majority \
-             must both agree"
+             must both agree",
+            voters,
+            learners,
+            index
         ),
-        MembershipStage::Final => format!("the cluster has {voters}{learners} (entry {index})"),
+        MembershipStage::Final => {
+            say!(language, "the cluster has {voters}{learners} (entry {index})", voters, learners, index)
+        }
     }
 }
 
 pub(crate) fn why_ignored(why: IgnoreReason) -> &'static str {
     match why {
-        IgnoreReason::WrongCluster => "it belongs to another cluster",
-        IgnoreReason::WrongRecipient => "it is meant for another server",
-        IgnoreReason::UnknownSender => "its sender is not a member",
-        IgnoreReason::OldTerm => "its term is over",
-        IgnoreReason::Stale => "it answers a question of the past",
-        IgnoreReason::WrongRole => "its role has no use for it",
-        IgnoreReason::Malformed => "no correct server sends that",
-        IgnoreReason::CannotCampaign => "it may not campaign now",
+        IgnoreReason::WrongCluster => said!("it belongs to another cluster"),
+        IgnoreReason::WrongRecipient => said!("it is meant for another server"),
+        IgnoreReason::UnknownSender => said!("its sender is not a member"),
+        IgnoreReason::OldTerm => said!("its term is over"),
+        IgnoreReason::Stale => said!("it answers a question of the past"),
+        IgnoreReason::WrongRole => said!("its role has no use for it"),
+        IgnoreReason::Malformed => said!("no correct server sends that"),
+        IgnoreReason::CannotCampaign => said!("it may not campaign now"),
     }
 }
 
 pub(crate) fn why_lost(why: LinkLoss) -> &'static str {
     match why {
-        LinkLoss::Refused => "nobody listens there",
-        LinkLoss::TimedOut => "no answer in time",
-        LinkLoss::Broken => "the connection broke",
-        LinkLoss::Unwelcome => "it does not want us (its log says why)",
+        LinkLoss::Refused => said!("nobody listens there"),
+        LinkLoss::TimedOut => said!("no answer in time"),
+        LinkLoss::Broken => said!("the connection broke"),
+        LinkLoss::Unwelcome => said!("it does not want us (its log says why)"),
     }
 }
 
 pub(crate) fn why_frame_refused(why: FrameRefusal) -> &'static str {
     match why {
-        FrameRefusal::Version => "it does not speak this version of our protocol",
-        FrameRefusal::TooLong => "a frame is longer than allowed",
-        FrameRefusal::Checksum => "a checksum does not fit",
-        FrameRefusal::Content => "a frame cannot be decoded",
-        FrameRefusal::Cluster => "it belongs to another cluster",
-        FrameRefusal::Recipient => "it looks for another server",
-        FrameRefusal::Sender => "it speaks for another server than it said it was",
+        FrameRefusal::Version => said!("it does not speak this version of our protocol"),
+        FrameRefusal::TooLong => said!("a frame is longer than allowed"),
+        FrameRefusal::Checksum => said!("a checksum does not fit"),
+        FrameRefusal::Content => said!("a frame cannot be decoded"),
+        FrameRefusal::Cluster => said!("it belongs to another cluster"),
+        FrameRefusal::Recipient => said!("it looks for another server"),
+        FrameRefusal::Sender => said!("it speaks for another server than it said it was"),
         FrameRefusal::Incarnation => {
-            "it is not the server of that name that the cluster knows: its disk was lost or replaced"
+            said!("it is not the server of that name that the cluster knows: its disk was lost or replaced")
         }
     }
 }
@@ -111,44 +152,45 @@ pub(crate) fn message_name(kind: MessageKind) -> &'static str {
 }
 
 /// The message with the numbers that explain it; what they mean stands at [`MessageKind`].
-pub(crate) fn message(kind: MessageKind, index: u64, count: u32) -> String {
-    let name = message_name(kind);
+pub(crate) fn message(language: Language, kind: MessageKind, index: u64, count: u32) -> String {
+    let (name, is_yes) = (message_name(kind), count == 1);
     match kind {
-        MessageKind::PreVote | MessageKind::Vote => format!("{name} (last log index {index})"),
-        MessageKind::PreVoteReply | MessageKind::VoteReply => {
-            format!("{name}: {}", if count == 1 { "granted" } else { "refused" })
+        MessageKind::PreVote | MessageKind::Vote => {
+            say!(language, "{name} (last log index {index})", name, index)
         }
+        MessageKind::PreVoteReply | MessageKind::VoteReply if is_yes => {
+            say!(language, "{name}: granted", name)
+        }
+        MessageKind::PreVoteReply | MessageKind::VoteReply => say!(language, "{name}: refused", name),
         MessageKind::Append => {
-            format!("{name}, {} after {index}", counted(count.into(), "entry", "entries"))
+            let entries = counted(language, count.into(), said!("1 entry"), said!("{count} entries"));
+            say!(language, "{name}, {entries} after {index}", name, entries, index)
         }
-        MessageKind::Heartbeat => format!("{name} after {index}"),
-        MessageKind::AppendAccepted => format!("{name} up to {index}"),
-        MessageKind::AppendRefused => format!("{name} at {index}"),
-        MessageKind::Snapshot => format!("{name} up to {index}, {}", size(count.into())),
-        MessageKind::SnapshotReply => {
-            format!("{name} for {index}: {}", if count == 1 { "installed" } else { "go on" })
+        MessageKind::Heartbeat => say!(language, "{name} after {index}", name, index),
+        MessageKind::AppendAccepted => say!(language, "{name} up to {index}", name, index),
+        MessageKind::AppendRefused => say!(language, "{name} at {index}", name, index),
+        MessageKind::Snapshot => {
+            say!(language, "{name} up to {index}, {size}", name, index, size = size(count.into()))
         }
+        MessageKind::SnapshotReply if is_yes => say!(language, "{name} for {index}: installed", name, index),
+        MessageKind::SnapshotReply => say!(language, "{name} for {index}: go on", name, index),
         MessageKind::TimeoutNow | MessageKind::ReadIndex => name.into(),
-        MessageKind::ReadIndexReply => {
-            if count == 1 {
-                format!("{name}: {index}")
-            } else {
-                format!("{name}: refused")
-            }
-        }
+        MessageKind::ReadIndexReply if is_yes => format!("{name}: {index}"),
+        MessageKind::ReadIndexReply => say!(language, "{name}: refused", name),
     }
 }
 
-pub(crate) fn entries(first: u64, last: u64) -> String {
-    if first == last { format!("entry {first}") } else { format!("entries {first}-{last}") }
+pub(crate) fn entries(language: Language, first: u64, last: u64) -> String {
+    if first == last {
+        say!(language, "entry {first}", first)
+    } else {
+        say!(language, "entries {first}-{last}", first, last)
+    }
 }
 
-pub(crate) fn plural(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+/// `1 entry`, `7 entries`: one of these two, in its language.
+pub(crate) fn counted(language: Language, count: u64, one: &str, many: &str) -> String {
+    if count == 1 { language.of(one).to_owned() } else { language.render(many, &[("count", &count)]) }
 }
 
 /// A length of data: `312 B`, `4.0 KiB`, `17.3 MiB`.

@@ -5,7 +5,6 @@
 //! told is up to the [`Level`].
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::time::Duration;
 
 use jangada_node::event::{ClientEvent, DiskEvent, Event, LinkLoss, NetEvent, Record};
@@ -15,11 +14,13 @@ use jangada_raft::event::{
 use jangada_raft::face::Refusal;
 use jangada_raft::types::{NodeId, Term, Time};
 
+use crate::language::Language;
 use crate::names::Names;
 use crate::phrases::{
-    entries, message, message_name, plural, say_disk, say_membership, since_start, span, why_frame_refused,
+    counted, entries, message, message_name, say_disk, say_membership, since_start, span, why_frame_refused,
     why_ignored, why_lost,
 };
+use crate::{said, say};
 
 /// How much an event matters to someone who watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +38,7 @@ pub enum Level {
 /// Puts events into words.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
+    language: Language,
     names: Names,
     servers: BTreeMap<NodeId, Story>,
 }
@@ -62,7 +64,13 @@ impl Words {
     /// A teller who calls the servers by these names.
     #[must_use]
     pub fn new(names: Names) -> Words {
-        Words { names, servers: BTreeMap::new() }
+        Words { names, ..Words::default() }
+    }
+
+    /// The same teller in this language.
+    #[must_use]
+    pub fn in_language(self, language: Language) -> Words {
+        Words { language, ..self }
     }
 
     /// The names, to add a server that joined.
@@ -88,7 +96,7 @@ impl Words {
     fn say(&self, record: &Record) -> String {
         match &record.event {
             Event::Raft(event) => self.say_raft(record, event),
-            Event::Disk(event) => say_disk(event),
+            Event::Disk(event) => say_disk(self.language, event),
             Event::Net(event) => self.say_net(event),
             Event::Client(event) => self.say_client(event),
         }
@@ -98,86 +106,197 @@ impl Words {
     fn say_raft(&self, record: &Record, event: &RaftEvent) -> String {
         match *event {
             RaftEvent::TermChanged { old, new, from: Some(from) } => {
-                format!("term {old} → {new}, told by {}", self.names.of(from))
+                say!(
+                    self.language,
+                    "term {old} → {new}, told by {from}",
+                    old,
+                    new,
+                    from = self.names.of(from)
+                )
             }
             RaftEvent::TermChanged { old, new, from: None } => {
-                format!("term {old} → {new}, its own campaign")
+                say!(self.language, "term {old} → {new}, its own campaign", old, new)
             }
             RaftEvent::RoleChanged { role, term, why } => self.say_role(record, role, term, why),
             RaftEvent::LeaderKnown { leader, term } => {
-                format!("follows {}, the leader of term {term}", self.names.of(leader))
+                say!(
+                    self.language,
+                    "follows {leader}, the leader of term {term}",
+                    leader = self.names.of(leader),
+                    term
+                )
             }
             RaftEvent::ElectionTimerReset { after_nanos } => {
-                format!("election timer set to {}", span(Duration::from_nanos(after_nanos)))
+                say!(
+                    self.language,
+                    "election timer set to {span}",
+                    span = span(Duration::from_nanos(after_nanos))
+                )
             }
             RaftEvent::VoteGranted { to, term, pre_vote } => {
-                let verb = if pre_vote { "would vote" } else { "votes" };
-                format!("{verb} for {} in term {term}", self.names.of(to))
+                let verb = if pre_vote { said!("would vote") } else { said!("votes") };
+                say!(
+                    self.language,
+                    "{verb} for {to} in term {term}",
+                    verb = self.language.of(verb),
+                    to = self.names.of(to),
+                    term
+                )
             }
             RaftEvent::VoteRefused { to, term, pre_vote, why } => {
-                let verb = if pre_vote { "would not vote" } else { "does not vote" };
-                format!("{verb} for {} in term {term}: {}", self.names.of(to), self.why_no_vote(why))
+                let verb = if pre_vote { said!("would not vote") } else { said!("does not vote") };
+                say!(
+                    self.language,
+                    "{verb} for {to} in term {term}: {why}",
+                    verb = self.language.of(verb),
+                    to = self.names.of(to),
+                    term,
+                    why = self.why_no_vote(why)
+                )
             }
             RaftEvent::VoteReceived { from, term, pre_vote, granted, votes } => {
                 let verb = match (pre_vote, granted) {
-                    (true, true) => "would vote",
-                    (true, false) => "would not vote",
-                    (false, true) => "votes",
-                    (false, false) => "does not vote",
+                    (true, true) => said!("would vote"),
+                    (true, false) => said!("would not vote"),
+                    (false, true) => said!("votes"),
+                    (false, false) => said!("does not vote"),
                 };
-                let have = if votes == 1 { "1 vote".into() } else { format!("{votes} votes") };
-                format!("{} {verb} for it in term {term} ({have})", self.names.of(from))
+                let have = if votes == 1 {
+                    say!(self.language, "1 vote")
+                } else {
+                    say!(self.language, "{votes} votes", votes)
+                };
+                say!(
+                    self.language,
+                    "{from} {verb} for it in term {term} ({have})",
+                    from = self.names.of(from),
+                    verb = self.language.of(verb),
+                    term,
+                    have
+                )
             }
             RaftEvent::Sent { to, sequence, term, kind, index, count } => {
-                let what = message(kind, index.0, count);
-                format!("→ {} #{sequence} {what}, term {term}", self.names.of(to))
+                let what = message(self.language, kind, index.0, count);
+                say!(
+                    self.language,
+                    "→ {to} #{sequence} {what}, term {term}",
+                    to = self.names.of(to),
+                    sequence,
+                    what,
+                    term
+                )
             }
             RaftEvent::Received { from, sequence, term, kind, index, count } => {
-                let what = message(kind, index.0, count);
-                format!("← {} #{sequence} {what}, term {term}", self.names.of(from))
+                let what = message(self.language, kind, index.0, count);
+                say!(
+                    self.language,
+                    "← {from} #{sequence} {what}, term {term}",
+                    from = self.names.of(from),
+                    sequence,
+                    what,
+                    term
+                )
             }
             RaftEvent::Ignored { from, sequence, kind, why } => {
                 let from = self.names.of(from);
-                format!("ignores {} #{sequence} from {from}: {}", message_name(kind), why_ignored(why))
+                say!(
+                    self.language,
+                    "ignores {kind} #{sequence} from {from}: {why}",
+                    kind = message_name(kind),
+                    sequence,
+                    from,
+                    why = self.language.of(why_ignored(why))
+                )
             }
             RaftEvent::Appended { first, last, term } => {
-                format!("{} appended, term {term}", entries(first.0, last.0))
+                say!(
+                    self.language,
+                    "{entries} appended, term {term}",
+                    entries = entries(self.language, first.0, last.0),
+                    term
+                )
             }
-            RaftEvent::Durable { last } => format!("log on disk up to {last}"),
+            RaftEvent::Durable { last } => say!(self.language, "log on disk up to {last}", last),
             RaftEvent::Truncated { from, last } => {
-                format!("{} removed: the leader has others there", entries(from.0, last.0))
+                say!(
+                    self.language,
+                    "{entries} removed: the leader has others there",
+                    entries = entries(self.language, from.0, last.0)
+                )
             }
-            RaftEvent::LogConflict { peer, prev_log_index, next_index } => format!(
-                "its log and that of {} differ at {prev_log_index}; next try from {next_index}",
-                self.names.of(peer)
+            RaftEvent::LogConflict { peer, prev_log_index, next_index } => say!(
+                self.language,
+                "its log and that of {peer} differ at {prev_log_index}; next try from {next_index}",
+                peer = self.names.of(peer),
+                prev_log_index,
+                next_index
             ),
-            RaftEvent::Committed { index, term } => format!("committed up to {index}, term {term}"),
+            RaftEvent::Committed { index, term } => {
+                say!(self.language, "committed up to {index}, term {term}", index, term)
+            }
             RaftEvent::SnapshotTaken { index, term } => {
-                format!("log cut: the snapshot stands for everything up to {index} (term {term})")
+                say!(
+                    self.language,
+                    "log cut: the snapshot stands for everything up to {index} (term {term})",
+                    index,
+                    term
+                )
             }
             RaftEvent::SnapshotInstalled { index, term, from } => {
                 let from = self.names.of(from);
-                format!("snapshot from {from} takes the place of everything up to {index} (term {term})")
+                say!(
+                    self.language,
+                    "snapshot from {from} takes the place of everything up to {index} (term {term})",
+                    from,
+                    index,
+                    term
+                )
             }
             RaftEvent::MembershipChanged { index, stage, voters, learners } => {
-                say_membership(index.0, stage, voters, learners)
+                say_membership(self.language, index.0, stage, voters, learners)
             }
             RaftEvent::CaughtUp { peer, match_index } => {
-                format!("{} has caught up (it holds the log up to {match_index})", self.names.of(peer))
+                say!(
+                    self.language,
+                    "{peer} has caught up (it holds the log up to {match_index})",
+                    peer = self.names.of(peer),
+                    match_index
+                )
             }
-            RaftEvent::TransferStarted { to } => format!("hands leadership over to {}", self.names.of(to)),
+            RaftEvent::TransferStarted { to } => {
+                say!(self.language, "hands leadership over to {to}", to = self.names.of(to))
+            }
             RaftEvent::TransferAborted { to } => {
-                format!("did not manage to hand over to {} in time; goes on leading", self.names.of(to))
+                say!(
+                    self.language,
+                    "did not manage to hand over to {to} in time; goes on leading",
+                    to = self.names.of(to)
+                )
             }
             RaftEvent::ReadConfirmed { round: 0, index, reads } => {
-                format!("{} confirmed at {index} by its lease", plural(reads.into(), "read"))
+                say!(
+                    self.language,
+                    "{reads} confirmed at {index} by its lease",
+                    reads = counted(self.language, reads.into(), said!("1 read"), said!("{count} reads")),
+                    index
+                )
             }
             RaftEvent::ReadConfirmed { round, index, reads } => {
-                let reads = plural(reads.into(), "read");
-                format!("{reads} confirmed at {index}: still leader (round {round})")
+                let reads = counted(self.language, reads.into(), said!("1 read"), said!("{count} reads"));
+                say!(
+                    self.language,
+                    "{reads} confirmed at {index}: still leader (round {round})",
+                    reads,
+                    index,
+                    round
+                )
             }
-            RaftEvent::ReadRefused { id } => format!("read {} refused: no leadership to prove", id.0),
-            RaftEvent::ProposalRefused { why } => format!("command refused: {}", self.why_refused(why)),
+            RaftEvent::ReadRefused { id } => {
+                say!(self.language, "read {id} refused: no leadership to prove", id = id.0)
+            }
+            RaftEvent::ProposalRefused { why } => {
+                say!(self.language, "command refused: {why}", why = self.why_refused(why))
+            }
         }
     }
 
@@ -187,37 +306,65 @@ impl Words {
         let because = match why {
             RoleChange::ElectionTimeout => match story.no_leader_since {
                 Some(since) => {
-                    format!("election timeout ({} without a leader)", span(record.time.since(since)))
+                    say!(
+                        self.language,
+                        "election timeout ({span} without a leader)",
+                        span = span(record.time.since(since))
+                    )
                 }
-                None => "election timeout".into(),
+                None => say!(self.language, "election timeout"),
             },
-            RoleChange::Asked => "asked to campaign".into(),
-            RoleChange::PreVoteWon => story.tally(&self.names, "would vote"),
-            RoleChange::ElectionWon => story.tally(&self.names, "voted"),
-            RoleChange::HigherTerm => format!("term {term} is newer"),
-            RoleChange::LeaderFound => format!("term {term} has a leader"),
-            RoleChange::QuorumLost => "heard no majority for an election timeout: writes wait".into(),
-            RoleChange::ElectionLost => "a majority refused".into(),
-            RoleChange::Removed => "no longer a voter".into(),
+            RoleChange::Asked => say!(self.language, "asked to campaign"),
+            RoleChange::PreVoteWon => self.tally(story, true),
+            RoleChange::ElectionWon => self.tally(story, false),
+            RoleChange::HigherTerm => say!(self.language, "term {term} is newer", term),
+            RoleChange::LeaderFound => say!(self.language, "term {term} has a leader", term),
+            RoleChange::QuorumLost => {
+                say!(self.language, "heard no majority for an election timeout: writes wait")
+            }
+            RoleChange::ElectionLost => say!(self.language, "a majority refused"),
+            RoleChange::Removed => say!(self.language, "no longer a voter"),
         };
         let now = match role {
-            RoleName::Follower => "Follower".into(),
-            RoleName::PreCandidate => "PreCandidate, asks who would vote for it".into(),
-            RoleName::Candidate => format!("Candidate, term {term}"),
-            RoleName::Leader => format!("LEADER of term {term}"),
+            RoleName::Follower => say!(self.language, "Follower"),
+            RoleName::PreCandidate => say!(self.language, "PreCandidate, asks who would vote for it"),
+            RoleName::Candidate => say!(self.language, "Candidate, term {term}", term),
+            RoleName::Leader => say!(self.language, "LEADER of term {term}", term),
         };
         format!("{because} → {now}")
     }
 
+    /// "n1 n3 voted (with its own 3 of 5: enough)".
+    fn tally(&self, story: &Story, pre_vote: bool) -> String {
+        let language = self.language;
+        if story.voters_for_it.is_empty() {
+            return if pre_vote { say!(language, "would be elected") } else { say!(language, "elected") };
+        }
+        let voters: Vec<_> = story.voters_for_it.iter().map(|id| self.names.of(*id)).collect();
+        let (voters, votes) = (voters.join(" "), story.votes);
+        let of = match (story.joint, story.cluster) {
+            (true, _) => say!(language, "a majority of the old and of the new servers"),
+            (false, 0) => say!(language, "{votes}: enough", votes),
+            (false, cluster) => say!(language, "{votes} of {cluster}: enough", votes, cluster),
+        };
+        if pre_vote {
+            say!(language, "{voters} would vote (with its own {of})", voters, of)
+        } else {
+            say!(language, "{voters} voted (with its own {of})", voters, of)
+        }
+    }
+
     fn why_no_vote(&self, why: VoteRefusal) -> String {
         match why {
-            VoteRefusal::OldTerm => "that term is over".into(),
+            VoteRefusal::OldTerm => say!(self.language, "that term is over"),
             VoteRefusal::AlreadyVoted { voted_for } => {
-                format!("its vote went to {}", self.names.of(voted_for))
+                say!(self.language, "its vote went to {voted_for}", voted_for = self.names.of(voted_for))
             }
-            VoteRefusal::LogBehind => "its own log is more up-to-date".into(),
-            VoteRefusal::LeaderAlive { leader } => format!("it hears its leader {}", self.names.of(leader)),
-            VoteRefusal::IsLeader => "it leads itself".into(),
+            VoteRefusal::LogBehind => say!(self.language, "its own log is more up-to-date"),
+            VoteRefusal::LeaderAlive { leader } => {
+                say!(self.language, "it hears its leader {leader}", leader = self.names.of(leader))
+            }
+            VoteRefusal::IsLeader => say!(self.language, "it leads itself"),
         }
     }
 
@@ -226,36 +373,56 @@ impl Words {
     pub fn why_refused(&self, why: Refusal) -> String {
         match why {
             Refusal::NotLeader { leader: Some(leader) } => {
-                format!("not the leader, {} is", self.names.of(leader))
+                say!(self.language, "not the leader, {leader} is", leader = self.names.of(leader))
             }
-            Refusal::NotLeader { leader: None } => "not the leader, and none is known".into(),
-            Refusal::Busy => "too much waits already".into(),
-            Refusal::TooLarge => "too large".into(),
-            Refusal::Transferring => "leadership is being handed over".into(),
-            Refusal::ChangePending => "a membership change is under way".into(),
-            Refusal::TooEarly => "a new leader first commits an entry of its own term".into(),
-            Refusal::BadMembership => "the change leaves no voters, or names a server twice".into(),
-            Refusal::NoChange => "that is the configuration already".into(),
-            Refusal::BadTarget => "that server is not another voter".into(),
+            Refusal::NotLeader { leader: None } => say!(self.language, "not the leader, and none is known"),
+            Refusal::Busy => say!(self.language, "too much waits already"),
+            Refusal::TooLarge => say!(self.language, "too large"),
+            Refusal::Transferring => say!(self.language, "leadership is being handed over"),
+            Refusal::ChangePending => say!(self.language, "a membership change is under way"),
+            Refusal::TooEarly => say!(self.language, "a new leader first commits an entry of its own term"),
+            Refusal::BadMembership => {
+                say!(self.language, "the change leaves no voters, or names a server twice")
+            }
+            Refusal::NoChange => say!(self.language, "that is the configuration already"),
+            Refusal::BadTarget => say!(self.language, "that server is not another voter"),
         }
     }
 
     fn say_net(&self, event: &NetEvent) -> String {
         match *event {
-            NetEvent::Connected { peer } => format!("reaches {}", self.names.of(peer)),
+            NetEvent::Connected { peer } => say!(self.language, "reaches {peer}", peer = self.names.of(peer)),
             NetEvent::Lost { peer, why } => {
-                format!("lost its link to {}: {}", self.names.of(peer), why_lost(why))
+                say!(
+                    self.language,
+                    "lost its link to {peer}: {why}",
+                    peer = self.names.of(peer),
+                    why = self.language.of(why_lost(why))
+                )
             }
-            NetEvent::Accepted { peer } => format!("is reached by {}", self.names.of(peer)),
+            NetEvent::Accepted { peer } => {
+                say!(self.language, "is reached by {peer}", peer = self.names.of(peer))
+            }
             NetEvent::FrameRefused { peer, why } => {
-                let peer = peer.map_or("an unknown peer".into(), |peer| self.names.of(peer));
-                format!("closed the link from {peer}: {}", why_frame_refused(why))
+                let peer = peer.map_or_else(
+                    || say!(self.language, "an unknown peer").into(),
+                    |peer| self.names.of(peer),
+                );
+                say!(
+                    self.language,
+                    "closed the link from {peer}: {why}",
+                    peer,
+                    why = self.language.of(why_frame_refused(why))
+                )
             }
             NetEvent::Dropped { peer, messages } => {
-                let messages = plural(messages.into(), "message");
-                format!(
-                    "dropped {messages} to {}: its queue is full (they are sent again)",
-                    self.names.of(peer)
+                let messages =
+                    counted(self.language, messages.into(), said!("1 message"), said!("{count} messages"));
+                say!(
+                    self.language,
+                    "dropped {messages} to {peer}: its queue is full (they are sent again)",
+                    messages,
+                    peer = self.names.of(peer)
                 )
             }
         }
@@ -264,17 +431,41 @@ impl Words {
     fn say_client(&self, event: &ClientEvent) -> String {
         match *event {
             ClientEvent::Forwarded { to, requests } => {
-                format!("{} sent on to {}, the leader", plural(requests.into(), "request"), self.names.of(to))
+                say!(
+                    self.language,
+                    "{requests} sent on to {to}, the leader",
+                    requests = counted(
+                        self.language,
+                        requests.into(),
+                        said!("1 request"),
+                        said!("{count} requests")
+                    ),
+                    to = self.names.of(to)
+                )
             }
             ClientEvent::Refused { requests } => {
-                format!("{} refused, without effect", plural(requests.into(), "request"))
+                say!(
+                    self.language,
+                    "{requests} refused, without effect",
+                    requests = counted(
+                        self.language,
+                        requests.into(),
+                        said!("1 request"),
+                        said!("{count} requests")
+                    )
+                )
             }
             ClientEvent::OutcomeUnknown { requests } => {
-                let requests = plural(requests.into(), "request");
-                format!("{requests} answered \"outcome unknown\": leadership changed on the way")
+                let requests =
+                    counted(self.language, requests.into(), said!("1 request"), said!("{count} requests"));
+                say!(
+                    self.language,
+                    "{requests} answered \"outcome unknown\": leadership changed on the way",
+                    requests
+                )
             }
             ClientEvent::ExpiryProposed { index } => {
-                format!("keys that outlived their time go with entry {index}")
+                say!(self.language, "keys that outlived their time go with entry {index}", index)
             }
         }
     }
@@ -315,26 +506,6 @@ impl Words {
             }
             _ => {}
         }
-    }
-}
-
-impl Story {
-    /// "n1 n3 voted (with its own 3 of 5: enough)".
-    fn tally(&self, names: &Names, verb: &str) -> String {
-        if self.voters_for_it.is_empty() {
-            return if verb == "voted" { "elected".into() } else { "would be elected".into() };
-        }
-        let mut out = String::new();
-        for voter in &self.voters_for_it {
-            write!(out, "{} ", names.of(*voter)).expect("writing to a string cannot fail");
-        }
-        let of = match (self.joint, self.cluster) {
-            (true, _) => "a majority of the old and of the new servers".into(),
-            (false, 0) => format!("{}: enough", self.votes),
-            (false, cluster) => format!("{} of {cluster}: enough", self.votes),
-        };
-        write!(out, "{verb} (with its own {of})").expect("writing to a string cannot fail");
-        out
     }
 }
 

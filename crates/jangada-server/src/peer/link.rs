@@ -209,17 +209,19 @@ fn down(
 
 /// Whether a first word would get through: what is sent into a cut link is answered by nobody.
 async fn through(directory: &Directory, shared: &Shared) -> bool {
-    const LOOK_AGAIN: Duration = Duration::from_millis(10);
     let Some(weather) = &shared.weather else { return true };
     let (me, peer) = (directory.my_id(), shared.to);
-    let until = Instant::now() + CONNECT_TIMEOUT;
-    while weather.is_cut(me, peer) || weather.is_cut(peer, me) {
-        if Instant::now() >= until {
-            return false;
+    let mend = async {
+        loop {
+            // Asked for before the look, so that nothing is missed between the two.
+            let mended = weather.mended();
+            if !(weather.is_cut(me, peer) || weather.is_cut(peer, me)) {
+                return;
+            }
+            mended.await;
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    true
+    };
+    timeout(CONNECT_TIMEOUT, mend).await.is_ok()
 }
 
 enum Failed {

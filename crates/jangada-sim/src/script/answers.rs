@@ -7,16 +7,26 @@ use jangada_kv::command::{Command as KvCommand, Reply, Set};
 use jangada_kv::{KeyRange, RangeRequest, Request as KvRequest, Response};
 use jangada_node::effect::{AdminDone, Failure, Token};
 use jangada_raft::types::{NodeId, Time};
+use jangada_trace::language::Language;
 use jangada_trace::phrases::since_start;
+use jangada_trace::{said, say};
 
 use super::cluster::{Answer, Ask, Cluster, Deed};
 use super::command::{Change, Request, Server};
-use super::stage::{Stage, leader, running};
+use super::stage::Stage;
+use super::who::{leader, running};
 
 /// The last answer that somebody got.
 #[derive(Clone, Debug)]
 pub(super) struct Heard {
+    /// Who was asked.
+    pub(super) at: NodeId,
+    /// What for.
+    pub(super) asked: String,
+    /// The answer in English, which conditions compare with.
     pub(super) text: String,
+    /// The same in the language that is told in.
+    pub(super) told: String,
     /// It had no effect.
     pub(super) refused: bool,
 }
@@ -29,7 +39,7 @@ impl<C: Cluster> Stage<C> {
         begin: bool,
     ) -> Result<(), String> {
         let id = self.asked_server(at)?;
-        self.ask(id, in_words(request), Ask::Client(query(request)), begin)
+        self.ask(id, in_words(self.language, request), Ask::Client(query(request)), begin)
     }
 
     /// Asks, and, unless it was only to begin, waits for the answer.
@@ -52,7 +62,7 @@ impl<C: Cluster> Stage<C> {
         }
         let cluster = self.cluster()?;
         let first = running(cluster).map(|view| view.id).next();
-        leader(cluster).or(first).ok_or_else(|| "no server runs".into())
+        leader(cluster).or(first).ok_or_else(|| say!(self.language, "no server runs"))
     }
 
     pub(super) fn add(&mut self, change: &Change) -> Result<(), String> {
@@ -92,7 +102,8 @@ impl<C: Cluster> Stage<C> {
     ) -> Result<(), String> {
         let id = self.asked_server(change.at.as_ref())?;
         let named = self.servers(&change.servers)?;
-        let view = self.cluster()?.view(id).ok_or_else(|| format!("{id} does not run"))?;
+        let language = self.language;
+        let view = self.cluster()?.view(id).ok_or_else(|| say!(language, "{id} does not run", id))?;
         let (mut voters, learners) = (view.membership.voters.clone(), view.membership.learners.clone());
         edit(&mut voters);
         let learners = learners.difference(&voters).copied().collect();
@@ -108,45 +119,45 @@ impl<C: Cluster> Stage<C> {
     /// An answer has come.
     pub(super) fn heard(&mut self, now: Time, token: Token, answer: &Answer) {
         let Some((id, what)) = self.asked.remove(&token) else { return };
-        let heard = self.hear(answer);
+        // Conditions compare with the English words, whatever somebody is told in.
+        let (text, refused) = self.hear(Language::English, answer);
+        let (told, _) = self.hear(self.language, answer);
         // A value may be long; what was refused or lost is told whole.
-        let text = match answer {
-            Answer::Response(_) => shortened(&heard.text),
-            Answer::Done(_) | Answer::Failed(_) | Answer::Refused(_) | Answer::Unknown(_) => {
-                heard.text.clone()
-            }
+        let short = match answer {
+            Answer::Response(_) => shortened(self.language, &told),
+            Answer::Done(_) | Answer::Failed(_) | Answer::Refused(_) | Answer::Unknown(_) => told.clone(),
         };
         let remark =
             self.cluster.take_remark(token).map_or_else(String::new, |remark| format!("   ({remark})"));
-        self.told.push(format!("{:<7} {:<6} {what}: {text}{remark}", since_start(now), id.to_string()));
-        self.heard = Some(heard);
+        self.told.push(format!("{:<7} {:<6} {what}: {short}{remark}", since_start(now), id.to_string()));
+        self.heard = Some(Heard { at: id, asked: what, text, told, refused });
     }
 
-    fn hear(&self, answer: &Answer) -> Heard {
-        let said = |text: String| Heard { text, refused: false };
+    /// The answer in words, and whether it says that nothing happened.
+    fn hear(&self, language: Language, answer: &Answer) -> (String, bool) {
         match answer {
-            Answer::Response(response) => said(response_words(response)),
-            Answer::Done(AdminDone::MembershipChanged) => said("OK".into()),
-            Answer::Done(AdminDone::Transferred { term }) => said(format!("OK, term {term}")),
-            Answer::Failed(failure) => self.failure_words(*failure),
-            Answer::Refused(why) => Heard { text: format!("refused: {why}"), refused: true },
-            Answer::Unknown(why) => said(format!("outcome unknown: {why}")),
+            Answer::Response(response) => (response_words(language, response), false),
+            Answer::Done(AdminDone::MembershipChanged) => ("OK".to_owned(), false),
+            Answer::Done(AdminDone::Transferred { term }) => (say!(language, "OK, term {term}", term), false),
+            Answer::Failed(failure) => self.failure_words(language, *failure),
+            Answer::Refused(why) => (say!(language, "refused: {why}", why), true),
+            Answer::Unknown(why) => (say!(language, "outcome unknown: {why}", why), false),
         }
     }
 
-    fn failure_words(&self, failure: Failure) -> Heard {
-        let refused = |why: &str| Heard { text: format!("refused: {why}"), refused: true };
+    fn failure_words(&self, language: Language, failure: Failure) -> (String, bool) {
+        let refused = |why: &str| (say!(language, "refused: {why}", why), true);
         match failure {
-            Failure::NoLeader => refused("no leader"),
-            Failure::Busy => refused("too much waits already"),
-            Failure::TooLarge => refused("too large"),
-            Failure::Refused(why) => refused(&self.words.why_refused(why)),
-            Failure::TransferFailed => refused("the transfer came to nothing"),
+            Failure::NoLeader => refused(language.of(said!("no leader"))),
+            Failure::Busy => refused(language.of(said!("too much waits already"))),
+            Failure::TooLarge => refused(language.of(said!("too large"))),
+            Failure::Refused(why) => refused(&self.words.clone().in_language(language).why_refused(why)),
+            Failure::TransferFailed => refused(language.of(said!("the transfer came to nothing"))),
             Failure::OutcomeUnknown => {
-                Heard { text: "outcome unknown: leadership changed on the way".into(), refused: false }
+                (say!(language, "outcome unknown: leadership changed on the way"), false)
             }
-            Failure::AnswerTooLarge => Heard { text: "done; the answer is too long".into(), refused: false },
-            Failure::BadAnswer => Heard { text: "the answer cannot be read".into(), refused: false },
+            Failure::AnswerTooLarge => (say!(language, "done; the answer is too long"), false),
+            Failure::BadAnswer => (say!(language, "the answer cannot be read"), false),
         }
     }
 }
@@ -165,12 +176,14 @@ fn query(request: &Request) -> KvRequest {
     }
 }
 
-fn in_words(request: &Request) -> String {
+fn in_words(language: Language, request: &Request) -> String {
     match request {
-        Request::Set { key, value } => format!("set {} {}", shortened(key), shortened(value)),
-        Request::Get { key } => format!("get {}", shortened(key)),
-        Request::Delete { key } => format!("delete {}", shortened(key)),
-        Request::Incr { key } => format!("incr {}", shortened(key)),
+        Request::Set { key, value } => {
+            format!("set {} {}", shortened(language, key), shortened(language, value))
+        }
+        Request::Get { key } => format!("get {}", shortened(language, key)),
+        Request::Delete { key } => format!("delete {}", shortened(language, key)),
+        Request::Incr { key } => format!("incr {}", shortened(language, key)),
         Request::ShowAll => "show".into(),
     }
 }
@@ -179,29 +192,29 @@ fn in_words(request: &Request) -> String {
 const MAX_TOLD: usize = 60;
 
 /// On one line, and not too long for it.
-fn shortened(text: &str) -> String {
+fn shortened(language: Language, text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
     if escaped.chars().count() <= MAX_TOLD {
         return escaped;
     }
     let begin: String = escaped.chars().take(8).collect();
-    format!("{begin}… ({} bytes)", text.len())
+    say!(language, "{begin}… ({count} bytes)", begin, count = text.len())
 }
 
-fn response_words(response: &Response) -> String {
+fn response_words(language: Language, response: &Response) -> String {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     match response {
         Response::Reply(Reply::Ok) => "OK".into(),
-        Response::Reply(Reply::Nil) => "not found".into(),
+        Response::Reply(Reply::Nil) => say!(language, "not found"),
         Response::Reply(Reply::Integer(number)) => number.to_string(),
         Response::Reply(Reply::Value(value)) => text(value),
-        Response::Reply(Reply::Error(why)) => format!("error: {why}"),
-        Response::Range(range) if range.kvs.is_empty() => "no keys".into(),
+        Response::Reply(Reply::Error(why)) => say!(language, "error: {why}", why),
+        Response::Range(range) if range.kvs.is_empty() => say!(language, "no keys"),
         Response::Range(range) => {
             let pairs = range.kvs.iter().map(|kv| format!("{}={}", text(&kv.key), text(&kv.value)));
             pairs.collect::<Vec<_>>().join(" ")
         }
-        Response::Error(why) => format!("error: {why}"),
+        Response::Error(why) => say!(language, "error: {why}", why),
         // No request of a script is answered so.
         other => format!("{other:?}"),
     }

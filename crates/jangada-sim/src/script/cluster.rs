@@ -15,6 +15,8 @@ use jangada_node::replica::ReplicaConfig;
 use jangada_raft::config::Config;
 use jangada_raft::event::RoleName;
 use jangada_raft::types::{ClusterId, Index, Membership, NodeId, Term, Time};
+use jangada_trace::language::Language;
+use jangada_trace::{said, say};
 
 use crate::check::Violation;
 
@@ -28,6 +30,11 @@ pub const MAX_SERVERS: u64 = 9;
 /// Servers are `n1` to `n9`. A method that cannot do what it is told returns a sentence for whoever typed the
 /// command: what, why, and what to do instead.
 pub trait Cluster {
+    /// What its own sentences are said in.
+    fn language(&self) -> Language {
+        Language::English
+    }
+
     // ---- Beginning ----------------------------------------------------------------------------------------
 
     /// Everything that was is gone, and `setup.servers` new servers start.
@@ -126,7 +133,7 @@ pub trait Cluster {
     /// # Errors
     /// Nobody counts here.
     fn sent(&self, _: &Filter) -> Result<u64, String> {
-        Err(only_simulated("messages are counted"))
+        Err(only_simulated(self.language(), said!("messages are counted")))
     }
 
     /// How many changes and syncs a server's disk has done since the mark.
@@ -134,7 +141,7 @@ pub trait Cluster {
     /// # Errors
     /// Nobody counts here.
     fn wrote(&self, _: NodeId) -> Result<u64, String> {
-        Err(only_simulated("operations of a disk are counted"))
+        Err(only_simulated(self.language(), said!("operations of a disk are counted")))
     }
 
     /// From now on these messages wait until somebody delivers them.
@@ -142,7 +149,7 @@ pub trait Cluster {
     /// # Errors
     /// It cannot be done.
     fn hold(&mut self, _: Filter) -> Result<(), String> {
-        Err(only_simulated("messages are held"))
+        Err(only_simulated(self.language(), said!("messages are held")))
     }
 
     /// The messages that wait and fit, oldest first.
@@ -160,8 +167,8 @@ pub trait Cluster {
     fn release(&mut self) {}
 }
 
-fn only_simulated(what: &str) -> String {
-    format!("only in a simulated cluster {what}")
+fn only_simulated(language: Language, what: &str) -> String {
+    say!(language, "only in a simulated cluster {what}", what = language.of(what))
 }
 
 /// How a cluster is set up, before it starts.

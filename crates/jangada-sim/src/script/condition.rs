@@ -1,5 +1,7 @@
 //! Conditions: what `expect`, `wait` and `always` ask for. Reading them only; `check.rs` looks whether they hold.
 
+use jangada_trace::{said, say};
+
 use super::command::{Compare, Condition, Place, Role, Server};
 use super::parse::Words;
 
@@ -39,25 +41,25 @@ const FIRST: &[&str] = &[
 // tidy: flat table
 pub(crate) fn read(words: &mut Words<'_>) -> Result<Condition, String> {
     const ANY: std::ops::RangeInclusive<u64> = 0..=u64::MAX;
-    Ok(match words.choose("a condition", FIRST)? {
+    Ok(match words.choose(said!("a condition"), FIRST)? {
         "not" => Condition::Not(Box::new(read(words)?)),
         "leader" => leader(words)?,
         "no" => words.expect("leader").map(|()| Condition::Leaders(0))?,
         "one" => words.expect("leader").map(|()| Condition::Leaders(1))?,
-        "leaders" => Condition::Leaders(words.number("how many leaders", 0..=9)?),
+        "leaders" => Condition::Leaders(words.number(said!("a number of leaders"), 0..=9)?),
         "role" => Condition::Role(words.server()?, role(words)?),
         "term" => term(words)?,
         "vote" => vote(words)?,
         "value" => Condition::Value {
-            key: words.text("a key")?,
-            value: words.text("a value")?,
+            key: words.text(said!("a key"))?,
+            value: words.text(said!("a value"))?,
             place: place(words)?,
         },
-        "absent" => Condition::Absent { key: words.text("a key")?, place: place(words)? },
-        "committed" => Condition::Committed(words.number("an index", ANY)?, place(words)?),
-        "applied" => Condition::Applied(words.number("an index", ANY)?, place(words)?),
-        "snapshot" => Condition::Snapshot(words.number("an index", ANY)?, place(words)?),
-        "last" => Condition::Last(words.number("an index", ANY)?, place(words)?),
+        "absent" => Condition::Absent { key: words.text(said!("a key"))?, place: place(words)? },
+        "committed" => Condition::Committed(words.number(said!("an index"), ANY)?, place(words)?),
+        "applied" => Condition::Applied(words.number(said!("an index"), ANY)?, place(words)?),
+        "snapshot" => Condition::Snapshot(words.number(said!("an index"), ANY)?, place(words)?),
+        "last" => Condition::Last(words.number(said!("an index"), ANY)?, place(words)?),
         "log" => Condition::LogTerms(words.server()?, words.numbers()?),
         "equal" => words.expect("logs").map(|()| Condition::EqualLogs)?,
         "settled" => Condition::Settled,
@@ -70,12 +72,12 @@ pub(crate) fn read(words: &mut Words<'_>) -> Result<Condition, String> {
         "up" => Condition::Up(words.server()?, true),
         "down" => Condition::Up(words.server()?, false),
         "held" => {
-            let count = words.number("how many", ANY)?;
+            let count = words.number(said!("a number"), ANY)?;
             Condition::Held(words.pick()?, count)
         }
         "sent" => sent(words)?,
         "wrote" => wrote(words)?,
-        other => return Err(format!("`{other}` begins a condition that has no meaning")),
+        other => return Err(say!(words.language, "`{other}` begins a condition that has no meaning", other)),
     })
 }
 
@@ -93,7 +95,7 @@ fn leader(words: &mut Words<'_>) -> Result<Condition, String> {
 }
 
 fn role(words: &mut Words<'_>) -> Result<Role, String> {
-    Ok(match words.choose("a role", &["follower", "precandidate", "candidate", "leader"])? {
+    Ok(match words.choose(said!("a role"), &["follower", "precandidate", "candidate", "leader"])? {
         "follower" => Role::Follower,
         "precandidate" => Role::PreCandidate,
         "candidate" => Role::Candidate,
@@ -108,7 +110,7 @@ fn term(words: &mut Words<'_>) -> Result<Condition, String> {
     if words.take("rises") {
         return Ok(Condition::TermRises);
     }
-    Ok(Condition::Term(words.number("a term", 0..=u64::MAX)?, words.at()?))
+    Ok(Condition::Term(words.number(said!("a term"), 0..=u64::MAX)?, words.at()?))
 }
 
 fn vote(words: &mut Words<'_>) -> Result<Condition, String> {
@@ -122,7 +124,7 @@ fn vote(words: &mut Words<'_>) -> Result<Condition, String> {
 
 /// All that is left of the line.
 fn answer(words: &mut Words<'_>) -> Result<String, String> {
-    let mut text = words.text("the answer's beginning")?;
+    let mut text = words.text(said!("the answer's beginning"))?;
     while let Some(token) = words.next() {
         text.push(' ');
         text.push_str(&token.text);
@@ -147,12 +149,12 @@ fn comparison(words: &mut Words<'_>) -> Result<(Compare, u64), String> {
         Compare::Exactly
     } else {
         words.expect("at")?;
-        match words.choose("`at most` or `at least`", &["most", "least"])? {
+        match words.choose(said!("`at most` or `at least`"), &["most", "least"])? {
             "most" => Compare::AtMost,
             _ => Compare::AtLeast,
         }
     };
-    Ok((compare, words.number("how many", 0..=u64::MAX)?))
+    Ok((compare, words.number(said!("a number"), 0..=u64::MAX)?))
 }
 
 /// `at S`, `on N servers`, `everywhere`.
@@ -161,7 +163,7 @@ fn place(words: &mut Words<'_>) -> Result<Place, String> {
         return Ok(Place::Everywhere);
     }
     if words.take("on") {
-        let count = words.number("how many", 0..=9)?;
+        let count = words.number(said!("a number"), 0..=9)?;
         if !words.take("server") {
             words.expect("servers")?;
         }
@@ -170,6 +172,6 @@ fn place(words: &mut Words<'_>) -> Result<Place, String> {
     match words.at()? {
         Some(Server::All) => Ok(Place::Everywhere),
         Some(server) => Ok(Place::At(server)),
-        None => Err("where? Say `at S`, `on N servers` or `everywhere`".into()),
+        None => Err(say!(words.language, "where? Say `at S`, `on N servers` or `everywhere`")),
     }
 }

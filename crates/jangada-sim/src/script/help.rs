@@ -1,6 +1,8 @@
 //! The commands with a line of help each, and the other words that the language knows. docs/scripts.md says the
 //! same at greater length, and a test holds the two together.
 
+use jangada_trace::language::Language;
+
 /// A group of commands that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
@@ -71,7 +73,7 @@ pub const COMMANDS: &[Help] = &[
     help(Group::Network, "disconnect", "disconnect S..", "each of them hears nobody and is heard by nobody", "disconnect 2"),
     help(Group::Network, "reconnect", "reconnect S..", "each of them hears everybody and is heard again", "reconnect 2"),
     help(Group::Network, "cut", "cut A -> B", "what A sends to B is lost (`A <-> B`: both ways)", "cut 1 -> 2"),
-    help(Group::Network, "heal", "heal [A -> B]", "all links, or this one, work again", "heal"),
+    help(Group::Network, "heal", "heal [A -> B]", "all links are as new, whatever was wrong with them; or this one works again", "heal"),
     help(Group::Network, "lose", "lose PERCENT", "so many of a hundred messages are lost, on all links", "lose 30%"),
     help(Group::Network, "slow", "slow DURATION", "every message takes so much longer (`slow 0s` ends it)", "slow 200ms"),
     help(Group::Network, "hold", "hold [A -> B] [MESSAGE]", "messages that are sent wait for `deliver` or `drop`", "hold 1 -> 2 append"),
@@ -184,6 +186,6 @@ pub fn of(name: &str) -> Option<&'static Help> {
 
 /// One line for a command: `cut A -> B    what A sends to B is lost`.
 #[must_use]
-pub fn line(help: &Help) -> String {
-    format!("{:<44} {}", help.usage, help.does)
+pub fn line(language: Language, help: &Help) -> String {
+    format!("{:<44} {}", help.usage, language.of(help.does))
 }

@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 use jangada_raft::event::RoleName;
 use jangada_raft::types::{Index, NodeId, Term};
 
+use jangada_trace::language::Language;
+use jangada_trace::say;
+
 use super::cluster::{Cluster, View};
 use super::command::{Compare, Condition, Place, Role, Server};
-use super::stage::{Mark, Stage, highest_term, leader, one_server, running};
+use super::stage::{Mark, Stage};
+use super::who::{highest_term, leader, one_server, running};
 
 impl<C: Cluster> Stage<C> {
     /// Whether it is so now. A server that is nobody now (`leader` when nobody leads) makes it false.
@@ -16,11 +20,16 @@ impl<C: Cluster> Stage<C> {
         match condition {
             Condition::Not(inner) => return self.holds(inner).map(|holds| !holds),
             Condition::Answer(text) => {
-                let heard = self.heard.as_ref().ok_or("nothing was asked yet")?;
+                let heard =
+                    self.heard.as_ref().ok_or_else(|| say!(self.language, "nothing was asked yet"))?;
                 return Ok(heard.text.starts_with(text.as_str()));
             }
             Condition::Refused => {
-                return Ok(self.heard.as_ref().ok_or("nothing was asked yet")?.refused);
+                return Ok(self
+                    .heard
+                    .as_ref()
+                    .ok_or_else(|| say!(self.language, "nothing was asked yet"))?
+                    .refused);
             }
             Condition::AllAnswered => return Ok(self.asked.is_empty()),
             Condition::Held(pick, count) => {
@@ -38,8 +47,8 @@ impl<C: Cluster> Stage<C> {
             _ => {}
         }
         self.cluster()?;
-        let (cluster, names) = (&self.cluster, &self.names);
-        let look = Look { cluster, one: &|server| one_server(cluster, names, server) };
+        let (cluster, names, language) = (&self.cluster, &self.names, self.language);
+        let look = Look { cluster, language, one: &|server| one_server(language, cluster, names, server) };
         look.holds(condition, self.mark)
     }
 }
@@ -56,6 +65,7 @@ impl Compare {
 
 /// A look at the servers.
 struct Look<'a, C> {
+    language: Language,
     cluster: &'a C,
     one: &'a dyn Fn(&Server) -> Result<Option<NodeId>, String>,
 }
@@ -126,7 +136,9 @@ impl<C: Cluster> Look<'_, C> {
             | Condition::AllAnswered
             | Condition::Held(..)
             | Condition::Wrote { .. }
-            | Condition::Sent { .. } => return Err("this condition is looked at elsewhere".into()),
+            | Condition::Sent { .. } => {
+                return Err(say!(self.language, "this condition is looked at elsewhere"));
+            }
         })
     }
 
@@ -139,13 +151,13 @@ impl<C: Cluster> Look<'_, C> {
     /// This is so of it. Of a server that is down nothing is so, and nothing is not so: to ask is a mistake.
     fn at(&self, server: &Server, is_so: impl FnOnce(&View<'_>) -> bool) -> Result<bool, String> {
         let Some(id) = (self.one)(server)? else { return Ok(false) };
-        let view = self.cluster.view(id).ok_or_else(|| format!("{id} does not run"))?;
+        let view = self.cluster.view(id).ok_or_else(|| say!(self.language, "{id} does not run", id))?;
         Ok(is_so(&view))
     }
 
     fn place(&self, place: &Place, is_so: impl Fn(&View<'_>) -> bool) -> Result<bool, String> {
         if running(self.cluster).next().is_none() {
-            return Err("no server runs".into());
+            return Err(say!(self.language, "no server runs"));
         }
         Ok(match place {
             Place::At(server) => self.at(server, is_so)?,

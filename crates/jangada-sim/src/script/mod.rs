@@ -13,6 +13,8 @@ mod condition; // conditions, as `expect`, `wait` and `always` take them
 pub mod file; // blocks of commands and what happened, and their difference
 pub mod cluster; // what commands are carried out on
 pub mod stage; // carries commands out
+mod play; // a whole script
+mod who; // whom a word means
 mod answers; // requests, and what came of them
 mod holds; // whether a condition holds
 mod show; // looking
@@ -26,7 +28,8 @@ pub mod watch; // which events are told
 pub use cluster::Cluster;
 pub use command::Command;
 pub use file::Script;
-pub use parse::parse;
+pub use parse::{parse, parse_in};
+pub use play::{Played, Step, play};
 pub use simulated::Simulated;
-pub use stage::{Played, Stage, Step, play};
+pub use stage::Stage;
 pub use tokens::duration;

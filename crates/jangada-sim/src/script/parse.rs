@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use jangada_trace::language::Language;
+use jangada_trace::{said, say};
+
 use super::command::{Change, Command, Kind, Link, Message, Pick, Profile, Request, Server, View, Which};
 use super::condition;
 use super::help::{self, KINDS, KNOBS, MESSAGES};
@@ -12,30 +15,40 @@ use super::tokens::{self, Token, meant};
 /// # Errors
 /// A sentence that says what is wrong, and what would be right.
 pub fn parse(line: &str) -> Result<Option<Command>, String> {
-    let tokens = tokens::split(line)?;
-    if tokens.is_empty() { Ok(None) } else { read(&tokens).map(Some) }
+    parse_in(Language::English, line)
+}
+
+/// The same, for somebody who is told in this language what is wrong.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_in(language: Language, line: &str) -> Result<Option<Command>, String> {
+    let tokens = tokens::split(language, line)?;
+    if tokens.is_empty() { Ok(None) } else { read(language, &tokens).map(Some) }
 }
 
 /// Reads the words of one command.
-fn read(tokens: &[Token]) -> Result<Command, String> {
-    let Some((first, rest)) = tokens.split_first() else { return Err("a command is missing".into()) };
+fn read(language: Language, tokens: &[Token]) -> Result<Command, String> {
+    let Some((first, rest)) = tokens.split_first() else {
+        return Err(say!(language, "a command is missing"));
+    };
     let name = first.text.clone();
     let Some(known) = help::of(&name) else {
-        let near = meant(&name, help::COMMANDS.iter().map(|help| help.name));
-        return Err(format!("`{name}` is no command{near}"));
+        let near = meant(language, &name, help::COMMANDS.iter().map(|help| help.name));
+        return Err(say!(language, "`{name}` is no command{near}", name, near));
     };
-    let mut words = Words { tokens: rest };
+    let mut words = Words { tokens: rest, language };
     command(&name, &mut words)
         .and_then(|command| words.end().map(|()| command))
-        .map_err(|why| format!("{why} (usage: `{}`)", known.usage))
+        .map_err(|why| say!(language, "{why} (usage: `{usage}`)", why, usage = known.usage))
 }
 
 // tidy: flat table
 fn command(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
     Ok(match name {
-        "servers" => Command::Servers(words.number("how many servers", 1..=9)?),
+        "servers" => Command::Servers(words.number(said!("a number of servers"), 1..=9)?),
         "profile" => Command::Profile(profile(words)?),
-        "seed" => Command::Seed(words.number("a number", 0..=u64::MAX)?),
+        "seed" => Command::Seed(words.number(said!("a number"), 0..=u64::MAX)?),
         "config" => config(words)?,
         "log" => log(words)?,
         "set" | "get" | "delete" | "incr" => client(name, words)?,
@@ -66,34 +79,34 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
         "wait" => wait(words)?,
         "always" => always(words)?,
         "expect" => Command::Expect(condition::read(words)?),
-        "cannot" if words.is_empty() => return Err("a command is missing".into()),
-        "cannot" => Command::Cannot { command: read(words.rest()).map(Box::new) },
+        "cannot" if words.is_empty() => return Err(say!(words.language, "a command is missing")),
+        "cannot" => Command::Cannot { command: read(words.language, words.rest()).map(Box::new) },
         "mark" => Command::Mark,
         "let" => name_server(words)?,
         "show" => show(words)?,
         "watch" => Command::Watch(watch(words)?),
         "why" => Command::Why(words.server()?),
         "help" => Command::Help(words.next().map(|token| token.text.clone())),
-        _ => return Err(format!("`{name}` has a line of help and no meaning")),
+        _ => return Err(say!(words.language, "`{name}` has a line of help and no meaning", name)),
     })
 }
 
 fn profile(words: &mut Words<'_>) -> Result<Profile, String> {
-    match words.choose("a profile", &["classic", "default"])? {
+    match words.choose(said!("a profile"), &["classic", "default"])? {
         "classic" => Ok(Profile::Classic),
         _ => Ok(Profile::Default),
     }
 }
 
 fn log(words: &mut Words<'_>) -> Result<Command, String> {
-    let server = words.number("a server's number", 1..=9)?;
+    let server = words.number(said!("a server's number"), 1..=9)?;
     let mut terms = Vec::new();
     while !words.is_empty() && !words.peek("at") {
-        terms.push(words.number("a term", 1..=u64::MAX)?);
+        terms.push(words.number(said!("a term"), 1..=u64::MAX)?);
     }
     let term = if words.take("at") {
         words.expect("term")?;
-        Some(words.number("a term", 1..=u64::MAX)?)
+        Some(words.number(said!("a term"), 1..=u64::MAX)?)
     } else {
         None
     };
@@ -110,9 +123,11 @@ fn groups(words: &mut Words<'_>) -> Result<Vec<Vec<Server>>, String> {
 }
 
 fn percent(words: &mut Words<'_>) -> Result<u8, String> {
-    let text = words.text("a share of messages, such as `30%`,")?;
+    let text = words.text(said!("a share of messages, such as `30%`,"))?;
     let number = text.strip_suffix('%').unwrap_or(&text).parse().ok().filter(|number| *number <= 100);
-    number.ok_or_else(|| format!("`{text}` is no share of messages: write `30%`, or `0%` for none"))
+    number.ok_or_else(|| {
+        say!(words.language, "`{text}` is no share of messages: write `30%`, or `0%` for none", text)
+    })
 }
 
 fn which(words: &mut Words<'_>) -> Which {
@@ -127,14 +142,14 @@ fn which(words: &mut Words<'_>) -> Which {
 
 fn config(words: &mut Words<'_>) -> Result<Command, String> {
     let names: Vec<&str> = KNOBS.iter().map(|(name, _)| *name).collect();
-    let knob = words.choose("a knob", &names)?.to_owned();
+    let knob = words.choose(said!("a knob"), &names)?.to_owned();
     let takes = KNOBS.iter().find(|(name, _)| *name == knob).map_or("", |(_, takes)| takes);
     let value = words.text(takes)?;
     Ok(Command::Config { knob, value })
 }
 
 fn client(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
-    let key = words.text("a key")?;
+    let key = words.text(said!("a key"))?;
     let value = if name == "set" { Some(value_and_rest(words)?) } else { None };
     let at = words.at()?;
     let request = match (name, value) {
@@ -148,7 +163,7 @@ fn client(name: &str, words: &mut Words<'_>) -> Result<Command, String> {
 
 /// The value of `set`: what is left of the line, but for `at S` at its end.
 fn value_and_rest(words: &mut Words<'_>) -> Result<String, String> {
-    let mut value = words.text("a value")?;
+    let mut value = words.text(said!("a value"))?;
     loop {
         let at_server = match words.tokens {
             [] => return Ok(value),
@@ -159,13 +174,13 @@ fn value_and_rest(words: &mut Words<'_>) -> Result<String, String> {
             return Ok(value);
         }
         value.push(' ');
-        value.push_str(&words.text("a value")?);
+        value.push_str(&words.text(said!("a value"))?);
     }
 }
 
 fn begin(words: &mut Words<'_>) -> Result<Command, String> {
     let known = ["set", "get", "delete", "incr", "add", "remove", "members", "transfer"];
-    let name = words.choose("what to begin", &known)?.to_owned();
+    let name = words.choose(said!("what to begin"), &known)?.to_owned();
     match name.as_str() {
         "add" | "remove" | "members" | "transfer" => admin(&name, words, true),
         _ => match client(&name, words)? {
@@ -195,16 +210,16 @@ fn wait(words: &mut Words<'_>) -> Result<Command, String> {
 
 fn always(words: &mut Words<'_>) -> Result<Command, String> {
     let Some(duration) = words.trailing_duration(&["for"])? else {
-        return Err("`always` needs `for` and a duration at its end".into());
+        return Err(say!(words.language, "`always` needs `for` and a duration at its end"));
     };
     Ok(Command::Always(condition::read(words)?, duration))
 }
 
 fn name_server(words: &mut Words<'_>) -> Result<Command, String> {
-    let name = words.text("a name")?;
+    let name = words.text(said!("a name"))?;
     let taken = as_server(&Token { text: name.clone(), quoted: false });
     if !matches!(taken, Some(Server::Named(_))) {
-        return Err(format!("`{name}` already means something: choose another name"));
+        return Err(say!(words.language, "`{name}` already means something: choose another name", name));
     }
     words.expect("=")?;
     Ok(Command::Let { name, server: words.server()? })
@@ -216,7 +231,7 @@ fn show(words: &mut Words<'_>) -> Result<Command, String> {
         return Ok(all_keys(words.at()?));
     }
     let views = ["roles", "log", "terms", "members", "network", "keys"];
-    Ok(match words.choose("what to show", &views)? {
+    Ok(match words.choose(said!("what to show"), &views)? {
         "roles" => Command::Show(View::Roles),
         "log" => Command::Show(View::Log),
         "terms" => Command::Show(View::Terms),
@@ -232,7 +247,7 @@ fn watch(words: &mut Words<'_>) -> Result<Vec<Kind>, String> {
         return Ok(kinds);
     }
     while kinds.is_empty() || !words.is_empty() {
-        kinds.push(match words.choose("a kind of events", KINDS)? {
+        kinds.push(match words.choose(said!("a kind of events"), KINDS)? {
             "leaders" => Kind::Leaders,
             "elections" => Kind::Elections,
             "votes" => Kind::Votes,
@@ -297,6 +312,8 @@ fn as_server(token: &Token) -> Option<Server> {
 /// The rest of a line.
 pub(crate) struct Words<'a> {
     tokens: &'a [Token],
+    /// What it is told in that something is wrong.
+    pub(crate) language: Language,
 }
 
 impl<'a> Words<'a> {
@@ -333,8 +350,10 @@ impl<'a> Words<'a> {
             return Ok(());
         }
         match self.tokens.first() {
-            Some(token) => Err(format!("`{word}` is missing before `{}`", token.text)),
-            None => Err(format!("`{word}` is missing at the end")),
+            Some(token) => {
+                Err(say!(self.language, "`{word}` is missing before `{text}`", word, text = token.text))
+            }
+            None => Err(say!(self.language, "`{word}` is missing at the end", word)),
         }
     }
 
@@ -342,50 +361,70 @@ impl<'a> Words<'a> {
     fn end(&self) -> Result<(), String> {
         match self.tokens.first() {
             None => Ok(()),
-            Some(token) => Err(format!("`{}` is too much", token.text)),
+            Some(token) => Err(say!(self.language, "`{text}` is too much", text = token.text)),
         }
     }
 
     pub(crate) fn text(&mut self, what: &str) -> Result<String, String> {
-        self.next().map(|token| token.text.clone()).ok_or_else(|| format!("{what} is missing"))
+        let what = self.language.of(what);
+        self.next()
+            .map(|token| token.text.clone())
+            .ok_or_else(|| say!(self.language, "{what} is missing", what))
     }
 
     /// One of these words.
     pub(crate) fn choose(&mut self, what: &str, known: &[&'static str]) -> Result<&'static str, String> {
+        let what = self.language.of(what);
         let list = || known.join(", ");
-        let Some(token) = self.next() else { return Err(format!("{what} is missing: {}", list())) };
+        let Some(token) = self.next() else {
+            return Err(say!(self.language, "{what} is missing: {list}", what, list = list()));
+        };
         match known.iter().find(|word| token.is(word)) {
             Some(word) => Ok(word),
             None => {
-                let near = meant(&token.text, known.iter().copied());
-                let near = if near.is_empty() { format!("; there are {}", list()) } else { near };
-                Err(format!("`{}` is not {what}{near}", token.text))
+                let near = meant(self.language, &token.text, known.iter().copied());
+                let near = if near.is_empty() {
+                    say!(self.language, "; there are {list}", list = list())
+                } else {
+                    near
+                };
+                Err(say!(self.language, "`{text}` is not {what}{near}", text = token.text, what, near))
             }
         }
     }
 
     pub(crate) fn number(&mut self, what: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
         let text = self.text(what)?;
-        let number: u64 = text.parse().map_err(|_| format!("`{text}` is not {what}"))?;
+        let what = self.language.of(what);
+        let number: u64 =
+            text.parse().map_err(|_| say!(self.language, "`{text}` is not {what}", text, what))?;
         if range.contains(&number) {
             return Ok(number);
         }
-        Err(format!("{number} is not {what} from {} to {}", range.start(), range.end()))
+        Err(say!(
+            self.language,
+            "{number} is not {what} from {start} to {end}",
+            number,
+            what,
+            start = range.start(),
+            end = range.end()
+        ))
     }
 
     /// All that is left, as numbers; none is fine.
     pub(crate) fn numbers(&mut self) -> Result<Vec<u64>, String> {
         let mut numbers = Vec::new();
         while !self.is_empty() {
-            numbers.push(self.number("a number", 0..=u64::MAX)?);
+            numbers.push(self.number(said!("a number"), 0..=u64::MAX)?);
         }
         Ok(numbers)
     }
 
     pub(crate) fn duration(&mut self) -> Result<Duration, String> {
-        let text = self.text("a duration, such as `300ms`,")?;
-        tokens::duration(&text)
-            .ok_or_else(|| format!("`{text}` is no duration: write `300ms`, `2s` or `1.5s`"))
+        let text = self.text(said!("a duration, such as `300ms`,"))?;
+        tokens::duration(&text).ok_or_else(|| {
+            say!(self.language, "`{text}` is no duration: write `300ms`, `2s` or `1.5s`", text)
+        })
     }
 
     /// Takes `marker.. DURATION` off the end of the line, if it is there.
@@ -403,11 +442,12 @@ impl<'a> Words<'a> {
     }
 
     pub(crate) fn server(&mut self) -> Result<Server, String> {
-        let Some(token) = self.next() else { return Err("a server is missing".into()) };
+        let Some(token) = self.next() else { return Err(say!(self.language, "a server is missing")) };
         as_server(token).ok_or_else(|| {
-            format!(
-                "`{}` is no server: write its number, `leader`, `follower` or a name given by `let`",
-                token.text
+            say!(
+                self.language,
+                "`{text}` is no server: write its number, `leader`, `follower` or a name given by `let`",
+                text = token.text
             )
         })
     }
@@ -441,7 +481,7 @@ impl<'a> Words<'a> {
         let link = if has_link { Some(self.link()?) } else { None };
         let message = match self.tokens.first() {
             None => None,
-            Some(_) => message(self.choose("a kind of messages", MESSAGES)?),
+            Some(_) => message(self.choose(said!("a kind of messages"), MESSAGES)?),
         };
         Ok(Pick { link, message })
     }
@@ -530,7 +570,7 @@ mod tests {
             ("crsh 2", "did you mean `crash`?"),
             ("crash", "a server is missing (usage: `crash S..`)"),
             ("crash -1", "`-1` is no server"),
-            ("servers 0", "0 is not how many servers from 1 to 9"),
+            ("servers 0", "0 is not a number of servers from 1 to 9"),
             ("profile clasic", "did you mean `classic`?"),
             ("cut 1 2", "`->` is missing before `2`"),
             ("run 300", "`300` is no duration: write `300ms`"),

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use jangada_raft::types::NodeId;
+use jangada_trace::language::Language;
+use jangada_trace::say;
 
 use super::cluster::{MAX_SERVERS, Prepared, Setup};
 use super::command::Profile;
@@ -14,62 +16,80 @@ pub(crate) fn profile(setup: &mut Setup, profile: Profile) {
     setup.raft.check_quorum = modern;
 }
 
-pub(crate) fn log(setup: &mut Setup, server: u64, terms: &[u64], term: Option<u64>) -> Result<(), String> {
+pub(crate) fn log(
+    language: Language,
+    setup: &mut Setup,
+    server: u64,
+    terms: &[u64],
+    term: Option<u64>,
+) -> Result<(), String> {
     if server > setup.servers {
-        return Err(format!("there are {} servers, and no n{server}", setup.servers));
+        return Err(say!(
+            language,
+            "there are {servers} servers, and no n{server}",
+            servers = setup.servers,
+            server
+        ));
     }
     if terms.contains(&0) || !terms.is_sorted() {
-        return Err("terms begin with 1 and never go back".into());
+        return Err(say!(language, "terms begin with 1 and never go back"));
     }
     debug_assert!(server <= MAX_SERVERS, "no more servers are ever there");
     let last = terms.last().copied().unwrap_or(0);
     let term = term.unwrap_or(last);
     if term < last {
-        return Err(format!("a server in term {term} has no entry of term {last}"));
+        return Err(say!(language, "a server in term {term} has no entry of term {last}", term, last));
     }
     setup.logs.insert(NodeId(server), Prepared { terms: terms.to_vec(), term });
     Ok(())
 }
 
 /// Sets a knob of [`super::help::KNOBS`].
-pub(crate) fn set(setup: &mut Setup, knob: &str, value: &str) -> Result<(), String> {
+pub(crate) fn set(language: Language, setup: &mut Setup, knob: &str, value: &str) -> Result<(), String> {
     let raft = &mut setup.raft;
     match knob {
-        "election_timeout" => (raft.election_timeout_min, raft.election_timeout_max) = range(value)?,
-        "heartbeat_interval" => raft.heartbeat_interval = duration(value)?,
-        "pre_vote" => raft.pre_vote = switch(value)?,
-        "check_quorum" => raft.check_quorum = switch(value)?,
-        "lease_reads" => raft.lease_reads = switch(value)?,
-        "max_append_entries" => raft.max_append_entries = number(value)?,
-        "max_inflight_messages" => raft.max_inflight_messages = number(value)?,
-        "snapshot_chunk_bytes" => raft.snapshot_chunk_bytes = number(value)?,
-        "keep_bytes_behind_snapshot" => raft.keep_bytes_behind_snapshot = number(value)?,
-        "caught_up_entries" => raft.caught_up_entries = number(value)? as u64,
-        "snapshot_after_bytes" => setup.replica.snapshot_after_bytes = number(value)?,
-        "delay" => setup.delay = range(value)?,
-        other => return Err(format!("`{other}` is a knob that turns nothing")),
+        "election_timeout" => {
+            (raft.election_timeout_min, raft.election_timeout_max) = range(language, value)?
+        }
+        "heartbeat_interval" => raft.heartbeat_interval = duration(language, value)?,
+        "pre_vote" => raft.pre_vote = switch(language, value)?,
+        "check_quorum" => raft.check_quorum = switch(language, value)?,
+        "lease_reads" => raft.lease_reads = switch(language, value)?,
+        "max_append_entries" => raft.max_append_entries = number(language, value)?,
+        "max_inflight_messages" => raft.max_inflight_messages = number(language, value)?,
+        "snapshot_chunk_bytes" => raft.snapshot_chunk_bytes = number(language, value)?,
+        "keep_bytes_behind_snapshot" => raft.keep_bytes_behind_snapshot = number(language, value)?,
+        "caught_up_entries" => raft.caught_up_entries = number(language, value)? as u64,
+        "snapshot_after_bytes" => setup.replica.snapshot_after_bytes = number(language, value)?,
+        "delay" => setup.delay = range(language, value)?,
+        other => return Err(say!(language, "`{other}` is a knob that turns nothing", other)),
     }
     Ok(())
 }
 
-fn number(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| format!("`{text}` is no number"))
+fn number(language: Language, text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| say!(language, "`{text}` is no number", text))
 }
 
-fn switch(text: &str) -> Result<bool, String> {
+fn switch(language: Language, text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => Err(format!("`{text}` is neither `on` nor `off`")),
+        _ => Err(say!(language, "`{text}` is neither `on` nor `off`", text)),
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    tokens::duration(text).ok_or_else(|| format!("`{text}` is no duration: write `300ms`, `2s` or `1.5s`"))
+fn duration(language: Language, text: &str) -> Result<Duration, String> {
+    tokens::duration(text)
+        .ok_or_else(|| say!(language, "`{text}` is no duration: write `300ms`, `2s` or `1.5s`", text))
 }
 
-fn range(text: &str) -> Result<(Duration, Duration), String> {
+fn range(language: Language, text: &str) -> Result<(Duration, Duration), String> {
     let (min, max) = text.split_once("..").unwrap_or((text, text));
-    let (min, max) = (duration(min)?, duration(max)?);
-    if min > max { Err(format!("`{text}`: the smaller one comes first")) } else { Ok((min, max)) }
+    let (min, max) = (duration(language, min)?, duration(language, max)?);
+    if min > max {
+        Err(say!(language, "`{text}`: the smaller one comes first", text))
+    } else {
+        Ok((min, max))
+    }
 }

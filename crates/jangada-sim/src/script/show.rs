@@ -4,20 +4,22 @@ use std::collections::BTreeSet;
 
 use jangada_raft::event::RoleName;
 use jangada_raft::types::NodeId;
+use jangada_trace::language::Language;
 use jangada_trace::phrases::span;
+use jangada_trace::{said, say};
 
 use super::cluster::{Cluster, Filter, Held, View as Seen};
 use super::command::{Message, View};
 use super::help;
 
 /// One line for each server, link or message.
-pub(crate) fn view<C: Cluster>(cluster: &C, view: View) -> Vec<String> {
+pub(crate) fn view<C: Cluster>(language: Language, cluster: &C, view: View) -> Vec<String> {
     match view {
-        View::Roles => each(cluster, role),
-        View::Log => each(cluster, |view| log(cluster, view)),
-        View::Terms => each(cluster, term),
-        View::Members => each(cluster, members),
-        View::Network => network(cluster),
+        View::Roles => each(language, cluster, |view| role(language, view)),
+        View::Log => each(language, cluster, |view| log(cluster, view)),
+        View::Terms => each(language, cluster, |view| term(language, view)),
+        View::Members => each(language, cluster, |view| members(language, view)),
+        View::Network => network(language, cluster),
     }
 }
 
@@ -25,49 +27,51 @@ pub(crate) fn view<C: Cluster>(cluster: &C, view: View) -> Vec<String> {
 const MAX_SHOWN: usize = 12;
 
 /// What somebody wants to see whose expectation has failed.
-pub(crate) fn failure<C: Cluster>(cluster: &C) -> Vec<String> {
-    let mut lines = vec![format!("at {}:", jangada_trace::phrases::since_start(cluster.now()))];
+pub(crate) fn failure<C: Cluster>(language: Language, cluster: &C) -> Vec<String> {
+    let mut lines =
+        vec![say!(language, "at {now}:", now = jangada_trace::phrases::since_start(cluster.now()))];
     for what in [View::Roles, View::Log, View::Members, View::Network] {
-        let seen = view(cluster, what);
+        let seen = view(language, cluster, what);
         let more = seen.len().saturating_sub(MAX_SHOWN);
         lines.extend(seen.into_iter().take(MAX_SHOWN));
         if more > 0 {
-            lines.push(format!("and {more} more"));
+            lines.push(say!(language, "and {more} more", more));
         }
     }
     lines
 }
 
-fn each<C: Cluster>(cluster: &C, tell: impl Fn(&Seen<'_>) -> String) -> Vec<String> {
+fn each<C: Cluster>(language: Language, cluster: &C, tell: impl Fn(&Seen<'_>) -> String) -> Vec<String> {
     let line = |id: NodeId| match cluster.view(id) {
-        Some(_) if cluster.is_paused(id) => format!("{id}  paused"),
+        Some(_) if cluster.is_paused(id) => say!(language, "{id}  paused", id),
         Some(view) => format!("{id}  {}", tell(&view)).trim_end().to_owned(),
-        None => format!("{id}  down"),
+        None => say!(language, "{id}  down", id),
     };
     cluster.servers().into_iter().map(line).collect()
 }
 
 fn role_word(role: RoleName) -> &'static str {
     match role {
-        RoleName::Follower => "follower",
-        RoleName::PreCandidate => "precandidate",
-        RoleName::Candidate => "candidate",
-        RoleName::Leader => "LEADER",
+        RoleName::Follower => said!("follower"),
+        RoleName::PreCandidate => said!("precandidate"),
+        RoleName::Candidate => said!("candidate"),
+        RoleName::Leader => said!("LEADER"),
     }
 }
 
-fn role(view: &Seen<'_>) -> String {
+fn role(language: Language, view: &Seen<'_>) -> String {
     let follows = match view.leader {
-        Some(leader) if leader != view.id => format!("  follows {leader}"),
+        Some(leader) if leader != view.id => say!(language, "  follows {leader}", leader),
         _ => String::new(),
     };
-    format!(
-        "{:<12} term {}  last {}  committed {}{follows}",
-        role_word(view.role),
-        view.term,
-        view.last_index,
-        view.commit_index
-    )
+    let numbers = say!(
+        language,
+        "term {term}  last {last}  committed {committed}",
+        term = view.term,
+        last = view.last_index,
+        committed = view.commit_index
+    );
+    format!("{:<12} {numbers}{follows}", language.of(role_word(view.role)))
 }
 
 /// The terms of the entries; `|` stands behind what is committed, `[1-3]` for a snapshot.
@@ -91,35 +95,48 @@ fn log<C: Cluster>(cluster: &C, view: &Seen<'_>) -> String {
     words.join(" ")
 }
 
-fn term(view: &Seen<'_>) -> String {
-    let vote = view.voted_for.map_or_else(|| "no vote".into(), |id| format!("vote for {id}"));
-    format!("term {}, {vote}", view.term)
+fn term(language: Language, view: &Seen<'_>) -> String {
+    let vote =
+        view.voted_for.map_or_else(|| say!(language, "no vote"), |id| say!(language, "vote for {id}", id));
+    say!(language, "term {term}, {vote}", term = view.term, vote)
 }
 
 fn set(servers: &BTreeSet<NodeId>) -> String {
     servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
-fn members(view: &Seen<'_>) -> String {
+fn members(language: Language, view: &Seen<'_>) -> String {
     let membership = &view.membership;
     let mut out = match &membership.outgoing {
-        Some(outgoing) => format!("joint: {} → {}", set(outgoing), set(&membership.voters)),
+        Some(outgoing) => say!(
+            language,
+            "joint: {outgoing} → {voters}",
+            outgoing = set(outgoing),
+            voters = set(&membership.voters)
+        ),
         None => set(&membership.voters),
     };
     if !membership.learners.is_empty() {
-        out = format!("{out}, learners {}", set(&membership.learners));
+        out = say!(language, "{out}, learners {learners}", out, learners = set(&membership.learners));
     }
-    let committed = if view.membership_is_committed { "" } else { ", not committed" };
-    format!("{out} (entry {}{committed})", view.membership_index)
+    let committed =
+        if view.membership_is_committed { String::new() } else { say!(language, ", not committed") };
+    say!(
+        language,
+        "{out} (entry {membership_index}{committed})",
+        out,
+        membership_index = view.membership_index,
+        committed
+    )
 }
 
-fn network<C: Cluster>(cluster: &C) -> Vec<String> {
+fn network<C: Cluster>(language: Language, cluster: &C) -> Vec<String> {
     let servers = cluster.servers();
     let links = servers.iter().flat_map(|from| servers.iter().map(move |to| (*from, *to)));
     let cuts = links.filter(|(from, to)| from != to && cluster.is_cut(*from, *to));
-    let cuts = cuts.map(|(from, to)| format!("cut   {from} -> {to}"));
+    let cuts = cuts.map(|(from, to)| say!(language, "cut   {from} -> {to}", from, to));
     let held = cluster.held(&Filter::default());
-    cuts.chain(held.iter().map(|held| format!("held  {}", held_words(held)))).collect()
+    cuts.chain(held.iter().map(|held| say!(language, "held  {held}", held = held_words(held)))).collect()
 }
 
 fn held_words(held: &Held) -> String {
@@ -149,41 +166,64 @@ fn place(message: Message) -> usize {
 }
 
 /// What a server does, and what it waits for.
-pub(crate) fn why<C: Cluster>(cluster: &C, id: NodeId) -> String {
-    let Some(view) = cluster.view(id) else { return format!("{id} is down: `restart {}`", id.0) };
+pub(crate) fn why<C: Cluster>(language: Language, cluster: &C, id: NodeId) -> String {
+    let Some(view) = cluster.view(id) else {
+        return say!(language, "{id} is down: `restart {number}`", id, number = id.0);
+    };
     if cluster.is_paused(id) {
-        return format!("{id} stands still: `resume {}`", id.0);
+        return say!(language, "{id} stands still: `resume {number}`", id, number = id.0);
     }
     let voters = view.membership.all_voters();
     let hears =
         |other: &&NodeId| **other != id && cluster.view(**other).is_some() && !cluster.is_cut(**other, id);
     let heard: Vec<String> = voters.iter().filter(hears).map(ToString::to_string).collect();
-    let hears = if heard.is_empty() { "nobody".into() } else { heard.join(" ") };
+    let hears = if heard.is_empty() { say!(language, "nobody") } else { heard.join(" ") };
     let (needs, of) = (voters.len() / 2 + 1, voters.len());
     match view.role {
         RoleName::Leader if view.rules => {
-            format!(
-                "{id} leads term {}: it hears {hears}, and needs {needs} of {of}, itself counted",
-                view.term
+            say!(
+                language,
+                "{id} leads term {term}: it hears {hears}, and needs {needs} of {of}, itself counted",
+                id,
+                term = view.term,
+                hears,
+                needs,
+                of
             )
         }
-        RoleName::Leader => format!(
-            "{id} leads term {} and has committed nothing of it yet: it needs {needs} of {of} disks, and hears \
+        RoleName::Leader => say!(
+            language,
+            "{id} leads term {term} and has committed nothing of it yet: it needs {needs} of {of} disks, and hears \
              {hears} [paper §8]",
-            view.term
+            id,
+            term = view.term,
+            needs,
+            of,
+            hears
         ),
-        role @ (RoleName::PreCandidate | RoleName::Candidate) => format!(
-            "{id} is {}: it needs {needs} of {of} votes and hears {hears} [paper §5.2; thesis §9.6]",
-            role_word(role)
+        role @ (RoleName::PreCandidate | RoleName::Candidate) => say!(
+            language,
+            "{id} is {role}: it needs {needs} of {of} votes and hears {hears} [paper §5.2; thesis §9.6]",
+            id,
+            role = language.of(role_word(role)),
+            needs,
+            of,
+            hears
         ),
         RoleName::Follower => match (view.leader, view.leader_last_heard) {
             (Some(leader), Some(heard)) => {
-                format!("{id} follows {leader}, heard {} ago", span(cluster.now().since(heard)))
+                say!(
+                    language,
+                    "{id} follows {leader}, heard {heard} ago",
+                    id,
+                    leader,
+                    heard = span(cluster.now().since(heard))
+                )
             }
             _ if !view.membership.is_voter(id) => {
-                format!("{id} has no vote in its configuration: it waits to be added")
+                say!(language, "{id} has no vote in its configuration: it waits to be added", id)
             }
-            _ => format!("{id} knows no leader, and campaigns when its election timeout is over"),
+            _ => say!(language, "{id} knows no leader, and campaigns when its election timeout is over", id),
         },
     }
 }

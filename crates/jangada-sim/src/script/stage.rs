@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jangada_node::effect::Token;
+use jangada_node::event::Record;
 use jangada_raft::types::{NodeId, Term, Time};
+use jangada_trace::language::Language;
 use jangada_trace::names::Names;
+use jangada_trace::say;
 use jangada_trace::words::Words;
 
-use crate::check::Violation;
-
 use super::answers::Heard;
-use super::cluster::{Cluster, Deed, Filter, HeldNumber, MAX_SERVERS, Setup, View};
+use super::cluster::{Cluster, Deed, Filter, HeldNumber, MAX_SERVERS, Setup};
 use super::command::{Command, Condition, Kind, Link, Pick, Server, Which};
-use super::file::{Block, Script};
-use super::simulated::Simulated;
+use super::who::{highest_term, leader, one_server};
 use super::{help, settings, show, watch};
 
 /// How long `wait` waits, and a client for its answer.
@@ -27,6 +27,8 @@ const CLIENTS_PATIENCE: Duration = Duration::from_secs(20);
 /// A cluster, and what the words of the language mean on it at the moment.
 pub struct Stage<C> {
     pub(super) cluster: C,
+    /// What it tells in.
+    pub(super) language: Language,
     /// How the servers will be set up, or are.
     setup: Option<Setup>,
     /// They have started.
@@ -42,6 +44,8 @@ pub struct Stage<C> {
     pub(super) tokens: u64,
     pub(super) told: Vec<String>,
     pub(super) tap: Option<watch::Tap>,
+    /// What happened, for whoever asked to have it kept.
+    kept: Option<Vec<Record>>,
 }
 
 /// What `mark` remembers.
@@ -51,69 +55,13 @@ pub(super) struct Mark {
     pub(super) term: Term,
 }
 
-/// A script that was played.
-#[derive(Clone, Debug)]
-pub struct Played {
-    /// The same commands, with what happened now.
-    pub script: Script,
-    /// Each command that was carried out, with what happened meanwhile.
-    pub steps: Vec<Step>,
-    /// The line that failed, and why: the rest was not carried out.
-    pub failure: Option<String>,
-    /// The simulator's invariants that did not hold.
-    pub violations: Vec<Violation>,
-}
-
-/// One command that was carried out.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// Its line in the file, from 1 on.
-    pub line: usize,
-    /// As it was typed.
-    pub command: String,
-    /// What happened meanwhile.
-    pub told: Vec<String>,
-    /// Why it failed, if it did.
-    pub failure: Option<String>,
-}
-
-/// Plays a script from its beginning, up to the first command that fails.
-#[must_use]
-pub fn play(script: &Script) -> Played {
-    let mut stage = Stage::on(Simulated::new());
-    let mut steps: Vec<Step> = Vec::new();
-    let mut played = Script { blocks: Vec::new() };
-    let failed = |steps: &[Step]| steps.last().is_some_and(|step| step.failure.is_some());
-    for block in &script.blocks {
-        let first = steps.len();
-        for line in &block.lines {
-            let Some(command) = &line.command else { continue };
-            let failure = stage.carry_out(command).err();
-            let command = line.text.trim().to_owned();
-            steps.push(Step { line: line.number, command, told: stage.take_told(), failure });
-            if failed(&steps) {
-                break;
-            }
-        }
-        let output = steps[first..].iter().flat_map(|step| step.told.clone()).collect();
-        played.blocks.push(Block { lines: block.lines.clone(), output });
-        if failed(&steps) {
-            break;
-        }
-    }
-    let failure = steps.last().and_then(|step| {
-        step.failure.as_ref().map(|why| format!("line {}, `{}`: {why}", step.line, step.command))
-    });
-    let violations = stage.cluster.violations().to_vec();
-    Played { script: played, steps, failure, violations }
-}
-
 impl<C: Cluster> Stage<C> {
     /// An empty stage on this cluster: the first command is `servers N`.
     #[must_use]
     pub fn on(cluster: C) -> Stage<C> {
         Stage {
             cluster,
+            language: Language::English,
             setup: None,
             founded: false,
             names: BTreeMap::new(),
@@ -126,13 +74,35 @@ impl<C: Cluster> Stage<C> {
             tokens: 0,
             told: Vec::new(),
             tap: None,
+            kept: None,
         }
+    }
+
+    /// From now on it tells in this language.
+    pub fn speak(&mut self, language: Language) {
+        self.language = language;
+        self.words = Words::new(Names::new()).in_language(language);
+    }
+
+    /// From now on what happens is kept until it is taken.
+    pub fn keep_records(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// What has happened since this was last asked, if it is kept.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        self.kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// What the commands are carried out on.
     #[must_use]
     pub fn as_cluster(&self) -> &C {
         &self.cluster
+    }
+
+    /// The same, for what no command does.
+    pub fn as_cluster_mut(&mut self) -> &mut C {
+        &mut self.cluster
     }
 
     /// Starts the servers if they have not started yet: otherwise the first command that needs them does.
@@ -160,6 +130,18 @@ impl<C: Cluster> Stage<C> {
         self.heard.as_ref().map(|heard| (heard.text.as_str(), heard.refused))
     }
 
+    /// The same answer in the language that is told in.
+    #[must_use]
+    pub fn last_answer_told(&self) -> Option<&str> {
+        self.heard.as_ref().map(|heard| heard.told.as_str())
+    }
+
+    /// What that answer was for, and who was asked.
+    #[must_use]
+    pub fn last_asked(&self) -> Option<(NodeId, &str)> {
+        self.heard.as_ref().map(|heard| (heard.at, heard.asked.as_str()))
+    }
+
     /// What happened since this was last asked, as lines.
     pub fn take_told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.told)
@@ -174,19 +156,22 @@ impl<C: Cluster> Stage<C> {
         self.tell();
         done?;
         match self.cluster.violations().first() {
-            Some(violation) => Err(format!("an invariant does not hold: {violation}")),
+            Some(violation) => Err(say!(self.language, "an invariant does not hold: {violation}", violation)),
             None => Ok(()),
         }
     }
 
     // tidy: flat table
     fn perform(&mut self, command: &Command) -> Result<(), String> {
+        let language = self.language;
         match command {
             Command::Servers(count) => self.begin_anew(*count),
             Command::Profile(profile) => settings::profile(self.setup()?, *profile),
             Command::Seed(seed) => self.setup()?.seed = *seed,
-            Command::Config { knob, value } => settings::set(self.setup()?, knob, value)?,
-            Command::Log { server, terms, term } => settings::log(self.setup()?, *server, terms, *term)?,
+            Command::Config { knob, value } => settings::set(language, self.setup()?, knob, value)?,
+            Command::Log { server, terms, term } => {
+                settings::log(language, self.setup()?, *server, terms, *term)?
+            }
             Command::Client { request, at, begin } => self.client(request, at.as_ref(), *begin)?,
             Command::Crash(servers) => self.each(servers, Deed::Crash)?,
             Command::Restart(servers) => self.each(servers, Deed::Start)?,
@@ -238,13 +223,13 @@ impl<C: Cluster> Stage<C> {
                 self.names.insert(name.clone(), id);
             }
             Command::Show(view) => {
-                let lines = show::view(self.cluster()?, *view);
+                let lines = show::view(language, self.cluster()?, *view);
                 self.told.extend(lines);
             }
             Command::Watch(kinds) => self.watched.clone_from(kinds),
             Command::Why(server) => {
                 let id = self.server(server)?;
-                let line = show::why(self.cluster()?, id);
+                let line = show::why(language, self.cluster()?, id);
                 self.told.push(line);
             }
             Command::Help(of) => self.help(of.as_deref())?,
@@ -257,7 +242,7 @@ impl<C: Cluster> Stage<C> {
         self.founded = false;
         self.names.clear();
         self.mark = Mark::default();
-        self.words = Words::new(Names::new());
+        self.words = Words::new(Names::new()).in_language(self.language);
         self.leading.clear();
         self.asked.clear();
         self.heard = None;
@@ -265,17 +250,24 @@ impl<C: Cluster> Stage<C> {
     }
 
     fn setup(&mut self) -> Result<&mut Setup, String> {
+        let language = self.language;
         if self.founded {
-            return Err("the servers run already: this stands before them; `servers N` begins anew".into());
+            return Err(say!(
+                self.language,
+                "the servers run already: this stands before them; `servers N` begins anew"
+            ));
         }
-        self.setup.as_mut().ok_or_else(|| "there is no cluster yet: begin with `servers N`".into())
+        self.setup.as_mut().ok_or_else(|| say!(language, "there is no cluster yet: begin with `servers N`"))
     }
 
     /// The cluster; its servers start with the first command that needs them.
     pub(super) fn cluster(&mut self) -> Result<&mut C, String> {
         if !self.founded {
             let setup = self.setup()?.clone();
-            setup.raft.validate().map_err(|why| format!("these servers cannot run: {why}"))?;
+            setup
+                .raft
+                .validate()
+                .map_err(|why| say!(self.language, "these servers cannot run: {why}", why))?;
             self.cluster.found(&setup)?;
             self.founded = true;
         }
@@ -284,10 +276,11 @@ impl<C: Cluster> Stage<C> {
 
     fn help(&mut self, of: Option<&str>) -> Result<(), String> {
         match of {
-            None => self.told.extend(help::COMMANDS.iter().map(help::line)),
+            None => self.told.extend(help::COMMANDS.iter().map(|help| help::line(self.language, help))),
             Some(name) => {
-                let known = help::of(name).ok_or_else(|| format!("`{name}` is no command"))?;
-                self.told.push(help::line(known));
+                let known =
+                    help::of(name).ok_or_else(|| say!(self.language, "`{name}` is no command", name))?;
+                self.told.push(help::line(self.language, known));
             }
         }
         Ok(())
@@ -299,13 +292,13 @@ impl<C: Cluster> Stage<C> {
     pub(super) fn server(&mut self, server: &Server) -> Result<NodeId, String> {
         match self.servers(std::slice::from_ref(server))?.as_slice() {
             [one] => Ok(*one),
-            _ => Err("one server is meant here".into()),
+            _ => Err(say!(self.language, "one server is meant here")),
         }
     }
 
     pub(super) fn running(&mut self, server: &Server) -> Result<NodeId, String> {
         let id = self.server(server)?;
-        self.cluster()?.view(id).map(|_| id).ok_or_else(|| format!("{id} does not run"))
+        self.cluster()?.view(id).map(|_| id).ok_or_else(|| say!(self.language, "{id} does not run", id))
     }
 
     /// Several.
@@ -322,10 +315,10 @@ impl<C: Cluster> Stage<C> {
         if *server == Server::All {
             return Ok(all);
         }
-        match one_server(&self.cluster, &self.names, server)? {
+        match one_server(self.language, &self.cluster, &self.names, server)? {
             Some(id) => Ok(vec![id]),
-            None if *server == Server::Leader => Err("nobody leads".into()),
-            None => Err("there are not so many followers".into()),
+            None if *server == Server::Leader => Err(say!(self.language, "nobody leads")),
+            None => Err(say!(self.language, "there are not so many followers")),
         }
     }
 
@@ -340,8 +333,8 @@ impl<C: Cluster> Stage<C> {
             match (runs == must_run, must_run) {
                 (true, _) => cluster.befall(id, deed)?,
                 (false, _) if all => {}
-                (false, true) => return Err(format!("{id} does not run")),
-                (false, false) => return Err(format!("{id} runs already")),
+                (false, true) => return Err(say!(self.language, "{id} does not run", id)),
+                (false, false) => return Err(say!(self.language, "{id} runs already", id)),
             }
         }
         Ok(())
@@ -381,7 +374,9 @@ impl<C: Cluster> Stage<C> {
                 cluster.set_link(one, other, true)?;
             }
         }
-        Ok(())
+        // Whoever heals the network wants nothing left that is wrong with it.
+        cluster.set_loss(0)?;
+        cluster.set_delay(Duration::ZERO)
     }
 
     fn set_links(&mut self, link: &Link, works: bool) -> Result<(), String> {
@@ -444,7 +439,7 @@ impl<C: Cluster> Stage<C> {
             Which::Newest => held.last().copied().into_iter().collect(),
             Which::All => held,
         };
-        if chosen.is_empty() { Err("no such message is held".into()) } else { Ok(chosen) }
+        if chosen.is_empty() { Err(say!(self.language, "no such message is held")) } else { Ok(chosen) }
     }
 
     // ---- Time ---------------------------------------------------------------------------------------------
@@ -468,7 +463,11 @@ impl<C: Cluster> Stage<C> {
         let deadline = self.cluster()?.now() + patience;
         while !self.holds(condition)? {
             if !self.goes_on(deadline)? {
-                return Err(format!("not so after {patience:?}\n{}", self.state()?));
+                return Err(format!(
+                    "{}\n{}",
+                    say!(self.language, "not so after {patience}", patience = plain(patience)),
+                    self.state()?
+                ));
             }
         }
         Ok(())
@@ -480,7 +479,11 @@ impl<C: Cluster> Stage<C> {
         loop {
             if !self.holds(condition)? {
                 let after = self.cluster()?.now().since(begun);
-                return Err(format!("no more so after {after:?}\n{}", self.state()?));
+                return Err(format!(
+                    "{}\n{}",
+                    say!(self.language, "no more so after {after}", after = plain(after)),
+                    self.state()?
+                ));
             }
             if !self.goes_on(deadline)? {
                 return Ok(());
@@ -489,7 +492,11 @@ impl<C: Cluster> Stage<C> {
     }
 
     fn expect(&mut self, condition: &Condition) -> Result<(), String> {
-        if self.holds(condition)? { Ok(()) } else { Err(format!("it is not so\n{}", self.state()?)) }
+        if self.holds(condition)? {
+            Ok(())
+        } else {
+            Err(format!("{}\n{}", say!(self.language, "it is not so"), self.state()?))
+        }
     }
 
     /// The command is refused; whatever else it would have told is not told.
@@ -498,8 +505,8 @@ impl<C: Cluster> Stage<C> {
             Ok(command) => self.perform(command).err(),
             Err(unreadable) => Some(unreadable.clone()),
         };
-        let why = refused.ok_or("it is not refused")?;
-        self.told.push(format!("no: {}", why.lines().next().unwrap_or_default()));
+        let why = refused.ok_or_else(|| say!(self.language, "it is not refused"))?;
+        self.told.push(say!(self.language, "no: {why}", why = why.lines().next().unwrap_or_default()));
         Ok(())
     }
 
@@ -512,8 +519,12 @@ impl<C: Cluster> Stage<C> {
 
     /// How things stand, for whoever sees an expectation fail.
     fn state(&mut self) -> Result<String, String> {
-        let heard = self.heard.as_ref().map(|heard| format!("\nlast answer: {}", heard.text));
-        let lines = show::failure(self.cluster()?);
+        let language = self.language;
+        let heard = self
+            .heard
+            .as_ref()
+            .map(|heard| format!("\n{}", say!(self.language, "last answer: {text}", text = heard.told)));
+        let lines = show::failure(language, self.cluster()?);
         Ok(format!("{}{}", lines.join("\n"), heard.unwrap_or_default()))
     }
 
@@ -526,7 +537,11 @@ impl<C: Cluster> Stage<C> {
                 return Ok(());
             }
             if !self.goes_on(deadline)? {
-                return Err(format!("no answer after {CLIENTS_PATIENCE:?}\n{}", self.state()?));
+                return Err(format!(
+                    "{}\n{}",
+                    say!(self.language, "no answer after {patience}", patience = plain(CLIENTS_PATIENCE)),
+                    self.state()?
+                ));
             }
         }
     }
@@ -541,6 +556,9 @@ impl<C: Cluster> Stage<C> {
             if let Some(line) = watch::line(&mut self.words, &self.watched, &mut self.leading, &record) {
                 self.told.push(line);
             }
+            if let Some(kept) = &mut self.kept {
+                kept.push(record);
+            }
         }
         let now = self.cluster.now();
         for (token, answer) in self.cluster.take_answers() {
@@ -549,46 +567,11 @@ impl<C: Cluster> Stage<C> {
     }
 }
 
+/// A duration as it is written in a line: `1.5s`.
+fn plain(duration: Duration) -> String {
+    format!("{duration:?}")
+}
+
 fn everybody() -> impl Iterator<Item = NodeId> {
     (1..=MAX_SERVERS).map(NodeId)
-}
-
-/// The servers that run.
-pub(super) fn running<C: Cluster>(cluster: &C) -> impl Iterator<Item = View<'_>> {
-    cluster.servers().into_iter().filter_map(|id| cluster.view(id))
-}
-
-/// Whoever leads in the highest term.
-pub(super) fn leader<C: Cluster>(cluster: &C) -> Option<NodeId> {
-    running(cluster).filter(View::is_leader).max_by_key(|view| view.term).map(|view| view.id)
-}
-
-pub(super) fn highest_term<C: Cluster>(cluster: &C) -> Term {
-    running(cluster).map(|view| view.term).max().unwrap_or_default()
-}
-
-/// The server that a word means; `None` if there is none now.
-pub(super) fn one_server<C: Cluster>(
-    cluster: &C,
-    names: &BTreeMap<String, NodeId>,
-    server: &Server,
-) -> Result<Option<NodeId>, String> {
-    match server {
-        Server::Number(number) if *number <= MAX_SERVERS => Ok(Some(NodeId(*number))),
-        Server::Number(number) => Err(format!("there are at most {MAX_SERVERS} servers, and no n{number}")),
-        Server::Leader => Ok(leader(cluster)),
-        Server::Follower(rank) => {
-            let leader = leader(cluster);
-            let mut followers = running(cluster).map(|view| view.id).filter(|id| Some(*id) != leader);
-            Ok(followers.nth(rank - 1))
-        }
-        Server::Named(name) => match names.get(name) {
-            Some(id) => Ok(Some(*id)),
-            None => {
-                let near = super::tokens::meant(name, names.keys().map(String::as_str));
-                Err(format!("nobody is called `{name}`{near}"))
-            }
-        },
-        Server::All => Err("`all` are too many here".into()),
-    }
 }

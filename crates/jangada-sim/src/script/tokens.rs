@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use jangada_trace::language::Language;
+use jangada_trace::say;
+
 /// One word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
@@ -16,12 +19,12 @@ pub(crate) struct Token {
 ///
 /// # Errors
 /// Says what is wrong with the quotes.
-pub(crate) fn split(line: &str) -> Result<Vec<Token>, String> {
+pub(crate) fn split(language: Language, line: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut rest = line.trim_start();
     while !rest.is_empty() && !rest.starts_with('#') {
         let (token, after) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_word(quoted)?,
+            Some(quoted) => quoted_word(language, quoted)?,
             None => {
                 let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
                 (Token { text: rest[..end].to_owned(), quoted: false }, &rest[end..])
@@ -36,15 +39,20 @@ pub(crate) fn split(line: &str) -> Result<Vec<Token>, String> {
 /// Most characters that `"…"*N` may become: a value of the largest size that a server takes.
 const MAX_REPEATED: usize = 4 << 20;
 
-fn quoted_word(after_quote: &str) -> Result<(Token, &str), String> {
+fn quoted_word(language: Language, after_quote: &str) -> Result<(Token, &str), String> {
     let mut text = String::new();
     let mut letters = after_quote.char_indices();
     while let Some((at, letter)) = letters.next() {
         match letter {
             '"' => {
-                let (times, rest) = repetition(&after_quote[at + 1..])?;
+                let (times, rest) = repetition(language, &after_quote[at + 1..])?;
                 if text.len().saturating_mul(times) > MAX_REPEATED {
-                    return Err(format!("\"…\"*{times} is longer than {MAX_REPEATED} bytes"));
+                    return Err(say!(
+                        language,
+                        "\"…\"*{times} is longer than {max} bytes",
+                        times,
+                        max = MAX_REPEATED
+                    ));
                 }
                 return Ok((Token { text: text.repeat(times), quoted: true }, rest));
             }
@@ -52,24 +60,29 @@ fn quoted_word(after_quote: &str) -> Result<(Token, &str), String> {
                 Some((_, 'n')) => text.push('\n'),
                 Some((_, escaped @ ('"' | '\\'))) => text.push(escaped),
                 Some((_, other)) => {
-                    return Err(format!("`\\{other}` in quotes: there are `\\\"`, `\\\\` and `\\n`"));
+                    return Err(say!(
+                        language,
+                        "`\\{other}` in quotes: there are `\\\"`, `\\\\` and `\\n`",
+                        other
+                    ));
                 }
                 None => break,
             },
             _ => text.push(letter),
         }
     }
-    Err("a quote is not closed".into())
+    Err(say!(language, "a quote is not closed"))
 }
 
-fn repetition(after: &str) -> Result<(usize, &str), String> {
+fn repetition(language: Language, after: &str) -> Result<(usize, &str), String> {
     let end = after.find(char::is_whitespace).unwrap_or(after.len());
     let (suffix, rest) = after.split_at(end);
     match suffix.strip_prefix('*') {
         None if suffix.is_empty() => Ok((1, rest)),
-        None => Err(format!("`{suffix}` follows a quote: put a space between them")),
+        None => Err(say!(language, "`{suffix}` follows a quote: put a space between them", suffix)),
         Some(times) => {
-            let times = times.parse().map_err(|_| format!("`\"…\"*{times}`: how many times?"))?;
+            let times =
+                times.parse().map_err(|_| say!(language, "`\"…\"*{times}`: how many times?", times))?;
             Ok((times, rest))
         }
     }
@@ -99,8 +112,8 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// ` (did you mean `x`?)`, or nothing.
-pub(crate) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(word, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+pub(crate) fn meant<'a>(language: Language, word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, known).map_or_else(String::new, |near| say!(language, "; did you mean `{near}`?", near))
 }
 
 /// How many letters must be put in, taken out, changed, or swapped with the next one.
@@ -127,7 +140,7 @@ mod tests {
     use super::*;
 
     fn texts(line: &str) -> Vec<String> {
-        split(line).expect("a good line").into_iter().map(|token| token.text).collect()
+        split(Language::English, line).expect("a good line").into_iter().map(|token| token.text).collect()
     }
 
     #[test]
@@ -137,7 +150,7 @@ mod tests {
         assert_eq!(texts(r#"set k#1 "" "ab"*3"#), ["set", "k#1", "", "ababab"]);
         assert!(texts("# nothing").is_empty());
         for wrong in [r#"set "a"#, r#"set "a"b"#, r#""a"*x"#, r#""\q""#, r#""a"*99999999"#] {
-            assert!(split(wrong).is_err(), "{wrong}");
+            assert!(split(Language::English, wrong).is_err(), "{wrong}");
         }
     }
 

@@ -11,6 +11,7 @@ use super::scene::{Arrow, Fate, Scene};
 use super::view::View;
 use crate::json::quote;
 use crate::kinds;
+use crate::language::Language;
 use crate::names::Names;
 use crate::phrases::message;
 use crate::words::{Level, Words};
@@ -112,7 +113,7 @@ impl Trace {
 
     /// Both ends of a message, and the arrow between them.
     fn arrow(&mut self, number: usize, arrow: &Arrow, scene: &Scene, names: &Names) {
-        let name = message(arrow.kind, arrow.index.0, arrow.count);
+        let name = message(Language::English, arrow.kind, arrow.index.0, arrow.count);
         let (from, to) = (names.of(scene.lanes[arrow.from].node), names.of(scene.lanes[arrow.to].node));
         let fate = match arrow.fate {
             Fate::Received => String::new(),

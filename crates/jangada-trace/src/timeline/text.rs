@@ -21,6 +21,7 @@ use jangada_raft::types::Time;
 use super::bands::{Absence, Quiet};
 use super::scene::{Arrow, Fate, Scene};
 use super::view::View;
+use crate::language::Language;
 use crate::names::Names;
 use crate::phrases::{counted, message, message_name, span, why_ignored};
 use crate::words::{Level, Words};
@@ -288,7 +289,12 @@ impl<'a> Painter<'a> {
         let pause = now.since(self.folded_since);
         if self.folded > 0 && pause.as_nanos() >= u128::from(PAUSE_NANOS) {
             let cells: String = self.lanes(now).into_iter().collect();
-            let beats = counted(self.folded, "heartbeat or its answer", "heartbeats and answers");
+            let beats = counted(
+                Language::English,
+                self.folded,
+                "1 heartbeat or its answer",
+                "{count} heartbeats and answers",
+            );
             let line = format!(
                 "{:>width$}  {cells}  ({beats} in {})",
                 self.signs.fold,
@@ -440,7 +446,7 @@ fn arrow_of<'a>(item: &Item<'a>) -> Option<&'a Arrow> {
 }
 
 fn gist(arrow: &Arrow) -> String {
-    message(arrow.kind, arrow.index.0, arrow.count)
+    message(Language::English, arrow.kind, arrow.index.0, arrow.count)
 }
 
 pub(super) fn ignored(why: IgnoreReason) -> String {

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 use clap::Args;
+use jangada_trace::language::Language;
 
 use crate::failure::Failure;
 use crate::lab::{self, Plan, Source};
@@ -53,6 +54,21 @@ pub struct Arguments {
     /// Serves no page
     #[arg(long, conflicts_with = "page")]
     pub no_page: bool,
+    /// What you are spoken to in, `en` or `pt`; commands stay English words
+    #[arg(long, env = "JANGADA_LANG", value_parser = language, value_name = "LANG")]
+    pub lang: Option<Language>,
+}
+
+fn language(name: &str) -> Result<Language, String> {
+    Language::named(name).ok_or_else(|| "there are `en` and `pt`".to_owned())
+}
+
+/// What the locale names, or English.
+fn of_locale() -> Language {
+    let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    set.and_then(|name| Language::named(&name)).unwrap_or_default()
 }
 
 /// Opens the laboratory, and stays until it is over.
@@ -74,6 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         keep: arguments.keep,
         page: arguments.page || (!arguments.no_page && matches!(source, Source::Prompt)),
         source,
+        language: arguments.lang.unwrap_or_else(of_locale),
     })
 }
 

@@ -14,6 +14,8 @@ use jangada_server::handle::{
     STAMP_BYTES, Transfer,
 };
 use jangada_sim::script::cluster::{Answer, Ask};
+use jangada_trace::language::Language;
+use jangada_trace::say;
 use tokio::time::timeout;
 
 /// How long a client waits.
@@ -39,6 +41,8 @@ pub struct Question {
     pub new: BTreeMap<NodeId, Addresses>,
     /// Where time counts from.
     pub epoch: Instant,
+    /// What the remark is said in.
+    pub language: Language,
 }
 
 /// Where a server is found.
@@ -54,7 +58,7 @@ pub fn carry_out(question: Question) -> (Answer, Option<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     match runtime {
         Ok(runtime) => runtime.block_on(asked(question)),
-        Err(why) => (Answer::Refused(format!("no runtime: {why}")), None),
+        Err(why) => (Answer::Refused(say!(question.language, "no runtime: {why}", why)), None),
     }
 }
 
@@ -73,11 +77,11 @@ async fn asked(question: Question) -> (Answer, Option<String>) {
             });
             let timeout_ms = u64::try_from(CHANGE_PATIENCE.as_millis()).unwrap_or(u64::MAX);
             let change = ChangeMembers { voters: names, new: new.collect(), timeout_ms };
-            admin(&question.asked, AdminRequest::ChangeMembers(change)).await
+            admin(question.language, &question.asked, AdminRequest::ChangeMembers(change)).await
         }
         Ask::Transfer(to) => {
             let transfer = Transfer { to: to.to_string(), timeout_ms: 5_000 };
-            admin(&question.asked, AdminRequest::Transfer(transfer)).await
+            admin(question.language, &question.asked, AdminRequest::Transfer(transfer)).await
         }
     }
 }
@@ -86,10 +90,15 @@ fn known_members(asked: &Handle) -> Vec<String> {
     asked.status().membership.members.iter().map(|member| member.name.clone()).collect()
 }
 
-async fn admin(asked: &Handle, request: AdminRequest) -> (Answer, Option<String>) {
+async fn admin(language: Language, asked: &Handle, request: AdminRequest) -> (Answer, Option<String>) {
     let answer = match asked.admin(request).await {
         Ok(AdminAnswer::Members { after, .. }) => {
-            let remark = format!("{} vote; {} more may fail", after.voters.join(" "), after.tolerates);
+            let remark = say!(
+                language,
+                "{voters} vote; {more} more may fail",
+                voters = after.voters.join(" "),
+                more = after.tolerates
+            );
             return (Answer::Done(AdminDone::MembershipChanged), Some(remark));
         }
         Ok(AdminAnswer::Transferred { term, .. }) => {
@@ -129,8 +138,20 @@ async fn write(question: &Question, request: &Request) -> (Answer, Option<String
     let find = move |replica: &Replica<KvMachine>| entry_of(replica, &command);
     let entry = look(question.handles.get(&leader), find).await.flatten();
     let remark = entry.map(|Found { index, term, holders }| {
-        let by = if leader == question.at { String::new() } else { format!(" by {leader}") };
-        format!("index {index}, term {term} · on disk at {holders} · committed{by} in {}", milliseconds(took))
+        let by = if leader == question.at {
+            String::new()
+        } else {
+            say!(question.language, " by {leader}", leader)
+        };
+        say!(
+            question.language,
+            "index {index}, term {term} · on disk at {holders} · committed{by} in {took}",
+            index,
+            term,
+            holders,
+            by,
+            took = milliseconds(took)
+        )
     });
     (answer, remark)
 }
@@ -170,12 +191,25 @@ async fn read(question: &Question, request: &Request) -> (Answer, Option<String>
         heard.map(|peer| peer.id.to_string()).collect::<Vec<_>>().join(" ")
     };
     let heard = look(question.handles.get(&leader), who).await.unwrap_or_default();
-    let answered = if heard.is_empty() { "nobody else: it is alone".to_owned() } else { heard };
+    let answered = if heard.is_empty() { say!(question.language, "nobody else: it is alone") } else { heard };
     let at = question.at;
     let remark = if leader == at {
-        format!("linearizable: {at} asked {answered} \"am I still leader?\" in {took}")
+        say!(
+            question.language,
+            "linearizable: {at} asked {answered} \"am I still leader?\" in {took}",
+            at,
+            answered,
+            took
+        )
     } else {
-        format!("linearizable: {at} asked {leader}, who asked {answered} \"am I still leader?\" in {took}")
+        say!(
+            question.language,
+            "linearizable: {at} asked {leader}, who asked {answered} \"am I still leader?\" in {took}",
+            at,
+            leader,
+            answered,
+            took
+        )
     };
     (answer, Some(remark))
 }

@@ -6,12 +6,14 @@ use jangada_node::event::Record;
 use jangada_raft::types::NodeId;
 use jangada_sim::script::Simulated;
 use jangada_sim::script::cluster::Cluster;
+use jangada_trace::language::Language;
+use jangada_trace::{said, say};
 
 use super::live::Live;
 use super::page::Portrait;
 
 /// A cluster of the scripts that can say a little more about itself.
-pub trait Backend: Cluster {
+pub trait Backend: Cluster + 'static {
     /// Where a server's clients connect, if they can.
     fn address(&self, id: NodeId) -> Option<String>;
 
@@ -19,16 +21,23 @@ pub trait Backend: Cluster {
     fn recorded(&self) -> Vec<Record>;
 
     /// What a server has in its log, a line for each of the last entries.
-    fn log_lines(&self, id: NodeId) -> Vec<String>;
+    fn log_lines(&self, language: Language, id: NodeId) -> Vec<String>;
 
     /// What each server that runs and answers shows of itself.
     fn portraits(&self) -> Vec<(NodeId, Portrait)>;
+
+    /// Somebody wants other servers: nothing is gone on with.
+    fn begin_anew(&mut self) {}
 
     /// Messages lost of a hundred, and how much longer each takes.
     fn weather(&self) -> (u8, Duration);
 }
 
 impl Backend for Live {
+    fn begin_anew(&mut self) {
+        self.forget_disks();
+    }
+
     fn address(&self, id: NodeId) -> Option<String> {
         Some(self.ports().client(id).to_string())
     }
@@ -37,8 +46,8 @@ impl Backend for Live {
         self.reel().records()
     }
 
-    fn log_lines(&self, id: NodeId) -> Vec<String> {
-        self.log_lines(id)
+    fn log_lines(&self, _: Language, id: NodeId) -> Vec<String> {
+        Live::log_lines(self, id)
     }
 
     fn portraits(&self) -> Vec<(NodeId, Portrait)> {
@@ -62,13 +71,13 @@ impl Backend for Simulated {
         Simulated::recorded(self)
     }
 
-    fn log_lines(&self, id: NodeId) -> Vec<String> {
+    fn log_lines(&self, language: Language, id: NodeId) -> Vec<String> {
         let Some(view) = self.view(id) else { return Vec::new() };
         let mut index = view.first_index.previous();
         let mut line = |term| {
             index = index.next();
-            let state = if index <= view.commit_index { "committed" } else { "not committed" };
-            format!("  {:<5} term {term:<4} {state}", index.0)
+            let state = if index <= view.commit_index { said!("committed") } else { said!("not committed") };
+            format!("  {:<5} {:<11} {}", index.0, say!(language, "term {term}", term), language.of(state))
         };
         self.log_terms(id).into_iter().map(|term| line(term.0)).collect()
     }

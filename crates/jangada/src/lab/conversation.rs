@@ -10,17 +10,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use jangada_trace::language::Language;
+use jangada_trace::{said, say};
+
 use crate::failure::{Exit, Failure};
 use crate::output;
 
+use super::classroom::{Classroom, Progress};
 use super::house::{Folder, Ports};
+use super::known::Known;
 use super::live::Live;
 use super::page::{self, Door, Eye, Feed};
 use super::prompt;
-use super::rewind::Rewindable;
 use super::scenarios;
 use super::session::{GLIMPSE, Outcome, Session};
-use super::teller::{Known, Teller};
+use super::teller::Teller;
 use super::voice::Voice;
 use super::words;
 
@@ -45,6 +49,8 @@ pub struct Plan {
     pub page: bool,
     /// Where lines come from.
     pub source: Source,
+    /// What people are spoken to in.
+    pub language: Language,
 }
 
 /// Where lines come from.
@@ -69,73 +75,6 @@ enum Told {
     Over,
 }
 
-/// Whoever carries lines out: a session with real servers, or one in a made-up world.
-trait Carrier {
-    fn line(&mut self, line: &str) -> Outcome;
-
-    /// The same, whether or not the menu is open.
-    fn words(&mut self, line: &str) -> Outcome;
-
-    /// Lets time pass; real time does so by itself.
-    fn play(&mut self, _: Duration) {}
-
-    /// Nobody types.
-    fn look_on(&mut self);
-
-    fn known(&self) -> Arc<Known>;
-
-    /// What is to happen before the first line, if it does not come at once.
-    fn begin(&mut self) {}
-}
-
-impl Carrier for Session<Live> {
-    fn line(&mut self, line: &str) -> Outcome {
-        Session::line(self, line)
-    }
-
-    fn words(&mut self, line: &str) -> Outcome {
-        let numbered = self.set_menu(false);
-        let outcome = Session::line(self, line);
-        self.set_menu(numbered);
-        outcome
-    }
-
-    fn look_on(&mut self) {
-        Session::look_on(self);
-    }
-
-    fn known(&self) -> Arc<Known> {
-        Session::known(self)
-    }
-
-    fn begin(&mut self) {
-        if let Err(why) = self.start() {
-            self.say_line(&why);
-        }
-    }
-}
-
-impl Carrier for Rewindable {
-    fn line(&mut self, line: &str) -> Outcome {
-        Rewindable::line(self, line)
-    }
-
-    fn words(&mut self, line: &str) -> Outcome {
-        Rewindable::words(self, line)
-    }
-
-    fn play(&mut self, time: Duration) {
-        self.let_pass(time);
-    }
-
-    /// Time stands still.
-    fn look_on(&mut self) {}
-
-    fn known(&self) -> Arc<Known> {
-        Rewindable::known(self)
-    }
-}
-
 /// What opens a laboratory.
 struct Opening {
     seed: Option<u64>,
@@ -145,6 +84,8 @@ struct Opening {
     keep: bool,
     record: Option<PathBuf>,
     page: bool,
+    /// Where lessons that are done are remembered.
+    progress: Option<PathBuf>,
 }
 
 /// Opens a laboratory, and stays until it is over.
@@ -152,16 +93,17 @@ struct Opening {
 /// # Errors
 /// 1 if something is not as a script expects, or a command was refused; 2 if a line cannot be read.
 pub fn run(plan: Plan) -> Result<(), Failure> {
-    let Plan { seed, servers, ports, folder, keep, record, page, source } = plan;
+    let Plan { seed, servers, ports, folder, keep, record, page, source, language } = plan;
     if let Source::Script(text) = &source {
-        check(text)?;
+        check(language, text)?;
     }
-    let voice = Voice::stdout();
-    let greets = match source {
-        Source::Prompt => Greeting::Voice(voice.clone()),
-        Source::Pipe | Source::Script(_) => Greeting::Note,
+    let voice = Voice::stdout(language);
+    // Only what somebody does at the prompt is for the next time, too.
+    let (greets, progress) = match source {
+        Source::Prompt => (Greeting::Voice(voice.clone()), prompt::state_file("lab_lessons")),
+        Source::Pipe | Source::Script(_) => (Greeting::Note, None),
     };
-    let opening = Opening { seed, servers, ports, folder, keep, record, page };
+    let opening = Opening { seed, servers, ports, folder, keep, record, page, progress };
     let (tell, inbox) = channel();
     let (ready, opened) = sync_channel(1);
     let speaks = voice.clone();
@@ -175,8 +117,10 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
         }
     };
     let thread = std::thread::Builder::new().name("session".to_owned()).spawn(serve);
-    let thread = thread.map_err(|why| Failure::refused(format!("no thread for the laboratory: {why}")))?;
-    let known = opened.recv().unwrap_or_else(|_| Err("the laboratory died of a bug, see above".to_owned()));
+    let thread =
+        thread.map_err(|why| Failure::refused(say!(language, "no thread for the laboratory: {why}", why)))?;
+    let known =
+        opened.recv().unwrap_or_else(|_| Err(say!(language, "the laboratory died of a bug, see above")));
     let (known, door) = known.map_err(Failure::refused)?;
     let over = Arc::new(Over { tell: Mutex::new(tell.clone()), thread: Mutex::new(Some(thread)) });
     let talk = Talk { tell, known, busy: Arc::new(AtomicBool::new(false)) };
@@ -187,13 +131,13 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
         let hand = page::hand(seed.is_some(), voice.clone(), words, play);
         page::serve(door, hand).map_err(Failure::refused)?;
     }
-    watch_signals(&talk, &over, matches!(source, Source::Prompt))?;
+    watch_signals(language, &talk, &over, matches!(source, Source::Prompt))?;
     let ended = match source {
         Source::Prompt => converse(&talk, &voice),
-        Source::Pipe => read_all(&talk, &mut std::io::stdin().lock()),
+        Source::Pipe => read_all(language, &talk, &mut std::io::stdin().lock()),
         Source::Script(text) => {
             let lines: Vec<&str> = scenarios::commands(&text).collect();
-            read_all(&talk, &mut lines.join("\n").as_bytes())
+            read_all(language, &talk, &mut lines.join("\n").as_bytes())
         }
     };
     over.end();
@@ -214,51 +158,100 @@ impl Greeting {
         }
     }
 
-    fn page(&self, door: Option<&Door>) {
-        door.into_iter().for_each(|door| self.say(&format!("  browser {}", door.url())));
+    fn page(&self, language: Language, door: Option<&Door>) {
+        door.into_iter().for_each(|door| self.say(&say!(language, "  browser {url}", url = door.url())));
     }
 }
 
-/// Somebody who carries lines out, and where the page will be.
-type Opened = (Box<dyn Carrier>, Option<Door>);
+/// A laboratory, and where its page will be.
+type Opened = (Classroom, Option<Door>);
 
 fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened, String> {
-    let servers = many_servers(opening.servers);
+    let progress = Progress::of(opening.progress.clone());
+    let language = voice.language();
+    let servers = many_servers(language, opening.servers);
     if let Some(seed) = opening.seed {
-        greeting.say(&format!(
-            "jangada lab · {servers} in a made-up world, seed {seed}: time stands still until `run 1s`"
+        greeting.say(&say!(
+            language,
+            "jangada lab · {servers} in a made-up world, seed {seed}: time stands still until `run 1s`",
+            servers,
+            seed
         ));
-        let door = if opening.page { Some(door(&Ports::take(opening.ports)?, None, voice)?) } else { None };
-        greeting.page(door.as_ref());
+        let door = if opening.page {
+            Some(door(&Ports::take(language, opening.ports)?, None, voice)?)
+        } else {
+            None
+        };
+        greeting.page(language, door.as_ref());
         let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed)));
-        return Ok((Box::new(Rewindable::new(opening.servers, seed, voice.clone(), eye)?), door));
+        return Ok((Classroom::made_up(opening.servers, seed, voice.clone(), progress, eye)?, door));
     }
-    let ports = Ports::take(opening.ports)?;
-    let folder = Folder::take(&opening.folder, opening.keep)?;
+    let ports = Ports::take(language, opening.ports)?;
+    let folder = Folder::take(language, &opening.folder, opening.keep)?;
     let path = folder.path().display();
-    let fate = if opening.keep { "kept" } else { "deleted on exit; --keep" };
-    greeting.say(&format!(
-        "jangada lab · {servers} in this process, each with its own disk under {path} ({fate})"
+    let fate = if opening.keep { said!("kept") } else { said!("deleted on exit; --keep") };
+    greeting.say(&say!(
+        language,
+        "jangada lab · {servers} in this process, each with its own disk under {path} ({fate})",
+        servers,
+        path,
+        fate = language.of(fate)
     ));
     if ports.base() != opening.ports {
         let (wanted, base) = (opening.ports, ports.base());
-        greeting.say(&format!("  somebody uses ports from {wanted} on: this laboratory begins at {base}"));
+        greeting.say(&say!(
+            language,
+            "  somebody uses ports from {wanted} on: this laboratory begins at {base}",
+            wanted,
+            base
+        ));
     }
+    let servers = goes_on_with(opening, &ports, &folder, language, greeting);
     let teller = Teller::start(voice.clone())?;
     let epoch = teller.reporter().epoch();
     let door = if opening.page { Some(door(&ports, Some(epoch), voice)?) } else { None };
-    greeting.page(door.as_ref());
+    greeting.page(language, door.as_ref());
     let mut live = Live::new(ports, folder, teller.reporter())?;
     live.record_in(opening.record.clone());
     let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed)));
     eye.iter().for_each(|eye| live.show_to(eye.clone()));
-    let mut session = Session::new(live, Some(teller), voice.clone());
+    let known = teller.known();
+    let mut session = Session::new(live, Some(teller), known, voice.clone());
     eye.into_iter().for_each(|eye| session.show_to(eye));
-    session.begin(opening.servers, None)?;
+    session.begin(servers, None)?;
     if let Greeting::Voice(_) = greeting {
         session.start()?;
     }
-    Ok((Box::new(session), door))
+    Ok((Classroom::real(session, servers, voice.clone(), progress), door))
+}
+
+/// How many servers begin: as many as wanted, or those whose disks were kept.
+fn goes_on_with(
+    opening: &Opening,
+    ports: &Ports,
+    folder: &Folder,
+    language: Language,
+    greeting: &Greeting,
+) -> u64 {
+    match folder.last() {
+        Some(last) if last.base == ports.base() => {
+            greeting.say(&say!(
+                language,
+                "  goes on with the disks of the last time: `servers {servers}` would begin anew",
+                servers = last.servers
+            ));
+            last.servers
+        }
+        Some(last) => {
+            greeting.say(&say!(
+                language,
+                "  the disks of the last time know one another by ports from {base} on: this laboratory begins anew",
+                base = last.base
+            ));
+            opening.servers
+        }
+        None => opening.servers,
+    }
 }
 
 /// The page is served at the first port of the block, which the laboratory holds anyway.
@@ -268,12 +261,12 @@ fn door(ports: &Ports, epoch: Option<Instant>, voice: &Voice) -> Result<Door, St
     Door::new(ports.listener(), feed)
 }
 
-fn many_servers(count: u64) -> String {
-    if count == 1 { "1 server".to_owned() } else { format!("{count} servers") }
+fn many_servers(language: Language, count: u64) -> String {
+    if count == 1 { say!(language, "1 server") } else { say!(language, "{count} servers", count) }
 }
 
 /// The session's thread.
-fn serve(mut session: Box<dyn Carrier>, inbox: &Receiver<Told>) {
+fn serve(mut session: Classroom, inbox: &Receiver<Told>) {
     let mut begun = false;
     loop {
         match inbox.recv_timeout(GLIMPSE) {
@@ -348,10 +341,16 @@ impl Over {
 
 /// Somebody types.
 fn converse(talk: &Talk, voice: &Voice) -> Result<(), Failure> {
-    let mut lines = prompt::open(Arc::clone(&talk.known))?;
+    let language = voice.language();
+    let mut lines = prompt::open(Arc::clone(&talk.known), language)?;
     let printer = lines.create_external_printer();
-    voice.above(Box::new(printer.map_err(|why| Failure::usage(format!("cannot use the terminal: {why}")))?));
-    voice.say("`help` lists the commands, Tab completes them, Ctrl+D leaves");
+    voice.above(Box::new(
+        printer.map_err(|why| Failure::usage(say!(language, "cannot use the terminal: {why}", why)))?,
+    ));
+    voice.say(&say!(
+        language,
+        "`help` lists the commands, Tab completes them, `lesson` lists tasks, Ctrl+D leaves"
+    ));
     let ended = loop {
         match prompt::read(&mut lines) {
             Ok(Some(line)) => {
@@ -370,7 +369,7 @@ fn converse(talk: &Talk, voice: &Voice) -> Result<(), Failure> {
 
 /// Line after line. What cannot be read or done is told, and the next line is read all the same; what is not as it was
 /// expected to be is the end.
-fn read_all(talk: &Talk, input: &mut impl BufRead) -> Result<(), Failure> {
+fn read_all(language: Language, talk: &Talk, input: &mut impl BufRead) -> Result<(), Failure> {
     let mut worst: Option<Exit> = None;
     let mut line = Vec::new();
     loop {
@@ -379,7 +378,11 @@ fn read_all(talk: &Talk, input: &mut impl BufRead) -> Result<(), Failure> {
             break;
         }
         if line.len() as u64 == MAX_LINE_BYTES {
-            return Err(Failure::usage(format!("a line is longer than {MAX_LINE_BYTES} bytes")));
+            return Err(Failure::usage(say!(
+                language,
+                "a line is longer than {max} bytes",
+                max = MAX_LINE_BYTES
+            )));
         }
         match talk.line(&String::from_utf8_lossy(&line)) {
             Outcome::Done => {}
@@ -393,14 +396,14 @@ fn read_all(talk: &Talk, input: &mut impl BufRead) -> Result<(), Failure> {
 }
 
 /// A script is read whole before anything happens.
-fn check(text: &str) -> Result<(), Failure> {
+fn check(language: Language, text: &str) -> Result<(), Failure> {
     let mut numbered = false;
     for line in scenarios::commands(text) {
         let bare = line.trim();
         if bare == "menu" {
             numbered = !numbered;
         }
-        if !numbered && let Err(why) = words::parse(line) {
+        if !numbered && let Err(why) = words::parse(language, line) {
             return Err(Failure::usage(format!("`{bare}`: {why}")));
         }
     }
@@ -409,7 +412,7 @@ fn check(text: &str) -> Result<(), Failure> {
 
 /// SIGTERM ends the laboratory properly, SIGINT as well; but at the prompt SIGINT only interrupts the command that is
 /// being carried out.
-fn watch_signals(talk: &Talk, over: &Arc<Over>, typed: bool) -> Result<(), Failure> {
+fn watch_signals(language: Language, talk: &Talk, over: &Arc<Over>, typed: bool) -> Result<(), Failure> {
     let (talk, over) = (talk.clone(), Arc::clone(over));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     // While somebody types the terminal is in a mode of its own, which must not outlive this process.
@@ -438,7 +441,7 @@ fn watch_signals(talk: &Talk, over: &Arc<Over>, typed: bool) -> Result<(), Failu
                 }
             }
         });
-        output::note("SIGNAL RECEIVED: the laboratory ends");
+        output::note(&say!(language, "SIGNAL RECEIVED: the laboratory ends"));
         over.end();
         if let Some(mode) = mode {
             let now = rustix::termios::OptionalActions::Now;

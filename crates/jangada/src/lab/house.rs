@@ -5,11 +5,13 @@
 //! holds the servers' disks. It is marked as ours: what is not marked is never deleted.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use jangada_raft::types::NodeId;
+use jangada_trace::language::Language;
+use jangada_trace::say;
 
 /// Most servers that a laboratory has.
 pub const MAX_SERVERS: u64 = 9;
@@ -21,6 +23,9 @@ const TO_PEERS: u16 = 10;
 const TRIES: u16 = 50;
 /// What marks a folder as a laboratory's.
 const MARK: &str = "lab.txt";
+/// What stands in it first.
+const WHAT: &str =
+    "The disks of a `jangada lab`. With --keep the next one goes on with them, otherwise it begins anew.\n";
 
 /// A block of ports that nobody else has.
 pub struct Ports {
@@ -34,7 +39,7 @@ impl Ports {
     ///
     /// # Errors
     /// All of them are taken: a sentence.
-    pub fn take(first: u16) -> Result<Ports, String> {
+    pub fn take(language: Language, first: u16) -> Result<Ports, String> {
         let bases = (0..TRIES).filter_map(|block| first.checked_add(block.checked_mul(BLOCK)?));
         for base in bases.filter(|base| base.checked_add(BLOCK).is_some()) {
             let Ok(own) = TcpListener::bind(loopback(base)) else { continue };
@@ -45,7 +50,12 @@ impl Ports {
                 return Ok(ports);
             }
         }
-        Err(format!("no {BLOCK} free ports in a row from {first} on: choose another beginning with --ports"))
+        Err(say!(
+            language,
+            "no {count} free ports in a row from {first} on: choose another beginning with --ports",
+            count = BLOCK,
+            first
+        ))
     }
 
     /// Where it begins.
@@ -83,8 +93,19 @@ fn loopback(port: u16) -> SocketAddr {
 pub struct Folder {
     path: PathBuf,
     keep: bool,
+    /// What a laboratory that kept its disks has left here.
+    last: Option<Last>,
     /// Locked for as long as the laboratory lives.
     mark: File,
+}
+
+/// What a laboratory has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Servers at its beginning.
+    pub servers: u64,
+    /// The first of its ports: servers know one another by them.
+    pub base: u16,
 }
 
 impl Folder {
@@ -92,19 +113,52 @@ impl Folder {
     ///
     /// # Errors
     /// It cannot be made: a sentence.
-    pub fn take(wanted: &Path, keep: bool) -> Result<Folder, String> {
+    pub fn take(language: Language, wanted: &Path, keep: bool) -> Result<Folder, String> {
         for number in 1..=99 {
             let path = match number {
                 1 => wanted.to_owned(),
                 more => PathBuf::from(format!("{}-{more}", wanted.display())),
             };
-            if let Some(mark) = claim(&path).map_err(|why| format!("{}: {why}", path.display()))? {
-                let folder = Folder { path, keep, mark };
-                folder.sweep()?;
+            if let Some((mark, last)) = claim(&path).map_err(|why| format!("{}: {why}", path.display()))? {
+                // Whoever keeps disks goes on with those that were kept.
+                let last = last.filter(|_| keep);
+                let folder = Folder { path, keep, last, mark };
+                if last.is_none() {
+                    folder.sweep()?;
+                }
                 return Ok(folder);
             }
         }
-        Err(format!("{} and 98 more like it belong to somebody else: give --data-dir", wanted.display()))
+        Err(say!(
+            language,
+            "{folder} and 98 more like it belong to somebody else: give --data-dir",
+            folder = wanted.display()
+        ))
+    }
+
+    /// What can be gone on with, until other servers begin.
+    pub fn last(&self) -> Option<Last> {
+        self.last
+    }
+
+    /// Nothing is gone on with.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+
+    /// From now on these servers have their disks here.
+    ///
+    /// # Errors
+    /// The system refuses: a sentence.
+    pub fn note(&mut self, now: Last) -> Result<(), String> {
+        self.last = None;
+        let text = format!("{WHAT}servers {}\nports {}\n", now.servers, now.base);
+        let mut write = || {
+            self.mark.set_len(0)?;
+            self.mark.rewind()?;
+            self.mark.write_all(text.as_bytes())
+        };
+        write().map_err(|why| format!("{}: {why}", self.path.display()))
     }
 
     /// The folder.
@@ -156,7 +210,7 @@ impl Drop for Folder {
 }
 
 /// The mark in this folder, locked; `None` if the folder is somebody else's.
-fn claim(path: &Path) -> std::io::Result<Option<File>> {
+fn claim(path: &Path) -> std::io::Result<Option<(File, Option<Last>)>> {
     let is_new = match fs::read_dir(path) {
         Ok(mut entries) => entries.next().is_none(),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
@@ -169,13 +223,26 @@ fn claim(path: &Path) -> std::io::Result<Option<File>> {
     if !is_new && !mark.exists() {
         return Ok(None);
     }
-    let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(mark)?;
+    let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(mark)?;
     if file.try_lock().is_err() {
         return Ok(None);
     }
+    let mut text = String::new();
+    let last = file.read_to_string(&mut text).ok().and_then(|_| Last::read(&text));
     file.set_len(0)?;
-    file.write_all(b"The disks of a `jangada lab`. The next laboratory that starts here begins anew.\n")?;
-    Ok(Some(file))
+    file.rewind()?;
+    file.write_all(WHAT.as_bytes())?;
+    Ok(Some((file, last)))
+}
+
+impl Last {
+    /// Out of a mark.
+    fn read(text: &str) -> Option<Last> {
+        let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let (servers, base) = (number("servers "), number("ports "));
+        let servers = servers.filter(|servers| (1..=MAX_SERVERS).contains(servers))?;
+        Some(Last { servers, base: u16::try_from(base?).ok()? })
+    }
 }
 
 #[cfg(test)]
@@ -187,7 +254,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let wanted = dir.path().join("lab-data");
         fs::create_dir_all(wanted.join("n1")).unwrap();
-        let folder = Folder::take(&wanted, false).unwrap();
+        let folder = Folder::take(Language::English, &wanted, false).unwrap();
         assert_eq!(folder.path(), dir.path().join("lab-data-2"));
         fs::create_dir_all(folder.disk(NodeId(1))).unwrap();
         drop(folder);
@@ -195,24 +262,30 @@ mod tests {
     }
 
     #[test]
-    fn two_laboratories_do_not_share_a_folder_and_a_kept_one_is_begun_anew() {
+    fn two_laboratories_do_not_share_a_folder_and_a_kept_one_is_gone_on_with_by_who_keeps_it() {
         let dir = tempfile::tempdir().unwrap();
         let wanted = dir.path().join("lab-data");
-        let first = Folder::take(&wanted, true).unwrap();
-        let second = Folder::take(&wanted, false).unwrap();
+        let mut first = Folder::take(Language::English, &wanted, true).unwrap();
+        let noted = Last { servers: 3, base: 3_000 };
+        first.note(noted).unwrap();
+        let second = Folder::take(Language::English, &wanted, false).unwrap();
         assert_ne!(first.path(), second.path());
         fs::create_dir_all(first.disk(NodeId(2))).unwrap();
         drop(first);
         assert!(wanted.join("n2").exists(), "it was to be kept");
-        let third = Folder::take(&wanted, false).unwrap();
+        let third = Folder::take(Language::English, &wanted, true).unwrap();
+        assert_eq!((third.path(), third.last()), (wanted.as_path(), Some(noted)));
+        assert!(wanted.join("n2").exists(), "it is gone on with");
+        drop(third);
+        let third = Folder::take(Language::English, &wanted, false).unwrap();
         assert_eq!(third.path(), wanted);
         assert!(!wanted.join("n2").exists());
     }
 
     #[test]
     fn two_laboratories_do_not_share_ports() {
-        let first = Ports::take(28_000).unwrap();
-        let second = Ports::take(first.base()).unwrap();
+        let first = Ports::take(Language::English, 28_000).unwrap();
+        let second = Ports::take(Language::English, first.base()).unwrap();
         assert!(second.base() >= first.base() + BLOCK);
         assert_eq!(first.client(NodeId(3)).port(), first.base() + 3);
         assert_eq!(first.peer(NodeId(3)).port(), first.base() + 13);

@@ -20,11 +20,13 @@ use jangada_server::handle::Handle;
 use jangada_server::rig::{RigRequest, Tap};
 use jangada_server::{Rig, Weather};
 use jangada_sim::script::cluster::{Answer, Ask, Cluster, Deed, MAX_SERVERS, Setup, View};
+use jangada_trace::language::Language;
+use jangada_trace::say;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::asking;
-use super::house::{Folder, Ports};
+use super::house::{Folder, Last, Ports};
 use super::log;
 use super::page::Eye;
 use super::server::{self, Server};
@@ -81,6 +83,7 @@ impl Live {
     /// # Errors
     /// The system gives no threads: a sentence.
     pub fn new(ports: Ports, folder: Folder, teller: Reporter) -> Result<Live, String> {
+        let language = teller.language();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         Ok(Live {
             ports,
@@ -93,7 +96,7 @@ impl Live {
             setup: Setup::new(0),
             servers: BTreeMap::new(),
             views: RefCell::default(),
-            runtime: runtime.map_err(|why| format!("no runtime: {why}"))?,
+            runtime: runtime.map_err(|why| say!(language, "no runtime: {why}", why))?,
             answers: channel(),
             remarks: BTreeMap::new(),
             eye: None,
@@ -131,6 +134,11 @@ impl Live {
         ids.map(address).collect::<Vec<_>>().join(" ")
     }
 
+    /// The disks of the last time are not gone on with.
+    pub fn forget_disks(&mut self) {
+        self.folder.forget();
+    }
+
     /// The network between them.
     pub fn network(&self) -> &Weather {
         &self.weather
@@ -138,7 +146,9 @@ impl Live {
 
     /// What a server has in its log, a line for each of the last entries.
     pub fn log_lines(&self, id: NodeId) -> Vec<String> {
-        self.look(id, log::lines).unwrap_or_else(|| vec![format!("{id} does not show its log now")])
+        let language = self.language();
+        self.look(id, move |replica| log::lines(language, replica))
+            .unwrap_or_else(|| vec![say!(self.language(), "{id} does not show its log now", id)])
     }
 
     /// All servers end at once.
@@ -181,13 +191,17 @@ impl Live {
 
     fn start(&mut self, id: NodeId) -> Result<(), String> {
         let server = server::start(self.config(id)).and_then(server::Starting::wait);
-        let server = server.map_err(|why| format!("{id} does not start: {why}"))?;
+        let server = server.map_err(|why| {
+            say!(self.language(), "{id} does not start: {why}", id, why = self.language().of(&why))
+        })?;
         self.servers.insert(id, Some(server));
         Ok(())
     }
 
     fn running(&mut self, id: NodeId) -> Result<&mut Server, String> {
-        self.servers.get_mut(&id).and_then(Option::as_mut).ok_or_else(|| format!("{id} does not run"))
+        let language = self.language();
+        let server = self.servers.get_mut(&id).and_then(Option::as_mut);
+        server.ok_or_else(|| say!(language, "{id} does not run", id))
     }
 
     fn handle(&self, id: NodeId) -> Option<&Handle> {
@@ -256,7 +270,11 @@ impl Live {
             self.servers.iter().filter(|(_, server)| ended(server)).map(|(id, _)| *id).collect();
         for id in ids {
             if let Some(server) = self.servers.get_mut(&id).and_then(Option::take) {
-                self.teller.deed(id, &format!("stops: {}", server.join()));
+                self.teller.deed(
+                    id,
+                    true,
+                    &say!(self.language(), "stops: {why}", why = self.language().of(&server.join())),
+                );
             }
         }
     }
@@ -286,12 +304,24 @@ fn photo(replica: &Replica<KvMachine>) -> View<'static> {
 }
 
 impl Cluster for Live {
+    fn language(&self) -> Language {
+        self.teller.language()
+    }
+
     fn found(&mut self, setup: &Setup) -> Result<(), String> {
         if !setup.logs.is_empty() {
-            return Err("real servers begin with empty logs: only simulated ones can be given others".into());
+            return Err(say!(
+                self.language(),
+                "real servers begin with empty logs: only simulated ones can be given others"
+            ));
         }
         self.end();
-        self.folder.sweep()?;
+        let now = Last { servers: setup.servers, base: self.ports.base() };
+        let goes_on = self.folder.last() == Some(now);
+        if !goes_on {
+            self.folder.sweep()?;
+        }
+        self.folder.note(now)?;
         self.servers.clear();
         self.reel.clear();
         self.views.replace(Views::default());
@@ -299,11 +329,18 @@ impl Cluster for Live {
         self.setup = setup.clone();
         self.teller.begin(setup.servers, self.addresses());
         let mut starting = Vec::new();
-        for id in (1..=setup.servers).map(NodeId) {
+        let mut ids: Vec<NodeId> = (1..=setup.servers).map(NodeId).collect();
+        if goes_on {
+            // Others may have joined, and some may have been gone.
+            ids = (1..=MAX_SERVERS).map(NodeId).filter(|id| self.folder.disk(*id).exists()).collect();
+        }
+        for id in ids {
             starting.push((id, server::start(self.config(id))?));
         }
         for (id, server) in starting {
-            let server = server.wait().map_err(|why| format!("{id} does not start: {why}"))?;
+            let server = server.wait().map_err(|why| {
+                say!(self.language(), "{id} does not start: {why}", id, why = self.language().of(&why))
+            })?;
             self.servers.insert(id, Some(server));
         }
         Ok(())
@@ -315,7 +352,7 @@ impl Cluster for Live {
 
     fn pass(&mut self, until: Time) -> Result<bool, String> {
         if self.teller.was_interrupted() {
-            return Err("interrupted".into());
+            return Err(say!(self.language(), "interrupted"));
         }
         self.bury();
         self.eye.iter().for_each(|eye| eye.glance(self));
@@ -395,33 +432,43 @@ impl Cluster for Live {
                 let known = self.servers.contains_key(&id);
                 self.start(id)?;
                 if known {
-                    self.teller.deed(id, "starts on the disk that it left");
+                    self.teller.deed(id, false, &say!(self.language(), "starts on the disk that it left"));
                 } else {
                     let address = self.ports.client(id);
-                    self.teller
-                        .deed(id, &format!("starts with an empty disk; its clients connect to {address}"));
+                    self.teller.deed(
+                        id,
+                        false,
+                        &say!(
+                            self.language(),
+                            "starts with an empty disk; its clients connect to {address}",
+                            address
+                        ),
+                    );
                 }
             }
             Deed::Crash => {
                 if let Some(server) = self.servers.get_mut(&id).and_then(Option::take) {
                     server.crash();
                 }
-                self.teller.deed(id, "power off");
+                self.teller.deed(id, true, &say!(self.language(), "power off"));
             }
             Deed::Pause => {
                 // So that it can be shown as it was.
                 self.refresh();
                 self.running(id)?.pause().map_err(|why| format!("{id}: {why}"))?;
-                self.teller.deed(id, "stands still");
+                self.teller.deed(id, false, &say!(self.language(), "stands still"));
             }
             Deed::Resume => {
                 self.running(id)?.resume();
-                self.teller.deed(id, "goes on");
+                self.teller.deed(id, false, &say!(self.language(), "goes on"));
             }
             Deed::Campaign => self.running(id)?.handle().rig(RigRequest::Campaign).map_err(unheard)?,
             Deed::Snapshot => self.running(id)?.handle().rig(RigRequest::TakeSnapshot).map_err(unheard)?,
             Deed::Stall | Deed::Unstall => {
-                return Err("a real disk cannot be stalled: `pause` lets the whole server stand still".into());
+                return Err(say!(
+                    self.language(),
+                    "a real disk cannot be stalled: `pause` lets the whole server stand still"
+                ));
             }
         }
         Ok(())
@@ -430,11 +477,17 @@ impl Cluster for Live {
     fn ask(&mut self, at: NodeId, token: Token, ask: Ask) -> Result<(), String> {
         let handles = self.handles();
         let Some(asked) = handles.get(&at).cloned() else {
-            return Err(format!("{at} stands still: `resume {}`, or ask another one", at.0));
+            return Err(say!(
+                self.language(),
+                "{at} stands still: `resume {number}`, or ask another one",
+                at,
+                number = at.0
+            ));
         };
         let answers = self.answers.0.clone();
         let (ports, epoch) = (self.new_members(&ask), self.epoch);
-        let question = asking::Question { at, asked, handles, ask, new: ports, epoch };
+        let question =
+            asking::Question { at, asked, handles, ask, new: ports, epoch, language: self.language() };
         std::thread::Builder::new()
             .name("client".to_owned())
             .spawn(move || {
@@ -443,7 +496,7 @@ impl Cluster for Live {
                 let _gone = answers.send(Heard { token, answer, remark });
             })
             .map(|_| ())
-            .map_err(|why| format!("no thread for the request: {why}"))
+            .map_err(|why| say!(self.language(), "no thread for the request: {why}", why))
     }
 
     fn set_link(&mut self, from: NodeId, to: NodeId, works: bool) -> Result<(), String> {

@@ -6,9 +6,12 @@ use jangada_raft::event::RoleName;
 use jangada_raft::types::NodeId;
 use jangada_sim::script::cluster::{Cluster, View};
 use jangada_sim::script::command::Server;
+use jangada_trace::language::Language;
+use jangada_trace::say;
 
 use super::backend::Backend;
-use super::session::{Session, there_are};
+use super::help::there_are;
+use super::session::Session;
 
 impl<B: Backend> Session<B> {
     fn views(&self) -> BTreeMap<NodeId, Option<View<'_>>> {
@@ -16,7 +19,7 @@ impl<B: Backend> Session<B> {
     }
 
     pub(super) fn leader(&self) -> String {
-        leader(self.stage.as_cluster())
+        leader(self.language(), self.stage.as_cluster())
     }
 
     pub(super) fn status(&self) -> Vec<String> {
@@ -25,14 +28,19 @@ impl<B: Backend> Session<B> {
         for (id, view) in self.views() {
             let address = live.address(id).unwrap_or_default();
             let state = match &view {
-                None => "down".to_owned(),
-                Some(_) if live.is_paused(id) => "stands still".to_owned(),
-                Some(view) => role(view),
+                None => say!(self.language(), "down"),
+                Some(_) if live.is_paused(id) => say!(self.language(), "stands still"),
+                Some(view) => role(self.language(), view),
             };
             let numbers = view.filter(|_| !live.is_paused(id)).map_or_else(String::new, |view| {
-                format!(
-                    "term {:<4} log {:<6} committed {:<6}",
-                    view.term.0, view.last_index.0, view.commit_index.0
+                let (term, log, committed) =
+                    (view.term.to_string(), view.last_index.to_string(), view.commit_index.to_string());
+                say!(
+                    self.language(),
+                    "term {term} log {log} committed {committed}",
+                    term = format!("{term:<4}"),
+                    log = format!("{log:<6}"),
+                    committed = format!("{committed:<6}")
                 )
             });
             lines.push(format!("  {id}  {state:<22} {numbers:<38} {address}").trim_end().to_owned());
@@ -52,13 +60,21 @@ impl<B: Backend> Session<B> {
         let (loss, delay) = live.weather();
         let mut lines = Vec::new();
         if !cut.is_empty() {
-            lines.push(format!("  cut: {} (`heal` mends all)", cut.join(" ")));
+            lines.push(say!(self.language(), "  cut: {links} (`heal` mends all)", links = cut.join(" ")));
         }
         if loss > 0 {
-            lines.push(format!("  {loss} % of all messages are lost (`lose 0%` ends it)"));
+            lines.push(say!(
+                self.language(),
+                "  {loss} % of all messages are lost (`lose 0%` ends it)",
+                loss
+            ));
         }
         if !delay.is_zero() {
-            lines.push(format!("  every message takes {delay:?} longer (`slow 0s` ends it)"));
+            lines.push(say!(
+                self.language(),
+                "  every message takes {delay} longer (`slow 0s` ends it)",
+                delay = format!("{delay:?}")
+            ));
         }
         lines
     }
@@ -69,29 +85,42 @@ impl<B: Backend> Session<B> {
             Server::Number(number) => NodeId(*number),
             Server::Leader => {
                 let leaders = views.values().flatten().filter(|view| view.is_leader());
-                leaders.max_by_key(|view| view.term).map(|view| view.id).ok_or("nobody leads")?
+                leaders
+                    .max_by_key(|view| view.term)
+                    .map(|view| view.id)
+                    .ok_or_else(|| say!(self.language(), "nobody leads"))?
             }
             Server::Follower(_) | Server::Named(_) | Server::All => {
-                return Err("say which one: `log 2`, `log leader`, or `log` for all".into());
+                return Err(say!(self.language(), "say which one: `log 2`, `log leader`, or `log` for all"));
             }
         };
         let known: Vec<NodeId> = views.keys().copied().collect();
         match views.get(&id) {
-            None => Err(format!("there is no {id}: {}", there_are(&known))),
-            Some(None) => Err(format!("{id} is down, and its log with it: `restart {}`", id.0)),
-            Some(Some(_)) => Ok(self.stage.as_cluster().log_lines(id)),
+            None => Err(say!(
+                self.language(),
+                "there is no {id}: {known}",
+                id,
+                known = there_are(self.language(), &known)
+            )),
+            Some(None) => Err(say!(
+                self.language(),
+                "{id} is down, and its log with it: `restart {number}`",
+                id,
+                number = id.0
+            )),
+            Some(Some(_)) => Ok(self.stage.as_cluster().log_lines(self.language(), id)),
         }
     }
 }
 
-fn role(view: &View<'_>) -> String {
+fn role(language: Language, view: &View<'_>) -> String {
     match (view.role, view.leader) {
-        (RoleName::Leader, _) => "★ LEADER".into(),
-        (RoleName::Candidate, _) => "Candidate".into(),
-        (RoleName::PreCandidate, _) => "PreCandidate".into(),
-        (RoleName::Follower, Some(leader)) => format!("follower of {leader}"),
-        (RoleName::Follower, None) if !view.membership.is_voter(view.id) => "no member".into(),
-        (RoleName::Follower, None) => "follower, no leader".into(),
+        (RoleName::Leader, _) => say!(language, "★ LEADER"),
+        (RoleName::Candidate, _) => say!(language, "Candidate"),
+        (RoleName::PreCandidate, _) => say!(language, "PreCandidate"),
+        (RoleName::Follower, Some(leader)) => say!(language, "follower of {leader}", leader),
+        (RoleName::Follower, None) if !view.membership.is_voter(view.id) => say!(language, "no member"),
+        (RoleName::Follower, None) => say!(language, "follower, no leader"),
     }
 }
 
@@ -100,21 +129,25 @@ fn views<B: Cluster>(cluster: &B) -> BTreeMap<NodeId, Option<View<'_>>> {
 }
 
 /// Who leads, or why nobody does.
-pub(super) fn leader<B: Cluster>(cluster: &B) -> String {
+pub(super) fn leader<B: Cluster>(language: Language, cluster: &B) -> String {
     let views = views(cluster);
     let leaders = views.values().flatten().filter(|view| view.is_leader());
     match leaders.max_by_key(|view| view.term) {
         Some(view) if cluster.is_paused(view.id) => {
-            format!("{} led term {} before it stood still", view.id, view.term)
+            say!(language, "{id} led term {term} before it stood still", id = view.id, term = view.term)
         }
-        Some(view) => format!("{} leads term {}", view.id, view.term),
-        None => format!("nobody leads: {}", why_nobody(cluster, &views)),
+        Some(view) => say!(language, "{id} leads term {term}", id = view.id, term = view.term),
+        None => say!(language, "nobody leads: {why}", why = why_nobody(language, cluster, &views)),
     }
 }
 
-fn why_nobody<B: Cluster>(cluster: &B, views: &BTreeMap<NodeId, Option<View<'_>>>) -> String {
+fn why_nobody<B: Cluster>(
+    language: Language,
+    cluster: &B,
+    views: &BTreeMap<NodeId, Option<View<'_>>>,
+) -> String {
     let Some(view) = views.values().flatten().max_by_key(|view| view.term) else {
-        return "no server runs; `restart all` starts them".into();
+        return say!(language, "no server runs; `restart all` starts them");
     };
     let voters = view.membership.all_voters();
     let needs = voters.len() / 2 + 1;
@@ -123,7 +156,16 @@ fn why_nobody<B: Cluster>(cluster: &B, views: &BTreeMap<NodeId, Option<View<'_>>
         .filter(|id| views.get(id).is_some_and(Option::is_some) && !cluster.is_paused(**id))
         .count();
     if there < needs {
-        return format!("{there} of {} voters run, and {needs} must agree [paper §5.2]", voters.len());
+        return say!(
+            language,
+            "{there} of {voters} voters run, and {needs} must agree [paper §5.2]",
+            there,
+            voters = voters.len(),
+            needs
+        );
     }
-    "an election is under way, or the links do not let a majority hear one another (`show network`)".into()
+    say!(
+        language,
+        "an election is under way, or the links do not let a majority hear one another (`show network`)"
+    )
 }

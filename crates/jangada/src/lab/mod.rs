@@ -9,18 +9,27 @@ mod live; // the servers as a cluster of the scripts
 mod backend; // real servers, or the simulator's world
 mod asking; // one request, and what can be said about its answer
 mod log; // a log, for people
+mod known; // what events have told
 mod teller; // tells what happens while it happens
 mod voice; // where lines go
 mod words; // the laboratory's own words
 mod scenarios; // texts that it plays
+mod help; // what there is
 mod session; // lines carried out
 mod looking; // what somebody sees who looks at the servers
 mod timeline; // what has just happened, as a picture
+mod pace; // slow motion
 mod rewind; // a made-up world, through whose time one can travel
+mod lessons; // tasks that end in something checked
 mod menu; // the Go prototype's numbered menu
+mod carrier; // whoever carries lines out
+mod classroom; // lines, and lessons among them
 mod prompt; // the line editor
 mod page; // the same in a browser
 mod conversation; // who reads lines, who carries them out, and what signals do
+
+#[cfg(test)]
+mod catalogue; // no sentence is missing in any language
 
 pub use conversation::{Plan, Source, run};
 pub use page::assets::served as page_files;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jangada_sim::script::help;
+use jangada_trace::language::Language;
 use jangada_trace::phrases::since_start;
+use jangada_trace::say;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -13,8 +15,8 @@ use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::{Config, Context, Editor, Helper, Validator};
 
+use super::known::{Known, Standing};
 use super::scenarios;
-use super::teller::{Known, Standing};
 use super::words::WORDS;
 use crate::failure::Failure;
 
@@ -30,17 +32,18 @@ pub type Lines = Editor<Assistant, DefaultHistory>;
 pub struct Assistant {
     known: Arc<Known>,
     color: bool,
+    language: Language,
 }
 
 /// A line editor.
 ///
 /// # Errors
 /// The terminal cannot be used.
-pub fn open(known: Arc<Known>) -> Result<Lines, Failure> {
+pub fn open(known: Arc<Known>, language: Language) -> Result<Lines, Failure> {
     let config = Config::builder().history_ignore_space(true).auto_add_history(true).build();
     let mut lines: Lines = Editor::with_config(config).map_err(terminal)?;
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    lines.set_helper(Some(Assistant { known, color }));
+    lines.set_helper(Some(Assistant { known, color, language }));
     if let Some(path) = history_file() {
         // Absent at the first start.
         let _ = lines.load_history(&path);
@@ -63,7 +66,7 @@ pub fn close(lines: &mut Lines) {
 /// The terminal cannot be read.
 pub fn read(lines: &mut Lines) -> Result<Option<String>, Failure> {
     let prompt = match lines.helper() {
-        Some(assistant) => prompt(&assistant.known.standing()),
+        Some(assistant) => prompt(assistant.language, &assistant.known.standing()),
         None => "lab> ".to_owned(),
     };
     match lines.readline(&prompt) {
@@ -78,17 +81,22 @@ fn terminal(error: ReadlineError) -> Failure {
 }
 
 fn history_file() -> Option<PathBuf> {
+    state_file("lab_history")
+}
+
+/// A file that outlives a laboratory.
+pub fn state_file(name: &str) -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = || std::env::home_dir().map(|home| home.join(".local/state"));
-    Some(state.filter(|path| path.is_absolute()).or_else(home)?.join("jangada/lab_history"))
+    Some(state.filter(|path| path.is_absolute()).or_else(home)?.join("jangada").join(name))
 }
 
 /// `lab[n2★ t1]> `; in a made-up world with its time, `lab[n2★ t1 +1.204]> `.
-fn prompt(standing: &Standing) -> String {
+fn prompt(language: Language, standing: &Standing) -> String {
     let who = match standing.leader {
         Some((leader, term)) => format!("{leader}★ t{term}"),
-        None if standing.term.0 == 0 => "no leader".to_owned(),
-        None => format!("no leader, t{}", standing.term),
+        None if standing.term.0 == 0 => say!(language, "no leader"),
+        None => say!(language, "no leader, t{term}", term = standing.term),
     };
     match standing.now {
         Some(now) => format!("lab[{who} {}]> ", since_start(now)),
@@ -97,14 +105,14 @@ fn prompt(standing: &Standing) -> String {
 }
 
 /// The same in as much room as an older one took: while a line is typed its beginning must not move.
-fn in_the_room_of(older: &str, standing: &Standing) -> String {
+fn in_the_room_of(language: Language, older: &str, standing: &Standing) -> String {
     let room = older.chars().count();
     let term = standing.leader.map_or(standing.term, |(_, term)| term);
     let short = match standing.leader {
         Some((leader, _)) => format!("lab[{leader}★ t{term}]> "),
         None => format!("lab[??★ t{term}]> "),
     };
-    let long = prompt(standing);
+    let long = prompt(language, standing);
     let fits = |text: &String| text.chars().count() <= room;
     [long, short].into_iter().find(fits).map_or_else(|| older.to_owned(), |text| format!("{text:<room$}"))
 }
@@ -114,7 +122,7 @@ impl Highlighter for Assistant {
         if !default {
             return Cow::Borrowed(prompt);
         }
-        let text = in_the_room_of(prompt, &self.known.standing());
+        let text = in_the_room_of(self.language, prompt, &self.known.standing());
         Cow::Owned(if self.color { format!("\x1b[1m{text}\x1b[0m") } else { text })
     }
 
@@ -162,6 +170,7 @@ fn completions(typed: &str) -> (usize, Vec<Pair>) {
     let known: Vec<&str> = match before.as_slice() {
         [] => usages().map(verb).collect(),
         ["scenario"] => scenarios::names().collect(),
+        ["lesson"] => vec!["check", "hint", "again", "next", "stop"],
         ["show"] => vec!["roles", "log", "terms", "members", "network", "keys"],
         ["watch", ..] => help::KINDS.iter().copied().chain(["nothing"]).collect(),
         ["help"] => usages().map(verb).collect(),
@@ -201,17 +210,20 @@ mod tests {
 
     #[test]
     fn the_prompt_shows_who_leads_and_keeps_its_width_while_a_line_is_typed() {
-        let first = prompt(&standing(Some(2), 1));
+        let first = prompt(Language::English, &standing(Some(2), 1));
         assert_eq!(first, "lab[n2★ t1]> ");
-        assert_eq!(prompt(&standing(None, 1)), "lab[no leader, t1]> ");
-        assert_eq!(in_the_room_of(&first, &standing(None, 1)), "lab[??★ t1]> ");
-        assert_eq!(in_the_room_of(&first, &standing(Some(4), 2)), "lab[n4★ t2]> ");
+        assert_eq!(prompt(Language::English, &standing(None, 1)), "lab[no leader, t1]> ");
+        assert_eq!(in_the_room_of(Language::English, &first, &standing(None, 1)), "lab[??★ t1]> ");
+        assert_eq!(in_the_room_of(Language::English, &first, &standing(Some(4), 2)), "lab[n4★ t2]> ");
         assert_eq!(
-            in_the_room_of(&first, &standing(Some(4), 12)),
+            in_the_room_of(Language::English, &first, &standing(Some(4), 12)),
             first,
             "no room: it is shown with the next"
         );
-        assert_eq!(in_the_room_of("lab[no leader, t1]> ", &standing(Some(4), 2)), "lab[n4★ t2]>        ");
+        assert_eq!(
+            in_the_room_of(Language::English, "lab[no leader, t1]> ", &standing(Some(4), 2)),
+            "lab[n4★ t2]>        "
+        );
     }
 
     fn words(typed: &str) -> Vec<String> {

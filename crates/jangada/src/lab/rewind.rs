@@ -10,11 +10,13 @@ use std::time::Duration;
 use jangada_raft::types::Time;
 use jangada_sim::script::Simulated;
 use jangada_trace::phrases::since_start;
+use jangada_trace::say;
 use serde_json::json;
 
+use super::known::Known;
+use super::lessons::scene::Scene;
 use super::page::Eye;
 use super::session::{Outcome, Session};
-use super::teller::Known;
 use super::voice::Voice;
 use super::words::{self, Travel, Word};
 
@@ -46,8 +48,15 @@ impl Rewindable {
     ///
     /// # Errors
     /// They do not start: a sentence.
-    pub fn new(servers: u64, seed: u64, voice: Voice, eye: Option<Eye>) -> Result<Rewindable, String> {
-        let session = fresh(servers, seed, &voice, eye.as_ref())?;
+    pub fn new(
+        servers: u64,
+        seed: u64,
+        known: Arc<Known>,
+        voice: Voice,
+        eye: Option<Eye>,
+    ) -> Result<Rewindable, String> {
+        known.forget();
+        let session = fresh(servers, seed, known, &voice, eye.as_ref())?;
         let (moves, forks) = (Vec::new(), BTreeMap::new());
         let this = Rewindable { session, voice, servers, seed, moves, forks, eye };
         this.show();
@@ -97,6 +106,15 @@ impl Rewindable {
         self.session.known()
     }
 
+    /// What checks look at.
+    ///
+    /// # Errors
+    /// The servers do not start: a sentence.
+    pub fn scene(&mut self) -> Result<Scene<'_>, String> {
+        self.session.start()?;
+        Ok(self.session.scene())
+    }
+
     /// Carries one line out.
     pub fn line(&mut self, line: &str) -> Outcome {
         let outcome = self.carry_out(line);
@@ -105,7 +123,7 @@ impl Rewindable {
     }
 
     fn carry_out(&mut self, line: &str) -> Outcome {
-        match words::parse(line) {
+        match words::parse(self.voice.language(), line) {
             Ok(Some(Word::Travel(travel))) => self.travel(travel),
             word => {
                 let begun = self.session.now();
@@ -115,6 +133,7 @@ impl Rewindable {
                     Ok(None)
                         | Ok(Some(
                             Word::Leader
+                                | Word::Speed(_)
                                 | Word::Status
                                 | Word::Log(_)
                                 | Word::Save(_)
@@ -157,7 +176,12 @@ impl Rewindable {
             },
             Travel::Fork(name) => {
                 let name = name.unwrap_or_else(|| format!("fork{}", self.forks.len() + 1));
-                self.voice.say(&format!("`goto {name}` comes back to {}", since_start(self.session.now())));
+                self.voice.say(&say!(
+                    self.voice.language(),
+                    "`goto {name}` comes back to {now}",
+                    name,
+                    now = since_start(self.session.now())
+                ));
                 self.forks.insert(name, self.moves.clone());
                 return Outcome::Done;
             }
@@ -174,11 +198,16 @@ impl Rewindable {
     fn no_fork(&self, name: &str) -> String {
         let names: Vec<&str> = self.forks.keys().map(String::as_str).collect();
         let there = if names.is_empty() {
-            "none was made".to_owned()
+            say!(self.voice.language(), "none was made")
         } else {
-            format!("there are {}", names.join(" "))
+            say!(self.voice.language(), "there are {names}", names = names.join(" "))
         };
-        format!("`{name}` is neither a time, such as `1.204s`, nor a fork: {there}")
+        say!(
+            self.voice.language(),
+            "`{name}` is neither a time, such as `1.204s`, nor a fork: {there}",
+            name,
+            there
+        )
     }
 
     /// The next thing happens. For a saved session the same time passes.
@@ -207,12 +236,21 @@ impl Rewindable {
         let played = self.play_silently(moves, until);
         self.voice.mute(false);
         played?;
-        self.voice.say(&format!("it is {}", since_start(self.session.now())));
+        self.voice.say(&say!(self.voice.language(), "it is {now}", now = since_start(self.session.now())));
         Ok(())
     }
 
     fn play_silently(&mut self, moves: &[Move], until: Option<Time>) -> Result<(), String> {
-        self.session.replace_world(fresh(self.servers, self.seed, &self.voice, self.eye.as_ref())?);
+        let known = self.known();
+        known.forget();
+        let pace = self.session.pace.take();
+        self.session = fresh(self.servers, self.seed, known, &self.voice, self.eye.as_ref())?;
+        let played = self.play_moves(moves, until);
+        self.session.pace = pace;
+        played
+    }
+
+    fn play_moves(&mut self, moves: &[Move], until: Option<Time>) -> Result<(), String> {
         self.moves.clear();
         // Times before the last new world are not those of this one.
         let newest = moves.iter().rposition(|done| done.line.starts_with("servers ")).unwrap_or(0);
@@ -257,8 +295,14 @@ impl Rewindable {
 }
 
 /// A world of its own, without a word.
-fn fresh(servers: u64, seed: u64, voice: &Voice, eye: Option<&Eye>) -> Result<Session<Simulated>, String> {
-    let mut session = Session::new(Simulated::new(), None, voice.clone());
+fn fresh(
+    servers: u64,
+    seed: u64,
+    known: Arc<Known>,
+    voice: &Voice,
+    eye: Option<&Eye>,
+) -> Result<Session<Simulated>, String> {
+    let mut session = Session::new(Simulated::new(), None, known, voice.clone());
     if let Some(eye) = eye {
         eye.begin_anew();
         session.show_to(eye.clone());
@@ -267,6 +311,7 @@ fn fresh(servers: u64, seed: u64, voice: &Voice, eye: Option<&Eye>) -> Result<Se
     }
     session.begin(servers, Some(seed))?;
     session.start()?;
+    session.stand();
     Ok(session)
 }
 

@@ -1,5 +1,7 @@
 //! Scenarios that the laboratory plays: texts in the language of the scripts.
 
+use jangada_trace::language::Language;
+
 /// Name, what it shows, and the text.
 const SCENARIOS: &[(&str, &str, &str)] = &[
     (
@@ -30,8 +32,14 @@ const SCENARIOS: &[(&str, &str, &str)] = &[
 ];
 
 /// A line for each.
-pub fn list() -> Vec<String> {
-    SCENARIOS.iter().map(|(name, shows, _)| format!("  {name:<26} {shows}")).collect()
+pub fn list(language: Language) -> Vec<String> {
+    SCENARIOS.iter().map(|(name, shows, _)| format!("  {name:<26} {}", language.of(shows))).collect()
+}
+
+/// What they show.
+#[cfg(test)]
+pub fn shown() -> impl Iterator<Item = &'static str> {
+    SCENARIOS.iter().map(|(_, shows, _)| *shows)
 }
 
 /// The names.
@@ -67,7 +75,7 @@ mod tests {
     fn every_line_of_every_scenario_can_be_read() {
         for name in names() {
             for line in commands(text(name).unwrap()) {
-                words::parse(line).unwrap_or_else(|why| panic!("{name}: {line}: {why}"));
+                words::parse(Language::English, line).unwrap_or_else(|why| panic!("{name}: {line}: {why}"));
             }
         }
         assert!(text("nothing").is_none());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jangada_server::handle::Handle;
 use jangada_server::{Ready, ServerConfig, ServerError, StopHandle};
+use jangada_trace::said;
 
 /// How long a server may take until it serves.
 const START: Duration = Duration::from_secs(20);
@@ -60,10 +61,7 @@ impl Starting {
             Err(RecvTimeoutError::Timeout) => {
                 stop.crash();
                 let _ = thread.join();
-                Err(format!(
-                    "it did not come up within {} s: it hears nobody of its cluster",
-                    START.as_secs()
-                ))
+                Err(said!("it did not come up in time: it hears nobody of its cluster").to_owned())
             }
         }
     }
@@ -102,7 +100,7 @@ impl Server {
         };
         self.handle.look(halt).map_err(|why| why.to_string())?;
         self.gate = Some(gate);
-        stood.recv_timeout(HALT).map_err(|_| "it did not stand still".to_owned())
+        stood.recv_timeout(HALT).map_err(|_| said!("it did not stand still").to_owned())
     }
 
     /// It goes on.
@@ -129,9 +127,9 @@ impl Server {
 
 fn ended(thread: JoinHandle<Result<(), ServerError>>) -> String {
     match thread.join() {
-        Ok(Ok(())) => "it was stopped".to_owned(),
+        Ok(Ok(())) => said!("it was stopped").to_owned(),
         Ok(Err(why)) => why.to_string(),
-        Err(_panic) => "it died of a bug, see above".to_owned(),
+        Err(_panic) => said!("it died of a bug, see above").to_owned(),
     }
 }
 

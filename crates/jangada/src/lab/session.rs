@@ -4,18 +4,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jangada_raft::types::{NodeId, Time};
-use jangada_sim::script::cluster::{MAX_SERVERS, View};
+use jangada_sim::script::Stage;
+use jangada_sim::script::cluster::View;
 use jangada_sim::script::command::{Command, Condition, Kind, Server};
-use jangada_sim::script::{Stage, help};
+use jangada_trace::language::Language;
+use jangada_trace::names::Names;
+use jangada_trace::say;
+use jangada_trace::words::{Level, Words};
 
 use super::backend::Backend;
+use super::help::{self, there_are, would_add};
+use super::known::Known;
+use super::lessons::scene::{Asked, Scene};
+use super::live::Live;
 use super::menu;
 use super::page::Eye;
 use super::scenarios;
-use super::teller::{Known, Teller};
+use super::teller::Teller;
 use super::timeline;
 use super::voice::Voice;
-use super::words::{self, WORDS, Word};
+use super::words::{self, Word};
 
 /// How long the laboratory looks on between two looks at what is typed.
 pub const GLIMPSE: Duration = Duration::from_millis(25);
@@ -66,12 +74,16 @@ pub struct Session<B> {
     /// Who tells of events while they happen; without one, the stage tells of them after each command.
     teller: Option<Teller>,
     known: Arc<Known>,
+    /// Without a teller: remembers what sentences look back at.
+    words: Words,
     /// What the stage tells of.
     watched: Vec<Kind>,
     /// What was typed and carried out, for `save`.
     typed: Vec<String>,
     /// Since when nothing is carried out.
     rested: Instant,
+    /// Slow motion: thousandths of real time.
+    pub(super) pace: Option<u64>,
     numbered: bool,
     /// The menu has shut the servers down.
     shut: bool,
@@ -81,20 +93,25 @@ pub struct Session<B> {
 
 impl<B: Backend> Session<B> {
     /// A laboratory whose servers have not started yet.
-    pub fn new(backend: B, teller: Option<Teller>, voice: Voice) -> Session<B> {
-        let known = teller.as_ref().map_or_else(Arc::default, Teller::known);
+    pub fn new(backend: B, teller: Option<Teller>, known: Arc<Known>, voice: Voice) -> Session<B> {
         let mut stage = Stage::on(backend);
+        stage.speak(voice.language());
+        if teller.is_none() {
+            stage.keep_records();
+        }
         let watched = if teller.is_some() { Vec::new() } else { vec![Kind::Leaders, Kind::Elections] };
         let watches = stage.carry_out(&Command::Watch(watched.clone()));
         assert!(watches.is_ok(), "nothing is needed to watch");
         Session {
             stage,
+            words: Words::new(Names::new()).in_language(voice.language()),
             voice,
             teller,
             known,
             watched,
             typed: Vec::new(),
             rested: Instant::now(),
+            pace: None,
             numbered: false,
             shut: false,
             eye: None,
@@ -189,14 +206,14 @@ impl<B: Backend> Session<B> {
     }
 
     /// Whatever has happened is told.
-    fn flush(&self) {
+    pub(super) fn flush(&self) {
         if let Some(teller) = &self.teller {
             teller.flush();
         }
     }
 
     /// Without a teller, who leads is seen by looking.
-    fn stand(&self) {
+    pub(super) fn stand(&self) {
         let cluster = self.stage.as_cluster();
         let views: Vec<View<'_>> = cluster.servers().into_iter().filter_map(|id| cluster.view(id)).collect();
         let mut standing = self.known.standing();
@@ -216,12 +233,21 @@ impl<B: Backend> Session<B> {
         self.stand();
     }
 
-    /// Another world takes the place of this one; those who look at the prompt notice nothing.
-    pub(super) fn replace_world(&mut self, other: Session<B>) {
-        let known = self.known();
-        *self = other;
-        self.known = known;
-        self.stand();
+    /// What checks look at.
+    pub fn scene(&self) -> Scene<'_> {
+        let asked = self.stage.last_asked().zip(self.stage.last_answer());
+        Scene {
+            cluster: self.stage.as_cluster(),
+            journal: self.known.journal().clone(),
+            asked: asked.map(|((at, what), (answer, refused))| Asked {
+                at,
+                what: what.to_owned(),
+                answer: answer.to_owned(),
+                told: self.stage.last_answer_told().unwrap_or(answer).to_owned(),
+                refused,
+            }),
+            language: self.language(),
+        }
     }
 
     pub(super) fn now(&self) -> Time {
@@ -234,7 +260,7 @@ impl<B: Backend> Session<B> {
     }
 
     fn word(&mut self, line: &str) -> Outcome {
-        match words::parse(line) {
+        match words::parse(self.language(), line) {
             Ok(None) => Outcome::Done,
             Ok(Some(word)) => self.carry_out(line, word),
             Err(why) => {
@@ -251,7 +277,7 @@ impl<B: Backend> Session<B> {
             Word::Leader => self.say(|session| Ok(vec![session.leader()])),
             Word::Status => self.say(|session| Ok(session.status())),
             Word::Log(server) => self.say(|session| session.log(&server)),
-            Word::Scenario(None) => self.say(|_| Ok(scenarios::list())),
+            Word::Scenario(None) => self.say(|session| Ok(scenarios::list(session.language()))),
             Word::Scenario(Some(name)) => return self.scenario(&name),
             Word::Save(file) => self.save(&file),
             Word::Timeline(ask) => self.say(|session| timeline::answer(session.cluster().recorded(), &ask)),
@@ -260,10 +286,23 @@ impl<B: Backend> Session<B> {
                 self.voice.say(menu::TABLE);
                 Ok(())
             }
-            Word::Travel(_) => {
-                Err("real time goes one way: `jangada lab --sim` can step, go back and fork".into())
+            Word::Speed(_) if self.teller.is_some() => Err(say!(
+                self.language(),
+                "real time cannot be slowed: `slow 200ms` holds messages up, `config election_timeout 3s..6s` behind \
+                 `servers 5` gives time to look; `jangada lab --sim` has slow motion"
+            )),
+            Word::Speed(pace) => {
+                self.pace = pace;
+                return Outcome::Done;
             }
-            Word::Help(of) => self.say(|_| help_lines(of.as_deref())),
+            Word::Lesson(_) => {
+                Err(say!(self.language(), "a lesson does not begin in the middle of something else"))
+            }
+            Word::Travel(_) => Err(say!(
+                self.language(),
+                "real time goes one way: `jangada lab --sim` can step, go back and fork"
+            )),
+            Word::Help(of) => self.say(|session| help::lines(session.language(), of.as_deref())),
         };
         self.end_of(line, done)
     }
@@ -293,7 +332,11 @@ impl<B: Backend> Session<B> {
     }
 
     /// Says what the stage has to tell.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
+        for record in self.stage.take_records() {
+            self.known.happened(&self.words, &record);
+            let _remembered = self.words.sentence(&record, Level::Warn);
+        }
         let told = self.stage.take_told();
         if !told.is_empty() {
             // What happened meanwhile comes first.
@@ -316,12 +359,20 @@ impl<B: Backend> Session<B> {
             Command::Watch(kinds) => self.watched.clone_from(kinds),
             Command::Servers(_) => {
                 self.typed.clear();
+                self.stage.as_cluster_mut().begin_anew();
                 self.eye.iter().for_each(Eye::begin_anew);
+                if self.teller.is_none() {
+                    self.known.forget();
+                    self.words = Words::new(Names::new()).in_language(self.language());
+                }
             }
             _ => {}
         }
         self.await_a_leader(command);
-        let done = self.stage.carry_out(command);
+        let done = match self.pace {
+            Some(pace) => self.paced(command, pace),
+            None => self.stage.carry_out(command),
+        };
         self.show();
         self.tell();
         if let Err(why) = done {
@@ -369,16 +420,34 @@ impl<B: Backend> Session<B> {
         };
         for id in numbers(words::named(command)) {
             if !known.contains(&id) && !matches!(command, Command::Transfer { .. }) {
-                return Err(format!("there is no {id}: {}{}", there_are(&known), would_add(id)));
+                return Err(say!(
+                    self.language(),
+                    "there is no {id}: {known}{would}",
+                    id,
+                    known = there_are(self.language(), &known),
+                    would = would_add(self.language(), id)
+                ));
             }
             let up = live.view(id).is_some();
             match command {
-                Command::Crash(_) if !up => return Err(format!("{id} is down already: `restart {}`", id.0)),
+                Command::Crash(_) if !up => {
+                    return Err(say!(
+                        self.language(),
+                        "{id} is down already: `restart {number}`",
+                        id,
+                        number = id.0
+                    ));
+                }
                 Command::Restart(_) if up => {
-                    return Err(format!("{id} runs already: `crash {}` it first", id.0));
+                    return Err(say!(
+                        self.language(),
+                        "{id} runs already: `crash {number}` it first",
+                        id,
+                        number = id.0
+                    ));
                 }
                 Command::Resume(_) if up && !live.is_paused(id) => {
-                    return Err(format!("{id} does not stand still: nothing to resume"));
+                    return Err(say!(self.language(), "{id} does not stand still: nothing to resume", id));
                 }
                 _ => {}
             }
@@ -387,11 +456,11 @@ impl<B: Backend> Session<B> {
             let members = members(live);
             if let Some(id) = numbers(&change.servers).into_iter().find(|id| members.contains(id)) {
                 let now = if live.view(id).is_some() {
-                    format!("`remove {}` lets it go", id.0)
+                    say!(self.language(), "`remove {number}` lets it go", number = id.0)
                 } else {
-                    format!("it is down, and `restart {}` brings it back", id.0)
+                    say!(self.language(), "it is down, and `restart {number}` brings it back", number = id.0)
                 };
-                return Err(format!("{id} is a member already: {now}"));
+                return Err(say!(self.language(), "{id} is a member already: {now}", id, now));
             }
         }
         Ok(())
@@ -406,6 +475,7 @@ impl<B: Backend> Session<B> {
             Server::Leader => standing.leader.map(|(leader, _)| leader),
             Server::Follower(_) | Server::Named(_) | Server::All => None,
         };
+        let id = id.filter(|id| self.stage.as_cluster().view(*id).is_some());
         let evidence = id.and_then(|id| standing.evidence.get(&id)).map(Vec::as_slice).unwrap_or_default();
         for line in &evidence[evidence.len().saturating_sub(MAX_EVIDENCE)..] {
             self.voice.say(&format!("  {line}"));
@@ -416,13 +486,14 @@ impl<B: Backend> Session<B> {
 
     fn scenario(&mut self, name: &str) -> Outcome {
         let Some(text) = scenarios::text(name) else {
-            let names: Vec<String> = scenarios::list();
-            self.voice.say(&format!("there is no scenario `{name}`; there are:\n{}", names.join("\n")));
+            let names: Vec<String> = scenarios::list(self.language());
+            let no_such = say!(self.language(), "there is no scenario `{name}`; there are:", name);
+            self.voice.say(&format!("{no_such}\n{}", names.join("\n")));
             return Outcome::Refused;
         };
         for line in scenarios::commands(text) {
             if let Some(comment) = line.strip_prefix('#') {
-                self.voice.say(&format!("#{comment}"));
+                self.voice.say(&format!("# {}", self.language().of(comment.trim())));
                 continue;
             }
             self.voice.say(&format!("lab> {line}"));
@@ -441,9 +512,14 @@ impl<B: Backend> Session<B> {
             text.push_str(line);
             text.push('\n');
         }
-        std::fs::write(file, text).map_err(|why| format!("{file}: {why}; nothing was saved"))?;
-        self.voice
-            .say(&format!("{} lines saved; `jangada lab --script {file}` plays them", self.typed.len()));
+        std::fs::write(file, text)
+            .map_err(|why| say!(self.language(), "{file}: {why}; nothing was saved", file, why))?;
+        self.voice.say(&say!(
+            self.language(),
+            "{count} lines saved; `jangada lab --script {file}` plays them",
+            count = self.typed.len(),
+            file
+        ));
         Ok(())
     }
 
@@ -458,6 +534,10 @@ impl<B: Backend> Session<B> {
         let _answers = self.stage.take_told();
         self.flush();
         done
+    }
+
+    pub(super) fn language(&self) -> Language {
+        self.voice.language()
     }
 
     pub(super) fn say_line(&self, text: &str) {
@@ -478,7 +558,7 @@ impl<B: Backend> Session<B> {
 
     pub(super) fn leave_menu(&mut self) {
         self.numbered = false;
-        self.voice.say("back to words: `help` lists them");
+        self.voice.say(&say!(self.language(), "back to words: `help` lists them"));
     }
 
     pub(super) fn is_shut_down(&self) -> bool {
@@ -494,32 +574,18 @@ impl<B: Backend> Session<B> {
     }
 }
 
+impl Session<Live> {
+    /// The servers end; others begin with the next `servers N`.
+    pub fn rest(&mut self) {
+        self.stage.as_cluster_mut().end();
+        self.flush();
+        self.known.forget();
+    }
+}
+
 /// Who votes, as far as the one in the highest term knows.
 fn members<B: Backend>(live: &B) -> Vec<NodeId> {
     let views = live.servers().into_iter().filter_map(|id| live.view(id));
     let newest = views.max_by_key(|view| (view.is_leader(), view.term, view.commit_index));
     newest.map(|view| view.membership.all_voters().into_iter().collect()).unwrap_or_default()
-}
-
-pub(super) fn there_are(known: &[NodeId]) -> String {
-    let names: Vec<String> = known.iter().map(ToString::to_string).collect();
-    format!("there are {}", names.join(" "))
-}
-
-fn would_add(id: NodeId) -> String {
-    if id.0 <= MAX_SERVERS { format!("; `add {}` would make one", id.0) } else { String::new() }
-}
-
-fn help_lines(of: Option<&str>) -> Result<Vec<String>, String> {
-    if let Some(word) = of {
-        let known = words::help_of(word);
-        let (usage, does) = known.ok_or_else(|| format!("`{word}` is no command: `help` lists them"))?;
-        return Ok(vec![format!("{usage:<44} {does}")]);
-    }
-    let own = WORDS.iter().map(|(usage, does, _)| format!("{usage:<44} {does}"));
-    let all = help::COMMANDS.iter().filter(|help| help.group != help::Group::Stage && help.name != "help");
-    let mut lines: Vec<String> = all.map(help::line).chain(own).collect();
-    lines.push("servers N, profile classic|default, config KNOB VALUE: begin anew with other servers".into());
-    lines.push("Servers are 3, n3, leader, follower, all. docs/lab.md has more.".into());
-    Ok(lines)
 }

@@ -2,30 +2,30 @@
 //! somebody watches into words, and remembers what the prompt and `why` will want to know.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jangada_node::event::{DiskEvent, Event, Record};
-use jangada_raft::event::{Event as RaftEvent, MembershipStage, RoleName};
-use jangada_raft::types::{Index, NodeId, Term, Time};
+use jangada_raft::event::{Event as RaftEvent, MembershipStage};
+use jangada_raft::types::{Index, NodeId, Time};
 use jangada_server::rig::Tap;
 use jangada_sim::script::command::Kind;
 use jangada_sim::script::watch;
+use jangada_trace::language::Language;
 use jangada_trace::names::Names;
 use jangada_trace::phrases::since_start;
+use jangada_trace::say;
 use jangada_trace::words::{Level, Words};
 
+use super::known::Known;
 use super::voice::Voice;
 
 /// Events that may wait to be told. What does not fit is counted, and left out.
 const MAX_WAITING: usize = 65_536;
 /// How long somebody waits until all is told.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Sentences that are remembered of each server.
-const MAX_EVIDENCE: usize = 8;
 
 /// The thread that tells.
 pub struct Teller {
@@ -39,49 +39,23 @@ pub struct Reporter {
     epoch: Instant,
     news: SyncSender<News>,
     known: Arc<Known>,
+    language: Language,
 }
 
 enum News {
     Happened(Record),
-    Deed(Time, NodeId, String),
+    /// Somebody did this to a server.
+    Deed {
+        time: Time,
+        id: NodeId,
+        is_off: bool,
+        what: String,
+    },
     /// New servers start, and are found here.
     Begin(u64, String),
     Watch(Vec<Kind>),
     Flush(SyncSender<()>),
     End,
-}
-
-/// What others may look at.
-#[derive(Default)]
-pub struct Known {
-    standing: Mutex<Standing>,
-    interrupted: AtomicBool,
-    left_out: AtomicU64,
-}
-
-/// How things stand, as far as events tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Who leads, in which term.
-    pub leader: Option<(NodeId, Term)>,
-    /// The highest term.
-    pub term: Term,
-    /// In a made-up world: what time it is there.
-    pub now: Option<Time>,
-    /// What happened to each server lately that explains how it is, oldest first.
-    pub evidence: BTreeMap<NodeId, Vec<String>>,
-}
-
-impl Known {
-    /// How things stand.
-    pub fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whoever waits for something is to stop waiting.
-    pub fn interrupt(&self) {
-        self.interrupted.store(true, Relaxed);
-    }
 }
 
 impl Teller {
@@ -90,20 +64,21 @@ impl Teller {
     /// # Errors
     /// The system gives no thread: a sentence.
     pub fn start(voice: Voice) -> Result<Teller, String> {
+        let language = voice.language();
         let (news, inbox) = sync_channel(MAX_WAITING);
         let known = Arc::new(Known::default());
         let telling = Telling {
             voice,
             known: Arc::clone(&known),
-            words: Words::new(Names::new()),
+            words: Words::new(Names::new()).in_language(language),
             watched: vec![Kind::Leaders, Kind::Elections, Kind::Members],
             leading: BTreeSet::new(),
             members: BTreeMap::new(),
         };
         let thread =
             std::thread::Builder::new().name("teller".to_owned()).spawn(move || telling.tell(&inbox));
-        let thread = thread.map_err(|why| format!("no thread to tell what happens: {why}"))?;
-        let reporter = Reporter { epoch: Instant::now(), news, known };
+        let thread = thread.map_err(|why| say!(language, "no thread to tell what happens: {why}", why))?;
+        let reporter = Reporter { epoch: Instant::now(), news, known, language };
         Ok(Teller { reporter, thread: Some(thread) })
     }
 
@@ -137,20 +112,25 @@ impl Reporter {
         self.epoch
     }
 
+    /// What is told in.
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
     /// What each server shows its events to.
     pub fn tap(&self) -> Tap {
         let (news, known) = (self.news.clone(), Arc::clone(&self.known));
         Arc::new(move |record: &Record| {
             if news.try_send(News::Happened(*record)).is_err() {
-                known.left_out.fetch_add(1, Relaxed);
+                known.leave_out();
             }
         })
     }
 
-    /// Somebody did this to a server.
-    pub fn deed(&self, id: NodeId, what: &str) {
+    /// Somebody did this to a server, and it is off now, or not.
+    pub fn deed(&self, id: NodeId, is_off: bool, what: &str) {
         let now = Time(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        self.send(News::Deed(now, id, what.to_owned()));
+        self.send(News::Deed { time: now, id, is_off, what: what.to_owned() });
     }
 
     /// New servers start, and are found at these addresses; what was is over.
@@ -160,7 +140,7 @@ impl Reporter {
 
     /// Somebody interrupted what is under way. Asking forgets it.
     pub fn was_interrupted(&self) -> bool {
-        self.known.interrupted.swap(false, Relaxed)
+        self.known.was_interrupted()
     }
 
     fn send(&self, news: News) {
@@ -194,13 +174,13 @@ impl Telling {
         for news in inbox {
             match news {
                 News::Happened(record) => self.happened(&record),
-                News::Deed(time, id, what) => self.deed(time, id, &what),
+                News::Deed { time, id, is_off, what } => self.deed(time, id, is_off, &what),
                 News::Begin(servers, addresses) => {
                     self.members = (1..=servers).map(|id| founded(NodeId(id), servers)).collect();
                     self.voice.say(&addresses);
-                    self.words = Words::new(Names::new());
+                    self.words = Words::new(Names::new()).in_language(self.voice.language());
                     self.leading.clear();
-                    *self.known.standing() = Standing::default();
+                    self.known.forget();
                 }
                 News::Watch(kinds) => self.watched = kinds,
                 News::Flush(done) => {
@@ -208,19 +188,19 @@ impl Telling {
                 }
                 News::End => return,
             }
-            let left_out = self.known.left_out.swap(0, Relaxed);
+            let left_out = self.known.take_left_out();
             if left_out > 0 {
-                self.voice.say(&format!("({left_out} events came too quickly to be told)"));
+                self.voice.say(&say!(
+                    self.voice.language(),
+                    "({left_out} events came too quickly to be told)",
+                    left_out
+                ));
             }
         }
     }
 
     fn happened(&mut self, record: &Record) {
-        if let Some(evidence) = evidence(record) {
-            let sentence = self.words.clone().sentence(record, Level::Trace).unwrap_or_default();
-            self.remember(evidence, format!("{} {} {sentence}", since_start(record.time), record.node));
-        }
-        self.stand(record);
+        self.known.happened(&self.words, record);
         let line = watch::line(&mut self.words, &self.watched, &mut self.leading, record);
         if let Some(line) = line.filter(|_| self.is_news(record)) {
             self.voice.say(&line);
@@ -250,34 +230,9 @@ impl Telling {
         }
     }
 
-    fn deed(&mut self, time: Time, id: NodeId, what: &str) {
+    fn deed(&mut self, time: Time, id: NodeId, is_off: bool, what: &str) {
         self.voice.say(&format!("{:<7} {:<6} {what}", since_start(time), id.to_string()));
-        let mut standing = self.known.standing();
-        standing.evidence.remove(&id);
-        if what == "power off" && standing.leader.is_some_and(|(leader, _)| leader == id) {
-            standing.leader = None;
-        }
-    }
-
-    fn remember(&self, of: NodeId, sentence: String) {
-        let mut standing = self.known.standing();
-        let evidence = standing.evidence.entry(of).or_default();
-        evidence.push(sentence);
-        if evidence.len() > MAX_EVIDENCE {
-            evidence.remove(0);
-        }
-    }
-
-    fn stand(&self, record: &Record) {
-        let Event::Raft(RaftEvent::RoleChanged { role, term, .. }) = record.event else { return };
-        let mut standing = self.known.standing();
-        standing.term = standing.term.max(term);
-        let leads = standing.leader.is_some_and(|(leader, _)| leader == record.node);
-        if role == RoleName::Leader && standing.leader.is_none_or(|(_, known)| known < term) {
-            standing.leader = Some((record.node, term));
-        } else if leads && role != RoleName::Leader {
-            standing.leader = None;
-        }
+        self.known.befell(id, is_off);
     }
 }
 
@@ -290,19 +245,4 @@ fn founded(node: NodeId, servers: u64) -> (NodeId, Record) {
         learners: 0,
     };
     (node, Record { time: Time::ZERO, node, seq: 0, event: Event::Raft(event) })
-}
-
-/// Whose state this event helps to explain.
-fn evidence(record: &Record) -> Option<NodeId> {
-    let Event::Raft(event) = &record.event else { return None };
-    // Not a dispatch: the few events that give a reason.
-    match event {
-        RaftEvent::VoteRefused { to, .. } => Some(*to),
-        RaftEvent::RoleChanged { .. }
-        | RaftEvent::Truncated { .. }
-        | RaftEvent::LogConflict { .. }
-        | RaftEvent::ReadRefused { .. }
-        | RaftEvent::ProposalRefused { .. } => Some(record.node),
-        _ => None,
-    }
 }

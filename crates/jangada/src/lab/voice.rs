@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use jangada_trace::language::Language;
 use rustyline::ExternalPrinter;
 
 use super::page::Feed;
@@ -14,6 +15,7 @@ pub struct Voice {
     place: Arc<Mutex<Place>>,
     mute: Arc<AtomicBool>,
     page: Arc<OnceLock<Arc<Feed>>>,
+    language: Language,
 }
 
 enum Place {
@@ -23,13 +25,19 @@ enum Place {
 }
 
 impl Voice {
-    /// Lines to stdout.
-    pub fn stdout() -> Voice {
-        Voice::at(Place::Stdout)
+    /// Lines to stdout, in this language.
+    pub fn stdout(language: Language) -> Voice {
+        Voice {
+            place: Arc::new(Mutex::new(Place::Stdout)),
+            mute: Arc::default(),
+            page: Arc::default(),
+            language,
+        }
     }
 
-    fn at(place: Place) -> Voice {
-        Voice { place: Arc::new(Mutex::new(place)), mute: Arc::default(), page: Arc::default() }
+    /// The language that it speaks.
+    pub fn language(&self) -> Language {
+        self.language
     }
 
     /// From now on lines go above the prompt.

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use jangada_sim::script::command::{Change, Command, Server};
 use jangada_sim::script::{self, help};
+use jangada_trace::language::Language;
+use jangada_trace::say;
+
+use super::lessons::LESSONS;
 
 use super::timeline;
 
@@ -30,6 +34,10 @@ pub enum Word {
     Help(Option<String>),
     /// Through the time of a made-up world.
     Travel(Travel),
+    /// `speed N`: slow motion, in thousandths of real time; `speed off`.
+    Speed(Option<u64>),
+    /// `lesson …`: guided tasks.
+    Lesson(Lesson),
     /// `shutdown`: all servers end, and so does the laboratory; `exit` and `quit` as well.
     Exit,
 }
@@ -49,6 +57,25 @@ pub enum Travel {
     Fork(Option<String>),
 }
 
+/// What is wanted of the lessons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lesson {
+    /// `lesson`: which there are, and which are done.
+    List,
+    /// `lesson N`: begins one.
+    Begin(usize),
+    /// `lesson check`: is the task done?
+    Check,
+    /// `lesson hint`: a line to type.
+    Hint,
+    /// `lesson again`: this lesson from its beginning.
+    Again,
+    /// `lesson next`: the one after it.
+    Next,
+    /// `lesson stop`: back to a laboratory without tasks.
+    Stop,
+}
+
 /// The laboratory's own words: how each is written, what it does, and a line that can be read.
 #[rustfmt::skip]
 pub const WORDS: &[(&str, &str, &str)] = &[
@@ -57,6 +84,7 @@ pub const WORDS: &[(&str, &str, &str)] = &[
     ("status", "how each server is, and where clients reach it", "status"),
     ("log [S]", "the terms in all logs, or what is in one of them", "log 2"),
     ("scenario [NAME]", "plays one, or tells which there are", "scenario kill-the-leader"),
+    ("lesson [N|check|hint|again|next|stop]", "tasks that end in something checked; alone: which there are", "lesson 3"),
     ("save FILE", "what was typed until now, as a script", "save session.txt"),
     ("timeline [last 1s] [events LIST] [to FILE]", "what has just happened: lanes and arrows, here or in a .svg or .html", "timeline last 2s"),
     ("menu", "the Go prototype's numbered menu, and back", "menu"),
@@ -64,6 +92,7 @@ pub const WORDS: &[(&str, &str, &str)] = &[
     ("back [N]", "as it was before the last command, or the last N (`--sim`)", "back"),
     ("goto TIME|NAME", "as it is at this time, or was at this fork (`--sim`)", "goto 1.204s"),
     ("fork [NAME]", "this moment can be returned to by `goto NAME` (`--sim`)", "fork before"),
+    ("speed N|off", "slow motion: a made-up second takes 1/N real ones (`--sim`)", "speed 0.1"),
     ("shutdown", "all servers end, and the laboratory with them (also `exit`, `quit`)", "shutdown"),
 ];
 
@@ -71,27 +100,30 @@ pub const WORDS: &[(&str, &str, &str)] = &[
 ///
 /// # Errors
 /// A sentence that says what is wrong, and what would be right.
-pub fn parse(line: &str) -> Result<Option<Word>, String> {
+pub fn parse(language: Language, line: &str) -> Result<Option<Word>, String> {
     let bare = line.split('#').next().unwrap_or_default();
     let words: Vec<&str> = bare.split_whitespace().collect();
     let Some((first, rest)) = words.split_first() else { return Ok(None) };
-    let usage = |why: String| format!("{why} (usage: `{}`)", usage_of(first));
+    let usage = |why: String| say!(language, "{why} (usage: `{usage}`)", why, usage = usage_of(first));
     Ok(Some(match (*first, rest) {
-        ("timeout", [server]) => return script(&format!("campaign {server}")),
+        ("timeout", [server]) => return script(language, &format!("campaign {server}")),
         ("leader", []) => Word::Leader,
         ("status", []) => Word::Status,
-        ("log", []) => return script("show log"),
-        ("log", [server]) => Word::Log(self::server(server).map_err(usage)?),
-        ("roles" | "members" | "network", []) => return script(&format!("show {first}")),
+        ("log", []) => return script(language, "show log"),
+        ("log", [server]) => Word::Log(self::server(language, server).map_err(usage)?),
+        ("roles" | "members" | "network", []) => return script(language, &format!("show {first}")),
         ("scenario", []) => Word::Scenario(None),
         ("scenario", [name]) => Word::Scenario(Some((*name).to_owned())),
+        ("speed", ["off"]) => Word::Speed(None),
+        ("speed", [factor]) => Word::Speed(Some(speed(language, factor).map_err(usage)?)),
+        ("lesson", rest) => Word::Lesson(lesson(language, rest).map_err(usage)?),
         ("save", [file]) => Word::Save((*file).to_owned()),
         ("timeline", more) => Word::Timeline(timeline::parse(more).map_err(usage)?),
         ("menu", []) => Word::Menu,
         ("step", []) => Word::Travel(Travel::Step(1)),
-        ("step", [count]) => Word::Travel(Travel::Step(number(count).map_err(usage)?)),
+        ("step", [count]) => Word::Travel(Travel::Step(number(language, count).map_err(usage)?)),
         ("back", []) => Word::Travel(Travel::Back(1)),
-        ("back", [count]) => Word::Travel(Travel::Back(number(count).map_err(usage)?)),
+        ("back", [count]) => Word::Travel(Travel::Back(number(language, count).map_err(usage)?)),
         ("goto", [point]) => Word::Travel(goto(point)),
         ("fork", []) => Word::Travel(Travel::Fork(None)),
         ("fork", [name]) => Word::Travel(Travel::Fork(Some((*name).to_owned()))),
@@ -99,23 +131,23 @@ pub fn parse(line: &str) -> Result<Option<Word>, String> {
         ("help", []) => Word::Help(None),
         ("help", [of]) => Word::Help(Some((*of).to_owned())),
         (
-            "timeout" | "leader" | "status" | "scenario" | "save" | "menu" | "step" | "back" | "goto"
-            | "fork" | "shutdown",
+            "timeout" | "leader" | "status" | "speed" | "scenario" | "save" | "menu" | "step" | "back"
+            | "goto" | "fork" | "shutdown",
             _,
         ) => {
-            return Err(usage(format!("`{first}` is not written so")));
+            return Err(usage(say!(language, "`{first}` is not written so", first)));
         }
-        _ => return script(line),
+        _ => return script(language, line),
     }))
 }
 
-fn script(line: &str) -> Result<Option<Word>, String> {
-    let read = script::parse(line).map_err(|why| with_own_words(line, why))?;
+fn script(language: Language, line: &str) -> Result<Option<Word>, String> {
+    let read = script::parse_in(language, line).map_err(|why| with_own_words(language, line, why))?;
     Ok(read.map(Word::Script))
 }
 
 /// A word that the scripts do not know may be almost one of ours.
-fn with_own_words(line: &str, why: String) -> String {
+fn with_own_words(language: Language, line: &str, why: String) -> String {
     let first = line.split_whitespace().next().unwrap_or_default();
     let known = help::of(first).is_some();
     let near = WORDS.iter().map(|(usage, ..)| verb(usage)).find(|verb| {
@@ -123,8 +155,12 @@ fn with_own_words(line: &str, why: String) -> String {
         first.len() > 2 && same + 1 >= verb.len().max(first.len())
     });
     match near {
-        Some(near) if !known && !why.contains("did you mean") => format!("{why}; did you mean `{near}`?"),
-        _ if why.ends_with("is no command") => format!("{why}: `help` lists them"),
+        Some(near) if !known && !why.contains("; ") => {
+            say!(language, "{why}; did you mean `{near}`?", why, near)
+        }
+        _ if why == say!(language, "`{name}` is no command{near}", name = first, near = "") => {
+            say!(language, "{why}: `help` lists them", why)
+        }
         _ => why,
     }
 }
@@ -144,9 +180,43 @@ pub fn help_of(word: &str) -> Option<(&'static str, &'static str)> {
     own.or_else(|| help::of(word).map(|help| (help.usage, help.does)))
 }
 
-fn number(text: &str) -> Result<u64, String> {
+/// `0.1`, in thousandths.
+fn speed(language: Language, text: &str) -> Result<u64, String> {
+    let thousandths = text.parse::<f64>().ok().filter(|factor| (0.001..=1_000.0).contains(factor));
+    let thousandths = thousandths.map(|factor| (factor * 1_000.0).round());
+    // Between 1 and 1,000,000: every one of them is a whole number.
+    let read = thousandths.and_then(|number| format!("{number}").parse().ok());
+    read.ok_or_else(|| {
+        say!(language, "`{text}` is no speed: `1` is as in reality, `0.1` ten times slower", text)
+    })
+}
+
+fn lesson(language: Language, rest: &[&str]) -> Result<Lesson, String> {
+    Ok(match rest {
+        [] => Lesson::List,
+        ["check"] => Lesson::Check,
+        ["hint"] => Lesson::Hint,
+        ["again"] => Lesson::Again,
+        ["next"] => Lesson::Next,
+        ["stop"] => Lesson::Stop,
+        [number] => match number.parse() {
+            Ok(number) if (1..=LESSONS).contains(&number) => Lesson::Begin(number),
+            Ok(_) | Err(_) => {
+                return Err(say!(
+                    language,
+                    "there is no lesson `{number}`: there are 1 to {last}",
+                    number,
+                    last = LESSONS
+                ));
+            }
+        },
+        _ => return Err(say!(language, "`{first}` is not written so", first = "lesson")),
+    })
+}
+
+fn number(language: Language, text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| (1..=100_000).contains(number));
-    number.ok_or_else(|| format!("`{text}` is no number from 1 to 100000"))
+    number.ok_or_else(|| say!(language, "`{text}` is no number from 1 to 100000", text))
 }
 
 /// A time, `1.204s` or `+1.204`, or the name of a fork.
@@ -159,10 +229,10 @@ fn goto(point: &str) -> Travel {
     }
 }
 
-fn server(text: &str) -> Result<Server, String> {
-    match script::parse(&format!("why {text}"))? {
+fn server(language: Language, text: &str) -> Result<Server, String> {
+    match script::parse_in(language, &format!("why {text}"))? {
         Some(Command::Why(server)) => Ok(server),
-        _ => Err(format!("`{text}` is no server")),
+        _ => Err(say!(language, "`{text}` is no server", text)),
     }
 }
 
@@ -194,11 +264,11 @@ mod tests {
     #[test]
     fn every_word_has_an_example_that_can_be_read() {
         for (usage, _, example) in WORDS {
-            assert!(matches!(parse(example), Ok(Some(_))), "{example}");
+            assert!(matches!(parse(Language::English, example), Ok(Some(_))), "{example}");
             assert_eq!(verb(usage), verb(example));
         }
         for help in help::COMMANDS {
-            assert!(parse(help.example).is_ok(), "{}", help.example);
+            assert!(parse(Language::English, help.example).is_ok(), "{}", help.example);
         }
     }
 
@@ -211,22 +281,28 @@ mod tests {
             ("crash 0", "`0` is no server"),
             ("save", "`save` is not written so (usage: `save FILE`)"),
         ] {
-            let why = parse(line).expect_err(line);
+            let why = parse(Language::English, line).expect_err(line);
             assert!(why.contains(says), "{line}: {why}");
         }
-        assert_eq!(parse("  # nothing"), Ok(None));
-        assert_eq!(parse(""), Ok(None));
+        assert_eq!(parse(Language::English, "  # nothing"), Ok(None));
+        assert_eq!(parse(Language::English, ""), Ok(None));
     }
 
     #[test]
     fn a_word_may_stand_for_a_command() {
-        assert_eq!(parse("timeout n3"), Ok(Some(Word::Script(Command::Campaign(Server::Number(3))))));
-        assert_eq!(parse("log n3"), Ok(Some(Word::Log(Server::Number(3)))));
-        assert_eq!(parse("log"), parse("show log"));
+        assert_eq!(
+            parse(Language::English, "timeout n3"),
+            Ok(Some(Word::Script(Command::Campaign(Server::Number(3)))))
+        );
+        assert_eq!(parse(Language::English, "log n3"), Ok(Some(Word::Log(Server::Number(3)))));
+        assert_eq!(parse(Language::English, "log"), parse(Language::English, "show log"));
         let time = Travel::Time(Duration::from_millis(1_204));
-        assert_eq!(parse("goto 1.204s"), Ok(Some(Word::Travel(time.clone()))));
-        assert_eq!(parse("goto +1.204"), Ok(Some(Word::Travel(time))));
-        assert_eq!(parse("goto there"), Ok(Some(Word::Travel(Travel::Name("there".into())))));
-        assert!(parse("back 0").is_err());
+        assert_eq!(parse(Language::English, "goto 1.204s"), Ok(Some(Word::Travel(time.clone()))));
+        assert_eq!(parse(Language::English, "goto +1.204"), Ok(Some(Word::Travel(time))));
+        assert_eq!(
+            parse(Language::English, "goto there"),
+            Ok(Some(Word::Travel(Travel::Name("there".into()))))
+        );
+        assert!(parse(Language::English, "back 0").is_err());
     }
 }

@@ -60,6 +60,53 @@ fn wrong_ids_are_refused_in_the_labs_words() {
     }
 }
 
+/// Waits until a process has said these lines in this order, whatever stands between them, from `since` on; gives back
+/// where the last of them ends.
+fn says_in_order(node: &Guarded, since: usize, lines: &[String]) -> usize {
+    let in_order = |said: &str| {
+        let mut at = since;
+        for line in lines {
+            at += said.get(at..)?.find(line.as_str())? + line.len();
+        }
+        Some(at)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let said = node.said();
+        if let Some(at) = in_order(&said) {
+            return at;
+        }
+        assert!(Instant::now() < deadline, "never in this order: {lines:#?}\n{said}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// How one comes to lead in the reports: its timeout ends, it stands, it counts, it leads.
+fn rises(id: u16, term: u64) -> Vec<String> {
+    [
+        "Election timeout.".to_owned(),
+        "[CANDIDATE] Run Logic.".to_owned(),
+        format!("[CANDIDATE] Running for term '{term}'."),
+        format!("[CANDIDATE] Vote granted by 'localhost:300{id}'."),
+        "[CANDIDATE] VoteCount:  1".to_owned(),
+        "[CANDIDATE] Vote granted by 'localhost:300".to_owned(),
+        "[CANDIDATE] VoteCount:  2".to_owned(),
+        "[CANDIDATE] Vote granted by 'localhost:300".to_owned(),
+        "[CANDIDATE] VoteCount:  3".to_owned(),
+        "[CANDIDATE] Becoming leader.".to_owned(),
+        "[LEADER] Run Logic.".to_owned(),
+    ]
+    .into()
+}
+
+/// How one hears of a leader: each of its heartbeats puts the election off.
+fn follows(leader: u16) -> Vec<String> {
+    vec![
+        "[FOLLOWER] Reseting election timeout.".to_owned(),
+        format!("[FOLLOWER] Accept AppendEntry from 'localhost:300{leader}'."),
+    ]
+}
+
 #[test]
 fn five_processes_elect_lose_and_elect_again() {
     let _lab = the_lab();
@@ -71,6 +118,11 @@ fn five_processes_elect_lose_and_elect_again() {
     // S35: started one by one, one of them leads.
     let (first, first_term) = wait("a leader", || leader(&all));
     let leads = nodes[of(first)].as_ref().unwrap();
+    // Figure 1: one rises, all others hear of it, those that started late among them.
+    says_in_order(leads, 0, &rises(first, first_term));
+    for id in all.into_iter().filter(|id| *id != first) {
+        says_in_order(nodes[of(id)].as_ref().unwrap(), 0, &follows(first));
+    }
     for words in [
         "[SERVER] Listening on 'localhost:300",
         "[SERVER] Accepting connections.",
@@ -84,15 +136,29 @@ fn five_processes_elect_lose_and_elect_again() {
     assert_eq!(written.unwrap(), Reply::Status("OK".into()));
 
     // S36, S37: without it another one leads in a higher term; when it returns, it follows.
+    let before: Vec<usize> =
+        nodes.iter().map(|node| node.as_ref().map_or(0, |node| node.said().len())).collect();
     nodes[of(first)] = None;
     let rest: Vec<u16> = all.into_iter().filter(|id| *id != first).collect();
     let (second, second_term) = wait("another leader", || leader(&rest));
     assert!(second_term > first_term);
+    // Figures 2 and 3: another rises in a later term, whose first words the others hear; the four go on.
+    says_in_order(nodes[of(second)].as_ref().unwrap(), before[of(second)], &rises(second, second_term));
+    for id in rest.iter().copied().filter(|id| *id != second) {
+        says_in_order(nodes[of(id)].as_ref().unwrap(), before[of(id)], &follows(second));
+    }
     nodes[of(first)] = Some(node(dir.path(), first, &[]));
     wait("the old leader to follow", || {
         let status = status(first)?;
         (status["role"] == "follower" && status["leader"] == format!("n{second}").as_str()).then_some(())
     });
+
+    // Figure 2: it begins as a follower, and stays one.
+    let returned = nodes[of(first)].as_ref().unwrap();
+    let mut lines = vec!["[FOLLOWER] Run Logic.".to_owned()];
+    lines.extend(follows(second));
+    says_in_order(returned, 0, &lines);
+    assert!(!returned.said().contains("[LEADER]"), "{}", returned.said());
 
     // S38: two leaders killed one after the other, three elect.
     let mut left: Vec<u16> = all.to_vec();
@@ -102,6 +168,9 @@ fn five_processes_elect_lose_and_elect_again() {
         left.retain(|other| *other != id);
     }
     let (third, third_term) = wait("a leader of three", || leader(&left));
+    // Figure 4: three of five votes are enough.
+    let rose = says_in_order(nodes[of(third)].as_ref().unwrap(), 0, &rises(third, third_term));
+    assert!(rose > 0);
 
     // S39: three killed, the two left never elect; their terms keep rising.
     nodes[of(third)] = None;
@@ -111,6 +180,27 @@ fn five_processes_elect_lose_and_elect_again() {
         (terms >= third_term + 2).then_some(())
     });
     assert_eq!(leader(&left), None);
+    // Figure 5: they stand again and again, in later and later terms, and count to two.
+    let stands = |term: u64| format!("[CANDIDATE] Running for term '{term}'.");
+    let stood = |node: &Guarded| {
+        let said = node.said();
+        (third_term + 1..third_term + 20).filter(|term| said.contains(&stands(*term))).count()
+    };
+    let two = || left.iter().map(|id| nodes[of(*id)].as_ref().unwrap());
+    wait("two that stand for one term after the other", || {
+        (two().map(stood).sum::<usize>() >= 3).then_some(())
+    });
+    wait("two votes and no more", || {
+        let after = |node: &Guarded| {
+            node.said().rsplit_once(&stands(third_term + 1)).map(|(_, rest)| rest.to_owned())
+        };
+        two().filter_map(after).any(|rest| rest.contains("VoteCount:  2")).then_some(())
+    });
+    for node in two() {
+        let said = node.said();
+        let since = said.find(&stands(third_term + 1)).unwrap_or(said.len());
+        assert!(!said[since..].contains("VoteCount:  3"), "{said}");
+    }
 
     // S8, S9: Ctrl+C ends one, in the lab's words.
     let mut last = nodes[of(left[0])].take().unwrap();

@@ -13,23 +13,23 @@ use crate::support::{Guarded, PATIENCE, ask, expect_exit, jangada, ports, stderr
 use crate::wire::Reply;
 
 /// A folder and ports of its own.
-struct Place {
-    dir: TempDir,
-    base: u16,
+pub struct Place {
+    pub dir: TempDir,
+    pub base: u16,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         Place { dir: tempfile::tempdir().unwrap(), base: ports(40) }
     }
 
-    fn lab(&self, more: &[&str]) -> Command {
+    pub fn lab(&self, more: &[&str]) -> Command {
         let mut command = jangada();
         command.current_dir(self.dir.path()).args(["lab", "--ports", &self.base.to_string()]).args(more);
         command
     }
 
-    fn piped(&self, text: &str, more: &[&str]) -> Output {
+    pub fn piped(&self, text: &str, more: &[&str]) -> Output {
         let mut command = self.lab(more);
         let mut child = pipes(&mut command).spawn().unwrap();
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
@@ -50,7 +50,7 @@ fn pipes(command: &mut Command) -> &mut Command {
 }
 
 /// The lines of `text` that have this in them.
-fn lines<'a>(text: &'a str, part: &str) -> Vec<&'a str> {
+pub fn lines<'a>(text: &'a str, part: &str) -> Vec<&'a str> {
     text.lines().filter(|line| line.contains(part)).collect()
 }
 
@@ -229,6 +229,37 @@ fn ports_and_folders_of_others_are_left_alone() {
     assert!(stdout(&output).contains(&format!("n1 127.0.0.1:{}", place.base + 21)), "{}", stdout(&output));
     assert_eq!(place.disks(), ["thesis.tex"]);
     assert!(place.dir.path().join("lab-data-2/n1").exists(), "it was to be kept");
+}
+
+#[test]
+fn whoever_keeps_the_disks_goes_on_with_them() {
+    let place = Place::new();
+    expect_exit(
+        &place.piped("servers 3\nset d 8\nexpect answer OK\nwait settled at most 20s\n", &["--keep"]),
+        0,
+    );
+    let output =
+        place.piped("wait leader at most 20s\nget d\nexpect answer 8\nexpect members 1 2 3\n", &["--keep"]);
+    expect_exit(&output, 0);
+    assert!(stderr(&output).contains("goes on with the disks of the last time"), "{}", stderr(&output));
+    let output =
+        place.piped("servers 3\nwait leader at most 20s\nget d\nexpect answer not found\n", &["--keep"]);
+    expect_exit(&output, 0);
+    let output = place.piped("wait leader at most 20s\nget d\nexpect answer not found\n", &[]);
+    expect_exit(&output, 0);
+    assert!(place.disks().is_empty());
+}
+
+#[test]
+fn slow_motion_shows_the_same() {
+    let place = Place::new();
+    let script = "wait leader\nset d 8\ncrash leader\nwait leader at most 2s\nrun 20ms\nshow roles\n";
+    let slow = format!("speed 5\n{script}");
+    assert_eq!(made_up(&place, script), made_up(&place, &slow));
+    let output = place.piped("speed 2\nspeed fast\n", &["--servers", "1"]);
+    expect_exit(&output, 2);
+    let out = stdout(&output);
+    assert!(out.contains("real time cannot be slowed") && out.contains("`fast` is no speed"), "{out}");
 }
 
 #[test]

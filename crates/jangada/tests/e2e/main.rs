@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test may stop at once, and exports nothing")]
 
+mod bad_input; // every command with arguments that cannot be meant, in both languages
 mod chaos; // servers die, sleep and wake in a random order
 mod cli; // the command line itself: help, exit codes, configuration errors
 mod client; // redis-cli, plain words through a socket, `jangada client` in a terminal-less world
@@ -14,11 +15,14 @@ mod explore; // `jangada sim explore`: everything that small clusters can do
 mod kill; // kill -9, SIGSTOP, restart of all, no quorum: no acknowledged write is lost
 mod lab; // `jangada node`: the university lab
 mod laboratory; // `jangada lab`: servers in one process, hurt by hand
+mod lessons; // its lessons, played rightly and wrongly
 mod page; // the laboratory in a browser, without one
 mod script; // `jangada sim script`: scenarios as text
 mod sim; // `jangada sim`: plans that are saved and run again, failures that are told
+mod terminal; // the laboratory at a pseudo-terminal
 mod support; // clusters in temporary directories, clients that keep account
 mod timeline;
+mod transcripts; // the documents' transcripts, played again
 mod verify; // `jangada sim verify`: runs that are kept and judged
 #[path = "../../src/client/wire.rs"]
 #[allow(dead_code, reason = "the tests need less of it than the client")]

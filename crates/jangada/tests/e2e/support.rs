@@ -26,6 +26,9 @@ pub fn jangada() -> Command {
             command.env_remove(name);
         }
     }
+    for locale in ["LC_ALL", "LC_MESSAGES", "LANG"] {
+        command.env_remove(locale);
+    }
     command.stdin(Stdio::null());
     command
 }

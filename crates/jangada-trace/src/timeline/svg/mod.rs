@@ -18,6 +18,7 @@ use super::scene::{Arrow, Fate, Scene};
 use super::text::{ignored, label};
 use super::topic::Topic;
 use super::view::View;
+use crate::language::Language;
 use crate::names::Names;
 use crate::phrases::{message, span};
 use labels::Labels;
@@ -270,7 +271,7 @@ impl<'a> Drawing<'a> {
             Fate::OnTheWay => ", on its way when the recording ends".to_owned(),
             Fate::Unrecorded => ", its arrival is not recorded".to_owned(),
         };
-        let what = message(arrow.kind, arrow.index.0, arrow.count);
+        let what = message(Language::English, arrow.kind, arrow.index.0, arrow.count);
         let text = format!(
             "{} → {} #{}: {what}, term {}{}{fate}",
             name(arrow.from),

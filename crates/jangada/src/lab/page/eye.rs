@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jangada_raft::types::NodeId;
+use jangada_trace::language::Language;
 use serde_json::{Map, Value, json};
 
 use super::super::backend::Backend;
@@ -138,7 +139,7 @@ impl Eye {
             servers.push(Value::Object(server));
         }
         let state = json!({
-            "words": looking::leader(cluster),
+            "words": looking::leader(Language::English, cluster),
             "servers": servers,
             "entries": portrait::written(entries),
             "cut": seen.links.cut.iter().map(|(from, to)| [from.to_string(), to.to_string()]).collect::<Vec<_>>(),

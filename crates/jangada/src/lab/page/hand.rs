@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jangada_sim::script::command::Command;
+use jangada_trace::language::Language;
 
 use super::super::session::Outcome;
 use super::super::voice::Voice;
@@ -55,7 +56,7 @@ pub fn hand(
 /// The line to carry out. A request to real servers is only begun: its answer is told when it comes, and meanwhile the
 /// page can heal what keeps the answer away.
 fn meant(line: &str, simulated: bool) -> Result<String, &'static str> {
-    match words::parse(line) {
+    match words::parse(Language::English, line) {
         Ok(Some(Word::Exit)) => Err("the laboratory is ended where it was started: Ctrl+D in the terminal"),
         Ok(Some(Word::Timeline(ask))) if ask.file.is_some() => {
             Err("files are written from the terminal alone: type it there")
@@ -86,7 +87,7 @@ mod tests {
         for line in ["set d 8", "get d", "get d at 3", "transfer 2", "delete d"] {
             let begun = meant(line, false).unwrap();
             assert_eq!(begun, format!("begin {line}"));
-            assert!(words::parse(&begun).is_ok(), "{begun}");
+            assert!(words::parse(Language::English, &begun).is_ok(), "{begun}");
             assert_eq!(meant(line, true).unwrap(), line);
         }
         for line in ["crash leader", "begin set d 8", "heal", "nonsense"] {

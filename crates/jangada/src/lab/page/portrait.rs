@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jangada_raft::Raft;
 use jangada_raft::types::{Index, NodeId};
 use jangada_trace::kinds;
+use jangada_trace::language::Language;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -52,7 +53,7 @@ impl Portrait {
         let (mut terms, mut entries) = (Vec::new(), Entries::new());
         for entry in raft.entries(from..=last) {
             terms.push(entry.term.0);
-            let text = log::payload(entry).chars().take(LONGEST_TEXT).collect();
+            let text = log::payload(Language::English, entry).chars().take(LONGEST_TEXT).collect();
             entries.insert((entry.index.0, entry.term.0), text);
         }
         Portrait {
