@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use jangada_node::replica::Replica;
-use jangada_raft::types::{Membership, NodeId};
+use jangada_raft::Raft;
+use jangada_raft::types::{Membership, NodeId, Payload};
 use jangada_trace::phrases::span;
 
 use crate::check::Invariant;
@@ -95,12 +96,11 @@ impl<W: Workload> World<W> {
         if !self.fault_rng.chance(500) {
             return dead;
         }
-        let known: Vec<Membership> =
-            self.running().map(|replica| replica.raft().membership().clone()).collect();
-        if known.len() < self.servers.len() {
-            // Somebody who is down may know a configuration that we do not.
+        if self.running().count() < self.servers.len() || self.a_change_waits() {
+            // Somebody who is down may know a configuration that we do not, and one is yet to come.
             return dead;
         }
+        let known: Vec<Membership> = self.running().flat_map(|it| that_may_hold(it.raft())).collect();
         let candidates: Vec<bool> = (0..self.servers.len()).map(|_| self.fault_rng.chance(500)).collect();
         let lives = |dead: &BTreeSet<NodeId>, voters: &BTreeSet<NodeId>| {
             voters.is_empty() || voters.difference(dead).count() > voters.len() / 2
@@ -306,4 +306,15 @@ impl<W: Workload> World<W> {
             self.samples.check(id, commands, hash, &mut self.findings);
         }
     }
+}
+
+/// The committed configuration and all in the log behind it. One that was called off is among them: a message may have
+/// it without what called it off, and whoever receives that may lead.
+fn that_may_hold(raft: &Raft) -> Vec<Membership> {
+    let behind = raft.commit_index().next()..=raft.last_index();
+    let uncommitted = raft.entries(behind).filter_map(|entry| match &entry.payload {
+        Payload::Membership(membership) => Some(Membership::clone(membership)),
+        Payload::Noop | Payload::Command(_) => None,
+    });
+    std::iter::once(raft.committed_membership().clone()).chain(uncommitted).collect()
 }

@@ -82,15 +82,18 @@ impl<W: Workload> World<W> {
         !self.is_recoverable() || self.others_are_enough(place)
     }
 
+    /// Somebody who sleeps may wake with a change that was asked for meanwhile, and lead.
+    pub(crate) fn a_change_waits(&self) -> bool {
+        let is_asked = |process: &Process<W::Machine>| {
+            process.inbox.iter().any(|it| matches!(it, Input::ChangeMembership { .. }))
+        };
+        self.servers.iter().filter_map(|it| it.process.as_deref()).any(is_asked)
+    }
+
     fn others_are_enough(&self, place: Place) -> bool {
         let Some(leader) = self.leader().and_then(|id| self.replica(id)) else { return false };
         let membership = leader.raft().membership();
         let settled = membership.outgoing.is_none() && membership.target.is_none();
-        // Somebody who sleeps may wake with a change that was asked for meanwhile, and lead.
-        let wakes_with_a_change = |process: &Process<W::Machine>| {
-            process.inbox.iter().any(|it| matches!(it, Input::ChangeMembership { .. }))
-        };
-        let asked = self.servers.iter().filter_map(|it| it.process.as_deref()).any(wakes_with_a_change);
         let known = self.running().count() == self.servers.len()
             && self.running().all(|replica| {
                 let raft = replica.raft();
@@ -98,7 +101,7 @@ impl<W: Workload> World<W> {
             });
         self.fragile.is_empty()
             && settled
-            && !asked
+            && !self.a_change_waits()
             && known
             && leader.raft().membership_index() <= leader.raft().commit_index()
             && membership.voters.len() >= 3

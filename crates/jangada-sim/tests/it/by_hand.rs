@@ -109,6 +109,37 @@ fn no_disk_is_lost_while_a_change_of_members_waits_for_a_sleeping_leader() {
 }
 
 #[test]
+fn whoever_stays_dead_is_missed_by_no_change_that_was_called_off_too_late() {
+    let at = |millis| Duration::from_millis(millis);
+    let change = |voters: &[u64]| Fault::ChangeMembers {
+        voters: voters.iter().copied().map(NodeId).collect(),
+        learners: BTreeSet::new(),
+    };
+    // A leader that sleeps is asked for n1 and n3, and then for what there is already. It wakes when all heals, sends the
+    // one, and dies before it has sent the other.
+    let mut dead = 0;
+    for seed in 0..64 {
+        let mut plan = World::new(seed).servers(5).quiet().plan();
+        plan.trouble = at(4_100);
+        (plan.settings.max_append_entries, plan.settings.max_inflight_messages) = (1, 1);
+        plan.network.delay_min = at(2);
+        plan.network.delay_max = at(4);
+        plan.faults = vec![
+            (at(1_000), change(&[3, 4, 5])),
+            (at(4_000), Fault::Pause { who: Who::Leader, lasts: at(60_000), clock: false }),
+            (at(4_010), change(&[1, 3])),
+            (at(4_020), change(&[3, 4, 5])),
+        ];
+        let mut world = World::of(plan, Kv::new());
+        world.run_for(at(4_100));
+        world.finale();
+        assert_eq!(world.violations(), [], "seed {seed}");
+        dead += 5 - world.running().count();
+    }
+    assert!(dead > 0, "some stay dead");
+}
+
+#[test]
 fn a_long_term_of_office_with_unequal_clocks_shortens_no_keys_life() {
     for seed in 0..6 {
         let mut plan = World::new(seed).servers(3).quiet().plan();
