@@ -67,6 +67,7 @@ pub fn fill(text: &str, with: &[(&str, &dyn Display)]) -> String {
     while let Some(begin) = rest.find('{') {
         let (before, place) = rest.split_at(begin);
         filled.push_str(before);
+        rest = place;
         let Some(end) = place.find('}') else { break };
         let name = &place[1..end];
         match with.iter().find(|(known, _)| *known == name) {
