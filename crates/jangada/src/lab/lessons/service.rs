@@ -7,7 +7,7 @@ use jangada_raft::types::NodeId;
 use jangada_sim::script::cluster::View;
 use jangada_trace::say;
 
-use super::scene::{Notes, Scene, Verdict, majority, names};
+use super::scene::{Asked, Notes, Scene, Verdict, majority, names};
 
 /// The voters of the leader's configuration, which is committed and no joint one.
 fn settled_voters(scene: &Scene<'_>, leader: &View<'_>) -> Result<BTreeSet<NodeId>, String> {
@@ -147,17 +147,23 @@ pub fn two_truths(scene: &Scene<'_>, notes: &mut Notes) -> Verdict {
     ])
 }
 
+/// What this server was asked last, if that was `get d`.
+fn asked_for_d<'a>(scene: &'a Scene<'_>, server: NodeId) -> Result<&'a Asked, String> {
+    let asked = scene.asked.as_ref().filter(|asked| asked.at == server && asked.what == "get d");
+    asked.ok_or_else(|| {
+        say!(
+            scene.language,
+            "{old} was not asked for `d` just now: `get d at {number}`",
+            old = server,
+            number = server.0
+        )
+    })
+}
+
 /// The old leader was asked for `d`, and refused.
 pub fn the_old_one_does_not_say_it(scene: &Scene<'_>, notes: &mut Notes) -> Verdict {
     let old = notes.server;
-    let Some(asked) = scene.asked.as_ref().filter(|asked| asked.at == old && asked.what == "get d") else {
-        return Err(say!(
-            scene.language,
-            "{old} was not asked for `d` just now: `get d at {number}`",
-            old,
-            number = old.0
-        ));
-    };
+    let asked = asked_for_d(scene, old)?;
     if !asked.refused {
         return Err(say!(
             scene.language,
@@ -177,14 +183,7 @@ pub fn the_old_one_does_not_say_it(scene: &Scene<'_>, notes: &mut Notes) -> Verd
 /// The old leader hears the others, and answers with what they wrote.
 pub fn one_truth(scene: &Scene<'_>, notes: &mut Notes) -> Verdict {
     let (old, leader) = (notes.server, scene.leader()?);
-    let Some(asked) = scene.asked.as_ref().filter(|asked| asked.at == old && asked.what == "get d") else {
-        return Err(say!(
-            scene.language,
-            "{old} was not asked for `d` just now: `get d at {number}`",
-            old,
-            number = old.0
-        ));
-    };
+    let asked = asked_for_d(scene, old)?;
     if asked.refused || asked.answer != notes.value {
         return Err(say!(
             scene.language,
