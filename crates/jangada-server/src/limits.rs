@@ -55,6 +55,14 @@ pub struct Limits {
     pub http_head_bytes: usize,
     /// The longest body of an HTTP request.
     pub http_body_bytes: usize,
+    /// The most questions that this server puts to other members at the same time, on behalf of its console.
+    pub console_questions: usize,
+    /// How long a member may take to answer such a question.
+    pub console_time: Duration,
+    /// The longest such answer.
+    pub console_bytes: usize,
+    /// The most records in one answer to a console.
+    pub console_records: usize,
     /// How long connections may finish what they began when the server stops.
     pub drain_time: Duration,
 }
@@ -85,6 +93,10 @@ impl Default for Limits {
             http_head_time: Duration::from_secs(5),
             http_head_bytes: 16 * 1024,
             http_body_bytes: 64 * 1024,
+            console_questions: 32,
+            console_time: Duration::from_secs(1),
+            console_bytes: 4 * 1024 * 1024,
+            console_records: 4_096,
             drain_time: Duration::from_secs(5),
         }
     }

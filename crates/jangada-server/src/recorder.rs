@@ -26,6 +26,8 @@ struct Shared {
     ring: Mutex<Ring>,
     names: Mutex<Names>,
     epoch: OnceLock<Instant>,
+    /// Tells this start of the server from all others: each counts its records anew.
+    start: OnceLock<String>,
     /// Somebody is being given the records.
     busy: AtomicBool,
 }
@@ -56,6 +58,20 @@ impl Ring {
         let from = |half: &[Record]| half.partition_point(|record| record.time < time);
         [&early[from(early)..], &late[from(late)..]].concat()
     }
+
+    /// At most so many of those that follow this one, the latest.
+    fn after(&self, seq: u64, most: usize) -> Vec<Record> {
+        let (late, early) = self.records.split_at(self.next);
+        let (mut early, mut late) = (newer(early, seq), newer(late, seq));
+        late = &late[late.len().saturating_sub(most)..];
+        early = &early[early.len().saturating_sub(most - late.len())..];
+        [early, late].concat()
+    }
+}
+
+/// Those that follow this one.
+fn newer(records: &[Record], seq: u64) -> &[Record] {
+    &records[records.partition_point(|record| record.seq <= seq)..]
 }
 
 /// What was asked of the recorder.
@@ -71,6 +87,12 @@ impl Recorder {
     /// The server's time counts from here.
     pub(crate) fn begins(&self, epoch: Instant) {
         let _it_began_before = self.0.epoch.set(epoch);
+        let _it_has_one = self.0.start.set(format!("{:016x}", crate::random::u64()));
+    }
+
+    /// Which start of the server this is; empty before it begins.
+    pub(crate) fn start(&self) -> &str {
+        self.0.start.get().map_or("", String::as_str)
     }
 
     /// Keeps what happened in one step.
@@ -100,13 +122,26 @@ impl Recorder {
         if self.0.busy.swap(true, Ordering::Acquire) {
             return None;
         }
-        let epoch = self.0.epoch.get().copied().unwrap_or_else(Instant::now);
-        let now = u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let first = now.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
+        let now = self.now();
+        let first = now.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
         let records = lock(&self.0.ring).since(Time(first));
         let lines = text(&records, &self.names());
         self.0.busy.store(false, Ordering::Release);
-        Some(Excerpt { now: Time(now), lines })
+        Some(Excerpt { now, lines })
+    }
+
+    /// At most `most` of the records that follow this one, the latest of them: for who looks again and again.
+    pub(crate) fn after(&self, seq: u64, most: usize) -> Excerpt {
+        let records = lock(&self.0.ring).after(seq, most);
+        // Later than all of them: they were taken before.
+        let now = self.now();
+        Excerpt { now, lines: text(&records, &self.names()) }
+    }
+
+    /// What the server's clock shows.
+    fn now(&self) -> Time {
+        let epoch = self.0.epoch.get().copied().unwrap_or_else(Instant::now);
+        Time(u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 }
 
@@ -149,6 +184,15 @@ mod tests {
         assert!(kept.iter().copied().eq(1_001..=many));
         let late = lock(&recorder.0.ring).since(Time((many - 1) * 10));
         assert_eq!(late, [record(many - 1), record(many)]);
+        let after = |seq, most| -> Vec<u64> {
+            lock(&recorder.0.ring).after(seq, most).iter().map(|record| record.seq).collect()
+        };
+        assert_eq!(after(many - 3, 100), [many - 2, many - 1, many]);
+        assert_eq!(after(many - 3, 2), [many - 1, many], "the latest");
+        assert!(after(many, 100).is_empty());
+        let whole: Vec<u64> = (1_001..=many).collect();
+        assert_eq!(after(0, KEPT_RECORDS), whole, "over the ring's seam");
+        assert_eq!(after(0, 1_500), whole[whole.len() - 1_500..]);
     }
 
     #[test]

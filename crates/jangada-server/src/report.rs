@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use jangada_raft::event::RoleName as RaftRole;
-use jangada_raft::types::NodeId;
+use jangada_raft::types::{Index, NodeId};
 
 use crate::core::Core;
 use crate::peer::link::LinkState;
-use crate::status::{MemberRole, MemberStatus, MembershipStage, MembershipStatus, RoleName, Status};
+use crate::status::{LogEnd, MemberRole, MemberStatus, MembershipStage, MembershipStatus, RoleName, Status};
+
+/// Entries of the log's end that the status names.
+const SHOWN_ENTRIES: u64 = 24;
 
 impl Core {
     /// A photograph.
@@ -44,8 +47,20 @@ impl Core {
             log_bytes: raft.log_bytes() as u64,
             revision: store.revision().0,
             keys: store.key_count(),
+            log: self.log_end(),
             membership: members,
             problem,
+        }
+    }
+
+    fn log_end(&self) -> LogEnd {
+        let raft = self.replica.raft();
+        let last = raft.last_index();
+        let first = Index(raft.first_index().0.max((last.0 + 1).saturating_sub(SHOWN_ENTRIES)));
+        LogEnd {
+            first_index: first.0,
+            terms: raft.entries(first..=last).map(|entry| entry.term.0).collect(),
+            durable_index: raft.durable_index().0,
         }
     }
 

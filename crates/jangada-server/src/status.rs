@@ -48,10 +48,24 @@ pub struct Status {
     pub revision: u64,
     /// How many keys the store holds.
     pub keys: u64,
+    /// The end of the log.
+    #[serde(default)]
+    pub log: LogEnd,
     /// Who belongs to the cluster.
     pub membership: MembershipStatus,
     /// Why the server cannot serve at the moment, as a sentence; `None` while it can.
     pub problem: Option<String>,
+}
+
+/// The last entries of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEnd {
+    /// The index of the first entry of `terms`.
+    pub first_index: u64,
+    /// The terms of the last entries, 24 at most.
+    pub terms: Vec<u64>,
+    /// The index of the last entry that is on this server's disk.
+    pub durable_index: u64,
 }
 
 /// The configuration in force, with what is known of each member.
@@ -161,6 +175,7 @@ impl Status {
             log_bytes: 0,
             revision: 0,
             keys: 0,
+            log: LogEnd::default(),
             membership: MembershipStatus { stage: MembershipStage::Final, tolerates: 0, members: Vec::new() },
             problem: Some("starting: no leader is known yet".to_owned()),
         }

@@ -1,8 +1,10 @@
 // The servers as cards with their actions, and their logs as a grid. What has not changed is not touched, so that a
 // button stays the same button while somebody presses it.
 
-import { roleWord } from './words.js';
+import { roleWord, stateWord } from './words.js';
 
+/** What stands in the place of a log that is not to be seen. */
+const ABSENT = { down: 'down: its log is on its disk', silent: 'does not answer' };
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** An element with a class, a text, and what is in it. */
@@ -29,7 +31,7 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** What a server is, in one word: its role, or `down`, or `paused`. */
+/** What a server is, in one word: its role, or `down`, `paused`, `silent`. */
 export function shape(server) {
   return server.state === 'up' ? server.role ?? 'follower' : server.state;
 }
@@ -90,13 +92,13 @@ export class Cards {
       card.element.className = `card ${is}`;
       card.head.querySelector('use').setAttribute('href', `#${is}`);
     }
-    write(card.role, { down: 'down', paused: 'stands still' }[is] ?? roleWord(is));
+    write(card.role, server.state === 'up' ? roleWord(is) : stateWord(is));
     write(card.term, server.term ? `t${server.term}` : '');
     const away = [...new Set((state.cut ?? []).filter((link) => link.includes(server.name)).flat())].filter((name) => name !== server.name);
     this.facts(card.facts, server, leader);
     const port = server.address?.replace(/^127\.0\.0\.1/, '');
     const follows = is === 'follower' && (server.leader ? `follows ${server.leader}` : 'knows no leader');
-    write(card.note, away.length ? `cut off from ${away.join(' ')}` : [follows, port].filter(Boolean).join(' · '));
+    write(card.note, server.why ? server.why : away.length ? `cut off from ${away.join(' ')}` : [follows, port].filter(Boolean).join(' · '));
     card.note.classList.toggle('warn', away.length > 0);
     card.note.title = server.address ? `Clients connect to ${server.address}` : '';
     if (this.act) this.buttons(card.buttons, server, is, leader, away, state);
@@ -146,7 +148,7 @@ export class Grid {
   }
 
   show(state) {
-    const servers = state.servers.filter((server) => server.terms || server.state === 'down');
+    const servers = state.servers.filter((server) => server.terms || ABSENT[server.state]);
     const last = Math.max(0, ...servers.map((server) => server.last_index ?? 0));
     const first = Math.max(1, last - 23, Math.min(...servers.map((server) => server.shown_from ?? Infinity)));
     const key = JSON.stringify([first, state.entries, servers.map((server) => [server.name, server.state, server.terms, server.durable_index, server.commit_index, server.snapshot_index])]);
@@ -164,8 +166,8 @@ export class Grid {
       return cell;
     }));
     const row = (server) => {
-      if (server.state !== 'down') return places.map((index) => this.cell(server, index, texts));
-      const cell = make('td', 'empty', 'down: its log is on its disk');
+      if (!ABSENT[server.state]) return places.map((index) => this.cell(server, index, texts));
+      const cell = make('td', 'empty', '', make('span', '', ABSENT[server.state]));
       cell.colSpan = places.length;
       return [cell];
     };

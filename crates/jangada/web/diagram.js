@@ -17,7 +17,7 @@
 // and where many things fall on one pixel, one of them.
 
 import { KINDS, Model } from './model.js';
-import { roleWord, sentence, shortMessage, since, span, tellMessage } from './words.js';
+import { roleWord, sentence, shortMessage, since, span, stateWord, tellMessage } from './words.js';
 
 /** Families of messages: what they are called, and which kinds belong to them. */
 const FAMILIES = [
@@ -471,7 +471,7 @@ export class Diagram {
     }
     // A message that never arrives is drawn over more than half of its way.
     const takes = Math.max(model.flight, (this.now - sent) * (fate === 'travelling' ? 1 : 0));
-    const part = fate === 'lost' ? 0.62 : Math.min(0.9, (this.now - sent) / Math.max(takes, 1));
+    const part = fate !== 'travelling' ? 0.62 : Math.min(0.9, (this.now - sent) / Math.max(takes, 1));
     const x1 = x0 + Math.max((model.flight / (this.to - this.from)) * this.plot, 0) * part;
     return x1 < this.gutter ? null : [x0, from.y, x1, from.y + (to.y - from.y) * part, fate];
   }
@@ -530,7 +530,7 @@ export class Diagram {
     const color = this.color[FAMILIES[family][0]];
     const heads = new Path2D();
     const crosses = new Path2D();
-    for (const fate of ['arrived', 'travelling', 'lost']) {
+    for (const fate of ['arrived', 'travelling', 'unrecorded', 'lost']) {
       const path = new Path2D();
       for (const [, [x0, y0, x1, y1, became]] of mine) {
         if (became !== fate) continue;
@@ -679,8 +679,7 @@ export class Diagram {
       if (this.gutter < 100) continue;
       paper.fillStyle = this.color.muted;
       paper.font = SMALL;
-      const word = state === 'up' ? `${roleWord(role)} t${term}` : state === 'down' ? 'down' : 'stands still';
-      paper.fillText(word, 26, server.y + 13);
+      paper.fillText(state === 'up' ? `${roleWord(role)} t${term}` : stateWord(state), 26, server.y + 13);
     }
   }
 }
@@ -700,7 +699,7 @@ const MARKS = {
     paper.font = SMALL;
     paper.fillText('members', x + 6, y + 22);
   } },
-  deed: { paint: (paper, x, y, color, event) => drawRole(paper, { crash: 'down', start: 'follower', pause: 'paused', resume: 'follower' }[event.what], x, y, 8, color) },
+  deed: { paint: (paper, x, y, color, event) => drawRole(paper, { crash: 'down', pause: 'paused', silent: 'silent' }[event.what] ?? 'follower', x, y, 8, color) },
 };
 MARKS.snapshot_installed = MARKS.snapshot_taken = { paint: (paper, x, y, color) => square(paper, x, y, color.snapshot) };
 MARKS.proposal_refused = MARKS.read_refused = { small: true, paint: (paper, x, y, color) => square(paper, x, y + 8, color.refused) };
@@ -743,12 +742,14 @@ function drawRole(paper, role, x, y, size, color) {
     paper.fillStyle = paper.strokeStyle = color.ink;
     paper.lineWidth = 0.5;
   } else {
+    if (role === 'silent') paper.setLineDash([2, 2]);
     paper.arc(x, y, size * 0.62, 0, 7);
     paper.fillStyle = color.paper;
     paper.strokeStyle = color.follower;
   }
   paper.fill();
   paper.stroke();
+  paper.setLineDash([]);
 }
 
 function addHead(path, x0, y0, x1, y1, size = 7) {

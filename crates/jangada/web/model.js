@@ -1,10 +1,11 @@
 // What a diagram shows, made of records (docs/events.md): servers, messages with both their ends, roles over time,
 // partitions. Knows nothing of pictures. Records are kept as columns of numbers, so that a million of them fit.
 //
-// Beside the events of docs/events.md three are understood that only a laboratory knows; all have `time_ns`:
-//   {"event":"deed","node":"n3","what":"crash"|"start"|"pause"|"resume"}
+// Beside the events of docs/events.md these are understood, which whoever gives the records adds; all have `time_ns`:
+//   {"event":"deed","node":"n3","what":"crash"|"start"|"pause"|"resume"|"silent"|"heard"}
 //   {"event":"network","cut":[["n1","n2"],...],"loss":30,"delay_ns":0}   the links from here on (cut: from, to)
 //   {"event":"server","node":"n3","role":"follower","term":2,"state":"up"}  how it was when the records begin
+//   {"event":"missing","node":"n3","until_ns":9}  what happened there from here to there is not among the records
 
 /** Kinds of messages; a message's `kind` is a place in this list. */
 export const KINDS = ['pre_vote', 'pre_vote_reply', 'vote', 'vote_reply', 'append', 'heartbeat', 'append_accepted',
@@ -14,6 +15,8 @@ const KIND_NUMBER = new Map(KINDS.map((kind, number) => [kind, number]));
 const HEARTBEAT = KIND_NUMBER.get('heartbeat');
 const APPEND = KIND_NUMBER.get('append');
 const ACCEPTED = KIND_NUMBER.get('append_accepted');
+/** What a server is after a deed. */
+const STATES = { crash: 'down', start: 'up', pause: 'paused', resume: 'up', silent: 'silent', heard: 'up' };
 /** Items between two entries of an index by time. */
 const BLOCK = 256;
 
@@ -111,7 +114,7 @@ export class Model {
   server(name) {
     let server = this.byName.get(name);
     if (!server) {
-      server = { name, number: this.byName.size, roles: [], states: [], records: [], sentTo: new Map(), last: new Map() };
+      server = { name, number: this.byName.size, roles: [], states: [], missing: [], records: [], sentTo: new Map(), last: new Map() };
       this.byName.set(name, server);
       this.servers.push(server);
       this.servers.sort((one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }));
@@ -128,6 +131,10 @@ export class Model {
   read(record) {
     const time = record.time_ns;
     if (!(time >= 0)) return;
+    if (record.event === 'missing') {
+      this.server(record.node).missing.push({ time, until: record.until_ns });
+      return;
+    }
     this.count++;
     if (time < this.begin) this.begin = time;
     if (time > this.end) this.end = time;
@@ -165,7 +172,7 @@ export class Model {
 
   readDeed(record, time) {
     const server = this.server(record.node);
-    const state = { crash: 'down', start: 'up', pause: 'paused', resume: 'up' }[record.what];
+    const state = STATES[record.what];
     if (state && server.states.at(-1)?.state !== state) server.states.push({ time, state });
     this.keep(server, record, time);
   }
@@ -232,6 +239,8 @@ export class Model {
 
   fly(message) {
     const took = this.received.data[message] - this.sent.data[message];
+    // Clocks are set as well as messages tell: nothing arrives before it has left.
+    if (took < 0) this.received.data[message] = this.sent.data[message];
     if (took >= 0) {
       this.flights++;
       this.flightSum += took;
@@ -266,14 +275,14 @@ export class Model {
     return latest(server.roles, time, 'time') ?? { time: 0, role: 'follower', term: 0, why: null };
   }
 
-  /** Whether a server is `up`, `down` or `paused` at this time. */
+  /** Whether a server is `up`, `down`, `paused` or `silent` at this time. */
   stateAt(server, time) {
     return latest(server.states, time, 'time')?.state ?? 'up';
   }
 
   /**
-   * What became of a message by the time `now`: `arrived`, `lost`, `travelling`; and why, if it is lost and that is
-   * known.
+   * What became of a message by the time `now`: `arrived`, `lost`, `travelling`, `unrecorded`; and why, if it is lost and
+   * that is known.
    */
   fate(message, now, grace) {
     const received = this.received.data[message];
@@ -285,9 +294,11 @@ export class Model {
     if (network.cut.some(([one, other]) => one === from.name && other === to.name)) return { fate: 'lost', why: 'cut' };
     const state = this.stateAt(to, sent + this.flight);
     if (state === 'down') return { fate: 'lost', why: 'down' };
+    if (state === 'silent') return { fate: 'unrecorded', why: null };
     if (received > now) return { fate: 'travelling', why: null };
     if (this.stateAt(to, now) === 'paused') return { fate: 'travelling', why: 'paused' };
     if (now - sent < grace + 2 * (network.delay_ns ?? 0)) return { fate: 'travelling', why: null };
+    if (latest(to.missing, sent + this.flight, 'time')?.until >= sent) return { fate: 'unrecorded', why: null };
     return { fate: 'lost', why: network.loss > 0 ? 'chance' : null };
   }
 

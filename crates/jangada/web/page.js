@@ -1,12 +1,10 @@
 // The laboratory's page: takes what happens from the server, shows it, and sends what is typed or pressed.
-// Under /console of a server it only shows what that server says of itself.
 
 import { Cards, Grid, icon, leaderOf, make, write } from './cards.js';
-import { Diagram } from './diagram.js';
+import { Picture } from './picture.js';
 import { since } from './words.js';
 
 const $ = (id) => document.getElementById(id);
-const CONSOLE = location.pathname.startsWith('/console');
 const TOKEN = new URLSearchParams(location.search).get('token') ?? '';
 /** How far behind the present real servers are drawn, so that both ends of an arrow are there. */
 const BEHIND = 120e6;
@@ -23,9 +21,10 @@ let playing = false;
 let awaited = null;
 let said = Promise.resolve();
 
-const cards = new Cards($('cards'), CONSOLE ? null : say);
+const cards = new Cards($('cards'), say);
 const grid = new Grid($('grid'));
-const diagram = CONSOLE ? null : new Diagram($('diagram'), { keep: 400_000, onSelect: showChosen, onView: showView, clock: true });
+const picture = new Picture({ keep: 400_000, stopOrGo });
+const { diagram } = picture;
 
 // ---- To the laboratory ------------------------------------------------------------------------------------
 
@@ -77,17 +76,6 @@ function take(news) {
   document.body.dataset.now = String(nowNs);
 }
 
-/** Real time passes by itself: the picture moves with the browser's clock, and does not jerk with the news. */
-function tick(last = 0) {
-  const wait = matchMedia('(prefers-reduced-motion: reduce)').matches ? 250 : 30;
-  requestAnimationFrame((time) => {
-    // Where much happens, there are fewer pictures: the browser has other things to do as well.
-    if (time - last < Math.max(wait, 3 * (diagram.cost ?? 0)) || document.hidden || !state || state.travel) return tick(last);
-    if (diagram.following !== null) diagram.setNow(Math.max(0, offset + time * 1e6 - BEHIND));
-    return tick(time);
-  });
-}
-
 function show(next) {
   // A made-up world is looked at more closely: nothing there hurries.
   if (!state && next.travel) diagram.follow(1e9);
@@ -107,7 +95,7 @@ function show(next) {
   $('heal').hidden = !state.cut?.length;
   $('time').hidden = !state.travel;
   cards.show(state);
-  if (!CONSOLE) grid.show(state);
+  grid.show(state);
   if (state.travel) showForks();
 }
 
@@ -117,24 +105,6 @@ function tell(line, kind = '') {
   log.append(make('p', kind || (line.startsWith('lab> ') ? 'typed' : ''), line));
   while (log.childElementCount > MAX_SAID) log.firstElementChild.remove();
   if (atEnd) log.scrollTop = log.scrollHeight;
-}
-
-function showChosen(told) {
-  const box = $('chosen');
-  if (!told) {
-    box.replaceChildren(make('h2', '', 'Why?'), make('p', 'empty', 'Click an arrow to read what it was, why it was sent and what came of it; or walk through the messages with [ and ].'));
-    return;
-  }
-  const pair = ([name, value]) => make('div', '', '', make('dt', '', name), make('dd', '', value));
-  const facts = make('dl', '', '', ...told.facts.map(pair));
-  const list = (title, lines) => (lines.length ? [make('h2', '', title), make('ul', '', '', ...lines.map((line) => make('li', '', line)))] : []);
-  box.replaceChildren(make('h3', '', told.title), facts, make('p', `became ${told.fate ?? ''}`, told.became), make('p', 'why', told.why),
-    ...list('Before it', told.before), ...list('And then', told.after));
-  box.scrollTop = 0;
-}
-
-function showView(from, to, follows) {
-  $('now').setAttribute('aria-pressed', String(follows));
 }
 
 // ---- A made-up world: time stands still until it is told to pass ------------------------------------------
@@ -245,37 +215,6 @@ function stopOrGo() {
   else diagram.show(diagram.from, diagram.to);
 }
 
-const KEYS = {
-  ' ': stopOrGo,
-  ArrowLeft: () => diagram.pan(-0.15),
-  ArrowRight: () => diagram.pan(0.15),
-  ArrowUp: () => diagram.zoom(0.7),
-  ArrowDown: () => diagram.zoom(1 / 0.7),
-  '[': () => diagram.step(-1),
-  ']': () => diagram.step(1),
-  '.': () => state?.travel && say('step'),
-  ',': () => state?.travel && say('back'),
-  '?': () => $('keys').showModal(),
-  '/': () => $('line').focus(),
-  Escape: () => diagram.select(null),
-};
-
-function press(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || $('keys').open) return;
-  const { target } = event;
-  if (target === $('line')) {
-    if (event.key === 'Escape') target.blur();
-    return;
-  }
-  // A button's own keys stay its own; the log scrolls with the arrows.
-  if (target.matches('input, select, button') && [' ', 'ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'].includes(event.key)) return;
-  if (target.matches('#said, #grid') && event.key.startsWith('Arrow')) return;
-  const act = KEYS[event.key];
-  if (!act) return;
-  event.preventDefault();
-  act();
-}
-
 function prompt() {
   const typed = [];
   let at = 0;
@@ -307,12 +246,8 @@ function prompt() {
 
 function hands() {
   const on = (id, act) => $(id).addEventListener('click', act);
-  document.addEventListener('keydown', press);
-  on('help', KEYS['?']);
+  Object.assign(picture.keys, { '.': () => state?.travel && say('step'), ',': () => state?.travel && say('back'), '/': () => $('line').focus() });
   on('heal', () => say('heal'));
-  on('in', KEYS.ArrowUp);
-  on('out', KEYS.ArrowDown);
-  on('now', () => (diagram.following === null ? diagram.follow() : diagram.show(diagram.from, diagram.to)));
   on('play', stopOrGo);
   on('step', () => pause().then(() => say('step')));
   on('back', () => pause().then(() => say('back')));
@@ -323,53 +258,20 @@ function hands() {
     tell(`${base}#${place()}`);
     tell('(copied: what follows # shows this moment in any laboratory that was opened with --sim)');
   });
-  on('picture', () => {
-    const link = make('a');
-    link.href = diagram.canvas.toDataURL('image/png');
-    link.download = 'jangada.png';
-    link.click();
-  });
   $('when').addEventListener('input', () => travel(Number($('when').value)));
   $('when').addEventListener('change', () => delete $('when').dataset.rewound);
   addEventListener('hashchange', () => state?.travel && replay(location.hash));
 }
 
-/** What one server says of itself and of the others, as often as it is worth it. */
-async function watchStatus() {
-  try {
-    const status = await (await fetch('../status')).json();
-    const members = status.membership.members;
-    const own = members.find(({ name }) => name === status.name);
-    show({
-      words: status.problem ?? (status.leader ? `${status.leader} leads term ${status.term}` : 'nobody leads'),
-      servers: members.map((member) => ({
-        name: member.name, address: member.client_addr, state: member.reachable || member === own ? 'up' : 'down',
-        role: member.name === status.leader ? 'leader' : member === own ? status.role : 'follower', term: status.term, match: member.match_index ?? undefined,
-        ...(member === own ? { last_index: status.last_index, commit_index: status.commit_index } : {}),
-      })),
-    });
-  } catch {
-    $('state').className = 'none';
-    write($('state').lastElementChild, 'This server does not answer');
-  }
-  setTimeout(watchStatus, 1000);
-}
-
-if (CONSOLE) {
-  document.body.classList.add('console');
-  watchStatus();
-} else {
-  const link = location.hash;
-  diagram.legend($('legend'));
-  diagram.follow(3e9);
-  showChosen(null);
-  prompt();
-  hands();
-  listen();
-  tick();
-  const ready = setInterval(() => {
-    if (!state) return;
-    clearInterval(ready);
-    if (state.travel && link.length > 1) replay(link);
-  }, 50);
-}
+const link = location.hash;
+diagram.follow(3e9);
+prompt();
+hands();
+listen();
+// Real time passes by itself: the picture moves with the browser's clock, and does not jerk with the news.
+picture.run((time) => (state && !state.travel ? offset + time * 1e6 - BEHIND : null));
+const ready = setInterval(() => {
+  if (!state) return;
+  clearInterval(ready);
+  if (state.travel && link.length > 1) replay(link);
+}, 50);

@@ -49,6 +49,11 @@ export function span(nanos) {
   return `${+(nanos / 1e3).toPrecision(3)} µs`;
 }
 
+/** What a server is that is not up. */
+export function stateWord(state) {
+  return { down: 'down', paused: 'stands still', silent: 'not heard' }[state] ?? state;
+}
+
 /** A role as people write it. */
 export function roleWord(role) {
   return role.replace('_', '-');
@@ -106,7 +111,7 @@ export function sentence(event) {
     case 'proposal_refused': return `refuses a command: ${why}`;
     case 'log_opened': return event.last ? `starts with a log up to ${event.last}` : 'starts with an empty log';
     case 'deed':
-      return { crash: 'loses its power', start: 'starts', pause: 'stands still', resume: 'goes on' }[event.what] ?? event.what;
+      return { crash: 'loses its power', start: 'starts', pause: 'stands still', resume: 'goes on', silent: 'is not heard any more', heard: 'is heard again' }[event.what] ?? event.what;
     default: return null;
   }
 }
@@ -158,6 +163,7 @@ export function tellMessage(model, message, now, grace) {
   facts.push(['number', `#${model.sequence.data[message] % 2 ** 40} of ${from}`]);
   let became;
   if (fate === 'arrived') became = `arrived ${span(received - sent)} later`;
+  else if (fate === 'unrecorded') became = `nobody knows: what happened at ${to} then is not recorded`;
   else if (fate === 'travelling') became = why === 'paused' ? `waits: ${to} stands still` : 'is under way';
   else {
     became = { cut: `lost: the link ${from} → ${to} was cut`, down: `lost: ${to} was down`,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use tokio::sync::Semaphore;
+
 use crate::config::ConsoleFile;
 use crate::handle::Handle;
 use crate::limits::Limits;
@@ -22,6 +24,8 @@ pub struct Shared {
     pub client_addr: String,
     /// The page for a browser; empty if there is none.
     pub console: &'static [ConsoleFile],
+    /// For each question that may be put to other members at the same time, on behalf of the page.
+    pub(crate) questions: Arc<Semaphore>,
     next_client: Arc<AtomicU64>,
 }
 
@@ -30,7 +34,8 @@ impl Shared {
     #[must_use]
     pub fn new(handle: Handle, limits: Limits, client_addr: String) -> Shared {
         let (counters, next_client) = (Arc::default(), Arc::new(AtomicU64::new(1)));
-        Shared { handle, limits, counters, client_addr, console: &[], next_client }
+        let questions = Arc::new(Semaphore::new(limits.console_questions));
+        Shared { handle, limits, counters, client_addr, console: &[], questions, next_client }
     }
 
     /// The same with these files under `/console`.
@@ -44,7 +49,8 @@ impl Shared {
         let (handle, postman) = self.handle.for_thread();
         let (limits, client_addr) = (self.limits.clone(), self.client_addr.clone());
         let (counters, next_client) = (Arc::clone(&self.counters), Arc::clone(&self.next_client));
-        (Shared { handle, limits, counters, client_addr, console: self.console, next_client }, postman)
+        let (questions, console) = (Arc::clone(&self.questions), self.console);
+        (Shared { handle, limits, counters, client_addr, console, questions, next_client }, postman)
     }
 
     /// A number for a new connection, never given twice.

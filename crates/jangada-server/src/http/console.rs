@@ -1,4 +1,4 @@
-//! The page under `/console/`: files that the binary brings along. It reads `/status` and can change nothing.
+//! The page under `/console/`: files that the binary brings along. It reads what `news.rs` gives, and can change nothing.
 //!
 //! A name that somebody points at this machine does not get it: what it shows would then be readable by that name's
 //! owner.
@@ -30,9 +30,8 @@ pub(super) async fn file(
 }
 
 fn answer(shared: &Shared, headers: &HeaderMap, file: Option<&ConsoleFile>) -> Response {
-    if !origin::names_us(headers, &shared.client_addr) {
-        let why = "this page is shown under the server's own address alone\n";
-        return (StatusCode::FORBIDDEN, why).into_response();
+    if let Some(refusal) = refusal(shared, headers) {
+        return refusal;
     }
     let Some(file) = file else { return (StatusCode::NOT_FOUND, "there is no such file\n").into_response() };
     let guards = [
@@ -43,4 +42,13 @@ fn answer(shared: &Shared, headers: &HeaderMap, file: Option<&ConsoleFile>) -> R
         (header::CACHE_CONTROL, "no-cache"),
     ];
     (guards, file.text).into_response()
+}
+
+/// What the page shows is for who asks for this server, not for a name that somebody else owns.
+pub(super) fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
+    if origin::names_us(headers, &shared.client_addr) {
+        return None;
+    }
+    let why = "this page is shown under the server's own address alone\n";
+    Some((StatusCode::FORBIDDEN, why).into_response())
 }

@@ -7,6 +7,8 @@
 //! | `GET /metrics` | Prometheus' text format |
 //! | `GET /status` | [`Status`](crate::status::Status) as JSON |
 //! | `GET /console/` | a page that shows the same in a browser, and changes nothing |
+//! | `GET /console/of/{name}` | what the page asks of each member: this server's own [`news`], or those that the member gives |
+//! | `GET /debug/news?start=…&after=41` | [`news`]: the status, and the records that follow the 41st of this start |
 //! | `GET /debug/records?last_ms=5000` | what happened last, as JSON lines (docs/events.md); the header `jangada-time-ns` has the server's time |
 //! | `POST /members` | change the voters: [`ChangeMembers`](crate::handle::ChangeMembers) |
 //! | `POST /transfer` | move the leadership: [`Transfer`](crate::handle::Transfer) |
@@ -17,6 +19,7 @@
 
 mod admin; // the requests that change the cluster
 mod console; // the page for a browser
+mod news; // what the page shows of each member
 mod origin; // which pages may send them
 
 use std::sync::Arc;
@@ -47,6 +50,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/console", get(|| async { Redirect::permanent("/console/") }))
         .route("/console/", get(console::index))
         .route("/console/{file}", get(console::file))
+        .route("/console/of/{name}", get(news::of_member))
+        .route("/debug/news", get(news::own))
         .route("/debug/records", get(records))
         .route("/members", post(admin::change_members))
         .route("/transfer", post(admin::transfer))
@@ -120,7 +125,7 @@ async fn records(State(shared): State<Arc<Shared>>, request: Request) -> Respons
 }
 
 async fn unknown() -> Response {
-    let pages = "no such page; there are /livez, /readyz, /metrics, /status, /debug/records, /console/, and POST /members, \
+    let pages = "no such page; there are /livez, /readyz, /metrics, /status, /debug/records, /debug/news, /console/, and POST /members, \
                  /transfer\n";
     (StatusCode::NOT_FOUND, pages).into_response()
 }

@@ -183,3 +183,17 @@ async fn the_flight_recorder_is_read_as_json_lines() {
         assert_eq!(get(&format!("/debug/records?{wrong}")).await.0, 400, "{wrong}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_members_news_are_its_status_and_its_records() {
+    let mut client = Client::new();
+    client.shared.handle.board().publish(jangada_server::status::Status::starting("n1", 1));
+    let (code, head, body) = ask(&mut client, "GET /debug/news?start=0&after=3 HTTP/1.1", "").await;
+    assert!(code == 200 && head.contains("content-type: application/x-ndjson"), "{head}");
+    let first: serde_json::Value = serde_json::from_str(body.lines().next().unwrap()).unwrap();
+    assert_eq!(first["status"]["name"], "n1");
+    assert!(first["now_ns"].is_u64() && first["start"].is_string(), "{first}");
+    for wrong in ["after=soon", "last_ms=5", "start"] {
+        assert_eq!(get(&format!("/debug/news?{wrong}")).await.0, 400, "{wrong}");
+    }
+}

@@ -152,7 +152,7 @@ fn server_config(settings: Settings, founding: Founding, seed: Option<u64>) -> S
             (LogStyle::Events, LogFormat::Json) => ServerLog::Json,
         },
         log_level: settings.log_level.into(),
-        console: crate::lab::page_files(),
+        console: crate::lab::console(),
         ..defaults
     }
 }

@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 
-use crate::support::{Guarded, PATIENCE, jangada, ports, wait};
+use serde_json::Value;
+
+use crate::support::{Cluster, Guarded, PATIENCE, jangada, ports, wait};
 
 /// The answer to a request, head and body; an endless one is read up to the first `until`.
 fn ask(port: u16, request: &str, until: &str) -> String {
@@ -121,10 +123,53 @@ fn a_server_shows_its_console_under_its_own_address_alone() {
     server.wait_said("ready");
     let ours = format!("127.0.0.1:{base}");
     let page = get(base, &ours, "/console/");
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains("page.js"), "{page}");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("console.js"), "{page}");
     assert!(get(base, &ours, "/console").starts_with("HTTP/1.1 308"));
-    assert!(get(base, &ours, "/console/page.js").contains("text/javascript"));
+    assert!(get(base, &ours, "/console/console.js").contains("text/javascript"));
     assert!(get(base, &ours, "/console/nothing").starts_with("HTTP/1.1 404"));
     assert!(get(base, "evil.example", "/console/").starts_with("HTTP/1.1 403"));
     assert!(post(base, &format!("Origin: http://{ours}\r\n"), "/console/", "{}").starts_with("HTTP/1.1 405"));
+}
+
+/// What the console of n1 says of a member, from a record on: the first line, and the records.
+fn news(cluster: &Cluster, of: &str, query: &str) -> (Value, Vec<Value>) {
+    let ours = cluster.address(1);
+    let answer = get(cluster.base, &ours, &format!("/console/of/{of}?{query}"));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // What comes in chunks has their lengths between the lines.
+    let lines = answer.lines().filter(|line| line.starts_with('{'));
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let first = lines.next().unwrap();
+    (first, lines.collect())
+}
+
+#[test]
+fn a_console_gives_the_news_of_every_member_and_a_dead_one_delays_nobody() {
+    let cluster = Cluster::up(3);
+    let leader = cluster.leader();
+    let (first, records) = news(&cluster, "n2", "");
+    assert_eq!(first["status"]["name"], "n2");
+    assert_eq!(records[0]["event"], "log_opened", "from the beginning: {:?}", records[0]);
+    let terms = first["status"]["log"]["terms"].as_array().unwrap();
+    assert_eq!(terms.len() as u64, first["status"]["last_index"].as_u64().unwrap());
+    let (start, last) = (first["start"].as_str().unwrap().to_owned(), records.last().unwrap()["seq"].clone());
+    let since = format!("start={start}&after={last}");
+    let (_, newer) =
+        wait("heartbeats", || Some(news(&cluster, "n2", &since)).filter(|(_, new)| !new.is_empty()));
+    assert_eq!(
+        newer[0]["seq"].as_u64(),
+        last.as_u64().map(|last| last + 1),
+        "what is known is not told again"
+    );
+    let (_, all) = news(&cluster, "n2", &format!("start=00&after={last}"));
+    assert_eq!(all[0]["seq"], 1, "another start counts anew");
+
+    let other = if leader == "n3" { "n2" } else { "n3" };
+    cluster.ok(&["kill", other]);
+    let silent = wait("the dead one", || news(&cluster, other, "").0["silent"].as_str().map(str::to_owned));
+    assert!(silent.contains("nobody listens") || silent.contains("connection"), "{silent}");
+    assert_eq!(news(&cluster, "n1", "").0["status"]["name"], "n1");
+    let ours = cluster.address(1);
+    assert!(get(cluster.base, &ours, "/console/of/n9").starts_with("HTTP/1.1 404"));
+    assert!(get(cluster.base, "evil.example", "/console/of/n2").starts_with("HTTP/1.1 403"));
 }

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -67,11 +67,30 @@ export async function openLab(browser, args = []) {
   return { ...opener(browser, url), url, end };
 }
 
-/** One server as in production, and its console. */
-export async function serveOne(browser) {
-  const args = ['serve', '--name', 'n1', '--data-dir', 'data', '--listen-client', '127.0.0.1:0', '--listen-peer', '127.0.0.1:0'];
-  const { found: address, end } = await run(args, /clients on (127\.0\.0\.1:\d+)/);
+/** A port that nobody uses now. */
+function freePort() {
+  return new Promise((done, failed) => {
+    const server = createServer();
+    server.on('error', failed);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+/** Servers as in production, n1 and so on, and the console of the first. `stop(name)` ends one of them. */
+export async function serve(browser, count) {
+  const names = Array.from({ length: count }, (_, place) => `n${place + 1}`);
+  const ports = await Promise.all([...names, ...names].map(freePort));
+  const at = (place) => `127.0.0.1:${ports[place]}`;
+  const peers = names.map((name, place) => `${name}=${at(place)}`).join(',');
+  const servers = await Promise.all(names.map((name, place) => run(['serve', '--name', name, '--data-dir', 'data', '--listen-client', at(count + place),
+    '--listen-peer', at(place), ...(count > 1 ? ['--peers', peers] : [])], /clients on (127\.0\.0\.1:\d+)/)));
+  const address = servers[0].found;
   const [host, port] = address.split(':');
+  const stop = (name) => servers[names.indexOf(name)].end();
+  const end = () => Promise.all(servers.map((server) => server.end()));
   const ask = (path, name) => new Promise((done, failed) => {
     const socket = connect(Number(port), host, () => socket.write(`GET ${path} HTTP/1.1\r\nHost: ${name}\r\nConnection: close\r\n\r\n`));
     let text = '';
@@ -79,7 +98,7 @@ export async function serveOne(browser) {
     socket.on('end', () => done(text));
     socket.on('error', failed);
   });
-  return { ...opener(browser, `http://${address}/console`), ask, end };
+  return { ...opener(browser, `http://${address}/console`), addresses: servers.map(({ found }) => found), ask, stop, end };
 }
 
 /** Types a line at the page's prompt. */

@@ -1,7 +1,8 @@
 // What somebody does who opens the page, and what is to be seen then.
 
 import assert from 'node:assert/strict';
-import { entry, leader, openLab, serveOne, type } from './lab.mjs';
+import { connect } from 'node:net';
+import { entry, leader, openLab, serve, type } from './lab.mjs';
 
 /** Runs a test with a laboratory, which must not have given the browser any trouble. */
 function withLab(args, test) {
@@ -38,6 +39,16 @@ async function find(page, kind) {
 /** Waits until the text of an element has this in it. */
 function says(page, selector, text) {
   return page.waitForFunction(([where, what]) => document.querySelector(where).textContent.includes(what), [selector, text]);
+}
+
+/** Sends a line to a server, and waits for the first words of its answer. */
+function send(address, line) {
+  const [host, port] = address.split(':');
+  return new Promise((done, failed) => {
+    const socket = connect(Number(port), host, () => socket.write(line));
+    socket.once('data', (data) => { socket.end(); done(String(data)); });
+    socket.on('error', failed);
+  });
 }
 
 /** How many messages the diagram shows. */
@@ -273,7 +284,7 @@ export const tests = {
   }),
 
   a_server_in_production_shows_itself_and_no_more: async (browser) => {
-    const server = await serveOne(browser);
+    const server = await serve(browser, 1);
     try {
       const page = await server.open();
       await says(page, '#state', 'n1 leads term');
@@ -286,6 +297,39 @@ export const tests = {
     } finally {
       for (const context of browser.contexts()) await context.close();
       await server.end();
+    }
+  },
+
+  a_console_shows_the_messages_and_logs_of_all_members: async (browser) => {
+    const cluster = await serve(browser, 3);
+    try {
+      const page = await cluster.open();
+      const old = await leader(page);
+      await page.waitForFunction(() => document.querySelectorAll('.card').length === 3);
+      for (const [place, value] of [8, 9].entries()) await send(cluster.addresses[place], `SET d ${value}\r\n`);
+      // Whoever looks later sees the same: all logs are equal, and committed.
+      await page.waitForFunction(() => {
+        const rows = [...document.querySelectorAll('#grid tbody tr')].map((row) => [...row.children].slice(1));
+        return rows.length === 3 && rows[0].length > 2 && rows.every((cells) => cells.every((cell) => cell.className.includes('committed')));
+      });
+      await page.waitForFunction(() => Number(document.querySelector('#diagram canvas').getAttribute('aria-label').match(/(\d+) messages/)[1]) >= 4);
+      await page.evaluate(() => document.activeElement.blur());
+      await page.keyboard.press(' ');
+      const told = await find(page, 'AppendEntries accepted');
+      assert.match(told, /arrived [\d.]+ (µs|ms) later/);
+      assert.match(told, /counts for the majority/);
+      await page.keyboard.press(' ');
+      // One that does not answer keeps nobody waiting, and what it was sent is lost.
+      const dead = old.name === 'n1' ? 'n3' : old.name;
+      await cluster.stop(dead);
+      await page.waitForSelector(`.card.silent[aria-label=${dead}]`);
+      await says(page, '#links', `no answer from ${dead}`);
+      await leader(page, dead);
+      await says(page, '#grid', 'does not answer');
+      assert.deepEqual(cluster.troubles, [], 'no error in the console, no request to another host');
+    } finally {
+      for (const context of browser.contexts()) await context.close();
+      await cluster.end();
     }
   },
 };
