@@ -43,6 +43,7 @@ pub mod telling; // faults and deaths in words
 pub mod shrink; // making a failure small
 pub mod explain; // telling it
 pub mod script; // scenarios as text
+pub mod exercise; // an election with eight holes, for students
 pub mod images; // every disk that a crash can leave
 
 // Beside it: all that can happen, instead of some of it.

@@ -29,7 +29,7 @@ pub use cluster::Cluster;
 pub use command::Command;
 pub use file::Script;
 pub use parse::{parse, parse_in};
-pub use play::{Played, Step, play};
+pub use play::{Played, Step, play, play_on};
 pub use simulated::Simulated;
 pub use stage::Stage;
 pub use tokens::duration;

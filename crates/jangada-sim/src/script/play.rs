@@ -1,4 +1,4 @@
-//! A whole script, played from its beginning on a simulated cluster.
+//! A whole script, played from its beginning: on a simulated cluster, unless told otherwise.
 
 use crate::check::Violation;
 
@@ -36,7 +36,13 @@ pub struct Step {
 /// Plays a script from its beginning, up to the first command that fails.
 #[must_use]
 pub fn play(script: &Script) -> Played {
-    let mut stage = Stage::on(Simulated::new());
+    play_on(script, Simulated::new())
+}
+
+/// The same on a cluster of one's own.
+#[must_use]
+pub fn play_on(script: &Script, cluster: impl Cluster) -> Played {
+    let mut stage = Stage::on(cluster);
     let mut steps: Vec<Step> = Vec::new();
     let mut played = Script { blocks: Vec::new() };
     let failed = |steps: &[Step]| steps.last().is_some_and(|step| step.failure.is_some());

@@ -1,6 +1,7 @@
 //! Whole worlds: drawn from seeds, driven by hand, and told as scripts.
 
 mod by_hand;
+mod exercise;
 mod explore;
 mod images;
 mod plans;
