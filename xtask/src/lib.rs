@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 pub mod source; // Rust text, read without a compiler
 pub mod mutants; // bugs that are planted on purpose
+#[cfg(feature = "codegen")]
+pub mod codegen; // .proto files into Rust
 pub mod tidy; // what the compiler and clippy cannot check
 
 /// The top folder of the work tree.

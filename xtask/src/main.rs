@@ -15,6 +15,8 @@ Commands:
            --rehunt [M27 ...] look for new seeds for those that are not found any more, and store them
            --binary           only build a jangada that has them all: jangada sim --mutant M27
            --unit-tests       run the copy's unit tests too, with no mutant switched on
+  codegen  Turn the .proto files of crates/jangada-etcd into Rust; needs `--features codegen`
+           --check            only see whether what is committed is up to date
 ";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -31,6 +33,11 @@ fn main() -> anyhow::Result<ExitCode> {
         ["mutants", ref words @ ..] => {
             let arguments = xtask::mutants::Arguments::parse(words)?;
             xtask::mutants::run(&xtask::root(), &arguments)
+        }
+        #[cfg(feature = "codegen")]
+        ["codegen", ref words @ ..] if matches!(words, [] | ["--check"]) => {
+            xtask::codegen::run(&xtask::root(), !words.is_empty())?;
+            Ok(ExitCode::SUCCESS)
         }
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");

@@ -163,6 +163,12 @@ impl Store {
         self.live_bytes + self.history_bytes()
     }
 
+    /// The same without the history.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
     /// Ends the request that was applied: what it changed is a revision now.
     fn close_revision(&mut self) {
         self.revision_is_open = false;

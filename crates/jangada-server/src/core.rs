@@ -17,7 +17,7 @@ use jangada_raft::types::{NodeId, Time};
 use crate::admin::AdminDesk;
 use crate::error::ServerError;
 use crate::event_log::EventLog;
-use crate::handle::{Batch, BatchItem, Kind, RequestError};
+use crate::handle::{Answers, Batch, BatchItem, Kind, RequestError};
 use crate::log_thread::{LogReport, LogThread};
 use crate::peer::accept::PeerBatch;
 use crate::peer::directory::Directory;
@@ -127,10 +127,13 @@ impl Core {
     pub(crate) fn on_batch(&mut self, batch: Batch) {
         let token = self.token();
         let Batch { kind, requests, reply, .. } = batch;
+        if kind == Kind::Local {
+            return reply.send(self.own_answers(&requests));
+        }
         let (mut commands, mut queries) = (Vec::new(), Vec::new());
         match kind {
             Kind::Write => commands.reserve(requests.len()),
-            Kind::Read => queries.reserve(requests.len()),
+            Kind::Read | Kind::Local => queries.reserve(requests.len()),
         }
         for request in requests {
             match request {
@@ -141,9 +144,19 @@ impl Core {
         self.clients.insert(token, Waiting { kind, reply });
         let input = match kind {
             Kind::Write => Input::Writes { token, commands },
-            Kind::Read => Input::Reads { token, queries },
+            Kind::Read | Kind::Local => Input::Reads { token, queries },
         };
         self.replica.handle(self.now(), input);
+    }
+
+    /// What this server's own store says, whoever leads.
+    fn own_answers(&self, requests: &[BatchItem]) -> Answers {
+        let store = &self.replica.state().store;
+        let answers = requests.iter().map(|request| match request {
+            BatchItem::Read(query) => Ok(store.read(store.clock(), query)),
+            BatchItem::Write { .. } => Err(RequestError::Bad("a write goes through the log".to_owned())),
+        });
+        answers.collect()
     }
 
     pub(crate) fn on_peer_batch(&mut self, batch: PeerBatch) {
@@ -343,7 +356,7 @@ impl Core {
             }
             Failure::Busy => RequestError::Busy,
             Failure::TooLarge => RequestError::TooLarge { limit: self.max_request_bytes },
-            Failure::OutcomeUnknown if kind == Kind::Read => RequestError::Deadline,
+            Failure::OutcomeUnknown if kind != Kind::Write => RequestError::Deadline,
             Failure::OutcomeUnknown => RequestError::OutcomeUnknown {
                 why: "the leader was lost before it could say what became of this write: it may or may not \
                       take effect; read the key to see"

@@ -66,6 +66,8 @@ pub enum Kind {
     Write,
     /// A linearizable read, which leaves no trace in the log.
     Read,
+    /// A read of what this server knows, which may be old. Answered at once, even without a leader.
+    Local,
 }
 
 /// One request of a batch.
@@ -352,7 +354,7 @@ impl Handle {
 #[must_use]
 pub fn abandoned(kind: Kind, count: usize) -> Answers {
     let error = match kind {
-        Kind::Read => RequestError::Stopping,
+        Kind::Read | Kind::Local => RequestError::Stopping,
         Kind::Write => RequestError::OutcomeUnknown {
             why: "this server stopped before it knew the outcome; the write may or may not take effect"
                 .to_owned(),

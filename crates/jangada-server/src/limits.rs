@@ -63,6 +63,12 @@ pub struct Limits {
     pub console_bytes: usize,
     /// The most records in one answer to a console.
     pub console_records: usize,
+    /// The most calls of one HTTP/2 connection that are under way at once.
+    pub http2_streams: usize,
+    /// How long a client of HTTP/2 may be silent before it is asked whether it is there.
+    pub http2_ping_time: Duration,
+    /// How long it may take to say so.
+    pub http2_ping_wait: Duration,
     /// How long connections may finish what they began when the server stops.
     pub drain_time: Duration,
 }
@@ -97,6 +103,9 @@ impl Default for Limits {
             console_time: Duration::from_secs(1),
             console_bytes: 4 * 1024 * 1024,
             console_records: 4_096,
+            http2_streams: 1_000,
+            http2_ping_time: Duration::from_secs(60),
+            http2_ping_wait: Duration::from_secs(20),
             drain_time: Duration::from_secs(5),
         }
     }

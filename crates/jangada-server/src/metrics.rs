@@ -28,6 +28,8 @@ pub struct Counters {
     pub words: AtomicU64,
     /// HTTP requests.
     pub http_requests: AtomicU64,
+    /// Calls of etcd's API.
+    pub etcd_calls: AtomicU64,
     /// Commands by their place in the table.
     commands: [AtomicU64; SPECS.len()],
     /// Commands of no known name.
@@ -65,6 +67,7 @@ impl Default for Counters {
             protocol_errors: AtomicU64::new(0),
             words: AtomicU64::new(0),
             http_requests: AtomicU64::new(0),
+            etcd_calls: AtomicU64::new(0),
             commands: [const { AtomicU64::new(0) }; SPECS.len()],
             unknown_commands: AtomicU64::new(0),
             failures: [const { AtomicU64::new(0) }; REASONS.len()],
@@ -100,7 +103,7 @@ impl Counters {
     pub fn answered(&self, kind: Kind, time: Duration) {
         match kind {
             Kind::Write => self.writes.observe(time),
-            Kind::Read => self.reads.observe(time),
+            Kind::Read | Kind::Local => self.reads.observe(time),
         }
     }
 
@@ -150,6 +153,7 @@ impl Counters {
             ),
             ("jangada_word_lines_total", "Lines of plain words.", &self.words),
             ("jangada_http_requests_total", "HTTP requests.", &self.http_requests),
+            ("jangada_etcd_calls_total", "Calls of etcd's API that asked the store.", &self.etcd_calls),
             ("jangada_unknown_commands_total", "Commands of no known name.", &self.unknown_commands),
         ] {
             family(out, name, "counter", help);

@@ -48,6 +48,8 @@ impl Core {
             revision: store.revision().0,
             keys: store.key_count(),
             log: self.log_end(),
+            store_bytes: store.bytes(),
+            live_bytes: store.live_bytes(),
             membership: members,
             problem,
         }

@@ -51,6 +51,12 @@ pub struct Status {
     /// The end of the log.
     #[serde(default)]
     pub log: LogEnd,
+    /// About how many bytes the store takes up: what is current, and the history.
+    #[serde(default)]
+    pub store_bytes: u64,
+    /// About how many of them are current.
+    #[serde(default)]
+    pub live_bytes: u64,
     /// Who belongs to the cluster.
     pub membership: MembershipStatus,
     /// Why the server cannot serve at the moment, as a sentence; `None` while it can.
@@ -176,6 +182,8 @@ impl Status {
             revision: 0,
             keys: 0,
             log: LogEnd::default(),
+            store_bytes: 0,
+            live_bytes: 0,
             membership: MembershipStatus { stage: MembershipStage::Final, tolerates: 0, members: Vec::new() },
             problem: Some("starting: no leader is known yet".to_owned()),
         }

@@ -2,7 +2,7 @@
 //!
 //! One thread accepts and deals the connections out; each thread runs all its connections on a runtime of its
 //! own, so that nothing of a connection is ever shared between threads. RESP and plain words are served by
-//! `connection.rs`, HTTP by `http`.
+//! `connection.rs`, HTTP/1.1 by `http`, HTTP/2 and with it etcd's API by `etcd`.
 
 mod shared; // what all connections share
 mod stop; // the wish to stop
@@ -21,6 +21,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use jangada_etcd::Services;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -30,6 +31,7 @@ pub use admission::{Admission, Guest};
 pub use shared::Shared;
 pub use stop::Stop;
 
+use crate::etcd::{self, Seam};
 use crate::http;
 use rewound::Rewound;
 use sniff::{Protocol, sniff};
@@ -173,13 +175,16 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Arrival>, shared: &Shared, stop
 pub struct Door {
     shared: Arc<Shared>,
     router: axum::Router,
+    services: Services<Seam>,
 }
 
 impl Door {
     /// A door to the server.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Door {
-        Door { router: http::router(Arc::clone(&shared)), shared }
+        let router = http::router(Arc::clone(&shared));
+        let services = etcd::services(Arc::clone(&shared));
+        Door { shared, router, services }
     }
 
     /// Serves one stream until it ends.
@@ -210,7 +215,8 @@ impl Door {
                 Ok(())
             }
             Some(Protocol::Http2) => {
-                self.shared.counters.protocol_errors.fetch_add(1, Relaxed);
+                let stream = Rewound::new(first, stream);
+                etcd::serve(stream, self.services.clone(), self.router.clone(), limits, stop).await;
                 Ok(())
             }
             None => Ok(()),

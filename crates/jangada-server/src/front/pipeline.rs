@@ -206,7 +206,7 @@ impl Pipeline {
         }
         let Some(run) = self.under_way.front_mut() else { return };
         let error = match run.kind {
-            Kind::Read => RequestError::Deadline,
+            Kind::Read | Kind::Local => RequestError::Deadline,
             Kind::Write => RequestError::OutcomeUnknown {
                 why: "no answer within the deadline; the write may or may not take effect: read before \
                       repeating it"
@@ -237,7 +237,7 @@ impl Pipeline {
     /// One request as it crosses to the replica.
     fn item(&mut self, kind: Kind, request: Request, bytes: &mut usize) -> Result<BatchItem, RequestError> {
         match kind {
-            Kind::Read => Ok(BatchItem::Read(request)),
+            Kind::Read | Kind::Local => Ok(BatchItem::Read(request)),
             Kind::Write => {
                 self.scratch.clear();
                 self.scratch.extend_from_slice(&[0; STAMP_BYTES]);

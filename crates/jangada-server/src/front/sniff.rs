@@ -9,7 +9,7 @@ pub(crate) enum Protocol {
     Lines,
     /// HTTP/1.
     Http1,
-    /// HTTP/2, which nothing here speaks yet.
+    /// HTTP/2, as clients of etcd speak it.
     Http2,
 }
 

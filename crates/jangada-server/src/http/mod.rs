@@ -5,6 +5,8 @@
 //! | `GET /livez` | 200 `ok`: the process serves |
 //! | `GET /readyz` | 200 `ok`, or 503 and why this server cannot answer requests now |
 //! | `GET /metrics` | Prometheus' text format |
+//! | `GET /health` | etcd's: 200 `{"health":"true","reason":""}` once a read went through, or 503 and why not |
+//! | `GET /version` | etcd's: the version of etcd whose API this is |
 //! | `GET /status` | [`Status`](crate::status::Status) as JSON |
 //! | `GET /console/` | a page that shows the same in a browser, and changes nothing |
 //! | `GET /console/of/{name}` | what the page asks of each member: this server's own [`news`], or those that the member gives |
@@ -20,6 +22,7 @@
 mod admin; // the requests that change the cluster
 mod console; // the page for a browser
 mod news; // what the page shows of each member
+mod health; // what etcd's clients look at first
 mod origin; // which pages may send them
 
 use std::sync::Arc;
@@ -46,6 +49,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/health", get(health::health))
+        .route("/version", get(health::version))
         .route("/status", get(status))
         .route("/console", get(|| async { Redirect::permanent("/console/") }))
         .route("/console/", get(console::index))
@@ -125,7 +130,7 @@ async fn records(State(shared): State<Arc<Shared>>, request: Request) -> Respons
 }
 
 async fn unknown() -> Response {
-    let pages = "no such page; there are /livez, /readyz, /metrics, /status, /debug/records, /debug/news, /console/, and POST /members, \
-                 /transfer\n";
+    let pages = "no such page; there are /livez, /readyz, /health, /version, /metrics, /status, /debug/records, \
+                 /debug/news, /console/, and POST /members, /transfer\n";
     (StatusCode::NOT_FOUND, pages).into_response()
 }

@@ -53,6 +53,14 @@ async fn health() {
     client.shared.handle.board().publish(status);
     let (code, _, body) = ask(&mut client, "GET /readyz HTTP/1.1", "").await;
     assert_eq!((code, body.as_str()), (503, "starting: no leader is known yet\n"));
+    let (code, _, body) = ask(&mut client.another(), "GET /health HTTP/1.1", "").await;
+    assert_eq!((code, body.as_str()), (503, r#"{"health":"false","reason":"RAFT NO LEADER"}"#));
+    let (code, _, body) = ask(&mut client.another(), "GET /health?serializable=true HTTP/1.1", "").await;
+    assert_eq!((code, body.as_str()), (200, r#"{"health":"true","reason":""}"#));
+    let (code, _, body) = get("/health").await;
+    assert_eq!((code, body.as_str()), (200, r#"{"health":"true","reason":""}"#));
+    let (code, _, body) = get("/version").await;
+    assert_eq!((code, body.as_str()), (200, r#"{"etcdserver":"3.5.17","etcdcluster":"3.5.0"}"#));
     assert_eq!(get("/nosuch").await.0, 404);
     assert_eq!(get("/members").await.0, 405);
 }

@@ -9,6 +9,7 @@ mod cli; // the command line itself: help, exit codes, configuration errors
 mod client; // redis-cli, plain words through a socket, `jangada client` in a terminal-less world
 mod cluster; // `jangada cluster`: life, changes of members, wrong names
 mod demo; // the demonstration
+mod etcd; // etcdctl against a cluster
 mod disk; // data directories: wrong, in use, full
 mod examples; // every example in every help text
 mod explore; // `jangada sim explore`: everything that small clusters can do

@@ -1,0 +1,114 @@
+//! The seam between the services and the server that carries them.
+//!
+//! Two things implement it: the server, with Raft between, and a bare store in this crate's tests.
+
+use std::fmt;
+use std::future::Future;
+
+use jangada_kv::{Request, Response};
+
+/// What the services ask of a server. Cheap to clone.
+pub trait Backend: Clone + Send + Sync + 'static {
+    /// Carries a request through the log; answered once it is applied.
+    fn write(&self, request: Request) -> impl Future<Output = Result<Response, Refusal>> + Send;
+
+    /// Answers a request for which `is_read_only()` holds.
+    fn read(
+        &self,
+        request: Request,
+        freshness: Freshness,
+    ) -> impl Future<Output = Result<Response, Refusal>> + Send;
+
+    /// Who answers, and in which term: what each answer says of itself.
+    fn answerer(&self) -> Answerer;
+
+    /// How this member stands.
+    fn situation(&self) -> Situation;
+
+    /// Who belongs to the cluster, as far as this member knows, by id.
+    fn members(&self) -> Vec<Member>;
+}
+
+/// How fresh an answer must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It shows everything that was acknowledged before the request came.
+    Linearizable,
+    /// What this member knows, which may be old. Answered even without a leader.
+    Serializable,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answerer {
+    /// The cluster.
+    pub cluster_id: u64,
+    /// The member.
+    pub member_id: u64,
+    /// The term that it is in.
+    pub term: u64,
+}
+
+/// How a member stands at the moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Situation {
+    /// The leader's id, if it knows one.
+    pub leader: Option<u64>,
+    /// The highest index that it knows to be committed.
+    pub commit_index: u64,
+    /// The highest index that it has applied.
+    pub applied_index: u64,
+    /// Whether it receives the log without a vote.
+    pub is_learner: bool,
+    /// About how many bytes its store takes up, the kept history included.
+    pub store_bytes: u64,
+    /// The same without the history.
+    pub live_bytes: u64,
+}
+
+/// One member of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Where other members connect to it, as host and port.
+    pub peer_addr: String,
+    /// Where clients connect to it, as host and port; empty while that is unknown.
+    pub client_addr: String,
+    /// Whether it receives the log without a vote.
+    pub is_learner: bool,
+}
+
+/// Why a request has no answer from the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody leads. Nothing happened, and nothing will.
+    NoLeader,
+    /// Too much is under way. Nothing happened.
+    Busy,
+    /// It is larger than an entry of the log may be. Nothing happened.
+    TooLarge,
+    /// No answer in time: a write may or may not have taken effect.
+    TimedOut,
+    /// The server is stopping. Nothing happened.
+    Stopping,
+    /// Something else: a sentence.
+    Other(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NoLeader => f.write_str("there is no leader"),
+            Refusal::Busy => f.write_str("too many requests are under way"),
+            Refusal::TooLarge => f.write_str("the request is too large"),
+            Refusal::TimedOut => f.write_str("no answer in time"),
+            Refusal::Stopping => f.write_str("the server is stopping"),
+            Refusal::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,116 @@
+//! etcd's error codes and texts. Clients compare the texts, so they are exact, odd ones included.
+
+use jangada_kv::{Error, Response};
+use tonic::{Code, Status};
+
+use crate::backend::Refusal;
+
+/// A text that clients know, with its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The code on the wire.
+    pub code: Code,
+    /// The text, exactly.
+    pub text: &'static str,
+}
+
+/// `known!(NAME, Code, "text")`.
+macro_rules! known {
+    ($($(#[$doc:meta])* $name:ident = $code:ident, $text:literal;)*) => { $(
+        $(#[$doc])*
+        pub const $name: Known = Known { code: Code::$code, text: $text };
+    )* };
+}
+
+known! {
+    /// A key is missing where one is needed.
+    EMPTY_KEY = InvalidArgument, "etcdserver: key is not provided";
+    /// Something is to be kept of a key that does not exist; also an operation of a txn without content.
+    KEY_NOT_FOUND = InvalidArgument, "etcdserver: key not found";
+    /// `ignore_value` together with a value.
+    VALUE_PROVIDED = InvalidArgument, "etcdserver: value is provided";
+    /// `ignore_lease` together with a lease.
+    LEASE_PROVIDED = InvalidArgument, "etcdserver: lease is provided";
+    /// Too many comparisons or operations.
+    TOO_MANY_OPS = InvalidArgument, "etcdserver: too many operations in txn request";
+    /// A txn writes a key twice.
+    DUPLICATE_KEY = InvalidArgument, "etcdserver: duplicate key given in txn request";
+    /// A sort order or target that does not exist.
+    INVALID_SORT_OPTION = InvalidArgument, "etcdserver: invalid sort option";
+    /// A comparison that does not exist. etcd takes it for one that always holds.
+    INVALID_COMPARE = InvalidArgument, "etcdserver: invalid comparison in txn request";
+    /// Larger than an entry of the log may be.
+    REQUEST_TOO_LARGE = InvalidArgument, "etcdserver: request is too large";
+    /// The history that is asked for is gone.
+    COMPACTED = OutOfRange, "etcdserver: mvcc: required revision has been compacted";
+    /// The revision that is asked for is not there yet.
+    FUTURE_REVISION = OutOfRange, "etcdserver: mvcc: required revision is a future revision";
+    /// There is no such lease.
+    LEASE_NOT_FOUND = NotFound, "etcdserver: requested lease not found";
+    /// Too much is under way.
+    TOO_MANY_REQUESTS = ResourceExhausted, "etcdserver: too many requests";
+    /// The token is none of ours.
+    INVALID_AUTH_TOKEN = Unauthenticated, "etcdserver: invalid auth token";
+    /// Nobody leads.
+    NO_LEADER = Unavailable, "etcdserver: no leader";
+    /// No answer in time; a write may or may not have taken effect.
+    TIMED_OUT = Unavailable, "etcdserver: request timed out";
+    /// The server is stopping.
+    STOPPED = Unavailable, "etcdserver: server stopped";
+}
+
+impl From<Known> for Status {
+    fn from(known: Known) -> Status {
+        Status::new(known.code, known.text)
+    }
+}
+
+/// What the store says, in etcd's words.
+#[must_use]
+pub fn of_store(error: Error) -> Status {
+    let known = match error {
+        Error::EmptyKey => EMPTY_KEY,
+        Error::Compacted { .. } => COMPACTED,
+        Error::FutureRevision { .. } => FUTURE_REVISION,
+        Error::KeyNotFound => KEY_NOT_FOUND,
+        Error::ValueProvided => VALUE_PROVIDED,
+        Error::LeaseProvided => LEASE_PROVIDED,
+        Error::LeaseNotFound => LEASE_NOT_FOUND,
+        Error::TooManyOps => TOO_MANY_OPS,
+        Error::DuplicateKey => DUPLICATE_KEY,
+        // These two are faults of ours, for which etcd has no words.
+        Error::NotReadOnly | Error::Malformed => return Status::internal(error.to_string()),
+    };
+    known.into()
+}
+
+/// Why there is no answer, in etcd's words.
+#[must_use]
+pub fn of_refusal(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::NoLeader => NO_LEADER.into(),
+        Refusal::Busy => TOO_MANY_REQUESTS.into(),
+        Refusal::TooLarge => REQUEST_TOO_LARGE.into(),
+        Refusal::TimedOut => TIMED_OUT.into(),
+        Refusal::Stopping => STOPPED.into(),
+        Refusal::Other(why) => Status::unknown(why),
+    }
+}
+
+/// The store answered something that is no answer to what was asked.
+#[must_use]
+pub fn of_mismatch(response: Response) -> Status {
+    match response {
+        Response::Error(error) => of_store(error),
+        Response::Reply(_)
+        | Response::Exec(_)
+        | Response::WatchRevision(_)
+        | Response::Range(_)
+        | Response::Put(_)
+        | Response::DeleteRange(_)
+        | Response::Txn(_)
+        | Response::Compact { .. }
+        | Response::Expired { .. }
+        | Response::Done => Status::internal("the store gave an answer to something else"),
+    }
+}

@@ -1,0 +1,30 @@
+//! The services. Each method translates, asks the [`Backend`](crate::Backend), translates back, and decides nothing.
+
+mod cluster; // Cluster
+mod kv; // KV
+mod maintenance; // Maintenance
+
+pub use cluster::ClusterService;
+pub use kv::KvService;
+pub use maintenance::MaintenanceService;
+
+use jangada_kv::{KeyRange, RangeRequest, Request, Response, Revision};
+use tonic::Status;
+
+use crate::backend::{Backend, Freshness};
+use crate::error;
+
+/// The refusal of a call that is not served yet. It names the call, so that nobody has to guess.
+pub(crate) fn not_yet(call: &str) -> Status {
+    Status::unimplemented(format!("jangada does not serve {call} yet (docs/etcd.md says what it serves)"))
+}
+
+/// The revision that the store is at.
+async fn revision<B: Backend>(backend: &B, freshness: Freshness) -> Result<Revision, Status> {
+    let nothing = RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::One(vec![0].into())) };
+    let read = backend.read(Request::Range(Box::new(nothing)), freshness).await;
+    match read.map_err(error::of_refusal)? {
+        Response::Range(range) => Ok(range.revision),
+        other => Err(error::of_mismatch(other)),
+    }
+}

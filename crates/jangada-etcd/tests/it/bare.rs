@@ -1,0 +1,129 @@
+//! A store without Raft, as what stands behind the services.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::kv_client::KvClient;
+use jangada_etcd::{Answerer, Backend, Freshness, Member, Refusal, Services, Situation};
+use jangada_kv::{Millis, Request, Response, Store};
+use tonic::{Code, Status};
+
+/// Longest request that these tests may send.
+pub(crate) const REQUEST_BYTES: usize = 64 << 10;
+
+/// The store, and what the test wants of it.
+#[derive(Clone, Default)]
+pub(crate) struct Bare {
+    pub(crate) store: Arc<Mutex<Store>>,
+    /// If set, every request is refused so.
+    pub(crate) refusal: Option<Refusal>,
+    /// The freshness of each read that came.
+    pub(crate) reads: Arc<Mutex<Vec<Freshness>>>,
+    pub(crate) leaderless: bool,
+}
+
+impl Backend for Bare {
+    async fn write(&self, request: Request) -> Result<Response, Refusal> {
+        assert!(!request.is_read_only(), "a read does not belong into the log: {request:?}");
+        let mut encoded = Vec::new();
+        request.encode(&mut encoded);
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        if encoded.len() > REQUEST_BYTES {
+            return Err(Refusal::TooLarge);
+        }
+        let request = Request::decode(Bytes::from(encoded)).unwrap();
+        Ok(self.store.lock().unwrap().apply(Millis(1_000), &request))
+    }
+
+    async fn read(&self, request: Request, freshness: Freshness) -> Result<Response, Refusal> {
+        self.reads.lock().unwrap().push(freshness);
+        match &self.refusal {
+            Some(refusal) if freshness == Freshness::Linearizable => Err(refusal.clone()),
+            _ => Ok(self.store.lock().unwrap().read(Millis(1_000), &request)),
+        }
+    }
+
+    fn answerer(&self) -> Answerer {
+        Answerer { cluster_id: 7, member_id: 1, term: 3 }
+    }
+
+    fn situation(&self) -> Situation {
+        let leader = (!self.leaderless).then_some(1);
+        Situation { leader, commit_index: 9, applied_index: 8, ..Situation::default() }
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let n1 = Member {
+            id: 1,
+            name: "n1".to_owned(),
+            peer_addr: "127.0.0.1:2380".to_owned(),
+            client_addr: "127.0.0.1:2379".to_owned(),
+            is_learner: false,
+        };
+        let (name, client_addr) = ("n2".to_owned(), String::new());
+        vec![n1.clone(), Member { id: 2, name, client_addr, is_learner: true, ..n1 }]
+    }
+}
+
+impl Bare {
+    pub(crate) fn services(&self) -> Services<Bare> {
+        Services::new(self.clone(), REQUEST_BYTES, usize::MAX)
+    }
+
+    pub(crate) fn kv(&self) -> KvClient<Services<Bare>> {
+        KvClient::new(self.services())
+    }
+
+    /// Puts a key and returns the revision.
+    pub(crate) async fn put(&self, key: &str, value: &str) -> i64 {
+        let answer = self.kv().put(put(key, value)).await.unwrap().into_inner();
+        answer.header.unwrap().revision
+    }
+
+    /// The keys of a range, as `key=value`.
+    pub(crate) async fn shown(&self, request: pb::RangeRequest) -> Vec<String> {
+        let answer = self.kv().range(request).await.unwrap().into_inner();
+        let show = |kv: &jangada_etcd::mvccpb::KeyValue| {
+            format!("{}={}", kv.key.escape_ascii(), kv.value.escape_ascii())
+        };
+        answer.kvs.iter().map(show).collect()
+    }
+}
+
+pub(crate) fn put(key: &str, value: &str) -> pb::PutRequest {
+    pb::PutRequest {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+        ..pb::PutRequest::default()
+    }
+}
+
+pub(crate) fn range(key: &str, range_end: &str) -> pb::RangeRequest {
+    pb::RangeRequest {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        range_end: Bytes::copy_from_slice(range_end.as_bytes()),
+        ..pb::RangeRequest::default()
+    }
+}
+
+pub(crate) fn delete(key: &str, range_end: &str) -> pb::DeleteRangeRequest {
+    pb::DeleteRangeRequest {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        range_end: Bytes::copy_from_slice(range_end.as_bytes()),
+        prev_kv: false,
+    }
+}
+
+/// The operations of a txn.
+pub(crate) fn op(request: impl Into<pb::request_op::Request>) -> pb::RequestOp {
+    pb::RequestOp { request: Some(request.into()) }
+}
+
+/// What went wrong, as code and text.
+pub(crate) fn told<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String) {
+    let status = answer.unwrap_err();
+    (status.code(), status.message().to_owned())
+}

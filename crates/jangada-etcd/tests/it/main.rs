@@ -1,0 +1,8 @@
+//! The services over a bare store, called through the generated clients, without a socket.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at once")]
+
+mod bare; // the store behind the services
+mod cluster; // members and status
+mod kv; // ranges, puts, deletes, transactions, compaction
+mod refusals; // etcd's codes and texts

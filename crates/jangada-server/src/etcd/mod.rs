@@ -1,0 +1,78 @@
+//! etcd's API on the client port: HTTP/2, and this server as what stands behind `jangada_etcd`'s services.
+//!
+//! A connection and all calls on it run on the thread that the connection was dealt to. What is no call of gRPC gets
+//! the pages of HTTP/1.1 (`http`).
+
+mod seam; // this server as a backend
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use jangada_etcd::{GrpcBody, Services};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service as _;
+
+pub(crate) use seam::Seam;
+
+use crate::front::{Shared, Stop};
+use crate::limits::Limits;
+
+/// The services of a server.
+pub(crate) fn services(shared: Arc<Shared>) -> Services<Seam> {
+    let (request_bytes, answer_bytes) = (shared.limits.request_bytes, shared.limits.reply_bytes);
+    Services::new(Seam::new(shared), request_bytes, answer_bytes)
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve<S>(
+    stream: S,
+    services: Services<Seam>,
+    router: Router,
+    limits: &Limits,
+    mut stop: Stop,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(u32::try_from(limits.http2_streams).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.http_head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(Some(limits.http2_ping_time))
+        .keep_alive_timeout(limits.http2_ping_wait)
+        .serve_connection(TokioIo::new(stream), Calls { services, router });
+    let mut connection = std::pin::pin!(connection);
+    // Errors of a connection concern the client alone, who has seen them.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.wait() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// What answers the requests of one connection.
+struct Calls {
+    services: Services<Seam>,
+    router: Router,
+}
+
+impl Service<Request<Incoming>> for Calls {
+    type Response = Response<GrpcBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<GrpcBody>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if Services::<Seam>::is_call(&request) {
+            return self.services.answer(request);
+        }
+        let mut router = self.router.clone();
+        Box::pin(async move { router.call(request).await.map(|response| response.map(GrpcBody::new)) })
+    }
+}

@@ -1,0 +1,107 @@
+//! This server as what stands behind the services: requests go through the door to the replica, as those of all
+//! protocols do, and what the services say of the server comes from its latest status.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use jangada_etcd::{Answerer, Backend, Freshness, Member, Refusal, Situation};
+use jangada_kv::{Request, Response};
+
+use crate::front::Shared;
+use crate::handle::{BatchItem, Kind, RequestError, STAMP_BYTES};
+use crate::status::MemberRole;
+
+/// This server, to the services.
+#[derive(Clone, Debug)]
+pub(crate) struct Seam {
+    shared: Arc<Shared>,
+}
+
+impl Seam {
+    pub(crate) fn new(shared: Arc<Shared>) -> Seam {
+        Seam { shared }
+    }
+
+    async fn submit(&self, kind: Kind, item: BatchItem) -> Result<Response, Refusal> {
+        let shared = &self.shared;
+        shared.counters.etcd_calls.fetch_add(1, Relaxed);
+        let begun = Instant::now();
+        let answers = shared.handle.submit(kind, vec![item], shared.limits.request_time).await;
+        shared.counters.answered(kind, begun.elapsed());
+        let answer = answers.into_iter().next().expect("each request has an answer");
+        answer.map_err(|error| {
+            shared.counters.failure(&error);
+            refusal(error)
+        })
+    }
+}
+
+impl Backend for Seam {
+    async fn write(&self, request: Request) -> Result<Response, Refusal> {
+        let mut encoded = vec![0; STAMP_BYTES];
+        request.encode(&mut encoded);
+        if encoded.len() - STAMP_BYTES > self.shared.limits.request_bytes {
+            return Err(Refusal::TooLarge);
+        }
+        // The log keeps these bytes as they are, so there should be none to spare.
+        encoded.shrink_to_fit();
+        self.submit(Kind::Write, BatchItem::Write { encoded }).await
+    }
+
+    async fn read(&self, request: Request, freshness: Freshness) -> Result<Response, Refusal> {
+        let kind = match freshness {
+            Freshness::Linearizable => Kind::Read,
+            Freshness::Serializable => Kind::Local,
+        };
+        self.submit(kind, BatchItem::Read(request)).await
+    }
+
+    fn answerer(&self) -> Answerer {
+        let status = self.shared.handle.status();
+        Answerer {
+            // Known since before the port was opened.
+            cluster_id: u64::from_str_radix(&status.cluster_id, 16).unwrap_or(0),
+            member_id: status.id,
+            term: status.term,
+        }
+    }
+
+    fn situation(&self) -> Situation {
+        let status = self.shared.handle.status();
+        let members = &status.membership.members;
+        let leader = status.leader.as_ref();
+        let me = members.iter().find(|member| member.id == status.id);
+        Situation {
+            leader: leader.and_then(|name| members.iter().find(|member| member.name == *name)).map(|m| m.id),
+            commit_index: status.commit_index,
+            applied_index: status.applied_index,
+            is_learner: me.is_some_and(|member| member.role == MemberRole::Learner),
+            store_bytes: status.store_bytes,
+            live_bytes: status.live_bytes,
+        }
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let status = self.shared.handle.status();
+        let members = status.membership.members.iter().map(|member| Member {
+            id: member.id,
+            name: member.name.clone(),
+            peer_addr: member.peer_addr.clone(),
+            client_addr: member.client_addr.clone(),
+            is_learner: member.role == MemberRole::Learner,
+        });
+        members.collect()
+    }
+}
+
+fn refusal(error: RequestError) -> Refusal {
+    match error {
+        RequestError::NoLeader { .. } => Refusal::NoLeader,
+        RequestError::Busy => Refusal::Busy,
+        RequestError::TooLarge { .. } => Refusal::TooLarge,
+        RequestError::OutcomeUnknown { .. } | RequestError::Deadline => Refusal::TimedOut,
+        RequestError::Stopping => Refusal::Stopping,
+        RequestError::Bad(why) => Refusal::Other(why),
+    }
+}

@@ -1,0 +1,52 @@
+//! `/health` and `/version`, as etcd's clients, dashboards and test rigs know them.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jangada_etcd::{SPOKEN_CLUSTER_VERSION, SPOKEN_VERSION};
+use jangada_kv::{KeyRange, RangeRequest, Request};
+use serde::Serialize;
+
+use crate::front::Shared;
+use crate::handle::{BatchItem, Kind};
+
+/// The state of health; a truth value in quotation marks, as etcd writes it.
+#[derive(Serialize)]
+struct Health {
+    health: &'static str,
+    reason: String,
+}
+
+/// What etcd this is like.
+#[derive(Serialize)]
+struct Version {
+    etcdserver: &'static str,
+    etcdcluster: &'static str,
+}
+
+/// Healthy is who can answer a read: with `?serializable=true` by itself, else for the cluster.
+pub(super) async fn health(State(shared): State<Arc<Shared>>, RawQuery(asked): RawQuery) -> Response {
+    let alone = asked.is_some_and(|asked| asked.split('&').any(|part| part == "serializable=true"));
+    if !alone && shared.handle.status().leader.is_none() {
+        return sick("RAFT NO LEADER".to_owned());
+    }
+    let nothing = RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::One("health".into())) };
+    let read = BatchItem::Read(Request::Range(Box::new(nothing)));
+    let kind = if alone { Kind::Local } else { Kind::Read };
+    let answers = shared.handle.submit(kind, vec![read], shared.limits.request_time).await;
+    match answers.into_iter().find_map(Result::err) {
+        None => axum::Json(Health { health: "true", reason: String::new() }).into_response(),
+        Some(why) => sick(format!("QGET ERROR:{why}")),
+    }
+}
+
+pub(super) async fn version() -> Response {
+    let version = Version { etcdserver: SPOKEN_VERSION, etcdcluster: SPOKEN_CLUSTER_VERSION };
+    axum::Json(version).into_response()
+}
+
+fn sick(reason: String) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, axum::Json(Health { health: "false", reason })).into_response()
+}

@@ -1,0 +1,88 @@
+//! etcd's own command-line client against a cluster. Skipped where it is not installed.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::{Cluster, expect_exit, http_get, installed, stderr, stdout};
+
+/// `etcdctl ARGUMENTS` with all of three servers, and `input` typed into it.
+fn etcdctl(cluster: &Cluster, arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new("etcdctl");
+    command.env("ETCDCTL_API", "3").args(["--endpoints", &cluster.addresses(3).join(",")]).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn said(cluster: &Cluster, arguments: &[&str]) -> String {
+    let output = etcdctl(cluster, arguments, "");
+    expect_exit(&output, 0);
+    stdout(&output)
+}
+
+#[test]
+fn etcdctl_reads_and_writes() {
+    if !installed("etcdctl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    assert_eq!(said(&cluster, &["put", "d", "8"]), "OK\n");
+    assert_eq!(said(&cluster, &["get", "d"]), "d\n8\n");
+    assert_eq!(said(&cluster, &["put", "--prev-kv", "d", "9"]), "OK\nd\n8\n");
+    assert_eq!(said(&cluster, &["get", "--rev", "2", "--print-value-only", "d"]), "8\n");
+    assert_eq!(said(&cluster, &["put", "dd", "10"]), "OK\n");
+    let backwards = ["get", "--prefix", "d", "--order", "DESCEND", "--sort-by", "KEY", "--keys-only"];
+    assert_eq!(said(&cluster, &backwards), "dd\n\nd\n\n");
+    let json = said(&cluster, &["get", "d", "-w", "json"]);
+    assert!(json.contains(r#""create_revision":2,"mod_revision":3,"version":2"#), "{json}");
+
+    // RESP and etcd see one store.
+    assert_eq!(stdout(&cluster.client(&["get", "dd"])), "10\n");
+
+    let txn = etcdctl(&cluster, &["txn"], "value(\"d\") = \"9\"\n\nput d 11\nget dd\n\nget d\n\n");
+    expect_exit(&txn, 0);
+    assert_eq!(stdout(&txn), "SUCCESS\n\nOK\n\ndd\n10\n");
+    assert_eq!(said(&cluster, &["compaction", "4"]), "compacted revision 4\n");
+    let gone = etcdctl(&cluster, &["get", "--rev", "3", "d"], "");
+    expect_exit(&gone, 1);
+    assert!(
+        stderr(&gone).contains("etcdserver: mvcc: required revision has been compacted"),
+        "{}",
+        stderr(&gone)
+    );
+    assert_eq!(said(&cluster, &["del", "--prefix", "d"]), "2\n");
+    let leased = etcdctl(&cluster, &["put", "--lease", "77", "d", "8"], "");
+    assert!(stderr(&leased).contains("etcdserver: requested lease not found"), "{}", stderr(&leased));
+}
+
+#[test]
+fn etcdctl_sees_the_cluster() {
+    if !installed("etcdctl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    let members = said(&cluster, &["member", "list"]);
+    assert_eq!(members.lines().count(), 3, "{members}");
+    for number in 1..=3 {
+        let urls = format!(
+            "started, n{number}, http://127.0.0.1:{}, http://{}, false",
+            cluster.base + 2 * (number - 1) + 1,
+            cluster.address(number)
+        );
+        assert!(members.contains(&urls), "{urls} is not in\n{members}");
+    }
+    let status = said(&cluster, &["endpoint", "status", "-w", "simple"]);
+    assert_eq!(status.lines().count(), 3, "{status}");
+    assert_eq!(
+        status.lines().filter(|line| line.contains(", true, false, ")).count(),
+        1,
+        "one leads:\n{status}"
+    );
+    assert!(status.lines().all(|line| line.contains(", 3.5.")), "{status}");
+    let health = etcdctl(&cluster, &["endpoint", "health"], "");
+    expect_exit(&health, 0);
+    assert_eq!(http_get(&cluster.address(1), "/health").unwrap(), r#"{"health":"true","reason":""}"#);
+    assert!(http_get(&cluster.address(1), "/version").unwrap().contains(r#""etcdcluster":"3.5.0""#));
+}
