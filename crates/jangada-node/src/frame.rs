@@ -21,6 +21,7 @@ pub const HEADER_BYTES: usize = 36;
 const KIND_RAFT: u8 = 1;
 const KIND_FORWARD: u8 = 2;
 const KIND_FORWARD_REPLY: u8 = 3;
+const KIND_NUMBER: u8 = 4;
 
 /// What one peer tells another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +90,25 @@ pub fn encode(frame: &Frame, route: Route, out: &mut Vec<u8>) {
     seal(out, start, kind, route);
 }
 
+/// Appends a frame that carries a number and nothing else: it tests the way itself ([`decode_number`]). No replica is
+/// ever shown one, so it is no [`Frame`].
+pub fn encode_number(number: u64, route: Route, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + HEADER_BYTES, 0);
+    out.extend_from_slice(&number.to_le_bytes());
+    seal(out, start, KIND_NUMBER, route);
+}
+
+/// Takes a whole frame with a number off the front of `input`; `None` if more bytes are needed.
+///
+/// # Errors
+/// As [`decode`]; a frame of another kind is [`FrameRefusal::Content`].
+pub fn decode_number(input: &mut BytesMut, route: Route) -> Result<Option<u64>, FrameRefusal> {
+    let Some((kind, mut reader)) = take(input, route, size_of::<u64>())? else { return Ok(None) };
+    let number = reader.u64().filter(|_| kind == KIND_NUMBER && reader.is_empty());
+    number.map(Some).ok_or(FrameRefusal::Content)
+}
+
 /// Fills in the header of the frame that begins at `start`.
 fn seal(out: &mut [u8], start: usize, kind: u8, route: Route) {
     let frame = &mut out[start..];
@@ -108,6 +128,16 @@ fn seal(out: &mut [u8], start: usize, kind: u8, route: Route) {
 /// # Errors
 /// The reason to close the link: nothing that follows on it can be trusted.
 pub fn decode(input: &mut BytesMut, route: Route, max_body: usize) -> Result<Option<Frame>, FrameRefusal> {
+    let Some((kind, mut reader)) = take(input, route, max_body)? else { return Ok(None) };
+    let frame = decode_body(kind, route, &mut reader).ok_or(FrameRefusal::Content)?;
+    if !reader.is_empty() {
+        return Err(FrameRefusal::Content);
+    }
+    Ok(Some(frame))
+}
+
+/// Takes the next whole frame off the front of `input`, if it is there and its header fits: its kind, and its body.
+fn take(input: &mut BytesMut, route: Route, max_body: usize) -> Result<Option<(u8, Reader)>, FrameRefusal> {
     if input.len() < HEADER_BYTES {
         return Ok(None);
     }
@@ -137,12 +167,7 @@ pub fn decode(input: &mut BytesMut, route: Route, max_body: usize) -> Result<Opt
     }
     let kind = frame[9];
     frame.advance(HEADER_BYTES);
-    let mut reader = Reader::new(frame);
-    let frame = decode_body(kind, route, &mut reader).ok_or(FrameRefusal::Content)?;
-    if !reader.is_empty() {
-        return Err(FrameRefusal::Content);
-    }
-    Ok(Some(frame))
+    Ok(Some((kind, Reader::new(frame))))
 }
 
 fn decode_body(kind: u8, route: Route, reader: &mut Reader) -> Option<Frame> {

@@ -33,5 +33,6 @@ pub mod metrics; // counters, and the page for Prometheus
 
 pub use config::{Founding, LogStyle, Profile, ServerConfig};
 pub use error::ServerError;
+pub use peer::echo::{Echo, NoEcho, echo};
 pub use rig::{Rig, Weather};
 pub use run::{Ready, StopHandle, run};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{client, cluster, completions, demo, lab, node, serve, sim, timeline};
+use crate::commands::{client, cluster, completions, demo, lab, node, ping, serve, sim, timeline};
 use crate::output::Format;
 
 const EXAMPLES: &str = "\
@@ -41,6 +41,8 @@ pub enum Command {
     Cluster(cluster::Arguments),
     /// Talk to a cluster: a prompt, or one word for scripts
     Client(client::Arguments),
+    /// Try the way to servers' peer ports: a number goes there, and comes back doubled
+    Ping(ping::Arguments),
     /// Start servers in this process, and hurt them by hand: see Raft happen
     Lab(lab::Arguments),
     /// Run one of the five servers of the university lab

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::time::timeout;
 
 use crate::peer::directory::Directory;
+use crate::peer::echo;
 use crate::peer::handshake::{self, Hello, Purpose, Welcome};
 use crate::peer::link::LinkNews;
 
@@ -84,8 +85,13 @@ async fn greet(
     let answer = directory.answer(&hello);
     let welcome = matches!(answer, Welcome::Yes { .. });
     let sent = timeout(GREETING_TIMEOUT, handshake::send(&mut stream, &answer)).await;
-    if !welcome || !matches!(sent, Ok(Ok(()))) || hello.purpose == Purpose::Ask {
+    if !welcome || !matches!(sent, Ok(Ok(()))) {
         return;
+    }
+    match hello.purpose {
+        Purpose::Ask => return,
+        Purpose::Echo => return echo::double(stream, directory.route_from(NodeId(hello.me.id))).await,
+        Purpose::Link => {}
     }
     let peer = NodeId(hello.me.id);
     let _stopping = news.send(LinkNews::Event(Event::Net(NetEvent::Accepted { peer })));

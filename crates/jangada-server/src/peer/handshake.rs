@@ -57,6 +57,8 @@ pub(crate) enum Purpose {
     Link,
     /// Only the answer is wanted.
     Ask,
+    /// Numbers follow, each of which is answered with its double: to test the way (`echo.rs`).
+    Echo,
 }
 
 /// The answer to a [`Hello`].

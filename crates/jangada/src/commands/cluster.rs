@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use rustix::process::Signal;
 
-use super::members;
+use super::{members, ping};
 use crate::cluster::admin;
 use crate::cluster::layout::{Layout, Server};
 use crate::cluster::process::{self, State};
@@ -19,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   $ jangada cluster up 3
   $ jangada cluster status
+  $ jangada cluster ping
   $ jangada cluster kill leader
   $ jangada cluster restart all
   $ jangada cluster add
@@ -68,6 +69,15 @@ pub enum Command {
     },
     /// How each server is, and how many more may fail
     Status,
+    /// Try the way to the servers' peer ports, without Raft (see `jangada ping`)
+    Ping {
+        /// n1, n2 …, `leader` or `all`; without any, all
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// How many numbers go to each
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+        count: u32,
+    },
     /// Kill servers (SIGKILL): they get no chance to do anything
     Kill(Names),
     /// Freeze servers (SIGSTOP): they keep their connections and answer nothing
@@ -125,12 +135,13 @@ pub fn run(arguments: Arguments, format: Format) -> Result<(), Failure> {
         }
         return up(dir, count, base_port, more, format);
     }
-    let changes = !matches!(arguments.command, Command::Status);
+    let changes = !matches!(arguments.command, Command::Status | Command::Ping { .. });
     let layout = Layout::load(&dir)?;
     let lock = if changes { Some(Layout::lock(&dir)?) } else { None };
     let done = match arguments.command {
         Command::Up { .. } => unreachable!("it was handled above"),
         Command::Status => status(&layout, format),
+        Command::Ping { names, count } => ping(&layout, names, count, format),
         Command::Kill(names) => each(&layout, &names.names, format, "killed", run::kill),
         Command::Pause(names) => each(&layout, &names.names, format, "paused", pause),
         Command::Resume(names) => each(&layout, &names.names, format, "resumed", resume),
@@ -241,6 +252,15 @@ fn again(layout: Layout, count: u32) -> Result<Layout, Failure> {
 
 fn status(layout: &Layout, format: Format) -> Result<(), Failure> {
     report(layout, format)
+}
+
+fn ping(layout: &Layout, mut names: Vec<String>, count: u32, format: Format) -> Result<(), Failure> {
+    if names.is_empty() {
+        names.push("all".to_owned());
+    }
+    let servers = run::resolve(layout, &names)?;
+    let targets = servers.into_iter().map(|server| (server.name, server.peer)).collect();
+    ping::try_all(targets, count, format)
 }
 
 /// Prints all servers: their processes and what they say.

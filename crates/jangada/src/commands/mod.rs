@@ -10,6 +10,7 @@ pub mod lab;
 pub mod members;
 pub mod mutant;
 pub mod node;
+pub mod ping;
 pub mod script;
 pub mod serve;
 pub mod sim;
@@ -28,6 +29,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(*arguments),
         Command::Cluster(arguments) => cluster::run(arguments, cli.output),
         Command::Client(arguments) => client::run(arguments, cli.output),
+        Command::Ping(arguments) => ping::run(&arguments, cli.output),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Node(arguments) => node::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, cli.output),

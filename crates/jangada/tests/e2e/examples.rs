@@ -76,6 +76,22 @@ fn those_of_client_and_completions() {
 }
 
 #[test]
+fn those_of_ping() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(20);
+    let _down = Down(dir.path(), base);
+    run_all(dir.path(), base, &[["cluster", "up", "3"].map(str::to_owned).to_vec()]);
+    let moved = |word: &String| {
+        (0..6).fold(word.clone(), |word, offset| {
+            word.replace(&format!(":{}", 2379 + offset), &format!(":{}", base + offset))
+        })
+    };
+    let lines: Vec<Vec<String>> =
+        examples(&["ping"]).iter().map(|line| line.iter().map(moved).collect()).collect();
+    run_all(dir.path(), base, &lines);
+}
+
+#[test]
 fn those_of_serve() {
     for line in examples(&["serve"]) {
         let dir = tempfile::tempdir().unwrap();

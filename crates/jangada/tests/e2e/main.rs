@@ -18,6 +18,7 @@ mod lab; // `jangada node`: the university lab
 mod laboratory; // `jangada lab`: servers in one process, hurt by hand
 mod lessons; // its lessons, played rightly and wrongly
 mod page; // the laboratory in a browser, without one
+mod ping; // `jangada ping`: the way between servers by itself
 mod script; // `jangada sim script`: scenarios as text
 mod sim; // `jangada sim`: plans that are saved and run again, failures that are told
 mod terminal; // the laboratory at a pseudo-terminal
