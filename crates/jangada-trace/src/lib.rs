@@ -55,6 +55,7 @@ pub mod linearizable; // is there an order of all operations that explains every
 pub mod witness; // the same by the revisions that answers carry
 mod evidence; // who made a revision that no answer claims
 mod resolve; // what becomes of operations without an answer
+mod held; // wrong histories that need no search
 mod search; // the search for that order, in one group of keys
 mod states; // the states that the search has met
 mod model; // what a request does to the values of keys

@@ -23,6 +23,7 @@ use std::ops::Bound::{self, Excluded, Included, Unbounded};
 use bytes::Bytes;
 use jangada_kv::{KeyRange, Request};
 
+use crate::held::{Contradiction, contradiction};
 use crate::history::{History, Operation, Outcome};
 use crate::keys::{Reach, reach};
 use crate::resolve::{Candidate, Resolved, What, candidates, changes_nothing, shown, visit};
@@ -256,12 +257,25 @@ fn check_group(group: &Group<'_>, limits: &Limits) -> (Verdict, u64) {
     let tracks_versions = shows_versions
         && resolved.candidates.iter().all(|candidate| candidate.operation.response().is_some());
     let states = States::new(group.keys.clone(), tracks_versions);
+    let contradiction = || {
+        let Contradiction { key, explanation } = contradiction(&resolved.candidates, &group.keys)?;
+        Some(Verdict::NotLinearizable { key, explanation })
+    };
     let mut search = match Search::new(&resolved.candidates, states) {
         Ok(search) => search,
-        Err(Found::Undecided { why }) => return (Verdict::Undecided { key, why }, 0),
+        Err(Found::Undecided { why }) => {
+            return (contradiction().unwrap_or(Verdict::Undecided { key, why }), 0);
+        }
         Err(Found::Order | Found::Stuck { .. }) => unreachable!("nothing was searched yet"),
     };
-    let found = search.run(limits);
+    let mut found = search.deep_first(limits);
+    if let Found::Undecided { .. } = found {
+        // Most wrong answers are wrong for a reason that needs no search.
+        if let Some(verdict) = contradiction() {
+            return (verdict, search.steps);
+        }
+        found = search.layer_by_layer(limits, found);
+    }
     let verdict = match found {
         Found::Order => Verdict::Linearizable,
         Found::Undecided { why } => Verdict::Undecided { key, why },

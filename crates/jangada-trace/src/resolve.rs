@@ -112,13 +112,7 @@ fn resolve(candidates: &mut [Candidate<'_>]) -> Vec<Bytes> {
         });
     }
     additions.remove(b"".as_slice());
-    // Nothing at all is what a range shows without the values.
-    let is_singular = |value: &Bytes| {
-        let may_be_made =
-            number(value).is_some() || additions.iter().any(|addition| value.ends_with(addition));
-        // And a sign may become a number by what is appended.
-        fame[value].writes == 1 && !may_be_made && !value.is_empty() && value[..] != *b"-"
-    };
+    let is_singular = |value: &Bytes| is_singular(value, &fame, &additions);
     let sightings = Sightings::of(&fame, &additions);
     let is_shown = |value: &Bytes| sightings.possible.contains(value);
     let is_unseen = |value: &Bytes| is_singular(value) && !fame[value].is_compared && !is_shown(value);
@@ -150,6 +144,59 @@ fn resolve(candidates: &mut [Candidate<'_>]) -> Vec<Bytes> {
     stand_ins.into_values().collect()
 }
 
+/// For each value that was shown the one from which alone it can have come, as it is or with something appended; only if
+/// one operation alone writes that, and nothing else makes it.
+pub(crate) fn certain_origins<'h>(candidates: &[Candidate<'h>]) -> BTreeMap<&'h Bytes, &'h Bytes> {
+    let fame = fame(candidates);
+    let mut additions: BTreeSet<&[u8]> = BTreeSet::new();
+    for candidate in candidates {
+        visit(&candidate.operation.request, &mut |what| {
+            if let What::Appended(addition) = what {
+                additions.insert(addition);
+            }
+        });
+    }
+    additions.remove(b"".as_slice());
+    let is_singular = |value: &Bytes| is_singular(value, &fame, &additions);
+    let shown = fame.iter().filter(|(_, fame)| fame.shown.is_some());
+    let certain = shown.filter_map(|(value, _)| Some((*value, origins(value, &fame, &additions).certain()?)));
+    certain.filter(|(_, origin)| is_singular(origin)).collect()
+}
+
+/// One operation alone writes this value, and nothing that counts or appends makes it.
+fn is_singular(value: &Bytes, fame: &BTreeMap<&Bytes, Fame>, additions: &BTreeSet<&[u8]>) -> bool {
+    let may_be_made = number(value).is_some() || additions.iter().any(|addition| value.ends_with(addition));
+    // Nothing at all is what a range shows without the values. And a sign may become a number by what is appended.
+    fame[value].writes == 1 && !may_be_made && !value.is_empty() && value[..] != *b"-"
+}
+
+/// Where a value can have come from.
+struct Origins<'h> {
+    /// Written values that are its beginning, with nothing but additions behind it.
+    written: Vec<&'h Bytes>,
+    /// Appended to nothing, or to what was counted.
+    may_be_made: bool,
+}
+
+impl<'h> Origins<'h> {
+    fn certain(&self) -> Option<&'h Bytes> {
+        match (&self.written[..], self.may_be_made) {
+            ([origin], false) => Some(origin),
+            _ => None,
+        }
+    }
+}
+
+fn origins<'h>(value: &Bytes, fame: &BTreeMap<&'h Bytes, Fame>, additions: &BTreeSet<&[u8]>) -> Origins<'h> {
+    let mut origins = Origins { written: Vec::new(), may_be_made: false };
+    for end in beginnings(value, additions) {
+        let written = fame.get_key_value(&value.slice(..end)).filter(|(_, fame)| fame.writes > 0);
+        origins.written.extend(written.map(|(written, _)| *written));
+        origins.may_be_made |= end == 0 || number(&value[..end]).is_some();
+    }
+    origins
+}
+
 /// Which written values answers have shown, with what was appended to them.
 struct Sightings<'h> {
     /// It may be what an answer has shown, or the beginning of that.
@@ -162,16 +209,9 @@ impl<'h> Sightings<'h> {
     fn of(fame: &BTreeMap<&'h Bytes, Fame>, additions: &BTreeSet<&[u8]>) -> Sightings<'h> {
         let mut sightings = Sightings { possible: BTreeSet::new(), certain: BTreeMap::new() };
         for (value, shown) in fame.iter().filter_map(|(value, fame)| Some((*value, fame.shown?))) {
-            let mut origins = Vec::new();
-            let mut may_be_made = false;
-            for end in beginnings(value, additions) {
-                let written = fame.get_key_value(&value.slice(..end)).filter(|(_, fame)| fame.writes > 0);
-                origins.extend(written.map(|(written, _)| *written));
-                // Appended to nothing, or to what was counted.
-                may_be_made |= end == 0 || number(&value[..end]).is_some();
-            }
-            sightings.possible.extend(&origins);
-            if let ([origin], false) = (&origins[..], may_be_made) {
+            let origins = origins(value, fame, additions);
+            sightings.possible.extend(&origins.written);
+            if let Some(origin) = origins.certain() {
                 let certain = sightings.certain.entry(origin).or_insert(shown);
                 *certain = shown.min(*certain);
             }

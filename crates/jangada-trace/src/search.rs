@@ -142,17 +142,21 @@ impl<'a, 'h> Search<'a, 'h> {
         })
     }
 
-    pub(crate) fn run(&mut self, limits: &Limits) -> Found {
-        // A correct history needs about one step for each operation.
+    /// The first try, which is all that a right history needs: about one step for each operation.
+    pub(crate) fn deep_first(&mut self, limits: &Limits) -> Found {
         let first_try = limits.max_steps.min(100_000 + 50 * self.candidates.len() as u64);
-        match self.walk(Order::DeepFirst, first_try, limits.max_bytes) {
-            Err(Stop::Steps | Stop::Bytes) if first_try < limits.max_steps => {
-                let rest = limits.max_steps - first_try;
-                let walked = self.walk(Order::LayerByLayer, rest, limits.max_bytes);
-                self.conclude(walked)
-            }
-            walked => self.conclude(walked),
+        let walked = self.walk(Order::DeepFirst, first_try, limits.max_bytes);
+        self.conclude(walked)
+    }
+
+    /// All that is left of the budget, after a first try that came to no end; what that found if nothing is left.
+    pub(crate) fn layer_by_layer(&mut self, limits: &Limits, first: Found) -> Found {
+        let rest = limits.max_steps.saturating_sub(self.steps);
+        if rest == 0 {
+            return first;
         }
+        let walked = self.walk(Order::LayerByLayer, rest, limits.max_bytes);
+        self.conclude(walked)
     }
 
     fn conclude(&mut self, walked: Result<bool, Stop>) -> Found {

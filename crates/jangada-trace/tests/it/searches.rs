@@ -143,3 +143,70 @@ fn revisions_that_name_a_wrong_order_decide_nothing() {
     read(&mut history, 30, b"v1");
     assert!(!accepts(&history, 0), "nobody wrote v1 again");
 }
+
+/// No step of a search: only what is certain at first sight.
+const AT_FIRST_SIGHT: Limits = Limits { max_steps: 0, max_bytes: usize::MAX, max_joined_keys: 64 };
+
+/// Without any search it says of a history that it is wrong only if it is.
+#[test]
+fn what_is_wrong_at_first_sight_is_wrong_for_brute_force_too() {
+    let (mut found, mut wrong) = (0, 0);
+    for seed in 0..1_500 {
+        let mut chance = Chance::new(seed);
+        let mix = [Mix::Registers, Mix::Registers, Mix::Strings, Mix::Etcd][chance.below(4) as usize];
+        let shape = Shape {
+            operations: 7,
+            keys: 1,
+            overlap: 1,
+            unanswered: chance.below(40),
+            unique_values: chance.percent(90),
+            mix,
+            ..SMALL
+        };
+        let mut history = correct(&mut chance, shape);
+        for _ in 0..4 {
+            let verdict = check(&history, &AT_FIRST_SIGHT).verdict;
+            let is_wrong = !brute::is_linearizable(&history);
+            if let Verdict::NotLinearizable { explanation, .. } = verdict {
+                assert!(is_wrong, "seed {seed}: {explanation}\n{history:#?}");
+                found += 1;
+            }
+            wrong += u32::from(is_wrong);
+            history = broken(&mut chance, &history);
+        }
+    }
+    assert!(found > 20, "{found} of {wrong} wrong ones: the test has lost its point");
+}
+
+#[test]
+fn nothing_is_wrong_at_first_sight_in_long_histories_that_are_right() {
+    for mix in [Mix::Registers, Mix::Strings, Mix::Etcd, Mix::All] {
+        for seed in 0..20 {
+            let unanswered = seed % 10;
+            let shape =
+                Shape { operations: 1_000, unanswered, unique_values: true, mix, overlap: 5, ..SMALL };
+            let history = correct(&mut Chance::new(seed), shape);
+            let verdict = check(&history, &AT_FIRST_SIGHT).verdict;
+            assert!(!matches!(verdict, Verdict::NotLinearizable { .. }), "seed {seed}: {verdict:?}");
+        }
+    }
+}
+
+/// A read of what was replaced long ago needs no search through all that may have become of a hundred operations that
+/// nobody answered.
+#[test]
+fn a_stale_read_is_refused_however_many_were_not_answered() {
+    let one_key =
+        Shape { operations: 2_000, keys: 1, overlap: 5, unanswered: 5, unique_values: true, ..SMALL };
+    for mix in [Mix::Registers, Mix::Strings, Mix::Etcd] {
+        for seed in 1..=3 {
+            let stale = with_a_stale_read(&correct(&mut Chance::new(seed), Shape { mix, ..one_key }));
+            let report = check(&stale.expect("there is a read to break"), &AT_FIRST_SIGHT);
+            let Verdict::NotLinearizable { explanation, .. } = report.verdict else {
+                panic!("seed {seed}: {:?}", report.verdict);
+            };
+            assert!(explanation.contains("was there already when"), "{explanation}");
+            assert!(report.steps <= 1, "{} steps", report.steps);
+        }
+    }
+}
