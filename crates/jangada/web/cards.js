@@ -6,6 +6,7 @@ import { roleWord, stateWord } from './words.js';
 /** What stands in the place of a log that is not to be seen. */
 const ABSENT = { down: 'down: its log is on its disk', silent: 'does not answer' };
 const SVG = 'http://www.w3.org/2000/svg';
+const LAG = "lag";
 
 /** An element with a class, a text, and what is in it. */
 export function make(name, className = '', text = '', ...children) {
@@ -106,15 +107,15 @@ export class Cards {
 
   facts(element, server, leader) {
     const facts = [];
-    if (server.last_index !== undefined) facts.push(['log', server.last_index], ['commit', server.commit_index]);
+    if (server.last_index !== undefined) facts.push(["log", server.last_index], ["commit", server.commit_index]);
     const match = leader && leader !== server ? leader.match_index?.[server.name] ?? server.match : undefined;
     const lag = match === undefined ? 0 : Math.max(0, leader.last_index - match);
-    if (match !== undefined) facts.push(['lag', lag]);
+    if (match !== undefined) facts.push([LAG, lag]);
     const text = facts.flat().join(' ');
     if (element.dataset.text === text) return;
     element.dataset.text = text;
     element.title = match === undefined ? '' : `The leader knows that it has everything up to ${match} (match index)`;
-    element.replaceChildren(...facts.map(([name, value]) => make('span', name === 'lag' && lag ? 'warn' : '', `${name} `, make('b', '', String(value)))));
+    element.replaceChildren(...facts.map(([name, value]) => make('span', name === LAG && lag ? 'warn' : '', `${name} `, make('b', '', String(value)))));
   }
 
   buttons(buttons, server, is, leader, away, state) {
@@ -126,17 +127,17 @@ export class Cards {
       button.title = `${title} (${line})`;
       button.disabled = off;
     };
-    if (is === 'down') set('power', 'restart', `restart ${id}`, 'It starts on the disk that it left');
-    else set('power', 'crash', `crash ${id}`, 'Power off');
-    if (is === 'paused') set('pause', 'resume', `resume ${id}`, 'It goes on');
-    else set('pause', 'pause', `pause ${id}`, 'It stands still, its connections stay', is === 'down');
-    if (away.length) set('link', 'reconnect', `reconnect ${id}`, 'All its links work again');
-    else set('link', 'isolate', `isolate ${id}`, 'Nothing that it sends or is sent arrives');
+    if (is === 'down') set('power', "restart", `restart ${id}`, 'It starts on the disk that it left');
+    else set('power', "crash", `crash ${id}`, 'Power off');
+    if (is === 'paused') set('pause', "resume", `resume ${id}`, 'It goes on');
+    else set('pause', "pause", `pause ${id}`, 'It stands still, its connections stay', is === 'down');
+    if (away.length) set('link', "reconnect", `reconnect ${id}`, 'All its links work again');
+    else set('link', "isolate", `isolate ${id}`, 'Nothing that it sends or is sent arrives');
     const heirs = state.servers.filter((other) => other !== server && other.state === 'up' && server.match_index?.[other.name] !== undefined);
     heirs.sort((one, other) => server.match_index[other.name] - server.match_index[one.name]);
     if (server.role === 'leader' && heirs.length) set('lead', 'step down', `transfer ${heirs[0].name.slice(1)}`, `Leadership goes to ${heirs[0].name}`, is !== 'leader');
-    else set('lead', 'timeout', `timeout ${id}`, 'Its election timeout is over now', is === 'down' || is === 'paused' || is === 'leader');
-    set('why', 'why', `why ${id}`, 'Why is it as it is?', is === 'down');
+    else set('lead', "timeout", `timeout ${id}`, 'Its election timeout is over now', is === 'down' || is === 'paused' || is === 'leader');
+    set('why', "why", `why ${id}`, 'Why is it as it is?', is === 'down');
   }
 }
 
@@ -190,7 +191,7 @@ export class Grid {
     const durable = index <= server.durable_index;
     const cell = make('td', `cell ${committed ? 'committed' : durable ? '' : 'weak'}`, String(term));
     cell.style.setProperty('--term', String(term));
-    cell.title = `${server.name}, entry ${index}, term ${term}: ${texts.get(index) ?? ''}\n${committed ? 'committed' : durable ? 'on its disk' : 'not on its disk yet'}`;
+    cell.title = `${server.name}, entry ${index}, term ${term}: ${texts.get(index) ?? ''}\n${committed ? "committed" : durable ? 'on its disk' : 'not on its disk yet'}`;
     return cell;
   }
 }
@@ -198,6 +199,6 @@ export class Grid {
 /** An entry in a few letters. */
 function short(text) {
   if (text.startsWith('no-op')) return 'no-op';
-  if (text.startsWith('members')) return 'members';
+  if (text.startsWith("members")) return "members";
   return text.replaceAll('"', '').replace(/^set (\S+) (.*)$/i, '$1=$2');
 }

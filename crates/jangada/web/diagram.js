@@ -21,12 +21,12 @@ import { roleWord, sentence, shortMessage, since, span, stateWord, tellMessage }
 
 /** Families of messages: what they are called, and which kinds belong to them. */
 const FAMILIES = [
-  ['election', 'votes', ['pre_vote', 'pre_vote_reply', 'vote', 'vote_reply', 'timeout_now']],
-  ['log', 'entries', ['append', 'append_accepted']],
-  ['refused', 'refusals', ['append_refused']],
-  ['snapshot', 'snapshots', ['snapshot', 'snapshot_reply']],
-  ['read', 'reads', ['read_index', 'read_index_reply']],
-  ['heartbeat', 'heartbeats', ['heartbeat']],
+  ['election', "votes", ['pre_vote', 'pre_vote_reply', 'vote', 'vote_reply', 'timeout_now']],
+  ['log', "entries", ['append', 'append_accepted']],
+  ['refused', "refusals", ['append_refused']],
+  ['snapshot', "snapshots", ['snapshot', 'snapshot_reply']],
+  ['read', "reads", ['read_index', 'read_index_reply']],
+  ['heartbeat', "heartbeats", ['heartbeat']],
 ];
 const FAMILY = KINDS.map((kind) => FAMILIES.findIndex(([, , kinds]) => kinds.includes(kind)));
 const HEARTBEATS = FAMILIES.length - 1;
@@ -223,7 +223,7 @@ export class Diagram {
     if (best.message !== undefined) return this.select(best.message);
     this.selected = null;
     const { event } = best;
-    const facts = [['at', since(event.time_ns, 6)], ['event', event.event]];
+    const facts = [["at", since(event.time_ns, 6)], ["event", event.event]];
     this.options.onSelect?.({ title: event.node, facts, became: '', why: `${event.node} ${sentence(event) ?? event.event}`, before: [], after: [] }, null);
     return this.redraw();
   }
@@ -402,7 +402,7 @@ export class Diagram {
       const text = words.join(' · ');
       const at = Math.max(left + 3, this.gutter + 4);
       if (right - at > paper.measureText(text).width) paper.fillText(text, at, 33);
-      else if (right - at > 40) paper.fillText(groups.length > 1 ? 'parted' : 'cut', at, 33);
+      else if (right - at > 40) paper.fillText(groups.length > 1 ? "parted" : "cut", at, 33);
     }
   }
 
@@ -637,7 +637,7 @@ export class Diagram {
       const next = visible[place + 1];
       if (next && this.x(next.time) - x < 7) continue;
       drawRole(paper, role, x, server.y, 7, this.color);
-      const text = role === 'follower' ? `follower t${term}` : `${roleWord(role)} t${term}`;
+      const text = `${roleWord(role)} t${term}`;
       if ((next && this.x(next.time) - x < 26) || x < this.gutter || text === said) continue;
       said = text;
       if (x > free && x + 9 + paper.measureText(text).width < this.width && this.label(text, x + 9, server.y - 10, role === 'leader' ? this.color.leader : role === 'follower' ? this.color.muted : this.color.candidate)) {
@@ -697,7 +697,7 @@ const MARKS = {
   membership_changed: { small: true, leader: true, at: 14, paint: (paper, x, y, color) => {
     paper.fillStyle = color.muted;
     paper.font = SMALL;
-    paper.fillText('members', x + 6, y + 22);
+    paper.fillText("members", x + 6, y + 22);
   } },
   deed: { paint: (paper, x, y, color, event) => drawRole(paper, { crash: 'down', pause: 'paused', silent: 'silent' }[event.what] ?? 'follower', x, y, 8, color) },
 };

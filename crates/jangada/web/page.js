@@ -163,7 +163,7 @@ async function replay(hash) {
 async function play() {
   if (playing || !state?.travel) return;
   playing = true;
-  write($('play'), 'stop');
+  write($('play'), "stop");
   if (diagram.following === null) diagram.follow();
   let before = performance.now();
   while (playing) {
@@ -175,7 +175,7 @@ async function play() {
     if (ns > 0 && await (awaited = post('play', { ns })) !== 'done') playing = false;
   }
   awaited = null;
-  write($('play'), 'play');
+  write($('play'), "play");
   showTime();
 }
 

@@ -74,7 +74,7 @@ export class Picture {
 function showChosen(told) {
   const box = $('chosen');
   if (!told) {
-    box.replaceChildren(make('h2', '', 'Why?'), make('p', 'empty', 'Click an arrow to read what it was, why it was sent and what came of it; or walk through the messages with [ and ].'));
+    box.replaceChildren(make('h2', '', "Why?"), make('p', 'empty', 'Click an arrow to read what it was, why it was sent and what came of it; or walk through the messages with [ and ].'));
     return;
   }
   const pair = ([name, value]) => make('div', '', '', make('dt', '', name), make('dd', '', value));

@@ -86,7 +86,7 @@ function tell(what) {
     add('dd', value, pair);
   }
   for (const text of [what.why, what.became]) if (text) add('p', text);
-  for (const [title, lines] of [['just before', what.before], ['then', what.after]]) {
+  for (const [title, lines] of [['just before', what.before], ["then", what.after]]) {
     if (!lines?.length) continue;
     add('p', title).className = 'muted';
     const list = add('ul', '');

@@ -1,4 +1,7 @@
 // Records and messages in words: what it was, why it was so, and where the paper says so.
+//
+// Here and in the other modules, "double quotes" say something to people: the catalogue (src/lab/page/pt.txt) has it in their
+// language. So it has each 'string' and `template` with a blank in it that is said.
 
 import { KINDS } from './model.js';
 
@@ -32,7 +35,7 @@ const IGNORED = {
 
 const NAMES = {
   pre_vote: 'PreVote', pre_vote_reply: 'PreVote reply', vote: 'RequestVote', vote_reply: 'RequestVote reply',
-  append: 'AppendEntries', heartbeat: 'heartbeat', append_accepted: 'AppendEntries accepted',
+  append: 'AppendEntries', heartbeat: "heartbeat", append_accepted: 'AppendEntries accepted',
   append_refused: 'AppendEntries refused', snapshot: 'InstallSnapshot', snapshot_reply: 'InstallSnapshot reply',
   timeout_now: 'TimeoutNow', read_index: 'ReadIndex', read_index_reply: 'ReadIndex reply',
 };
@@ -51,12 +54,14 @@ export function span(nanos) {
 
 /** What a server is that is not up. */
 export function stateWord(state) {
-  return { down: 'down', paused: 'stands still', silent: 'not heard' }[state] ?? state;
+  return { down: "down", paused: 'stands still', silent: 'not heard' }[state] ?? state;
 }
+
+const ROLES = { leader: "leader", candidate: "candidate", pre_candidate: "pre-candidate", follower: "follower" };
 
 /** A role as people write it. */
 export function roleWord(role) {
-  return role.replace('_', '-');
+  return ROLES[role] ?? role;
 }
 
 /** `5`, or `5 to 7`. */
@@ -69,16 +74,16 @@ export function shortMessage(kind, term, index, count) {
   switch (KINDS[kind]) {
     case 'pre_vote': return `would you vote? t${term}`;
     case 'vote': return `vote for me t${term}`;
-    case 'pre_vote_reply': return count ? 'would' : 'would not';
-    case 'vote_reply': return count ? 'yes' : 'no';
+    case 'pre_vote_reply': return count ? "would" : 'would not';
+    case 'vote_reply': return count ? "yes" : "no";
     case 'append': return count > 1 ? `append ${index + 1}..${index + count}` : count ? `append ${index + 1}` : 'append: fits?';
     case 'append_accepted': return `has ${index}`;
     case 'append_refused': return `not after ${index}`;
-    case 'heartbeat': return 'heartbeat';
+    case 'heartbeat': return "heartbeat";
     case 'snapshot': return `snapshot ${index}`;
-    case 'snapshot_reply': return count ? 'installed' : 'more';
+    case 'snapshot_reply': return count ? "installed" : "more";
     case 'timeout_now': return 'campaign now';
-    case 'read_index': return 'read?';
+    case 'read_index': return "read?";
     case 'read_index_reply': return `read at ${index}`;
     default: return KINDS[kind];
   }
@@ -92,11 +97,13 @@ export function sentence(event) {
     case 'term_changed':
       return `goes from term ${event.old} to ${event.new}, ${event.from ? `told by ${event.from}` : 'for its own campaign'}`;
     case 'leader_known': return `follows ${event.leader}, leader of term ${event.term}`;
-    case 'vote_granted': return `${event.pre_vote ? 'would vote' : 'votes'} for ${event.to} in term ${event.term}`;
-    case 'vote_refused':
-      return `${event.pre_vote ? 'would not vote' : 'does not vote'} for ${event.to}: ${VOTE_WHY[why]?.(event) ?? why}`;
+    case 'vote_granted': return event.pre_vote ? `would vote for ${event.to} in term ${event.term}` : `votes for ${event.to} in term ${event.term}`;
+    case 'vote_refused': {
+      const because = VOTE_WHY[why]?.(event) ?? why;
+      return event.pre_vote ? `would not vote for ${event.to}: ${because}` : `does not vote for ${event.to}: ${because}`;
+    }
     case 'vote_received':
-      return `hears that ${event.from} is ${event.granted ? '' : 'not '}for it (${event.votes} so far)`;
+      return event.granted ? `hears that ${event.from} is for it (${event.votes} so far)` : `hears that ${event.from} is not for it (${event.votes} so far)`;
     case 'appended': return `appends ${entries(event.first, event.last)}, term ${event.term}`;
     case 'durable': return `has its log on disk up to ${event.last}`;
     case 'truncated': return `removes ${entries(event.first, event.last)}: the leader has others there [paper §5.3]`;
@@ -111,7 +118,7 @@ export function sentence(event) {
     case 'proposal_refused': return `refuses a command: ${why}`;
     case 'log_opened': return event.last ? `starts with a log up to ${event.last}` : 'starts with an empty log';
     case 'deed':
-      return { crash: 'loses its power', start: 'starts', pause: 'stands still', resume: 'goes on', silent: 'is not heard any more', heard: 'is heard again' }[event.what] ?? event.what;
+      return { crash: 'loses its power', start: "starts", pause: 'stands still', resume: 'goes on', silent: 'is not heard any more', heard: 'is heard again' }[event.what] ?? event.what;
     default: return null;
   }
 }
@@ -156,11 +163,11 @@ export function tellMessage(model, message, now, grace) {
   const received = model.received.data[message];
   const { before, after } = model.around(message);
   const { fate, why } = model.fate(message, now, grace);
-  const facts = [['sent', since(sent, 6)]];
-  facts.push(['term', String(term)]);
-  if (kind === 'append' && count) facts.push(['entries', `${index + 1}${count > 1 ? ` to ${index + count}` : ''}`]);
-  else if (index || kind.startsWith('append')) facts.push(['index', String(index)]);
-  facts.push(['number', `#${model.sequence.data[message] % 2 ** 40} of ${from}`]);
+  const facts = [["sent", since(sent, 6)]];
+  facts.push(["term", String(term)]);
+  if (kind === 'append' && count) facts.push(["entries", `${index + 1}${count > 1 ? ` to ${index + count}` : ''}`]);
+  else if (index || kind.startsWith('append')) facts.push(["index", String(index)]);
+  facts.push(["number", `#${model.sequence.data[message] % 2 ** 40} of ${from}`]);
   let became;
   if (fate === 'arrived') became = `arrived ${span(received - sent)} later`;
   else if (fate === 'unrecorded') became = `nobody knows: what happened at ${to} then is not recorded`;

@@ -16,6 +16,7 @@ use super::view::View;
 use crate::names::Names;
 use crate::phrases::message_name;
 use crate::words::{Level, Words};
+use crate::{said, say};
 
 /// Text is wrapped at so many characters, as in the prototype.
 const CELL: usize = 30;
@@ -69,10 +70,22 @@ fn table(part: &Part<'_>, title: &str, ascii: bool, out: &mut String) {
     let up = part.scene.lanes.iter().map(|lane| {
         let over = lane.quiet.iter().any(|quiet| quiet.end >= part.scene.end && quiet.why != Absence::CutOff);
         let is_up = lane.first.is_some() && !over;
-        format!("{}:{}", part.names.of(lane.node), if is_up { "up" } else { "down" })
+        format!(
+            "{}:{}",
+            part.names.of(lane.node),
+            part.view.language.of(if is_up { said!("up") } else { said!("down") })
+        )
     });
     let up: Vec<String> = up.collect();
-    let mut lines = vec![format!("{verdict} {title}  {} ; entries: {}", up.join(" "), rows.len())];
+    let (up, entries) = (up.join(" "), rows.len());
+    let mut lines = vec![say!(
+        part.view.language,
+        "{verdict} {title}  {up} ; entries: {entries}",
+        verdict,
+        title,
+        up,
+        entries
+    )];
     if let Err(why) = part.verdict {
         lines.push(format!("  {why}"));
     }
@@ -80,7 +93,7 @@ fn table(part: &Part<'_>, title: &str, ascii: bool, out: &mut String) {
     let rule = if ascii { "-" } else { "─" };
     let crossing = if ascii { '+' } else { '┼' };
     let time_width = rows.last().map_or(0, |row| millis(row.0).len()).max(9);
-    let mut heading = format!("{:>time_width$}", "Time (ms)");
+    let mut heading = format!("{:>time_width$}", part.view.language.of(said!("Time (ms)")));
     let mut line = rule.repeat(time_width + 1);
     for lane in &part.scene.lanes {
         write!(heading, " {bar} {:<CELL$}", part.names.of(lane.node))
@@ -108,7 +121,8 @@ fn table(part: &Part<'_>, title: &str, ascii: bool, out: &mut String) {
 }
 
 fn rows(part: &Part<'_>) -> Vec<Row> {
-    let mut words = Words::new(part.names.clone());
+    let language = part.view.language;
+    let mut words = Words::new(part.names.clone()).in_language(language);
     let mut rows: Vec<(usize, Row)> = Vec::new();
     for (at, record) in part.scene.records.iter().enumerate() {
         if record.time > part.view.to {
@@ -126,7 +140,7 @@ fn rows(part: &Part<'_>) -> Vec<Row> {
     let lost = part.scene.arrows.iter().filter(|arrow| arrow.fate == Fate::Lost && !arrow.is_duplicate);
     for arrow in lost.filter(|arrow| part.view.shows(arrow)) {
         let to = part.names.of(part.scene.lanes[arrow.to].node);
-        let what = format!("{} to {to} is lost", message_name(arrow.kind));
+        let what = say!(language, "{name} to {to} is lost", name = message_name(arrow.kind), to);
         rows.push((arrow.record, (arrow.first(), arrow.from, what)));
     }
     rows.sort_by_key(|(at, row)| (row.0, *at));

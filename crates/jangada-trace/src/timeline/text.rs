@@ -25,6 +25,7 @@ use crate::language::Language;
 use crate::names::Names;
 use crate::phrases::{counted, message, message_name, span, why_ignored};
 use crate::words::{Level, Words};
+use crate::{said, say};
 
 /// The widest lane, and the narrowest: two arrow heads and a name.
 const LANES: (usize, usize) = (14, 9);
@@ -173,6 +174,7 @@ struct Painter<'a> {
     scene: &'a Scene,
     names: &'a Names,
     words: Words,
+    language: Language,
     /// Records up to here were shown to the words.
     told: usize,
     signs: &'static Signs,
@@ -197,7 +199,8 @@ impl<'a> Painter<'a> {
         Painter {
             scene,
             names,
-            words: Words::new(names.clone()),
+            words: Words::new(names.clone()).in_language(view.language),
+            language: view.language,
             told: 0,
             signs: if style.ascii { &ASCII } else { &UNICODE },
             width: style.width,
@@ -290,17 +293,13 @@ impl<'a> Painter<'a> {
         if self.folded > 0 && pause.as_nanos() >= u128::from(PAUSE_NANOS) {
             let cells: String = self.lanes(now).into_iter().collect();
             let beats = counted(
-                Language::English,
+                self.language,
                 self.folded,
-                "1 heartbeat or its answer",
-                "{count} heartbeats and answers",
+                said!("1 heartbeat or its answer"),
+                said!("{count} heartbeats and answers"),
             );
-            let line = format!(
-                "{:>width$}  {cells}  ({beats} in {})",
-                self.signs.fold,
-                span(pause),
-                width = self.margin - 4
-            );
+            let told = say!(self.language, "({beats} in {span})", beats, span = span(pause));
+            let line = format!("{:>width$}  {cells}  {told}", self.signs.fold, width = self.margin - 4);
             self.push(&line);
         }
         (self.folded, self.folded_since) = (0, now);
@@ -337,15 +336,20 @@ impl<'a> Painter<'a> {
         let at = if departs { first.from } else { first.to };
         cells[self.column(at) + 2 - self.margin] = self.signs.dot;
         let mut notes: Vec<String> = Vec::new();
+        let gist = |arrow: &Arrow| message(self.language, arrow.kind, arrow.index.0, arrow.count);
         let same = arrows.iter().all(|arrow| gist(arrow) == gist(first));
         if same {
-            notes.push(format!("{}, term {}", gist(first), first.term));
+            notes.push(say!(self.language, "{gist}, term {term}", gist = gist(first), term = first.term));
         }
         for arrow in arrows {
-            let what = if same { String::new() } else { format!("{} ", message_name(arrow.kind)) };
-            if let Some(end) = self.ending(arrow) {
-                notes.push(format!("{what}to {}: {end}", self.names.of(self.scene.lanes[arrow.to].node)));
-            }
+            let Some(end) = self.ending(arrow) else { continue };
+            let to = self.names.of(self.scene.lanes[arrow.to].node);
+            notes.push(match same {
+                true => say!(self.language, "to {to}: {end}", to, end),
+                false => {
+                    say!(self.language, "{name} to {to}: {end}", name = message_name(arrow.kind), to, end)
+                }
+            });
         }
         notes.join("; ")
     }
@@ -353,26 +357,26 @@ impl<'a> Painter<'a> {
     /// What is remarkable about the way that a message took.
     fn ending(&self, arrow: &Arrow) -> Option<String> {
         if arrow.is_duplicate {
-            return Some("arrives once more".to_owned());
+            return Some(say!(self.language, "arrives once more"));
         }
         let Some(left) = arrow.left else {
-            return Some("left before the recording begins".to_owned());
+            return Some(say!(self.language, "left before the recording begins"));
         };
         match arrow.fate {
             Fate::Received | Fate::Ignored(_) => {
                 let took = arrow.arrived.unwrap_or(left).since(left);
                 let late = took.as_nanos() > u128::from(SLOW_NANOS);
-                let late = late.then(|| format!("arrives {} later", span(took)));
+                let late = late.then(|| say!(self.language, "arrives {span} later", span = span(took)));
                 let ignored = match arrow.fate {
-                    Fate::Ignored(why) => Some(ignored(why)),
+                    Fate::Ignored(why) => Some(ignored(self.language, why)),
                     Fate::Received | Fate::Lost | Fate::OnTheWay | Fate::Unrecorded => None,
                 };
                 let both: Vec<String> = late.into_iter().chain(ignored).collect();
                 (!both.is_empty()).then(|| both.join(", "))
             }
-            Fate::Lost => Some("lost".to_owned()),
-            Fate::OnTheWay => Some("on its way when the recording ends".to_owned()),
-            Fate::Unrecorded => Some("its arrival is not recorded".to_owned()),
+            Fate::Lost => Some(say!(self.language, "lost")),
+            Fate::OnTheWay => Some(say!(self.language, "on its way when the recording ends")),
+            Fate::Unrecorded => Some(say!(self.language, "its arrival is not recorded")),
         }
     }
 
@@ -399,7 +403,7 @@ impl<'a> Painter<'a> {
         };
         // The name stands in the last lane before the head.
         let room = self.lane - 2;
-        let name: Vec<char> = label(arrow).chars().take(room).collect();
+        let name: Vec<char> = self.language.of(label(arrow)).chars().take(room).collect();
         let before = (room - name.len()) / 2;
         let start = if goes_right { last - room + before } else { first + 1 + before };
         if is_whole {
@@ -427,13 +431,20 @@ impl<'a> Painter<'a> {
         let long = span(quiet.end.since(quiet.begin));
         let to_the_end = quiet.end >= self.scene.end;
         match (quiet.why, to_the_end) {
-            (Absence::Down, _) => format!("{name} is down for {long}"),
-            (Absence::Silent, false) => format!("{name} stands still for {long}"),
-            (Absence::Silent, true) => format!("nothing more is heard of {name}"),
+            (Absence::Down, _) => say!(self.language, "{name} is down for {long}", name, long),
+            (Absence::Silent, false) => say!(self.language, "{name} stands still for {long}", name, long),
+            (Absence::Silent, true) => say!(self.language, "nothing more is heard of {name}", name),
             (Absence::CutOff, false) => {
-                format!("{name} is cut off for {long}: messages to it or from it are lost")
+                say!(
+                    self.language,
+                    "{name} is cut off for {long}: messages to it or from it are lost",
+                    name,
+                    long
+                )
             }
-            (Absence::CutOff, true) => format!("{name} is cut off: messages to it or from it are lost"),
+            (Absence::CutOff, true) => {
+                say!(self.language, "{name} is cut off: messages to it or from it are lost", name)
+            }
         }
     }
 }
@@ -445,30 +456,26 @@ fn arrow_of<'a>(item: &Item<'a>) -> Option<&'a Arrow> {
     }
 }
 
-fn gist(arrow: &Arrow) -> String {
-    message(Language::English, arrow.kind, arrow.index.0, arrow.count)
+pub(super) fn ignored(language: Language, why: IgnoreReason) -> String {
+    say!(language, "ignored: {why}", why = language.of(why_ignored(why)))
 }
 
-pub(super) fn ignored(why: IgnoreReason) -> String {
-    format!("ignored: {}", why_ignored(why))
-}
-
-/// A name that fits on an arrow.
+/// A name that fits on an arrow, in English.
 pub(super) fn label(arrow: &Arrow) -> &'static str {
     match arrow.kind {
-        MessageKind::PreVote => "prevote",
-        MessageKind::Vote => "vote",
-        MessageKind::PreVoteReply | MessageKind::VoteReply if arrow.count == 1 => "yes",
-        MessageKind::PreVoteReply | MessageKind::VoteReply => "no",
-        MessageKind::Append => "append",
-        MessageKind::Heartbeat => "beat",
-        MessageKind::AppendAccepted => "ok",
-        MessageKind::AppendRefused => "no",
-        MessageKind::Snapshot => "snapshot",
-        MessageKind::SnapshotReply => "ok",
-        MessageKind::TimeoutNow => "timeout",
-        MessageKind::ReadIndex => "read?",
-        MessageKind::ReadIndexReply => "read",
+        MessageKind::PreVote => said!("prevote"),
+        MessageKind::Vote => said!("vote"),
+        MessageKind::PreVoteReply | MessageKind::VoteReply if arrow.count == 1 => said!("yes"),
+        MessageKind::PreVoteReply | MessageKind::VoteReply => said!("no"),
+        MessageKind::Append => said!("append"),
+        MessageKind::Heartbeat => said!("beat"),
+        MessageKind::AppendAccepted => said!("ok"),
+        MessageKind::AppendRefused => said!("no"),
+        MessageKind::Snapshot => said!("snapshot"),
+        MessageKind::SnapshotReply => said!("ok"),
+        MessageKind::TimeoutNow => said!("timeout"),
+        MessageKind::ReadIndex => said!("read?"),
+        MessageKind::ReadIndexReply => said!("read"),
     }
 }
 

@@ -6,6 +6,7 @@ use jangada_raft::types::Time;
 
 use super::scene::{Arrow, Scene};
 use super::topic::{Topic, Topics};
+use crate::language::Language;
 
 /// A part of a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +17,15 @@ pub struct View {
     pub to: Time,
     /// Events about these.
     pub topics: Topics,
+    /// What pictures of it say things in.
+    pub language: Language,
 }
 
 impl View {
     /// All of it, with the usual topics.
     #[must_use]
     pub fn of(scene: &Scene) -> View {
-        View { from: scene.begin, to: scene.end, topics: Topics::default() }
+        View { from: scene.begin, to: scene.end, topics: Topics::default(), language: Language::English }
     }
 
     /// How long it is, in nanoseconds.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use jangada_trace::language::Language;
 use jangada_trace::timeline::{Topic, Topics};
 use serde::Serialize;
 
@@ -197,6 +198,7 @@ fn window(arguments: &Arguments) -> Window {
         to: arguments.to,
         last: arguments.last,
         topics: arguments.events.unwrap_or_default(),
+        language: Language::English,
     }
 }
 
@@ -228,11 +230,11 @@ fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format
     match format {
         Format::Json => output::json(&report(recording, arguments))?,
         Format::Text => {
-            if let Some(sentence) = recording.about_clocks() {
+            if let Some(sentence) = recording.about_clocks(Language::English) {
                 output::note(&sentence);
             }
             if let Some(file) = &arguments.save {
-                output::line(&format!("{}: {}", file.display(), recording.summary()))?;
+                output::line(&format!("{}: {}", file.display(), recording.summary(Language::English)))?;
             }
         }
     }

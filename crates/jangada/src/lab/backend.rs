@@ -24,7 +24,7 @@ pub trait Backend: Cluster + 'static {
     fn log_lines(&self, language: Language, id: NodeId) -> Vec<String>;
 
     /// What each server that runs and answers shows of itself.
-    fn portraits(&self) -> Vec<(NodeId, Portrait)>;
+    fn portraits(&self, language: Language) -> Vec<(NodeId, Portrait)>;
 
     /// Somebody wants other servers: nothing is gone on with.
     fn begin_anew(&mut self) {}
@@ -50,10 +50,10 @@ impl Backend for Live {
         Live::log_lines(self, id)
     }
 
-    fn portraits(&self) -> Vec<(NodeId, Portrait)> {
-        self.look_at_all(|replica| {
+    fn portraits(&self, language: Language) -> Vec<(NodeId, Portrait)> {
+        self.look_at_all(move |replica| {
             let applied = (!replica.is_restoring()).then(|| replica.last_applied());
-            Portrait::of(replica.raft(), applied)
+            Portrait::of(language, replica.raft(), applied)
         })
     }
 
@@ -82,8 +82,8 @@ impl Backend for Simulated {
         self.log_terms(id).into_iter().map(|term| line(term.0)).collect()
     }
 
-    fn portraits(&self) -> Vec<(NodeId, Portrait)> {
-        let portrait = |id| Some((id, Portrait::of(self.raft(id)?, self.view(id)?.applied)));
+    fn portraits(&self, language: Language) -> Vec<(NodeId, Portrait)> {
+        let portrait = |id| Some((id, Portrait::of(language, self.raft(id)?, self.view(id)?.applied)));
         self.servers().into_iter().filter_map(portrait).collect()
     }
 

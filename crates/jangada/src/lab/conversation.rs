@@ -183,7 +183,7 @@ fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened,
             None
         };
         greeting.page(language, door.as_ref());
-        let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed)));
+        let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed), language));
         return Ok((Classroom::made_up(opening.servers, seed, voice.clone(), progress, eye)?, door));
     }
     let ports = Ports::take(language, opening.ports)?;
@@ -213,7 +213,7 @@ fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened,
     greeting.page(language, door.as_ref());
     let mut live = Live::new(ports, folder, teller.reporter())?;
     live.record_in(opening.record.clone());
-    let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed)));
+    let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed), language));
     eye.iter().for_each(|eye| live.show_to(eye.clone()));
     let known = teller.known();
     let mut session = Session::new(live, Some(teller), known, voice.clone());
@@ -258,7 +258,7 @@ fn goes_on_with(
 fn door(ports: &Ports, epoch: Option<Instant>, voice: &Voice) -> Result<Door, String> {
     let feed = Feed::new(epoch);
     voice.also_to(Arc::clone(&feed));
-    Door::new(ports.listener(), feed)
+    Door::new(ports.listener(), feed, voice.language())
 }
 
 fn many_servers(language: Language, count: u64) -> String {

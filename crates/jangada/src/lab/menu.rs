@@ -8,12 +8,14 @@ use std::time::Duration;
 use jangada_raft::types::NodeId;
 use jangada_sim::script::cluster::MAX_SERVERS;
 use jangada_sim::script::command::{Change, Command, Condition, Request, Server};
+use jangada_trace::language::Language;
+use jangada_trace::{said, say};
 
 use super::backend::Backend;
 use super::session::{Outcome, Session};
 
-/// What the menu offers.
-pub const TABLE: &str = "\
+/// What the menu offers, in the prototype's words.
+const TABLE: &str = "\
 RAFT MENU: [nodes are 0 indexed]
   1 n              create a cluster of n peers      7 peer        restart peer
   2 key val [peer] set value                        8             shut all servers down
@@ -22,6 +24,25 @@ RAFT MENU: [nodes are 0 indexed]
   5 peer           reconnect peer                   11 ids...     add servers
   6 peer           crash peer                       12 ids...     remove servers
 `menu` goes back to words. WAITING FOR INPUTS..";
+
+/// The same in Portuguese.
+const TABELA: &str = "\
+MENU DO RAFT: [os nós são contados a partir de 0]
+  1 n              cria um cluster de n peers       7 peer        reinicia peer
+  2 chv val [peer] escreve valor                    8             desliga todos os servidores
+  3 chv [peer]     lê valor                         9             procura o líder
+  4 peer           desconecta peer                  10            encerra a execução
+  5 peer           reconecta peer                   11 ids...     adiciona servidores
+  6 peer           derruba peer                     12 ids...     remove servidores
+`menu` volta às palavras. ESPERANDO ENTRADA..";
+
+/// What the menu offers.
+pub fn table(language: Language) -> &'static str {
+    match language {
+        Language::English => TABLE,
+        Language::Portuguese => TABELA,
+    }
+}
 
 /// How long a leader is looked for: eight times 150 ms.
 const LOOK_FOR_LEADER: Duration = Duration::from_millis(1_200);
@@ -34,32 +55,33 @@ impl<B: Backend> Session<B> {
     pub(super) fn numbered(&mut self, line: &str) -> Outcome {
         let words: Vec<&str> = line.split_whitespace().collect();
         let Some((number, arguments)) = words.split_first() else {
-            self.say_line(TABLE);
+            self.say_line(table(self.language()));
             return Outcome::Done;
         };
         if *number == "menu" {
             self.leave_menu();
             return Outcome::Done;
         }
+        let language = self.language();
         let said = match number.parse::<u64>() {
-            Err(_) => Err("Wrong input: a number from the menu, or `menu` to go back to words".to_owned()),
+            Err(_) => Err(say!(language, "Wrong input: a number from the menu, or `menu` to go back to words")),
             Ok(10) => {
-                self.say_line("STOPPING EXECUTION, NO INPUTS WILL BE TAKEN FURTHER");
+                self.say_line(language.of(said!("STOPPING EXECUTION, NO INPUTS WILL BE TAKEN FURTHER")));
                 return Outcome::Over;
             }
             Ok(1) => self.create(arguments),
-            Ok(2..=9 | 11 | 12) if self.is_shut_down() => Err("raft cluster not created".to_owned()),
+            Ok(2..=9 | 11 | 12) if self.is_shut_down() => Err(say!(language, "raft cluster not created")),
             Ok(2) => self.set(arguments),
             Ok(3) => self.get(arguments),
-            Ok(4) => self.each_peer(arguments, Command::Disconnect, "DISCONNECTED"),
-            Ok(5) => self.each_peer(arguments, Command::Reconnect, "RECONNECTED"),
-            Ok(6) => self.each_peer(arguments, Command::Crash, "CRASHED"),
+            Ok(4) => self.each_peer(arguments, Command::Disconnect, said!("PEER {peer} DISCONNECTED")),
+            Ok(5) => self.each_peer(arguments, Command::Reconnect, said!("PEER {peer} RECONNECTED")),
+            Ok(6) => self.each_peer(arguments, Command::Crash, said!("PEER {peer} CRASHED")),
             Ok(7) => self.restart(arguments),
             Ok(8) => self.shut_down(),
             Ok(9) => self.check_leader(),
-            Ok(11) => self.change(arguments, Command::Add, "Added", "to"),
-            Ok(12) => self.change(arguments, Command::Remove, "Removed", "from"),
-            Ok(_) => Err("Invalid Command: the menu ends with 12".to_owned()),
+            Ok(11) => self.change(arguments, Command::Add, said!("Added ServerIDs: [{ids}] to cluster")),
+            Ok(12) => self.change(arguments, Command::Remove, said!("Removed ServerIDs: [{ids}] from cluster")),
+            Ok(_) => Err(say!(language, "Invalid Command: the menu ends with 12")),
         };
         match said {
             Ok(text) => {
@@ -74,8 +96,9 @@ impl<B: Backend> Session<B> {
     }
 
     fn create(&mut self, arguments: &[&str]) -> Said {
-        let [count, ..] = arguments else { return Err("number of peers not passed".into()) };
-        let wrong = || format!("invalid number of peers: 1 to {MAX_SERVERS}");
+        let language = self.language();
+        let [count, ..] = arguments else { return Err(say!(language, "number of peers not passed")) };
+        let wrong = || say!(language, "invalid number of peers: 1 to {most}", most = MAX_SERVERS);
         let number: i64 = count.parse().map_err(|_| wrong())?;
         let number = u64::try_from(number).map_err(|_| format!("err: {}", wrong()))?;
         if !(1..=MAX_SERVERS).contains(&number) {
@@ -84,28 +107,32 @@ impl<B: Backend> Session<B> {
         self.do_it(&Command::Servers(number))?;
         self.start()?;
         self.created();
-        Ok(format!("CLUSTER OF {number} PEERS CREATED !!!"))
+        Ok(say!(language, "CLUSTER OF {number} PEERS CREATED !!!", number))
     }
 
     fn set(&mut self, arguments: &[&str]) -> Said {
-        let [key, value, peer @ ..] = arguments else { return Err("key or value not passed".into()) };
+        let language = self.language();
+        let [key, value, peer @ ..] = arguments else {
+            return Err(say!(language, "key or value not passed"));
+        };
         let at = self.optional_peer(peer)?;
         let request = Request::Set { key: (*key).to_owned(), value: (*value).to_owned() };
         let answer = self.ask(request, at)?;
         match answer.as_str() {
-            "OK" => Ok(format!("WRITE TO KEY {key} WITH VALUE {value} SUCCESSFUL")),
-            why => Err(format!("command could not be submitted: {why}")),
+            "OK" => Ok(say!(language, "WRITE TO KEY {key} WITH VALUE {value} SUCCESSFUL", key, value)),
+            _ => Err(self.not_submitted()),
         }
     }
 
     fn get(&mut self, arguments: &[&str]) -> Said {
-        let [key, peer @ ..] = arguments else { return Err("key not passed".into()) };
+        let language = self.language();
+        let [key, peer @ ..] = arguments else { return Err(say!(language, "key not passed")) };
         let at = self.optional_peer(peer)?;
         let answer = self.ask(Request::Get { key: (*key).to_owned() }, at)?;
         match answer.as_str() {
-            "not found" => Err(format!("KeyNotFound:{key}")),
-            why if self.was_refused() => Err(why.to_owned()),
-            value => Ok(format!("READ KEY {key} VALUE {value}")),
+            "not found" => Err(say!(language, "KeyNotFound:{key}", key)),
+            _ if self.was_refused() => Err(self.last_answer_told()),
+            value => Ok(say!(language, "READ KEY {key} VALUE {value}", key, value)),
         }
     }
 
@@ -118,64 +145,72 @@ impl<B: Backend> Session<B> {
         &mut self,
         arguments: &[&str],
         command: impl Fn(Vec<Server>) -> Command,
-        done: &str,
+        done: &'static str,
     ) -> Said {
         let id = self.peer(arguments)?;
         let command = command(vec![Server::Number(id.0)]);
         self.do_it(&command)?;
-        Ok(format!("PEER {} {done}", id.0 - 1))
+        Ok(self.language().render(done, &[("peer", &(id.0 - 1))]))
     }
 
     fn restart(&mut self, arguments: &[&str]) -> Said {
         let id = self.peer(arguments)?;
         if self.cluster().view(id).is_some() {
-            return Err(format!("id {} alive in restart peer", id.0 - 1));
+            return Err(say!(self.language(), "id {peer} alive in restart peer", peer = id.0 - 1));
         }
-        self.each_peer(arguments, Command::Restart, "RESTARTED")
+        self.each_peer(arguments, Command::Restart, said!("PEER {peer} RESTARTED"))
     }
 
     fn shut_down(&mut self) -> Said {
         self.do_it(&Command::Crash(vec![Server::All]))?;
         self.shut();
-        Ok("ALL SERVERS STOPPED AND RAFT SERVICE STOPPED".into())
+        Ok(say!(self.language(), "ALL SERVERS STOPPED AND RAFT SERVICE STOPPED"))
     }
 
     fn check_leader(&mut self) -> Said {
         let found = self.do_it(&Command::Wait(Condition::SomeLeader, Some(LOOK_FOR_LEADER)));
-        found.map_err(|_| "no leader found".to_owned())?;
+        let language = self.language();
+        let nobody = || say!(language, "no leader found");
+        found.map_err(|_| nobody())?;
         let cluster = self.cluster();
         let leaders = cluster.servers().into_iter().filter_map(|id| cluster.view(id));
         let leader = leaders.filter(|view| view.is_leader()).max_by_key(|view| view.term);
-        let leader = leader.ok_or("no leader found")?;
-        Ok(format!("LEADER ID: {}, TERM: {}", leader.id.0 - 1, leader.term))
+        let leader = leader.ok_or_else(nobody)?;
+        Ok(say!(language, "LEADER ID: {peer}, TERM: {term}", peer = leader.id.0 - 1, term = leader.term))
     }
 
     fn change(
         &mut self,
         arguments: &[&str],
         command: impl Fn(Change) -> Command,
-        done: &str,
-        with: &str,
+        done: &'static str,
     ) -> Said {
+        let language = self.language();
         if arguments.is_empty() {
-            return Err("peer ids not passed".into());
+            return Err(say!(language, "peer ids not passed"));
         }
         // All of them are read before anything is done.
         let mut ids = Vec::new();
         for argument in arguments {
-            let number: u64 = argument.parse().map_err(|_| format!("Invalid Server ID: {argument}"))?;
+            let number: u64 = argument.parse().map_err(|_| say!(language, "Invalid Server ID: {argument}", argument))?;
             if number >= MAX_SERVERS {
-                return Err(format!("Invalid Server ID: {number}; there are 0 to {}", MAX_SERVERS - 1));
+                let last = MAX_SERVERS - 1;
+                return Err(say!(
+                    language,
+                    "Invalid Server ID: {number}; there are 0 to {last}",
+                    number,
+                    last
+                ));
             }
             ids.push(number);
         }
         let servers: Vec<Server> = ids.iter().map(|id| Server::Number(id + 1)).collect();
-        self.do_it(&command(Change { servers: servers.clone(), at: None, begin: false }))?;
-        let answer = self.last_answer();
-        if answer != "OK" {
-            return Err(format!("command could not be submitted: {answer}"));
+        let command = command(Change { servers: servers.clone(), at: None, begin: false });
+        self.do_it(&command)?;
+        if self.last_answer() != "OK" {
+            return Err(self.not_submitted());
         }
-        if done == "Removed" {
+        if let Command::Remove(_) = command {
             // As the prototype did: whoever left is stopped.
             let running = servers.into_iter().filter(|server| self.runs(server)).collect::<Vec<_>>();
             if !running.is_empty() {
@@ -183,7 +218,12 @@ impl<B: Backend> Session<B> {
             }
         }
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        Ok(format!("{done} ServerIDs: [{}] {with} cluster", ids.join(" ")))
+        Ok(language.render(done, &[("ids", &ids.join(" "))]))
+    }
+
+    /// The last request did not do what it was to.
+    fn not_submitted(&self) -> String {
+        say!(self.language(), "command could not be submitted: {why}", why = self.last_answer_told())
     }
 
     fn runs(&self, server: &Server) -> bool {
@@ -191,7 +231,7 @@ impl<B: Backend> Session<B> {
     }
 
     fn peer(&self, arguments: &[&str]) -> Result<NodeId, String> {
-        let [peer, ..] = arguments else { return Err("peer id not passed".into()) };
+        let [peer, ..] = arguments else { return Err(say!(self.language(), "peer id not passed")) };
         self.id(peer)
     }
 
@@ -201,14 +241,17 @@ impl<B: Backend> Session<B> {
     }
 
     fn id(&self, text: &str) -> Result<NodeId, String> {
-        let number: i64 = text.parse().map_err(|_| format!("invalid server id {text} passed"))?;
-        let number = u64::try_from(number).map_err(|_| format!("invalid peer id passed: {text}"))?;
+        let language = self.language();
+        let number: i64 =
+            text.parse().map_err(|_| say!(language, "invalid server id {text} passed", text))?;
+        let number =
+            u64::try_from(number).map_err(|_| say!(language, "invalid peer id passed: {text}", text))?;
         let id = NodeId(number.saturating_add(1));
         let known = self.cluster().servers();
         if known.contains(&id) {
             return Ok(id);
         }
         let last = known.last().map_or(0, |last| last.0 - 1);
-        Err(format!("invalid server id {number} passed: there are 0 to {last}"))
+        Err(say!(language, "invalid server id {number} passed: there are 0 to {last}", number, last))
     }
 }

@@ -32,4 +32,4 @@ mod conversation; // who reads lines, who carries them out, and what signals do
 mod catalogue; // no sentence is missing in any language
 
 pub use conversation::{Plan, Source, run};
-pub use page::assets::console;
+pub use page::assets::{self, console};

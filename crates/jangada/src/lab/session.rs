@@ -280,10 +280,10 @@ impl<B: Backend> Session<B> {
             Word::Scenario(None) => self.say(|session| Ok(scenarios::list(session.language()))),
             Word::Scenario(Some(name)) => return self.scenario(&name),
             Word::Save(file) => self.save(&file),
-            Word::Timeline(ask) => self.say(|session| timeline::answer(session.cluster().recorded(), &ask)),
+            Word::Timeline(ask) => self.say(|session| timeline::answer(session.language(), session.cluster().recorded(), &ask)),
             Word::Menu => {
                 self.numbered = true;
-                self.voice.say(menu::TABLE);
+                self.voice.say(menu::table(self.language()));
                 Ok(())
             }
             Word::Speed(_) if self.teller.is_some() => Err(say!(
@@ -550,6 +550,11 @@ impl<B: Backend> Session<B> {
 
     pub(super) fn last_answer(&self) -> String {
         self.stage.last_answer().map_or_else(String::new, |(text, _)| text.to_owned())
+    }
+
+    /// The same in the language of the laboratory.
+    pub(super) fn last_answer_told(&self) -> String {
+        self.stage.last_answer_told().map_or_else(String::new, str::to_owned)
     }
 
     pub(super) fn was_refused(&self) -> bool {

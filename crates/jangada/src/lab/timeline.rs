@@ -8,8 +8,10 @@ use std::time::Duration;
 use jangada_node::event::Record;
 use jangada_server::rig::Tap;
 use jangada_sim::script::duration;
+use jangada_trace::language::Language;
 use jangada_trace::merge::Source;
 use jangada_trace::names::Names;
+use jangada_trace::say;
 use jangada_trace::timeline::Topics;
 
 use crate::timeline::{Kind, Look, Recording, Window, plain_kind, terminal_width};
@@ -36,7 +38,7 @@ pub struct Ask {
 ///
 /// # Errors
 /// What is wrong, in a few words.
-pub fn parse(words: &[&str]) -> Result<Ask, String> {
+pub fn parse(language: Language, words: &[&str]) -> Result<Ask, String> {
     let mut ask = Ask { last: USUAL, topics: Topics::default(), file: None };
     let mut rest = words;
     loop {
@@ -44,18 +46,20 @@ pub fn parse(words: &[&str]) -> Result<Ask, String> {
             [] => return Ok(ask),
             ["last", span, rest @ ..] => {
                 ask.last =
-                    duration(span).ok_or_else(|| format!("`{span}` is no time, such as 500ms or 2s"))?;
+                    duration(span).ok_or_else(|| say!(language, "`{span}` is no time, such as 500ms or 2s", span))?;
                 rest
             }
             ["events", topics, rest @ ..] => {
-                ask.topics = Topics::parse(topics).map_err(|word| format!("`{word}` is no kind of event"))?;
+                ask.topics = Topics::parse(topics).map_err(|word| say!(language, "`{word}` is no kind of event", word))?;
                 rest
             }
             ["to", file, rest @ ..] => {
                 let path = PathBuf::from(file);
                 if Kind::of_file(&path).is_none() {
-                    return Err(format!(
-                        "`{file}`: a name ends in .svg, .html, .txt, .jsonl, or .json for Perfetto"
+                    return Err(say!(
+                        language,
+                        "`{file}`: a name ends in .svg, .html, .txt, .jsonl, or .json for Perfetto",
+                        file
                     ));
                 }
                 ask.file = Some(path);
@@ -65,7 +69,7 @@ pub fn parse(words: &[&str]) -> Result<Ask, String> {
                 ask.last = duration(span).unwrap_or(USUAL);
                 rest
             }
-            [word, ..] => return Err(format!("`{word}` is not understood here")),
+            [word, ..] => return Err(say!(language, "`{word}` is not understood here", word)),
         }
     }
 }
@@ -74,27 +78,33 @@ pub fn parse(words: &[&str]) -> Result<Ask, String> {
 ///
 /// # Errors
 /// Nothing happened, or the file cannot be written: a sentence.
-pub fn answer(records: Vec<Record>, ask: &Ask) -> Result<Vec<String>, String> {
+pub fn answer(language: Language, records: Vec<Record>, ask: &Ask) -> Result<Vec<String>, String> {
     let source = Source { records, shift_ns: None };
     let recording = Recording::of("jangada lab".to_owned(), vec![source], Names::new());
     if recording.scene.records.is_empty() {
-        return Err("nothing has happened yet".to_owned());
+        return Err(say!(language, "nothing has happened yet"));
     }
-    let view = Window { last: Some(ask.last), topics: ask.topics, ..Window::default() }.of(&recording.scene);
+    let window = Window { last: Some(ask.last), topics: ask.topics, language, ..Window::default() };
+    let view = window.of(&recording.scene);
     let Some(file) = &ask.file else {
         let look = Look { kind: plain_kind(), width: Some(terminal_width()), max_rows: MOST_ROWS };
         let (picture, left_out) = recording.paint(&view, look);
         let mut lines: Vec<String> = picture.lines().map(str::to_owned).collect();
         if left_out > 0 {
-            lines.push(format!("  … {left_out} more rows: `timeline last 300ms`, or `timeline to run.html`"));
+            lines.push(say!(
+                language,
+                "  … {left_out} more rows: `timeline last 300ms`, or `timeline to run.html`",
+                left_out
+            ));
         }
         return Ok(lines);
     };
     let kind = Kind::of_file(file).unwrap_or(Kind::Text);
     let (picture, _) = recording.paint(&view, Look { kind, width: None, max_rows: usize::MAX });
     let shown = file.display();
-    std::fs::write(file, picture).map_err(|why| format!("{shown}: {why}; nothing was saved"))?;
-    Ok(vec![format!("{shown}: {}", recording.summary())])
+    std::fs::write(file, picture)
+        .map_err(|why| say!(language, "{shown}: {why}; nothing was saved", shown, why))?;
+    Ok(vec![format!("{shown}: {}", recording.summary(language))])
 }
 
 /// What all servers of a laboratory did last.
@@ -137,6 +147,7 @@ mod tests {
     #[test]
     fn what_can_be_asked_for() {
         let usual = Ask { last: USUAL, topics: Topics::default(), file: None };
+        let parse = |words: &[&str]| super::parse(Language::English, words);
         assert_eq!(parse(&[]), Ok(usual.clone()));
         assert_eq!(parse(&["last", "5s"]), parse(&["5s"]));
         let saved = Ask { last: Duration::from_secs(5), file: Some("run.svg".into()), ..usual };

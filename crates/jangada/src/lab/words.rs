@@ -118,7 +118,7 @@ pub fn parse(language: Language, line: &str) -> Result<Option<Word>, String> {
         ("speed", [factor]) => Word::Speed(Some(speed(language, factor).map_err(usage)?)),
         ("lesson", rest) => Word::Lesson(lesson(language, rest).map_err(usage)?),
         ("save", [file]) => Word::Save((*file).to_owned()),
-        ("timeline", more) => Word::Timeline(timeline::parse(more).map_err(usage)?),
+        ("timeline", more) => Word::Timeline(timeline::parse(language, more).map_err(usage)?),
         ("menu", []) => Word::Menu,
         ("step", []) => Word::Travel(Travel::Step(1)),
         ("step", [count]) => Word::Travel(Travel::Step(number(language, count).map_err(usage)?)),

@@ -8,11 +8,13 @@ use std::fmt::Write;
 use jangada_node::event::{Event, Record};
 use jangada_raft::event::{Event as RaftEvent, MessageKind};
 use jangada_raft::types::{NodeId, Time};
+use jangada_trace::language::Language;
 use jangada_trace::timeline::{Absence, Scene, Tally, View};
-use jangada_trace::{jsonl, kinds};
+use jangada_trace::{jsonl, kinds, say};
 use serde_json::json;
 
 use super::Recording;
+use crate::lab::assets;
 
 const PAGE: &str = include_str!("../../web/timeline.html");
 /// In an order in which each has what it needs.
@@ -28,13 +30,14 @@ pub fn page(recording: &Recording, view: &View) -> String {
     let scene = &recording.scene;
     let records = scene.between(view.from, view.to);
     let mut out = String::with_capacity(records.len() * 44 + (1 << 17));
-    for piece in PAGE.split("@@") {
+    let page = assets::page_in(view.language, PAGE);
+    for piece in page.split("@@") {
         match piece {
-            "title" => out.push_str(&escape(&format!("{} · timeline", recording.title))),
+            "title" => out.push_str(&escape(&say!(view.language, "{title} · timeline", title = recording.title))),
             "summary" => out.push_str(&escape(&summary(recording, view))),
             "head" => out.push_str(&head(recording, view)),
             "rows" => rows(recording, view, &mut out),
-            "modules" => out.push_str(&modules()),
+            "modules" => out.push_str(&modules(view.language)),
             text => out.push_str(text),
         }
     }
@@ -45,12 +48,25 @@ fn summary(recording: &Recording, view: &View) -> String {
     let scene = &recording.scene;
     let Tally { sent, received, lost, .. } = scene.tally();
     let shown = scene.between(view.from, view.to).len();
-    let of = if shown < scene.records.len() { format!(" of {}", scene.records.len()) } else { String::new() };
-    let clocks = recording.about_clocks().map_or(String::new(), |sentence| format!(" · {sentence}"));
-    let verdict = recording.verdict.as_ref().err().map_or(String::new(), |why| format!(" · violated: {why}"));
-    format!(
-        "{} servers · {shown}{of} records · {sent} messages: {received} received, {lost} lost{clocks}{verdict}",
-        scene.lanes.len()
+    let language = view.language;
+    let of = match scene.records.len() {
+        all if shown < all => say!(language, " of {all}", all),
+        _ => String::new(),
+    };
+    let clocks = recording.about_clocks(language).map_or(String::new(), |sentence| format!(" · {sentence}"));
+    let violated = |why| say!(language, " · violated: {why}", why);
+    let verdict = recording.verdict.as_ref().err().map_or(String::new(), violated);
+    say!(
+        language,
+        "{servers} servers · {shown}{of} records · {sent} messages: {received} received, {lost} lost{clocks}{verdict}",
+        servers = scene.lanes.len(),
+        shown,
+        of,
+        sent,
+        received,
+        lost,
+        clocks,
+        verdict
     )
 }
 
@@ -185,16 +201,17 @@ fn escape(text: &str) -> String {
 }
 
 /// All modules as one: each becomes a function that gives back what it exports.
-fn modules() -> String {
+fn modules(language: Language) -> String {
     let mut out = String::from("const modules = {};\n");
     for (name, text) in MODULES {
         writeln!(out, "modules['./{name}'] = (() => {{").expect("writing to a string cannot fail");
         let mut exported = Vec::new();
+        let mut body = String::with_capacity(text.len());
         for line in text.lines() {
             if let Some((what, from)) =
                 line.strip_prefix("import ").and_then(|line| line.split_once(" from "))
             {
-                writeln!(out, "const {what} = modules[{}];", from.trim_end_matches(';'))
+                writeln!(body, "const {what} = modules[{}];", from.trim_end_matches(';'))
                     .expect("writing to a string cannot fail");
                 continue;
             }
@@ -203,10 +220,11 @@ fn modules() -> String {
                 let name = code.split([' ', '(', '=']).nth(1).unwrap_or_default();
                 exported.push(name.to_owned());
             }
-            out.push_str(code);
-            out.push('\n');
+            body.push_str(code);
+            body.push('\n');
         }
-        writeln!(out, "return {{ {} }};\n}})();", exported.join(", "))
+        out.push_str(&assets::script_in(language, &body));
+        writeln!(out, "\nreturn {{ {} }};\n}})();", exported.join(", "))
             .expect("writing to a string cannot fail");
     }
     out
@@ -222,7 +240,7 @@ mod tests {
         for name in ["title", "summary", "head", "rows", "modules"] {
             assert!(pieces.contains(&name), "{name}");
         }
-        let modules = modules();
+        let modules = modules(Language::English);
         assert!(!modules.lines().any(|line| line.starts_with("import ") || line.starts_with("export ")));
         for name in ["{ KINDS, Model }", "Diagram", "tellMessage"] {
             assert!(modules.contains(name), "{name} is not given back");

@@ -10,11 +10,14 @@ mod terminal; // what a terminal can show
 mod window; // which part of a recording
 
 use jangada_node::event::Record;
+use jangada_raft::types::Time;
 use jangada_trace::jsonl;
+use jangada_trace::language::Language;
 use jangada_trace::merge::{Agreement, Clock, Merged, Source, merge};
 use jangada_trace::names::Names;
 use jangada_trace::phrases::span;
 use jangada_trace::safety::Safety;
+use jangada_trace::say;
 use jangada_trace::timeline::text::{self, Style};
 use jangada_trace::timeline::{Scene, Tally, View, perfetto, svg, table};
 
@@ -73,47 +76,57 @@ impl Recording {
     }
 
     /// Servers that have a clock of their own and what was done about it, in a sentence; `None` if nothing was.
-    pub fn about_clocks(&self) -> Option<String> {
+    pub fn about_clocks(&self, language: Language) -> Option<String> {
         let widest = self.clocks.iter().filter_map(|clock| clock.slack_ns).max();
         let within = widest.map_or(String::new(), |slack| {
-            format!(", right to within {}", span(std::time::Duration::from_nanos(slack)))
+            let within = span(std::time::Duration::from_nanos(slack));
+            say!(language, ", right to within {within}", within)
         });
         let drifting = self.clocks.iter().filter(|clock| clock.rate_ppb.unsigned_abs() >= 1_000).count();
         let drifting = match drifting {
             0 => String::new(),
-            some => format!("; {some} of them run faster or slower than the first"),
+            some => say!(language, "; {some} of them run faster or slower than the first", some),
         };
         match self.agreement {
             Agreement::Given => None,
-            Agreement::Corrected => Some(format!(
-                "{} clocks were set by the messages between them{within}{drifting}",
-                self.clocks.len()
+            Agreement::Corrected => Some(say!(
+                language,
+                "{clocks} clocks were set by the messages between them{within}{drifting}",
+                clocks = self.clocks.len(),
+                within,
+                drifting
             )),
-            Agreement::Impossible { backwards } => Some(format!(
+            Agreement::Impossible { backwards } => Some(say!(
+                language,
                 "no setting of the clocks explains all messages: {backwards} of them arrive before they have left, and are \
-                 shown right behind that"
+                 shown right behind that",
+                backwards
             )),
         }
     }
 
     /// "3 servers, 4213 records, 0.000 to 2.310 s, 830 messages: 812 received, 18 lost".
-    pub fn summary(&self) -> String {
+    pub fn summary(&self, language: Language) -> String {
         let scene = &self.scene;
         let Tally { sent, received, lost, on_the_way, unrecorded, .. } = scene.tally();
-        let mut fates = vec![format!("{received} received"), format!("{lost} lost")];
+        let mut fates =
+            vec![say!(language, "{received} received", received), say!(language, "{lost} lost", lost)];
         if on_the_way > 0 {
-            fates.push(format!("{on_the_way} on their way at the end"));
+            fates.push(say!(language, "{on_the_way} on their way at the end", on_the_way));
         }
         if unrecorded > 0 {
-            fates.push(format!("{unrecorded} beyond what is recorded"));
+            fates.push(say!(language, "{unrecorded} beyond what is recorded", unrecorded));
         }
-        format!(
-            "{} servers, {} records, {:.3} to {:.3} s; {sent} messages: {}",
-            scene.lanes.len(),
-            scene.records.len(),
-            scene.begin.0 as f64 / 1e9,
-            scene.end.0 as f64 / 1e9,
-            fates.join(", ")
+        let seconds = |time: Time| format!("{:.3}", time.0 as f64 / 1e9);
+        say!(
+            language,
+            "{servers} servers, {records} records, {from} to {to} s; {sent} messages: {fates}",
+            servers = scene.lanes.len(),
+            records = scene.records.len(),
+            from = seconds(scene.begin),
+            to = seconds(scene.end),
+            sent,
+            fates = fates.join(", ")
         )
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jangada_raft::types::Time;
+use jangada_trace::language::Language;
 use jangada_trace::timeline::{Scene, Topics, View};
 
 /// Which part of a recording is shown.
@@ -16,6 +17,8 @@ pub struct Window {
     pub last: Option<Duration>,
     /// Events about these.
     pub topics: Topics,
+    /// What pictures say things in.
+    pub language: Language,
 }
 
 impl Window {
@@ -28,6 +31,6 @@ impl Window {
             (None, Some(last)) => Time(to.0.saturating_sub(time(last).0)),
             (None, None) => scene.begin,
         };
-        View { from: from.max(scene.begin), to, topics: self.topics }
+        View { from: from.max(scene.begin), to, topics: self.topics, language: self.language }
     }
 }

@@ -21,8 +21,9 @@ use super::view::View;
 use crate::language::Language;
 use crate::names::Names;
 use crate::phrases::{message, span};
+use crate::{said, say};
 use labels::Labels;
-use paint::{Stroke, escape, role_paint, stroke};
+use paint::{Stroke, escape, role_paint, stroke, topic_word};
 
 const LEFT: f64 = 74.0;
 const RIGHT: f64 = 26.0;
@@ -111,12 +112,17 @@ impl<'a> Drawing<'a> {
         put!(self.out, r##"<rect width="100%" height="100%" fill="#ffffff"/>"##);
         self.out.push_str(paint::PATTERNS);
         let tally = self.scene.tally();
-        let lost = if tally.lost > 0 { format!(", {} lost", tally.lost) } else { String::new() };
-        let about = format!(
-            "{} shown of {}; {} messages in all{lost}",
-            span(std::time::Duration::from_nanos(self.view.length())),
-            span(self.scene.end.since(self.scene.begin)),
-            tally.sent
+        let lost = match tally.lost {
+            0 => String::new(),
+            lost => say!(self.view.language, ", {lost} lost", lost),
+        };
+        let about = say!(
+            self.view.language,
+            "{shown} shown of {all}; {sent} messages in all{lost}",
+            shown = span(std::time::Duration::from_nanos(self.view.length())),
+            all = span(self.scene.end.since(self.scene.begin)),
+            sent = tally.sent,
+            lost
         );
         put!(
             self.out,
@@ -161,13 +167,15 @@ impl<'a> Drawing<'a> {
                 let (begin, end) =
                     (self.x(quiet.begin.max(self.view.from)), self.x(quiet.end.min(self.view.to)));
                 let (pattern, text) = paint::absence(quiet.why);
+                let text = self.view.language.of(text);
+                let long = span(quiet.end.since(quiet.begin));
+                let title = say!(self.view.language, "{state} for {long}", state = text, long);
                 put!(
                     self.out,
-                    r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.1}" fill="url(#{pattern})" rx="3"><title>{text} for {}</title></rect>"##,
+                    r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.1}" fill="url(#{pattern})" rx="3"><title>{title}</title></rect>"##,
                     y - 30.0,
                     (end - begin).max(1.0),
-                    60.0,
-                    span(quiet.end.since(quiet.begin))
+                    60.0
                 );
                 self.word(begin + 5.0, y - 20.0, text, 10.0, "#6b4b4b");
             }
@@ -184,20 +192,27 @@ impl<'a> Drawing<'a> {
                 continue;
             }
             let (begin, end) = (self.x(role.begin.max(self.view.from)), self.x(role.end.min(self.view.to)));
+            let language = self.view.language;
             let (fill, ink, name) = role_paint(role.role);
-            let term = if role.term.0 > 0 { format!(" · term {}", role.term) } else { String::new() };
+            let is_leader = name == "leader";
+            let name = language.of(name);
+            let term = match role.term.0 {
+                0 => String::new(),
+                term => say!(language, " · term {term}", term),
+            };
+            let (state, long) = (format!("{name}{term}"), span(role.end.since(role.begin)));
+            let title = say!(language, "{state} for {long}", state, long);
             put!(
                 self.out,
-                r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.0}" rx="3" fill="{fill}" stroke="{ink}" stroke-opacity="0.35"><title>{name}{term} for {}</title></rect>"##,
+                r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.0}" rx="3" fill="{fill}" stroke="{ink}" stroke-opacity="0.35"><title>{title}</title></rect>"##,
                 y - BAND,
                 (end - begin).max(1.5),
-                2.0 * BAND,
-                span(role.end.since(role.begin))
+                2.0 * BAND
             );
             // The longest text that fits.
-            let texts = [format!("{name}{term}"), name.to_owned(), name[..1].to_uppercase()];
+            let texts = [state, name.to_owned(), name[..1].to_uppercase()];
             if let Some(text) = texts.into_iter().find(|text| labels::width(text, 11.0) + 8.0 < end - begin) {
-                let weight = if name == "leader" { "600" } else { "400" };
+                let weight = if is_leader { "600" } else { "400" };
                 put!(
                     self.out,
                     r##"<text x="{:.1}" y="{:.1}" fill="{ink}" font-weight="{weight}">{text}</text>"##,
@@ -261,23 +276,24 @@ impl<'a> Drawing<'a> {
     }
 
     fn title(&self, arrow: &Arrow) -> String {
+        let language = self.view.language;
         let name = |place: usize| self.names.of(self.scene.lanes[place].node).into_owned();
         let took =
             arrow.left.zip(arrow.arrived).map(|(left, arrived)| format!(", {}", span(arrived.since(left))));
         let fate = match arrow.fate {
             Fate::Received => String::new(),
-            Fate::Ignored(why) => format!(", {}", ignored(why)),
-            Fate::Lost => ", lost".to_owned(),
-            Fate::OnTheWay => ", on its way when the recording ends".to_owned(),
-            Fate::Unrecorded => ", its arrival is not recorded".to_owned(),
+            Fate::Ignored(why) => format!(", {}", ignored(language, why)),
+            Fate::Lost => format!(", {}", language.of(said!("lost"))),
+            Fate::OnTheWay => format!(", {}", language.of(said!("on its way when the recording ends"))),
+            Fate::Unrecorded => format!(", {}", language.of(said!("its arrival is not recorded"))),
         };
-        let what = message(Language::English, arrow.kind, arrow.index.0, arrow.count);
+        let gist = message(language, arrow.kind, arrow.index.0, arrow.count);
         let text = format!(
-            "{} → {} #{}: {what}, term {}{}{fate}",
+            "{} → {} #{}: {}{}{fate}",
             name(arrow.from),
             name(arrow.to),
             arrow.sequence,
-            arrow.term,
+            say!(language, "{gist}, term {term}", gist, term = arrow.term),
             took.unwrap_or_default()
         );
         escape(&text)
@@ -285,9 +301,11 @@ impl<'a> Drawing<'a> {
 
     /// Writes the name of a message beside its arrow, where there is room.
     fn name_arrow(&mut self, arrow: &Arrow, ends: Ends) {
+        let language = self.view.language;
+        let name = language.of(label(arrow));
         let text = match arrow.fate {
-            Fate::Lost => format!("{} lost", label(arrow)),
-            Fate::Received | Fate::Ignored(_) | Fate::OnTheWay | Fate::Unrecorded => label(arrow).to_owned(),
+            Fate::Lost => say!(language, "{name} lost", name),
+            Fate::Received | Fate::Ignored(_) | Fate::OnTheWay | Fate::Unrecorded => name.to_owned(),
         };
         let (color, _) = paint::stroke_paint(stroke(arrow));
         let size = (labels::width(&text, 9.5), 10.0);
@@ -316,7 +334,10 @@ impl<'a> Drawing<'a> {
             if !self.view.shows_record(record) {
                 continue;
             }
-            let (Some(place), Some(text)) = (scene.place(record.node), mark(record)) else { continue };
+            let (Some(place), Some(text)) = (scene.place(record.node), mark(self.view.language, record))
+            else {
+                continue;
+            };
             let (x, y) = (self.x(record.time), Self::y(place) + BAND);
             if x - last[place] < 1.0 {
                 continue;
@@ -348,7 +369,7 @@ impl<'a> Drawing<'a> {
         let mut x = 14.0;
         for kind in std::mem::take(&mut self.used) {
             let (color, dash) = paint::stroke_paint(kind);
-            let text = paint::stroke_name(kind);
+            let text = self.view.language.of(paint::stroke_name(kind));
             put!(
                 self.out,
                 r##"<path d="M{x:.0} {y}h22" stroke="{color}" stroke-width="1.6" {dash}/><path d="M{:.0} {y}l-6 -3v6z" fill="{color}"/><text x="{:.0}" y="{:.0}" fill="#33414e">{text}</text>"##,
@@ -359,15 +380,19 @@ impl<'a> Drawing<'a> {
             x += 29.0 + labels::width(text, 11.0) + 18.0;
         }
         let y = y + 24.0;
+        let lost = self.view.language.of(said!("lost"));
+        let beyond = self.view.language.of(said!("one end is beyond the recording"));
+        let right = 45.0 + labels::width(lost, 11.0) + 16.0;
         put!(
             self.out,
-            r##"<path d="M14 {y}h22" stroke="#c0392b" stroke-width="1.4" stroke-dasharray="3 3"/><path d="M33 {:.0}l6 6m0 -6l-6 6" stroke="#c0392b" stroke-width="1.6"/><text x="45" y="{:.0}" fill="#33414e">lost</text>"##,
+            r##"<path d="M14 {y}h22" stroke="#c0392b" stroke-width="1.4" stroke-dasharray="3 3"/><path d="M33 {:.0}l6 6m0 -6l-6 6" stroke="#c0392b" stroke-width="1.6"/><text x="45" y="{:.0}" fill="#33414e">{lost}</text>"##,
             y - 3.0,
             y + 4.0
         );
         put!(
             self.out,
-            r##"<path d="M86 {y}h22" stroke="#5a6672" stroke-dasharray="1 3"/><text x="113" y="{:.0}" fill="#33414e">one end is beyond the recording</text>"##,
+            r##"<path d="M{right:.0} {y}h22" stroke="#5a6672" stroke-dasharray="1 3"/><text x="{:.0}" y="{:.0}" fill="#33414e">{beyond}</text>"##,
+            right + 27.0,
             y + 4.0
         );
     }
@@ -408,18 +433,28 @@ fn head(arrow: &Arrow, start: (f64, f64), tip: (f64, f64)) -> String {
 }
 
 /// What a mark says. Roles are bands, and messages arrows.
-fn mark(record: &Record) -> Option<String> {
+fn mark(language: Language, record: &Record) -> Option<String> {
     match record.event {
         Event::Raft(RaftEvent::RoleChanged { .. }) => None,
-        Event::Raft(RaftEvent::Committed { index, .. }) => Some(format!("commit {index}")),
-        Event::Raft(RaftEvent::Truncated { from, last }) if from == last => Some(format!("removes {from}")),
-        Event::Raft(RaftEvent::Truncated { from, last }) => Some(format!("removes {from}-{last}")),
-        Event::Raft(RaftEvent::SnapshotTaken { index, .. }) => Some(format!("snapshot {index}")),
-        Event::Raft(RaftEvent::SnapshotInstalled { index, .. }) => Some(format!("installs {index}")),
-        Event::Raft(RaftEvent::MembershipChanged { voters, .. }) => Some(format!("{voters} voters")),
-        Event::Raft(RaftEvent::TransferStarted { .. }) => Some("hands over".to_owned()),
-        Event::Disk(DiskEvent::Opened { .. }) => Some("start".to_owned()),
-        event => Some(Topic::of(&event).name().to_owned()),
+        Event::Raft(RaftEvent::Committed { index, .. }) => Some(say!(language, "commit {index}", index)),
+        Event::Raft(RaftEvent::Truncated { from, last }) if from == last => {
+            Some(say!(language, "removes {from}", from))
+        }
+        Event::Raft(RaftEvent::Truncated { from, last }) => {
+            Some(say!(language, "removes {from}-{last}", from, last))
+        }
+        Event::Raft(RaftEvent::SnapshotTaken { index, .. }) => {
+            Some(say!(language, "snapshot {index}", index))
+        }
+        Event::Raft(RaftEvent::SnapshotInstalled { index, .. }) => {
+            Some(say!(language, "installs {index}", index))
+        }
+        Event::Raft(RaftEvent::MembershipChanged { voters, .. }) => {
+            Some(say!(language, "{voters} voters", voters))
+        }
+        Event::Raft(RaftEvent::TransferStarted { .. }) => Some(say!(language, "hands over")),
+        Event::Disk(DiskEvent::Opened { .. }) => Some(say!(language, "start")),
+        event => Some(language.of(topic_word(Topic::of(&event))).to_owned()),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use jangada_raft::event::{MessageKind, RoleName};
 
+use crate::said;
 use crate::timeline::bands::Absence;
 use crate::timeline::scene::Arrow;
+use crate::timeline::topic::Topic;
 
 /// Hatchings for servers that are not there.
 pub(super) const PATTERNS: &str = r##"<defs>
@@ -13,22 +15,22 @@ pub(super) const PATTERNS: &str = r##"<defs>
 </defs>
 "##;
 
-/// The hatching of an absence, and its word.
+/// The hatching of an absence, and its word in English.
 pub(super) fn absence(why: Absence) -> (&'static str, &'static str) {
     match why {
-        Absence::Down => ("down", "down"),
-        Absence::Silent => ("silent", "silent"),
-        Absence::CutOff => ("cut", "cut off"),
+        Absence::Down => ("down", said!("down")),
+        Absence::Silent => ("silent", said!("silent")),
+        Absence::CutOff => ("cut", said!("cut off")),
     }
 }
 
-/// Fill, ink and name of a role.
+/// Fill, ink and name of a role, that in English.
 pub(super) fn role_paint(role: RoleName) -> (&'static str, &'static str, &'static str) {
     match role {
-        RoleName::Follower => ("#e3e9f0", "#4a5866", "follower"),
-        RoleName::PreCandidate => ("#fdf0cc", "#7a5b00", "pre-candidate"),
-        RoleName::Candidate => ("#fbd46d", "#6b4a00", "candidate"),
-        RoleName::Leader => ("#7fd0ad", "#0b3d2a", "leader"),
+        RoleName::Follower => ("#e3e9f0", "#4a5866", said!("follower")),
+        RoleName::PreCandidate => ("#fdf0cc", "#7a5b00", said!("pre-candidate")),
+        RoleName::Candidate => ("#fbd46d", "#6b4a00", said!("candidate")),
+        RoleName::Leader => ("#7fd0ad", "#0b3d2a", said!("leader")),
     }
 }
 
@@ -76,18 +78,39 @@ pub(super) fn stroke_paint(stroke: Stroke) -> (&'static str, &'static str) {
     }
 }
 
-/// What the legend calls them.
+/// What the legend calls them in English.
 pub(super) fn stroke_name(stroke: Stroke) -> &'static str {
     match stroke {
-        Stroke::PreVote => "PreVote and its answers",
-        Stroke::Vote => "RequestVote and its answers",
-        Stroke::Append => "AppendEntries",
-        Stroke::Accepted => "accepted",
-        Stroke::Refused => "refused",
-        Stroke::Heartbeat => "heartbeats",
-        Stroke::Snapshot => "InstallSnapshot",
-        Stroke::Read => "ReadIndex",
-        Stroke::Timeout => "TimeoutNow",
+        Stroke::PreVote => said!("PreVote and its answers"),
+        Stroke::Vote => said!("RequestVote and its answers"),
+        Stroke::Append => said!("AppendEntries"),
+        Stroke::Accepted => said!("accepted"),
+        Stroke::Refused => said!("refused"),
+        Stroke::Heartbeat => said!("heartbeats"),
+        Stroke::Snapshot => said!("InstallSnapshot"),
+        Stroke::Read => said!("ReadIndex"),
+        Stroke::Timeout => said!("TimeoutNow"),
+    }
+}
+
+/// What a mark says of which nothing more is to be told.
+// tidy: flat table
+pub(super) fn topic_word(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Elections => said!("elections"),
+        Topic::Terms => said!("terms"),
+        Topic::Votes => said!("votes"),
+        Topic::Messages => said!("messages"),
+        Topic::Heartbeats => said!("heartbeats"),
+        Topic::Log => said!("log"),
+        Topic::Commits => said!("commits"),
+        Topic::Snapshots => said!("snapshots"),
+        Topic::Members => said!("members"),
+        Topic::Reads => said!("reads"),
+        Topic::Clients => said!("clients"),
+        Topic::Links => said!("links"),
+        Topic::Starts => said!("starts"),
+        Topic::Timers => said!("timers"),
     }
 }
 

@@ -22,6 +22,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub struct Eye {
     feed: Arc<Feed>,
     seen: Arc<Mutex<Seen>>,
+    language: Language,
 }
 
 /// What was seen last.
@@ -53,9 +54,9 @@ impl State {
 }
 
 impl Eye {
-    /// An eye that tells this feed.
-    pub fn new(feed: Arc<Feed>) -> Eye {
-        Eye { feed, seen: Arc::default() }
+    /// An eye that tells this feed, in this language.
+    pub fn new(feed: Arc<Feed>, language: Language) -> Eye {
+        Eye { feed, seen: Arc::default(), language }
     }
 
     /// Whom it tells.
@@ -121,7 +122,7 @@ impl Eye {
         let mut seen = self.seen();
         seen.looked = Some(Instant::now());
         // One that stands still, or does not answer in time, shows what it was.
-        seen.portraits.extend(cluster.portraits());
+        seen.portraits.extend(cluster.portraits(self.language));
         let seen = &*seen;
         let mut entries = Entries::new();
         let mut servers = Vec::new();
@@ -139,7 +140,7 @@ impl Eye {
             servers.push(Value::Object(server));
         }
         let state = json!({
-            "words": looking::leader(Language::English, cluster),
+            "words": looking::leader(self.language, cluster),
             "servers": servers,
             "entries": portrait::written(entries),
             "cut": seen.links.cut.iter().map(|(from, to)| [from.to_string(), to.to_string()]).collect::<Vec<_>>(),

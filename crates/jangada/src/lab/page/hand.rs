@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jangada_sim::script::command::Command;
 use jangada_trace::language::Language;
+use jangada_trace::said;
 
 use super::super::session::Outcome;
 use super::super::voice::Voice;
@@ -36,7 +37,7 @@ pub fn hand(
                 match meant(&typed, simulated) {
                     Ok(meant) => line(&meant),
                     Err(why) => {
-                        voice.say(why);
+                        voice.say(voice.language().of(why));
                         Outcome::Refused
                     }
                 }
@@ -57,12 +58,12 @@ pub fn hand(
 /// page can heal what keeps the answer away.
 fn meant(line: &str, simulated: bool) -> Result<String, &'static str> {
     match words::parse(Language::English, line) {
-        Ok(Some(Word::Exit)) => Err("the laboratory is ended where it was started: Ctrl+D in the terminal"),
+        Ok(Some(Word::Exit)) => Err(said!("the laboratory is ended where it was started: Ctrl+D in the terminal")),
         Ok(Some(Word::Timeline(ask))) if ask.file.is_some() => {
-            Err("files are written from the terminal alone: type it there")
+            Err(said!("files are written from the terminal alone: type it there"))
         }
-        Ok(Some(Word::Save(_))) => Err("files are written from the terminal alone: type `save` there"),
-        Ok(Some(Word::Menu)) => Err("the numbered menu is for the terminal: here are buttons"),
+        Ok(Some(Word::Save(_))) => Err(said!("files are written from the terminal alone: type `save` there")),
+        Ok(Some(Word::Menu)) => Err(said!("the numbered menu is for the terminal: here are buttons")),
         Ok(Some(Word::Script(
             Command::Client { begin: false, .. } | Command::Transfer { begin: false, .. },
         ))) if !simulated => Ok(format!("begin {}", line.trim())),

@@ -21,6 +21,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, body::Bytes};
 use futures_util::stream::{self, Stream};
+use jangada_trace::language::Language;
+use jangada_trace::say;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -48,6 +50,7 @@ struct Page {
     port: u16,
     token: Token,
     feed: Arc<Feed>,
+    language: Language,
     hand: Hand,
     readers: Arc<Semaphore>,
     lines: Arc<Semaphore>,
@@ -58,12 +61,14 @@ struct Page {
 /// # Errors
 /// The system gives no thread or no event queue: a sentence.
 pub fn serve(door: Door, hand: Hand) -> Result<(), String> {
-    let failed = |why: std::io::Error| format!("no page: {why}");
+    let language = door.language;
+    let failed = |why: std::io::Error| say!(language, "no page: {why}", why);
     let port = door.listener.local_addr().map_err(failed)?.port();
     let page = Page {
         port,
         token: door.token,
         feed: door.feed,
+        language,
         hand,
         readers: Arc::new(Semaphore::new(MAX_READERS)),
         lines: Arc::new(Semaphore::new(MAX_LINES)),
@@ -118,13 +123,13 @@ async fn guard(State(page): State<Arc<Page>>, request: Request, next: Next) -> R
 
 async fn index(State(page): State<Arc<Page>>, uri: Uri) -> Result<Response, Refusal> {
     door::check_token(&uri, &page.token)?;
-    Ok(answer(&assets::served()[0]))
+    Ok(answer(&assets::served(page.language)[0]))
 }
 
-async fn file(uri: Uri) -> Response {
-    match assets::named(uri.path().trim_start_matches('/')) {
+async fn file(State(page): State<Arc<Page>>, uri: Uri) -> Response {
+    match assets::named(page.language, uri.path().trim_start_matches('/')) {
         // The page itself wants the token.
-        Some(asset) if asset.name != assets::served()[0].name => answer(asset),
+        Some(asset) if asset.name != assets::served(page.language)[0].name => answer(asset),
         _ => (StatusCode::NOT_FOUND, "no such page\n").into_response(),
     }
 }

@@ -5,6 +5,8 @@
 //! The page itself is `crates/jangada/web`, embedded as it stands; `assets.rs` has it.
 
 pub mod assets; // the files
+mod markup; // pages in the language of those who look
+mod script; // scripts, lean and in their language
 mod door; // who may come in
 mod eye; // looks at the servers
 mod feed; // what there is to show
@@ -21,6 +23,9 @@ pub use portrait::Portrait;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use jangada_trace::language::Language;
+use jangada_trace::say;
+
 /// Where a laboratory's page will be served.
 pub struct Door {
     /// Already bound; connections wait until somebody serves.
@@ -29,16 +34,18 @@ pub struct Door {
     pub feed: Arc<Feed>,
     /// Whoever has it may come in.
     pub token: door::Token,
+    /// What the page speaks.
+    pub language: Language,
 }
 
 impl Door {
-    /// A page for this listener.
+    /// A page for this listener, in this language.
     ///
     /// # Errors
     /// The system gives no randomness, or no second handle: a sentence.
-    pub fn new(listener: &TcpListener, feed: Arc<Feed>) -> Result<Door, String> {
-        let listener = listener.try_clone().map_err(|why| format!("no page: {why}"))?;
-        Ok(Door { listener, feed, token: door::Token::new()? })
+    pub fn new(listener: &TcpListener, feed: Arc<Feed>, language: Language) -> Result<Door, String> {
+        let listener = listener.try_clone().map_err(|why| say!(language, "no page: {why}", why))?;
+        Ok(Door { listener, feed, token: door::Token::new()?, language })
     }
 
     /// What to open in a browser.

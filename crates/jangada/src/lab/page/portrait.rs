@@ -46,14 +46,14 @@ pub type Entries = BTreeMap<(u64, u64), String>;
 
 impl Portrait {
     /// Of this server, which has applied so much; `None` while a snapshot is being loaded.
-    pub fn of(raft: &Raft, applied: Option<Index>) -> Portrait {
+    pub fn of(language: Language, raft: &Raft, applied: Option<Index>) -> Portrait {
         let name = |id: NodeId| id.to_string();
         let last = raft.last_index();
         let from = Index(raft.first_index().0.max(last.0.saturating_sub(SHOWN - 1)));
         let (mut terms, mut entries) = (Vec::new(), Entries::new());
         for entry in raft.entries(from..=last) {
             terms.push(entry.term.0);
-            let text = log::payload(Language::English, entry).chars().take(LONGEST_TEXT).collect();
+            let text = log::payload(language, entry).chars().take(LONGEST_TEXT).collect();
             entries.insert((entry.index.0, entry.term.0), text);
         }
         Portrait {
