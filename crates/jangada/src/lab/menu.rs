@@ -64,7 +64,9 @@ impl<B: Backend> Session<B> {
         }
         let language = self.language();
         let said = match number.parse::<u64>() {
-            Err(_) => Err(say!(language, "Wrong input: a number from the menu, or `menu` to go back to words")),
+            Err(_) => {
+                Err(say!(language, "Wrong input: a number from the menu, or `menu` to go back to words"))
+            }
             Ok(10) => {
                 self.say_line(language.of(said!("STOPPING EXECUTION, NO INPUTS WILL BE TAKEN FURTHER")));
                 return Outcome::Over;
@@ -80,7 +82,9 @@ impl<B: Backend> Session<B> {
             Ok(8) => self.shut_down(),
             Ok(9) => self.check_leader(),
             Ok(11) => self.change(arguments, Command::Add, said!("Added ServerIDs: [{ids}] to cluster")),
-            Ok(12) => self.change(arguments, Command::Remove, said!("Removed ServerIDs: [{ids}] from cluster")),
+            Ok(12) => {
+                self.change(arguments, Command::Remove, said!("Removed ServerIDs: [{ids}] from cluster"))
+            }
             Ok(_) => Err(say!(language, "Invalid Command: the menu ends with 12")),
         };
         match said {
@@ -192,7 +196,8 @@ impl<B: Backend> Session<B> {
         // All of them are read before anything is done.
         let mut ids = Vec::new();
         for argument in arguments {
-            let number: u64 = argument.parse().map_err(|_| say!(language, "Invalid Server ID: {argument}", argument))?;
+            let number: u64 =
+                argument.parse().map_err(|_| say!(language, "Invalid Server ID: {argument}", argument))?;
             if number >= MAX_SERVERS {
                 let last = MAX_SERVERS - 1;
                 return Err(say!(

@@ -280,7 +280,9 @@ impl<B: Backend> Session<B> {
             Word::Scenario(None) => self.say(|session| Ok(scenarios::list(session.language()))),
             Word::Scenario(Some(name)) => return self.scenario(&name),
             Word::Save(file) => self.save(&file),
-            Word::Timeline(ask) => self.say(|session| timeline::answer(session.language(), session.cluster().recorded(), &ask)),
+            Word::Timeline(ask) => {
+                self.say(|session| timeline::answer(session.language(), session.cluster().recorded(), &ask))
+            }
             Word::Menu => {
                 self.numbered = true;
                 self.voice.say(menu::table(self.language()));

@@ -45,12 +45,13 @@ pub fn parse(language: Language, words: &[&str]) -> Result<Ask, String> {
         rest = match rest {
             [] => return Ok(ask),
             ["last", span, rest @ ..] => {
-                ask.last =
-                    duration(span).ok_or_else(|| say!(language, "`{span}` is no time, such as 500ms or 2s", span))?;
+                ask.last = duration(span)
+                    .ok_or_else(|| say!(language, "`{span}` is no time, such as 500ms or 2s", span))?;
                 rest
             }
             ["events", topics, rest @ ..] => {
-                ask.topics = Topics::parse(topics).map_err(|word| say!(language, "`{word}` is no kind of event", word))?;
+                ask.topics = Topics::parse(topics)
+                    .map_err(|word| say!(language, "`{word}` is no kind of event", word))?;
                 rest
             }
             ["to", file, rest @ ..] => {

@@ -33,7 +33,9 @@ pub fn page(recording: &Recording, view: &View) -> String {
     let page = assets::page_in(view.language, PAGE);
     for piece in page.split("@@") {
         match piece {
-            "title" => out.push_str(&escape(&say!(view.language, "{title} · timeline", title = recording.title))),
+            "title" => {
+                out.push_str(&escape(&say!(view.language, "{title} · timeline", title = recording.title)))
+            }
             "summary" => out.push_str(&escape(&summary(recording, view))),
             "head" => out.push_str(&head(recording, view)),
             "rows" => rows(recording, view, &mut out),

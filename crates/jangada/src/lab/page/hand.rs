@@ -58,7 +58,9 @@ pub fn hand(
 /// page can heal what keeps the answer away.
 fn meant(line: &str, simulated: bool) -> Result<String, &'static str> {
     match words::parse(Language::English, line) {
-        Ok(Some(Word::Exit)) => Err(said!("the laboratory is ended where it was started: Ctrl+D in the terminal")),
+        Ok(Some(Word::Exit)) => {
+            Err(said!("the laboratory is ended where it was started: Ctrl+D in the terminal"))
+        }
         Ok(Some(Word::Timeline(ask))) if ask.file.is_some() => {
             Err(said!("files are written from the terminal alone: type it there"))
         }
