@@ -18,6 +18,8 @@ const NOT_CLASSIC: &[Counter] = &[
     Counter::WritesMisdirected,
     Counter::TailsZeroed,
     Counter::FilesGone,
+    Counter::DamagedInUse,
+    Counter::ReadBack,
     Counter::StaleConnections,
     Counter::MajoritiesLost,
     Counter::DamageRefused,
@@ -104,6 +106,10 @@ named! {
     TailsZeroed = "files whose end was zeroed",
     /// A file was not there.
     FilesGone = "files that were gone",
+    /// Something of this befell a disk whose server ran on.
+    DamagedInUse = "disks damaged in use",
+    /// Such a server was started anew, so that it would read what it had not read since.
+    ReadBack = "disks read back on suspicion",
     /// A server found that its disk was damaged, and did not go on with it.
     DamageRefused = "damaged disks refused",
     /// Most of those who vote had lost their disks: from then on nobody must be told anything.

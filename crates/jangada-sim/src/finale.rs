@@ -96,8 +96,9 @@ impl<W: Workload> World<W> {
         if !self.fault_rng.chance(500) {
             return dead;
         }
-        if self.running().count() < self.servers.len() || self.a_change_waits() {
-            // Somebody who is down may know a configuration that we do not, and one is yet to come.
+        if self.running().count() < self.servers.len() || self.a_change_waits() || !self.unread.is_empty() {
+            // Somebody who is down may know a configuration that we do not, one is yet to come, or a disk that looks
+            // good is not.
             return dead;
         }
         let known: Vec<Membership> = self.running().flat_map(|it| that_may_hold(it.raft())).collect();

@@ -364,7 +364,8 @@ pub enum Fault {
         /// A connection outlives it: what it said in the last moments comes when it has been added again.
         stale: bool,
     },
-    /// A server dies, and something happens meanwhile to what is on its disk. If it finds out it gets a new disk.
+    /// Something happens to what is durable on a server's disk: while the server is dead for a moment, or under its
+    /// hands. If it finds out it gets a new disk.
     Damage {
         /// Which.
         who: Who,
@@ -372,6 +373,9 @@ pub enum Fault {
         damage: Damage,
         /// Chooses where.
         dice: u64,
+        /// The server runs on, and reads that place again when it starts next.
+        #[serde(default)]
+        in_use: bool,
     },
     /// Somebody asks the leader for other members.
     ChangeMembers {

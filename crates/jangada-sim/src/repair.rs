@@ -27,6 +27,9 @@ use crate::world::World;
 const LAST_WORDS: Duration = Duration::from_millis(300);
 /// How often somebody looks after a server without a good disk.
 const LOOK_EVERY: Duration = Duration::from_millis(1_000);
+/// So often somebody looks in at a server that has not read its damaged disk, before it is started anew.
+const LOOKS_BEFORE_READING: u32 = 5;
+const A_MOMENT: Duration = Duration::from_millis(1);
 
 impl<W: Workload> World<W> {
     /// The server says from now on what it has become.
@@ -125,6 +128,7 @@ impl<W: Workload> World<W> {
         server.incarnation += 1;
         server.log_begun = false;
         server.possible.clear();
+        self.unread.remove(&place);
         let new = SimDisk::new(&server.id.to_string());
         self.keep_past_of(&new);
         self.lost_disks[place].push(std::mem::replace(&mut self.disks[place], new));
@@ -151,9 +155,19 @@ impl<W: Workload> World<W> {
         self.fragile.insert(place);
     }
 
-    pub(crate) fn damage_disk_of(&mut self, who: Who, damage: Damage, dice: u64) {
+    /// A disk is damaged while its server is dead for a moment; or, `in_use`, while it runs: then nobody knows before
+    /// that place is read again.
+    pub(crate) fn damage_disk_of(&mut self, who: Who, damage: Damage, dice: u64, in_use: bool) {
         let Some(place) = self.place(who).filter(|place| self.can_do_without(*place)) else { return };
-        self.die(place, Death::Power(Loss::Nothing));
+        let in_use = in_use && self.servers[place].process.is_some();
+        if in_use && self.disks[place].unsynced_changes() > 0 {
+            // What is not durable yet is no prey for this; soon it will be.
+            let who = Who::Server(id_of(place));
+            return self.strike_later(A_MOMENT * 10, Fault::Damage { who, damage, dice, in_use });
+        }
+        if !in_use {
+            self.die(place, Death::Power(Loss::Nothing));
+        }
         if self.disks[place].damage(damage, &mut Rng::new(dice)) {
             self.coverage.count(match damage {
                 Damage::Bit => Counter::DisksRotten,
@@ -163,9 +177,15 @@ impl<W: Workload> World<W> {
                 Damage::ZeroedTail => Counter::TailsZeroed,
                 Damage::FileGone => Counter::FilesGone,
             });
+            if in_use {
+                self.coverage.count(Counter::DamagedInUse);
+                self.unread.insert(place, LOOKS_BEFORE_READING);
+            }
             self.watch(place);
         }
-        self.start_after(place, Duration::from_millis(1));
+        if !in_use {
+            self.start_after(place, A_MOMENT);
+        }
     }
 
     /// Disks keep what is overwritten on them, if the plan is to bring it back.
@@ -194,6 +214,16 @@ impl<W: Workload> World<W> {
     }
 
     fn look_after(&mut self, place: Place) {
+        if let Some(looks) = self.unread.get_mut(&place) {
+            // As long as it runs there is nothing to be seen; and any other start reads its disk, too.
+            *looks = looks.saturating_sub(1);
+            if (*looks == 0 || self.healed) && self.servers[place].process.is_some() {
+                self.coverage.count(Counter::ReadBack);
+                self.die(place, Death::Killed);
+                self.start_after(place, A_MOMENT);
+            }
+            return;
+        }
         let Some(leader) = self.leader().and_then(|id| self.replica(id)) else { return };
         let membership = leader.raft().membership().clone();
         let id = id_of(place);

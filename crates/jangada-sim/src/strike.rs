@@ -86,7 +86,7 @@ impl<W: Workload> World<W> {
             Fault::ChangeMembers { .. } if self.is_recoverable() && !self.fragile.is_empty() => {}
             Fault::ChangeMembers { voters, learners } => self.ask_for_members(voters, learners),
             Fault::LoseDisk { who, down, stale } => self.lose_disk_of(who, down, stale),
-            Fault::Damage { who, damage, dice } => self.damage_disk_of(who, damage, dice),
+            Fault::Damage { who, damage, dice, in_use } => self.damage_disk_of(who, damage, dice, in_use),
             Fault::Transfer { to } => {
                 if let Some(leader) = self.leader() {
                     self.transfer(leader, to);

@@ -147,10 +147,9 @@ fn faults(rng: &mut Rng, plan: &Plan, churn: u64) -> Vec<(Duration, Fault)> {
             down: ms(rng.pick(&[1, 100, 2_000])),
             stale: rng.chance(500),
         });
-        strike(rng, rot, &mut faults, |rng| Fault::Damage {
-            who: who(rng, plan),
-            damage: rng.pick(&Damage::ALL),
-            dice: rng.next_u64(),
+        strike(rng, rot, &mut faults, |rng| {
+            let who = who(rng, plan);
+            damage(rng, who)
         });
     }
     strike(rng, snapshot, &mut faults, |rng| Fault::Snapshot { who: who(rng, plan) });
@@ -189,6 +188,12 @@ fn network_faults(rng: &mut Rng, plan: &Plan, faults: &mut Vec<(Duration, Fault)
     strike(rng, reset, faults, |rng| Fault::Reset { cut: cut(rng, plan) });
 }
 
+fn damage(rng: &mut Rng, who: Who) -> Fault {
+    let (damage, dice) = (rng.pick(&Damage::ALL), rng.next_u64());
+    // Half of it under the server's hands: what chooses the place has a bit to spare.
+    Fault::Damage { who, damage, dice, in_use: dice.is_multiple_of(2) }
+}
+
 /// Now and then many disks are lost or damaged within a moment.
 fn ruin(rng: &mut Rng, plan: &Plan, faults: &mut Vec<(Duration, Fault)>) {
     let every = ms(rng.pick(&[5_000, 15_000, 40_000]));
@@ -203,7 +208,7 @@ fn ruin(rng: &mut Rng, plan: &Plan, faults: &mut Vec<(Duration, Fault)>) {
             let fault = if rng.chance(500) {
                 Fault::LoseDisk { who, down: ms(rng.pick(&[1, 100, 2_000])), stale: false }
             } else {
-                Fault::Damage { who, damage: rng.pick(&Damage::ALL), dice: rng.next_u64() }
+                damage(rng, who)
             };
             faults.push((at + rng.duration(Duration::ZERO, ms(50)), fault));
         }

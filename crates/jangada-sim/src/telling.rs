@@ -77,7 +77,7 @@ pub fn fault(fault: &Fault, places: usize, leader: Option<NodeId>) -> String {
                 span(*down)
             )
         }
-        Fault::Damage { who, damage, .. } => {
+        Fault::Damage { who, damage, in_use, .. } => {
             let harm = match damage {
                 Damage::Bit => "a bit on its disk flips",
                 Damage::LostSector => "a sector of its disk gets unreadable",
@@ -86,7 +86,10 @@ pub fn fault(fault: &Fault, places: usize, leader: Option<NodeId>) -> String {
                 Damage::ZeroedTail => "the end of a file is zeroed",
                 Damage::FileGone => "a file vanishes",
             };
-            format!("{} loses its power, and meanwhile {harm}", name(*who))
+            match in_use {
+                true => format!("{} runs, and under its hands {harm}", name(*who)),
+                false => format!("{} loses its power, and meanwhile {harm}", name(*who)),
+            }
         }
         Fault::ChangeMembers { voters, learners } => {
             let mut out = format!("somebody asks for the voters {}", group(voters));

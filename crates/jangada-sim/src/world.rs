@@ -52,6 +52,9 @@ pub struct World<W: Workload> {
     pub(crate) fault_rng: Rng,
     /// The servers whose disks were lost, or may be damaged: one at a time, or any (see `plan::Atlas`).
     pub(crate) fragile: BTreeSet<Place>,
+    /// Of these the servers that have not read their disks since they were damaged, and how often somebody will look in
+    /// before they are made to.
+    pub(crate) unread: BTreeMap<Place, u32>,
     /// What servers have said of themselves.
     pub(crate) cards: Vec<Card>,
     pub(crate) workload: W,
@@ -113,6 +116,7 @@ impl<W: Workload> World<W> {
             disk_rng: stream(seed, "disks"),
             fault_rng: stream(seed, "faults"),
             fragile: BTreeSet::new(),
+            unread: BTreeMap::new(),
             cards: Vec::new(),
             workload,
             clients: Vec::new(),
@@ -387,6 +391,7 @@ impl<W: Workload> World<W> {
         let setup = Setup { plan: &self.plan, now: self.now, fast };
         let disk = &self.disks[place];
         self.coverage.count(Counter::Starts);
+        self.unread.remove(&place);
         self.calm.disturb(self.now);
         self.acting = Some(place);
         let outcome = server.start(&setup, disk, Observed::new(W::machine, W::state_hash));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jangada_raft::types::NodeId;
 use jangada_sim::coverage::{Counter, Coverage};
+use jangada_sim::disk::Damage;
 use jangada_sim::kv::Kv;
 use jangada_sim::plan::{Fault, Plan, Profile, Who};
 use jangada_sim::setup::differs;
@@ -57,6 +58,38 @@ fn without_a_majority_of_its_disks_a_cluster_says_nothing() {
     assert_eq!(world.coverage().of(Counter::DisksReplaced), 0);
     world.finale();
     assert_eq!(world.violations(), []);
+}
+
+/// A server whose disk is damaged under its hands goes on; when it reads that place again it refuses its disk, or the damage
+/// has done no harm. Until then no other disk is harmed, and in the end all are there again.
+#[test]
+fn a_disk_that_is_damaged_in_use_is_read_back_and_refused_or_does_no_harm() {
+    let second = Duration::from_secs(1);
+    let mut coverage = Coverage::default();
+    for (seed, damage) in (0..).zip(Damage::ALL.into_iter().cycle().take(12)) {
+        let mut plan = World::new(seed).servers(3).profile(Profile::Default).quiet().plan();
+        (plan.trouble, plan.clients.clients) = (second * 12, 4);
+        (plan.settings.segment_bytes, plan.settings.snapshot_after_bytes) = (16 << 10, 24 << 10);
+        let who = Who::Server(NodeId(1 + seed % 3));
+        plan.faults.push((second * 4, Fault::Damage { who, damage, dice: seed, in_use: true }));
+        // Meanwhile nobody else's disk is touched: the others are needed.
+        let other = Who::Server(NodeId(1 + (seed + 1) % 3));
+        plan.faults.push((second * 5, Fault::LoseDisk { who: other, down: second, stale: false }));
+        let verdict = run(plan, Kv::new());
+        let first = verdict.violations.first().map(ToString::to_string);
+        assert_eq!(first, None, "seed {seed}, {damage:?}");
+        let struck = verdict.coverage.of(Counter::DamagedInUse);
+        let replaced = verdict.coverage.of(Counter::DisksLost);
+        assert!(
+            struck == 0 || replaced <= verdict.coverage.of(Counter::DamageRefused),
+            "seed {seed}, {damage:?}"
+        );
+        coverage += &verdict.coverage;
+    }
+    for counter in [Counter::DamagedInUse, Counter::ReadBack, Counter::DamageRefused, Counter::DisksReplaced]
+    {
+        assert!(coverage.of(counter) > 0, "no {}", counter.name());
+    }
 }
 
 /// Two runs whose servers do the same in the same order, but for one message that takes a microsecond longer.
