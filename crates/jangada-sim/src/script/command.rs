@@ -244,7 +244,7 @@ pub enum Which {
 }
 
 /// A kind of message between servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Message {
     /// PreVote.
     PreVote,

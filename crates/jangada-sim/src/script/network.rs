@@ -67,8 +67,8 @@ pub(crate) struct Network {
     last_held: u64,
     /// When the last message of a link arrives: a link keeps the order of its messages, as TCP does.
     arrivals: BTreeMap<(NodeId, NodeId), Time>,
-    /// All that was sent since the last mark.
-    pub(crate) sent: Vec<(NodeId, NodeId, Message)>,
+    /// How much was sent since the last mark.
+    pub(crate) sent: BTreeMap<(NodeId, NodeId, Message), u64>,
 }
 
 impl Network {
@@ -83,14 +83,14 @@ impl Network {
             held: BTreeMap::new(),
             last_held: 0,
             arrivals: BTreeMap::new(),
-            sent: Vec::new(),
+            sent: BTreeMap::new(),
         }
     }
 
     /// A message is sent. Returns it with the time at which it arrives; `None` if it is lost, or held.
     pub(crate) fn send(&mut self, now: Time, parcel: Parcel) -> Option<(Time, Parcel)> {
         let link = (parcel.from, parcel.to);
-        self.sent.push((parcel.from, parcel.to, parcel.message));
+        *self.sent.entry((parcel.from, parcel.to, parcel.message)).or_default() += 1;
         if self.is_cut(link.0, link.1) {
             return None;
         }

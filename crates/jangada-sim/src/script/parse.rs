@@ -35,6 +35,7 @@ fn read(language: Language, tokens: &[Token]) -> Result<Command, String> {
     let name = first.text.clone();
     let Some(known) = help::of(&name) else {
         let near = meant(language, &name, help::COMMANDS.iter().map(|help| help.name));
+        let name = tokens::shown(&name);
         return Err(say!(language, "`{name}` is no command{near}", name, near));
     };
     let mut words = Words { tokens: rest, language };
@@ -590,6 +591,12 @@ mod tests {
         ] {
             assert!(wrong(line).contains(says), "{line}: {}", wrong(line));
         }
+    }
+
+    #[test]
+    fn a_word_of_megabytes_is_refused_at_once_and_not_said_back_whole() {
+        let why = wrong(&"a".repeat(10 << 20));
+        assert_eq!(why, format!("`{}…` is no command", "a".repeat(40)));
     }
 
     #[test]

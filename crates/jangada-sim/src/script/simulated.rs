@@ -13,6 +13,7 @@ use jangada_node::state_machine::STAMP_BYTES;
 use jangada_raft::Raft;
 use jangada_raft::face::MembershipChange;
 use jangada_raft::types::{Index, NodeId, Term, Time};
+use jangada_trace::say;
 
 use crate::check::Violation;
 
@@ -32,13 +33,23 @@ pub struct Simulated {
     taken: Vec<Record>,
     /// Operations of each disk until the mark.
     marked: [u64; MAX_SERVERS as usize],
+    /// Whether somebody wants the command that is under way to end.
+    brake: Option<Brake>,
 }
+
+/// Says whether somebody wants what is under way to end; asking may forget it.
+pub type Brake = Box<dyn Fn() -> bool + Send>;
 
 impl Simulated {
     /// Without servers, until it is founded.
     #[must_use]
     pub fn new() -> Simulated {
         Simulated::default()
+    }
+
+    /// Asked each time something happens: a command that lets time pass ends, with an error, when it says yes.
+    pub fn set_brake(&mut self, brake: Brake) {
+        self.brake = Some(brake);
     }
 
     /// Messages lost of a hundred, and how much longer each takes.
@@ -89,6 +100,9 @@ impl Cluster for Simulated {
     }
 
     fn pass(&mut self, until: Time) -> Result<bool, String> {
+        if self.brake.as_ref().is_some_and(|pulled| pulled()) {
+            return Err(say!(self.language(), "interrupted"));
+        }
         let rig = self.rig_mut();
         let something = rig.next_time().is_some_and(|next| next <= until);
         if something {
@@ -227,7 +241,10 @@ impl Cluster for Simulated {
 
     fn sent(&self, filter: &Filter) -> Result<u64, String> {
         let sent = self.rig().network.sent.iter();
-        Ok(sent.filter(|(from, to, message)| filter.fits(*from, *to, *message)).count() as u64)
+        Ok(sent
+            .filter(|((from, to, message), _)| filter.fits(*from, *to, *message))
+            .map(|(_, count)| count)
+            .sum())
     }
 
     fn wrote(&self, id: NodeId) -> Result<u64, String> {

@@ -105,15 +105,32 @@ pub fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_nanos(nanos.checked_add(more)?))
 }
 
+/// So many letters of a word are said back.
+const SHOWN: usize = 40;
+
+/// So many letters away, a word may still be meant.
+const NEAR: usize = 2;
+
 /// The known word that was probably meant: at most two letters away, and fewer than half of it.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let best = known.into_iter().map(|candidate| (distance(word, candidate), candidate)).min()?;
-    (best.0 <= 2 && best.0 * 2 < best.1.chars().count().max(2)).then_some(best.1)
+    let letters = word.chars().count();
+    // What is far too long is not compared letter by letter: a pipe may bring megabytes.
+    let alike = known.into_iter().filter(|candidate| letters.abs_diff(candidate.chars().count()) <= NEAR);
+    let best = alike.map(|candidate| (distance(word, candidate), candidate)).min()?;
+    (best.0 <= NEAR && best.0 * 2 < best.1.chars().count().max(2)).then_some(best.1)
 }
 
 /// ` (did you mean `x`?)`, or nothing.
 pub(crate) fn meant<'a>(language: Language, word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, known).map_or_else(String::new, |near| say!(language, "; did you mean `{near}`?", near))
+}
+
+/// A word as it is said back: its beginning, if it is long.
+pub(crate) fn shown(word: &str) -> String {
+    match word.char_indices().nth(SHOWN) {
+        None => word.to_owned(),
+        Some((end, _)) => format!("{}…", &word[..end]),
+    }
 }
 
 /// How many letters must be put in, taken out, changed, or swapped with the next one.

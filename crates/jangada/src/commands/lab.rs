@@ -8,6 +8,7 @@ use jangada_trace::language::Language;
 
 use crate::failure::Failure;
 use crate::lab::{self, Plan, Source};
+use crate::output::Format;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,9 +76,15 @@ fn of_locale() -> Language {
 ///
 /// # Errors
 /// 1 if something is not as a script expects, 2 if a line cannot be read, 4 if it cannot be opened.
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
+    if format == Format::Json {
+        return Err(Failure::usage(
+            "a laboratory speaks to people; for programs there are --record DIR, `timeline to FILE.jsonl` at its prompt, \
+             and `jangada client -o json`",
+        ));
+    }
     let source = match &arguments.script {
-        Some(file) => Source::Script(read(file)?),
+        Some(file) => Source::Script { name: file.display().to_string(), text: read(file)? },
         None if std::io::stdin().is_terminal() => Source::Prompt,
         None => Source::Pipe,
     };

@@ -30,7 +30,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Cluster(arguments) => cluster::run(arguments, cli.output),
         Command::Client(arguments) => client::run(arguments, cli.output),
         Command::Ping(arguments) => ping::run(&arguments, cli.output),
-        Command::Lab(arguments) => lab::run(&arguments),
+        Command::Lab(arguments) => lab::run(&arguments, cli.output),
         Command::Node(arguments) => node::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, cli.output),
         Command::Sim(arguments) => sim::run(&arguments, cli.output),

@@ -60,7 +60,12 @@ pub enum Source {
     /// A pipe.
     Pipe,
     /// The lines of a script, all of them read already.
-    Script(String),
+    Script {
+        /// What it is called.
+        name: String,
+        /// Its lines.
+        text: String,
+    },
 }
 
 /// What the session's thread is told.
@@ -94,14 +99,14 @@ struct Opening {
 /// 1 if something is not as a script expects, or a command was refused; 2 if a line cannot be read.
 pub fn run(plan: Plan) -> Result<(), Failure> {
     let Plan { seed, servers, ports, folder, keep, record, page, source, language } = plan;
-    if let Source::Script(text) = &source {
-        check(language, text)?;
+    if let Source::Script { name, text } = &source {
+        check(language, name, text)?;
     }
     let voice = Voice::stdout(language);
     // Only what somebody does at the prompt is for the next time, too.
     let (greets, progress) = match source {
         Source::Prompt => (Greeting::Voice(voice.clone()), prompt::state_file("lab_lessons")),
-        Source::Pipe | Source::Script(_) => (Greeting::Note, None),
+        Source::Pipe | Source::Script { .. } => (Greeting::Note, None),
     };
     let opening = Opening { seed, servers, ports, folder, keep, record, page, progress };
     let (tell, inbox) = channel();
@@ -134,10 +139,10 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
     watch_signals(language, &talk, &over, matches!(source, Source::Prompt))?;
     let ended = match source {
         Source::Prompt => converse(&talk, &voice),
-        Source::Pipe => read_all(language, &talk, &mut std::io::stdin().lock()),
-        Source::Script(text) => {
+        Source::Pipe => read_all(&voice, &talk, &mut std::io::stdin().lock()),
+        Source::Script { text, .. } => {
             let lines: Vec<&str> = scenarios::commands(&text).collect();
-            read_all(language, &talk, &mut lines.join("\n").as_bytes())
+            read_all(&voice, &talk, &mut lines.join("\n").as_bytes())
         }
     };
     over.end();
@@ -369,7 +374,8 @@ fn converse(talk: &Talk, voice: &Voice) -> Result<(), Failure> {
 
 /// Line after line. What cannot be read or done is told, and the next line is read all the same; what is not as it was
 /// expected to be is the end.
-fn read_all(language: Language, talk: &Talk, input: &mut impl BufRead) -> Result<(), Failure> {
+fn read_all(voice: &Voice, talk: &Talk, input: &mut impl BufRead) -> Result<(), Failure> {
+    let language = voice.language();
     let mut worst: Option<Exit> = None;
     let mut line = Vec::new();
     loop {
@@ -384,7 +390,15 @@ fn read_all(language: Language, talk: &Talk, input: &mut impl BufRead) -> Result
                 max = MAX_LINE_BYTES
             )));
         }
-        match talk.line(&String::from_utf8_lossy(&line)) {
+        let outcome = talk.line(&String::from_utf8_lossy(&line));
+        if talk.known.is_ending() {
+            // Whatever was under way failed because of that.
+            return Ok(());
+        }
+        if voice.is_unheard() {
+            return Err(Failure::silent(Exit::No));
+        }
+        match outcome {
             Outcome::Done => {}
             Outcome::Refused => worst = worst.or(Some(Exit::No)),
             Outcome::Unread => worst = Some(Exit::Usage),
@@ -396,36 +410,39 @@ fn read_all(language: Language, talk: &Talk, input: &mut impl BufRead) -> Result
 }
 
 /// A script is read whole before anything happens.
-fn check(language: Language, text: &str) -> Result<(), Failure> {
+fn check(language: Language, name: &str, text: &str) -> Result<(), Failure> {
     let mut numbered = false;
-    for line in scenarios::commands(text) {
-        let bare = line.trim();
-        if bare == "menu" {
+    for (number, line) in scenarios::numbered(text) {
+        if line.trim() == "menu" {
             numbered = !numbered;
         }
         if !numbered && let Err(why) = words::parse(language, line) {
-            return Err(Failure::usage(format!("`{bare}`: {why}")));
+            return Err(Failure::usage(say!(
+                language,
+                "{name}, line {number}: {why}; nothing was played",
+                name,
+                number,
+                why
+            )));
         }
     }
     Ok(())
 }
 
-/// SIGTERM ends the laboratory properly, SIGINT as well; but at the prompt SIGINT only interrupts the command that is
-/// being carried out.
+/// SIGTERM ends the laboratory properly, SIGINT as well, and so does a terminal that is gone; but at the prompt SIGINT only
+/// interrupts the command that is being carried out. The second signal ends it at once.
 fn watch_signals(language: Language, talk: &Talk, over: &Arc<Over>, typed: bool) -> Result<(), Failure> {
     let (talk, over) = (talk.clone(), Arc::clone(over));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut interrupt, mut terminate, mut hang_up) = {
+        use tokio::signal::unix::{SignalKind, signal};
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+    };
     // While somebody types the terminal is in a mode of its own, which must not outlive this process.
     let mode = rustix::termios::tcgetattr(std::io::stdin()).ok().filter(|_| typed);
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                // Without handlers the signals end this process at once.
-                return std::future::pending().await;
-            };
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {
@@ -434,20 +451,35 @@ fn watch_signals(language: Language, talk: &Talk, over: &Arc<Over>, typed: bool)
                             return;
                         }
                     }
-                    _ = terminate.recv() => {
-                        talk.known.interrupt();
-                        return;
-                    }
+                    _ = terminate.recv() => return,
+                    _ = hang_up.recv() => return,
                 }
             }
         });
+        talk.known.end();
         output::note(&say!(language, "SIGNAL RECEIVED: the laboratory ends"));
-        over.end();
-        if let Some(mode) = mode {
-            let now = rustix::termios::OptionalActions::Now;
-            let _ = rustix::termios::tcsetattr(std::io::stdin(), now, &mode);
+        let leave = move |code| -> ! {
+            if let Some(mode) = &mode {
+                let now = rustix::termios::OptionalActions::Now;
+                let _ = rustix::termios::tcsetattr(std::io::stdin(), now, mode);
+            }
+            std::process::exit(code)
+        };
+        let (tidy, last) = (leave.clone(), over);
+        let ending = std::thread::Builder::new().name("ending".to_owned()).spawn(move || {
+            last.end();
+            tidy(0)
+        });
+        if ending.is_ok() {
+            // Whoever says it twice does not wait for servers to stop, or for a bug.
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            });
         }
-        std::process::exit(0);
+        leave(130)
     })?;
     Ok(())
 }

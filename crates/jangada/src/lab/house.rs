@@ -119,7 +119,9 @@ impl Folder {
                 1 => wanted.to_owned(),
                 more => PathBuf::from(format!("{}-{more}", wanted.display())),
             };
-            if let Some((mark, last)) = claim(&path).map_err(|why| format!("{}: {why}", path.display()))? {
+            if let Some((mark, last)) =
+                claim(&path, keep).map_err(|why| format!("{}: {why}", path.display()))?
+            {
                 // Whoever keeps disks goes on with those that were kept.
                 let last = last.filter(|_| keep);
                 let folder = Folder { path, keep, last, mark };
@@ -209,8 +211,9 @@ impl Drop for Folder {
     }
 }
 
-/// The mark in this folder, locked; `None` if the folder is somebody else's.
-fn claim(path: &Path) -> std::io::Result<Option<(File, Option<Last>)>> {
+/// The mark in this folder, locked; `None` if the folder is somebody else's. To whoever `keeps`, disks of which the mark
+/// does not tell are an error: they are not gone on with, and not removed either.
+fn claim(path: &Path, keeps: bool) -> std::io::Result<Option<(File, Option<Last>)>> {
     let is_new = match fs::read_dir(path) {
         Ok(mut entries) => entries.next().is_none(),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
@@ -229,6 +232,12 @@ fn claim(path: &Path) -> std::io::Result<Option<(File, Option<Last>)>> {
     }
     let mut text = String::new();
     let last = file.read_to_string(&mut text).ok().and_then(|_| Last::read(&text));
+    if keeps && last.is_none() && (1..=MAX_SERVERS).any(|id| path.join(NodeId(id).to_string()).exists()) {
+        return Err(std::io::Error::other(format!(
+            "{MARK} does not say which servers have their disks here: put it right (`servers 5` and `ports 3000`, a line \
+             each), give another --data-dir, or remove the folder"
+        )));
+    }
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(WHAT.as_bytes())?;
@@ -280,6 +289,21 @@ mod tests {
         let third = Folder::take(Language::English, &wanted, false).unwrap();
         assert_eq!(third.path(), wanted);
         assert!(!wanted.join("n2").exists());
+    }
+
+    #[test]
+    fn disks_that_were_kept_are_not_removed_because_their_mark_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = dir.path().join("lab-data");
+        let mut first = Folder::take(Language::English, &wanted, true).unwrap();
+        first.note(Last { servers: 3, base: 3_000 }).unwrap();
+        fs::create_dir_all(first.disk(NodeId(2))).unwrap();
+        drop(first);
+        fs::write(wanted.join(MARK), "zzz\n").unwrap();
+        let why = Folder::take(Language::English, &wanted, true).err().unwrap();
+        assert!(why.contains("lab.txt does not say"), "{why}");
+        assert!(wanted.join("n2").exists());
+        assert_eq!(fs::read_to_string(wanted.join(MARK)).unwrap(), "zzz\n", "nor is what it said");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub struct Known {
     standing: Mutex<Standing>,
     journal: Mutex<Vec<Record>>,
     interrupted: AtomicBool,
+    ending: AtomicBool,
     left_out: AtomicU64,
 }
 
@@ -53,9 +54,19 @@ impl Known {
         self.interrupted.store(true, Relaxed);
     }
 
-    /// Somebody interrupted what is under way. Asking forgets it.
+    /// The laboratory is to end: whatever is waited for, now or later, is interrupted.
+    pub fn end(&self) {
+        self.ending.store(true, Relaxed);
+    }
+
+    /// Whether it is to end.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Relaxed)
+    }
+
+    /// Somebody interrupted what is under way. Asking forgets it, unless it is the end.
     pub fn was_interrupted(&self) -> bool {
-        self.interrupted.swap(false, Relaxed)
+        self.interrupted.swap(false, Relaxed) || self.is_ending()
     }
 
     /// An event came too quickly to be looked at.

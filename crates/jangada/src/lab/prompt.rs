@@ -110,7 +110,7 @@ fn in_the_room_of(language: Language, older: &str, standing: &Standing) -> Strin
     let term = standing.leader.map_or(standing.term, |(_, term)| term);
     let short = match standing.leader {
         Some((leader, _)) => format!("lab[{leader}★ t{term}]> "),
-        None => format!("lab[??★ t{term}]> "),
+        None => format!("lab[?? t{term}]> "),
     };
     let long = prompt(language, standing);
     let fits = |text: &String| text.chars().count() <= room;
@@ -213,7 +213,7 @@ mod tests {
         let first = prompt(Language::English, &standing(Some(2), 1));
         assert_eq!(first, "lab[n2★ t1]> ");
         assert_eq!(prompt(Language::English, &standing(None, 1)), "lab[no leader, t1]> ");
-        assert_eq!(in_the_room_of(Language::English, &first, &standing(None, 1)), "lab[??★ t1]> ");
+        assert_eq!(in_the_room_of(Language::English, &first, &standing(None, 1)), "lab[?? t1]>  ");
         assert_eq!(in_the_room_of(Language::English, &first, &standing(Some(4), 2)), "lab[n4★ t2]> ");
         assert_eq!(
             in_the_room_of(Language::English, &first, &standing(Some(4), 12)),

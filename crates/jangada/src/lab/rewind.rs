@@ -123,6 +123,8 @@ impl Rewindable {
     }
 
     fn carry_out(&mut self, line: &str) -> Outcome {
+        // Who interrupted the last command did not mean this one.
+        let _old_news = self.known().was_interrupted();
         match words::parse(self.voice.language(), line) {
             Ok(Some(Word::Travel(travel))) => self.travel(travel),
             word => {
@@ -302,7 +304,10 @@ fn fresh(
     voice: &Voice,
     eye: Option<&Eye>,
 ) -> Result<Session<Simulated>, String> {
-    let mut session = Session::new(Simulated::new(), None, known, voice.clone());
+    let mut world = Simulated::new();
+    let brake = Arc::clone(&known);
+    world.set_brake(Box::new(move || brake.was_interrupted()));
+    let mut session = Session::new(world, None, known, voice.clone());
     if let Some(eye) = eye {
         eye.begin_anew();
         session.show_to(eye.clone());

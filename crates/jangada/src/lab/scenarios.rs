@@ -54,8 +54,13 @@ pub fn text(name: &str) -> Option<&'static str> {
 
 /// The lines that are commands or comments: what happened once, behind `---`, is left out.
 pub fn commands(text: &str) -> impl Iterator<Item = &str> {
+    numbered(text).map(|(_, line)| line)
+}
+
+/// The same, each with the number of its line, from 1 on.
+pub fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut happened = false;
-    text.lines().filter(move |line| {
+    (1..).zip(text.lines()).filter(move |(_, line)| {
         let line = line.trim();
         if line == "---" {
             happened = true;

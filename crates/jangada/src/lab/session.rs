@@ -508,8 +508,11 @@ impl<B: Backend> Session<B> {
     }
 
     fn save(&mut self, file: &str) -> Result<(), String> {
-        let mut text =
-            String::from("# A session of `jangada lab`: `jangada lab --script FILE` plays it again.\n");
+        // Only real servers have somebody who tells what happens.
+        let made_up = if self.teller.is_none() { " --sim" } else { "" };
+        let mut text = format!(
+            "# A session of `jangada lab{made_up}`: `jangada lab{made_up} --script FILE` plays it again.\n"
+        );
         for line in &self.typed {
             text.push_str(line);
             text.push('\n');
@@ -518,8 +521,9 @@ impl<B: Backend> Session<B> {
             .map_err(|why| say!(self.language(), "{file}: {why}; nothing was saved", file, why))?;
         self.voice.say(&say!(
             self.language(),
-            "{count} lines saved; `jangada lab --script {file}` plays them",
+            "{count} lines saved; `jangada lab{made_up} --script {file}` plays them",
             count = self.typed.len(),
+            made_up,
             file
         ));
         Ok(())

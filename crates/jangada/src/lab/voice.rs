@@ -1,5 +1,6 @@
 //! Where the laboratory's lines go: to stdout, or above the prompt that somebody types at.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,6 +15,7 @@ use super::page::Feed;
 pub struct Voice {
     place: Arc<Mutex<Place>>,
     mute: Arc<AtomicBool>,
+    unheard: Arc<AtomicBool>,
     page: Arc<OnceLock<Arc<Feed>>>,
     language: Language,
 }
@@ -30,6 +32,7 @@ impl Voice {
         Voice {
             place: Arc::new(Mutex::new(Place::Stdout)),
             mute: Arc::default(),
+            unheard: Arc::default(),
             page: Arc::default(),
             language,
         }
@@ -56,22 +59,51 @@ impl Voice {
         self.mute.store(mute, Relaxed);
     }
 
-    /// One line, or several.
+    /// Nobody reads any more what is said.
+    pub fn is_unheard(&self) -> bool {
+        self.unheard.load(Relaxed)
+    }
+
+    /// One line, or several. What keys and values bring along to steer a terminal is shown, not sent.
     pub fn say(&self, text: &str) {
         if self.mute.load(Relaxed) {
             return;
         }
         self.page.get().into_iter().for_each(|page| page.said(text));
+        let text = &harmless(text);
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        // A reader that went away is told nothing more; the laboratory ends when its input does.
         match &mut *place {
             Place::Stdout => {
                 let mut out = std::io::stdout().lock();
-                let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+                // A reader that went away is told nothing more.
+                if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+                    self.unheard.store(true, Relaxed);
+                }
             }
             Place::Prompt(prompt) => {
                 let _ = prompt.print(format!("{text}\n"));
             }
         }
+    }
+}
+
+/// Control characters but for line ends and tabs, escaped.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_shown() {
+        assert_eq!(harmless("a\tção\nb"), "a\tção\nb");
+        assert_eq!(harmless("\x1b[31mred\x07\r\u{9b}2J"), "\\u{1b}[31mred\\u{7}\\r\\u{9b}2J");
     }
 }

@@ -348,3 +348,87 @@ fn time_travel_is_for_made_up_worlds_and_says_so() {
     expect_exit(&output, 1);
     assert!(stdout(&output).contains("`nowhere` is neither a time"), "{}", stdout(&output));
 }
+
+/// A laboratory that is in the middle of this line, typed through a pipe that stays open.
+fn in_the_middle_of(place: &Place, line: &str, more: &[&str]) -> (Guarded, std::process::ChildStdin) {
+    let mut command = place.lab(more);
+    let mut lab = Guarded::spawn(command.stdin(Stdio::piped()));
+    let mut input = lab.child.stdin.take().unwrap();
+    writeln!(input, "wait leader\nsave begun.txt\n{line}").unwrap();
+    wait("a line that is under way", || place.dir.path().join("begun.txt").exists().then_some(()));
+    (lab, input)
+}
+
+#[test]
+fn a_made_up_world_that_is_to_run_for_ages_ends_when_it_is_told_to() {
+    for (signal, line) in [
+        (Signal::TERM, "goto 9999999s"),
+        (Signal::INT, "always not value d 8 at 1 for 9999999s"),
+        (Signal::HUP, "run 9999999s"),
+    ] {
+        let place = Place::new();
+        let (mut lab, _input) = in_the_middle_of(&place, line, &["--sim"]);
+        lab.signal(signal);
+        assert_eq!(lab.exit_code(), Some(0), "{line}: {}", lab.said());
+    }
+}
+
+#[test]
+fn a_laboratory_whose_terminal_is_gone_tidies_up() {
+    let place = Place::new();
+    let (mut lab, _input) = in_the_middle_of(&place, "wait leader changed at most 600s", &[]);
+    lab.signal(Signal::HUP);
+    assert_eq!(lab.exit_code(), Some(0), "{}", lab.said());
+    assert_eq!(place.disks(), [""; 0], "nothing is left behind");
+}
+
+#[test]
+fn who_hears_nothing_any_more_is_told_nothing_more() {
+    let place = Place::new();
+    let mut command = place.lab(&["--sim"]);
+    let mut child = pipes(&mut command).spawn().unwrap();
+    let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    drop(output);
+    // It ends though more could come: this pipe stays open.
+    writeln!(input, "status\nstatus").unwrap();
+    let status = wait("its end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn values_cannot_steer_the_terminal() {
+    let place = Place::new();
+    let output = place.piped("set d \x1b[31mred\x07\nget d\nshow d\n\x1b[2J\n", &["--sim"]);
+    let told = stdout(&output) + &stderr(&output);
+    assert!(told.contains("\\u{1b}[31mred\\u{7}"), "{told}");
+    assert!(!told.contains(['\x1b', '\x07']), "{told:?}");
+}
+
+#[test]
+fn a_script_with_a_wrong_line_says_which_and_plays_nothing() {
+    let place = Place::new();
+    let script = place.dir.path().join("story.txt");
+    std::fs::write(&script, "# a story\n\nset d 8\nfoo bar\n").unwrap();
+    let output = place.piped("", &["--sim", "--script", "story.txt"]);
+    expect_exit(&output, 2);
+    assert!(stderr(&output).contains("story.txt, line 4: `foo` is no command"), "{}", stderr(&output));
+    assert!(stdout(&output).is_empty(), "{}", stdout(&output));
+}
+
+#[test]
+fn a_session_of_a_made_up_world_is_saved_as_one() {
+    let place = Place::new();
+    let saved = place.piped("wait leader\nset d 8\nsave s.txt\n", &["--sim"]);
+    assert!(stdout(&saved).contains("`jangada lab --sim --script s.txt` plays them"), "{}", stdout(&saved));
+    let text = std::fs::read_to_string(place.dir.path().join("s.txt")).unwrap();
+    assert!(text.starts_with("# A session of `jangada lab --sim`"), "{text}");
+    expect_exit(&place.piped("", &["--sim", "--script", "s.txt"]), 0);
+}
+
+#[test]
+fn a_laboratory_has_no_json_and_says_what_has() {
+    let place = Place::new();
+    let output = place.piped("", &["-o", "json"]);
+    expect_exit(&output, 2);
+    assert!(stderr(&output).contains("client -o json"), "{}", stderr(&output));
+}
