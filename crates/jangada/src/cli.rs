@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{client, cluster, completions, demo, lab, node, ping, serve, sim, timeline};
+use crate::commands::{client, cluster, completions, demo, lab, load, node, ping, serve, sim, timeline};
 use crate::output::Format;
 
 const EXAMPLES: &str = "\
@@ -53,6 +53,8 @@ pub enum Command {
     Sim(Box<sim::Arguments>),
     /// See what happened: servers as lanes, messages as arrows
     Timeline(Box<timeline::Arguments>),
+    /// Put servers under load, and measure what they do: rates, latencies, errors
+    Load(Box<load::Arguments>),
     /// Print the completions for a shell
     Completions(completions::Arguments),
 }

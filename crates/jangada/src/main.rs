@@ -1,7 +1,8 @@
 //! Jangada: a replicated key-value store and a Raft laboratory in one binary.
 //!
 //! Only the command line lives here. `cli` lists the words, `commands` does them, `cluster` runs real processes, `lab`
-//! servers in this one, `client` talks to servers, `demo` tells the story, `timeline` paints pictures, `config_file` reads what `serve` is told.
+//! servers in this one, `client` talks to servers, `demo` tells the story, `timeline` paints
+//! pictures, `load` measures, `config_file` reads what `serve` is told.
 
 #![allow(unreachable_pub, reason = "a binary exports nothing; `pub` says: for the other modules")]
 
@@ -13,6 +14,7 @@ mod config_file;
 mod demo;
 mod failure;
 mod lab;
+mod load;
 mod output;
 mod timeline;
 

@@ -145,12 +145,26 @@ pub(crate) fn time_left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-fn encode(arguments: &[&[u8]], out: &mut Vec<u8>) {
+/// Puts a command behind what is there.
+pub(crate) fn encode(arguments: &[&[u8]], out: &mut Vec<u8>) {
     out.extend_from_slice(format!("*{}\r\n", arguments.len()).as_bytes());
     for argument in arguments {
         out.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
         out.extend_from_slice(argument);
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The first answer in `bytes` and its length; `None` while its end is missing.
+///
+/// # Errors
+/// [`WireError::Protocol`] if it is no answer.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>, WireError> {
+    let mut rest = bytes;
+    match read_reply(&mut rest, 0) {
+        Ok(reply) => Ok(Some((reply, bytes.len() - rest.len()))),
+        Err(WireError::Lost(_)) => Ok(None),
+        Err(error @ (WireError::NotSent(_) | WireError::Protocol(_))) => Err(error),
     }
 }
 
@@ -184,7 +198,8 @@ fn read_reply(input: &mut impl BufRead, depth: usize) -> Result<Reply, WireError
 fn read_line(input: &mut impl BufRead) -> Result<String, WireError> {
     let mut line = Vec::new();
     input.take(MAX_LINE_BYTES).read_until(b'\n', &mut line).map_err(WireError::Lost)?;
-    if line.is_empty() {
+    let cut = !line.ends_with(b"\n") && (line.len() as u64) < MAX_LINE_BYTES;
+    if cut {
         return Err(WireError::Lost(io::ErrorKind::UnexpectedEof.into()));
     }
     let Some(text) = line.strip_suffix(b"\r\n") else {
@@ -240,6 +255,18 @@ mod tests {
         assert_eq!(parse(b"*-1\r\n").unwrap(), Reply::Array(None));
         let nested = Reply::Array(Some(vec![Reply::Integer(1), Reply::Array(Some(Vec::new()))]));
         assert_eq!(parse(b"*2\r\n:1\r\n*0\r\n").unwrap(), nested);
+    }
+
+    #[test]
+    fn answers_are_taken_off_as_soon_as_they_are_complete() {
+        let bytes = b"*2\r\n$1\r\na\r\n:1\r\n+OK\r\n";
+        for cut in 0..17 {
+            assert!(matches!(super::parse(&bytes[..cut]), Ok(None)), "{cut} bytes are no answer yet");
+        }
+        let (reply, length) = super::parse(bytes).unwrap().unwrap();
+        assert_eq!(reply, Reply::Array(Some(vec![Reply::Bulk(Some(b"a".to_vec())), Reply::Integer(1)])));
+        assert_eq!(super::parse(&bytes[length..]).unwrap(), Some((Reply::Status("OK".into()), 5)));
+        assert!(matches!(super::parse(b"HTTP/1.1 400\r\n"), Err(WireError::Protocol(_))));
     }
 
     #[test]

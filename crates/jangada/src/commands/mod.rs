@@ -7,6 +7,7 @@ pub mod demo;
 pub mod explore;
 pub mod failing;
 pub mod lab;
+pub mod load;
 pub mod members;
 pub mod mutant;
 pub mod node;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Node(arguments) => node::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, cli.output),
         Command::Sim(arguments) => sim::run(&arguments, cli.output),
+        Command::Load(arguments) => load::run(*arguments, cli.output),
         Command::Timeline(arguments) => timeline::run(&arguments, cli.output),
         Command::Completions(arguments) => completions::run(&arguments),
     }

@@ -77,7 +77,7 @@ pub struct Arguments {
     pub width: Option<usize>,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     jangada_sim::script::duration(text).ok_or_else(|| format!("{text} is no time; write 1.5s, 300ms or 50us"))
 }
 

@@ -38,12 +38,31 @@ fn run_all(dir: &Path, base: u16, lines: &[Vec<String>]) {
     }
 }
 
+/// The ports of a text are the default ones; here they are those of this test.
+fn moved(line: &[String], base: u16) -> Vec<String> {
+    let moved = line.iter().map(|word| {
+        (0..6).fold(word.clone(), |word, offset| {
+            word.replace(&format!(":{}", 2379 + offset), &format!(":{}", base + offset))
+        })
+    });
+    moved.collect()
+}
+
 /// Stops the cluster even if an example failed.
 struct Down<'a>(&'a Path, u16);
 
 impl Drop for Down<'_> {
     fn drop(&mut self) {
         let _ = here(self.0, self.1).args(["cluster", "kill", "all"]).output();
+    }
+}
+
+/// The same for a cluster in a folder of this name.
+struct DownIn<'a>(&'a Path, u16, &'a str);
+
+impl Drop for DownIn<'_> {
+    fn drop(&mut self) {
+        let _ = here(self.0, self.1).args(["cluster", "--dir", self.2, "kill", "all"]).output();
     }
 }
 
@@ -81,13 +100,17 @@ fn those_of_ping() {
     let base = ports(20);
     let _down = Down(dir.path(), base);
     run_all(dir.path(), base, &[["cluster", "up", "3"].map(str::to_owned).to_vec()]);
-    let moved = |word: &String| {
-        (0..6).fold(word.clone(), |word, offset| {
-            word.replace(&format!(":{}", 2379 + offset), &format!(":{}", base + offset))
-        })
-    };
-    let lines: Vec<Vec<String>> =
-        examples(&["ping"]).iter().map(|line| line.iter().map(moved).collect()).collect();
+    let lines: Vec<_> = examples(&["ping"]).iter().map(|line| moved(line, base)).collect();
+    run_all(dir.path(), base, &lines);
+}
+
+#[test]
+fn those_of_load() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(20);
+    // Theirs is not the usual folder.
+    let _down = DownIn(dir.path(), base, "try");
+    let lines: Vec<_> = examples(&["load"]).iter().map(|line| moved(line, base)).collect();
     run_all(dir.path(), base, &lines);
 }
 
@@ -96,13 +119,7 @@ fn those_of_serve() {
     for line in examples(&["serve"]) {
         let dir = tempfile::tempdir().unwrap();
         let base = ports(20);
-        // The ports of the text are the default ones; here they are those of this test.
-        let moved = line.iter().map(|word| {
-            (0..6).fold(word.clone(), |word, offset| {
-                word.replace(&format!(":{}", 2379 + offset), &format!(":{}", base + offset))
-            })
-        });
-        let moved: Vec<String> = moved.collect();
+        let moved = moved(&line, base);
         let mut server = Guarded::spawn(here(dir.path(), base).args(&moved));
         wait("a server that listens", || TcpStream::connect(("127.0.0.1", base)).ok());
         server.signal(Signal::TERM);

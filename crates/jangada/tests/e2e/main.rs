@@ -17,6 +17,7 @@ mod kill; // kill -9, SIGSTOP, restart of all, no quorum: no acknowledged write 
 mod lab; // `jangada node`: the university lab
 mod laboratory; // `jangada lab`: servers in one process, hurt by hand
 mod lessons; // its lessons, played rightly and wrongly
+mod load; // `jangada load`: servers under load, and what is said of them
 mod page; // the laboratory in a browser, without one
 mod ping; // `jangada ping`: the way between servers by itself
 mod script; // `jangada sim script`: scenarios as text

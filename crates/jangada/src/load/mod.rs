@@ -1,0 +1,16 @@
+//! A load on servers, and what they make of it: rates and latencies, with the errors beside them.
+//!
+//! `plan` says what is asked, `link` carries it (`resp` for servers that speak Redis' protocol), `run` has the clients,
+//! `tally` counts, `servers` knows the processes behind the addresses, `killer` kills their leader meanwhile, `compare`
+//! runs two targets in turns, `report` prints. All clients run on one thread: they share the machine with the servers
+//! that they measure, and what they take is taken from them.
+
+pub mod compare;
+pub mod killer;
+pub mod link;
+pub mod plan;
+pub mod report;
+mod resp;
+pub mod run;
+pub mod servers;
+mod tally;

@@ -1,0 +1,186 @@
+//! The clients: each asks one thing after the other until the run is over.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::task::LocalSet;
+
+use super::link::{Link, Outcome};
+use super::plan::{Ask, Dice, End, Plan, key};
+use super::report::Report;
+use super::resp::Resp;
+use super::tally::Tally;
+
+/// After an error a client rests so long: servers that refuse are not to be asked in a busy loop.
+const REST: Duration = Duration::from_millis(20);
+/// Between two lines about a run that is under way.
+const BEAT: Duration = Duration::from_millis(500);
+/// How many write at the same time when the keys are written beforehand.
+const FILLERS: usize = 256;
+
+/// How a run goes, while it goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Glance {
+    /// Since it began.
+    pub elapsed: Duration,
+    /// Answers a second, since the last glance.
+    pub rate: f64,
+    /// Their 99th percentile.
+    pub p99: Duration,
+    /// Errors since it began.
+    pub failures: u64,
+}
+
+/// What all clients of a run share.
+struct Run {
+    plan: Plan,
+    value: Vec<u8>,
+    begun: Instant,
+    asked: Cell<u64>,
+    tally: RefCell<Tally>,
+}
+
+/// Runs a plan against these servers, connections spread over them. `glance` is told how it goes.
+///
+/// # Errors
+/// When there is no runtime for it.
+pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io::Result<Report> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let tasks = LocalSet::new();
+    Ok(tasks.block_on(&runtime, async {
+        let links = open(plan, servers);
+        let clients = |number: usize| links[number % links.len()].clone();
+        let run = Rc::new(Run::new(plan));
+        let all = (0..plan.clients).map(|number| {
+            let (run, link) = (Rc::clone(&run), clients(number));
+            tokio::task::spawn_local(async move { run.client(number, &link).await })
+        });
+        let all: Vec<_> = all.collect();
+        let watch = async {
+            loop {
+                tokio::time::sleep(BEAT).await;
+                glance(run.look());
+            }
+        };
+        tokio::select! {
+            () = watch => {}
+            () = join(all) => {}
+        }
+        let now = Instant::now();
+        run.tally.borrow_mut().close_gap(now);
+        Report::of(plan, servers, now.duration_since(run.begun), &run.tally.borrow())
+    }))
+}
+
+/// Writes every key once. `progress` is told how many there are by now.
+///
+/// # Errors
+/// The first write that failed.
+pub fn fill(plan: &Plan, servers: &[String], progress: impl Fn(u64)) -> Result<(), String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let links = open(plan, servers);
+        let run = Rc::new(Run::new(plan));
+        let next = Rc::new(Cell::new(0));
+        let fillers = (0..FILLERS.min(usize::try_from(plan.keys).unwrap_or(FILLERS))).map(|number| {
+            let (run, next, link) = (Rc::clone(&run), Rc::clone(&next), links[number % links.len()].clone());
+            tokio::task::spawn_local(async move {
+                while next.get() < run.plan.keys {
+                    let ask = Ask::Put { key: key(next.replace(next.get() + 1)) };
+                    link.ask(&ask, &run.value).await?;
+                }
+                Ok::<(), String>(())
+            })
+        });
+        let fillers: Vec<_> = fillers.collect();
+        for filler in fillers {
+            while !filler.is_finished() {
+                progress(next.get());
+                tokio::time::sleep(REST).await;
+            }
+            filler.await.expect("a filler does not panic and is not cancelled")?;
+        }
+        Ok(())
+    })
+}
+
+fn open(plan: &Plan, servers: &[String]) -> Vec<Link> {
+    let links = (0..plan.connections.min(plan.clients)).map(|number| {
+        let mut servers = servers.to_vec();
+        let first = number % servers.len();
+        servers.rotate_left(first);
+        let link = Link::Resp(Rc::new(Resp::new(servers, plan.patience)));
+        let kept = link.clone();
+        tokio::task::spawn_local(async move { kept.keep().await });
+        link
+    });
+    links.collect()
+}
+
+async fn join(all: Vec<tokio::task::JoinHandle<()>>) {
+    for one in all {
+        one.await.expect("a client does not panic and is not cancelled");
+    }
+}
+
+impl Run {
+    fn new(plan: &Plan) -> Run {
+        let begun = Instant::now();
+        // Letters that no compression makes shorter than a byte or so each.
+        let value =
+            (0..plan.value_bytes).map(|at| b'a' + u8::try_from(at * 7 % 26).expect("below 26")).collect();
+        Run { plan: plan.clone(), value, begun, asked: Cell::new(0), tally: RefCell::new(Tally::new(begun)) }
+    }
+
+    async fn client(&self, number: usize, link: &Link) {
+        let mut dice = Dice::new(&self.plan, number);
+        while let Some(since) = self.next_turn().await {
+            match link.ask(&dice.next_ask(), &self.value).await {
+                Ok(outcome) => {
+                    let now = Instant::now();
+                    let latency = now.saturating_duration_since(since);
+                    self.tally.borrow_mut().answered(now, latency, outcome == Outcome::Done);
+                }
+                Err(why) => {
+                    self.tally.borrow_mut().failed(&why);
+                    tokio::time::sleep(REST).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for a client's next turn: since when that operation is counted; `None` when the run is over.
+    ///
+    /// At a given rate it counts from when it was due, not from when somebody was free to ask: a server that stands
+    /// still delays all who would have asked meanwhile.
+    async fn next_turn(&self) -> Option<Instant> {
+        let number = self.asked.get();
+        let due = self.plan.rate.map(|rate| self.begun + Duration::from_secs_f64(number as f64 / rate));
+        let over = match self.plan.end {
+            End::After(span) => due.unwrap_or_else(Instant::now).duration_since(self.begun) >= span,
+            End::Operations(count) => number >= count,
+        };
+        if over {
+            return None;
+        }
+        self.asked.set(number + 1);
+        if let Some(due) = due {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        Some(due.unwrap_or_else(Instant::now))
+    }
+
+    fn look(&self) -> Glance {
+        let mut tally = self.tally.borrow_mut();
+        let (answers, p99) = tally.window();
+        Glance {
+            elapsed: self.begun.elapsed(),
+            rate: answers as f64 / BEAT.as_secs_f64(),
+            p99: Duration::from_micros(p99),
+            failures: tally.failures(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `jangada load`: what it says of servers must be what they did.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::{Cluster, expect_exit, http_get, jangada, ports, stderr, stdout};
+
+fn load(arguments: &[&str]) -> Output {
+    jangada().arg("load").args(arguments).output().unwrap()
+}
+
+/// A run that must succeed, as JSON.
+#[track_caller]
+fn report(arguments: &[&str]) -> Value {
+    let output = load(&[arguments, &["-o", "json"]].concat());
+    expect_exit(&output, 0);
+    serde_json::from_str(&stdout(&output)).unwrap()
+}
+
+fn keys(cluster: &Cluster) -> u64 {
+    let status: Value = serde_json::from_str(&http_get(&cluster.address(1), "/status").unwrap()).unwrap();
+    status["keys"].as_u64().unwrap()
+}
+
+#[test]
+fn each_operation_that_is_counted_was_done() {
+    let cluster = Cluster::up(3);
+    let dir = cluster.data();
+    let on = ["--dir", dir.to_str().unwrap(), "--clients", "8", "--connections", "3"];
+    let run = |more: &[&str]| report(&[more, &on].concat());
+
+    let get = run(&["get", "--operations", "50"]);
+    assert_eq!(
+        (get["answered"].as_u64(), get["absent"].as_u64()),
+        (Some(50), Some(50)),
+        "nothing is written yet"
+    );
+    let put = run(&["put", "--operations", "300", "--keys", "100000"]);
+    assert_eq!((put["answered"].as_u64(), put["errors"].as_object().unwrap().len()), (Some(300), 0));
+    assert!((250..=300).contains(&keys(&cluster)), "few of 100,000 keys meet: {}", keys(&cluster));
+    assert_eq!(put["servers"].as_array().unwrap().len(), 3);
+    assert!(put["latency_ms"]["p50"].as_f64().unwrap() > 0.0);
+    assert!(put["server_cpu_us"].as_f64().is_some(), "servers of this machine have their CPU counted");
+
+    let all = run(&["get", "--fill", "--keys", "40", "--operations", "200", "--leader"]);
+    assert_eq!(
+        (all["answered"].as_u64(), all["absent"].as_u64()),
+        (Some(200), Some(0)),
+        "all keys were written"
+    );
+    assert_eq!(all["servers"].as_array().unwrap().len(), 1);
+
+    let text = stdout(&load(&[&["mixed", "--reads", "20", "-n", "100"][..], &on].concat()));
+    assert!(text.starts_with("mixed: 8 clients on 3 connections to 3 servers"), "{text}");
+    assert!(text.contains("100 answers") && text.ends_with("  no errors\n"), "{text}");
+}
+
+#[test]
+fn at_a_given_rate_what_is_late_is_counted_from_when_it_was_due() {
+    let cluster = Cluster::up(1);
+    let address = cluster.address(1);
+    let slow = report(&["put", "--servers", &address, "--rate", "200", "--duration", "1s", "--clients", "4"]);
+    assert_eq!(slow["answered"].as_u64(), Some(200), "as many as were due, however fast the machine is");
+    // One client cannot do a million a second: what it did not get round to asking waits.
+    let late = report(&["put", "--servers", &address, "--rate", "1000000", "-n", "300", "--clients", "1"]);
+    let (p50, max) = (&late["latency_ms"]["p50"], &late["latency_ms"]["max"]);
+    let span = late["seconds"].as_f64().unwrap() * 1_000.0;
+    assert!(max.as_f64().unwrap() > 0.9 * span, "the last one was due at the beginning: {late}");
+    assert!(p50.as_f64().unwrap() > 0.2 * span, "{late}");
+}
+
+#[test]
+fn a_leader_that_dies_is_started_again_and_the_clients_go_on() {
+    let cluster = Cluster::up(3);
+    let dir = cluster.data();
+    let run = report(&[
+        "put",
+        "--dir",
+        dir.to_str().unwrap(),
+        "--clients",
+        "6",
+        "--connections",
+        "3",
+        "--kill-leader-every",
+        "1s",
+        "--duration",
+        "4s",
+        "--timeout",
+        "2s",
+    ]);
+    let kills = run["kills"].as_array().unwrap();
+    assert!(!kills.is_empty(), "{run}");
+    assert!(run["answered"].as_u64().unwrap() > 0, "{run}");
+    assert!(run["longest_gap_ms"].as_f64().unwrap() > 0.0);
+    let status = cluster.status();
+    let down = status["tolerance"]["down"].as_array().unwrap().len();
+    assert_eq!(down, 0, "who was killed runs again: {status}");
+}
+
+#[test]
+fn two_targets_are_compared_in_turns() {
+    let cluster = Cluster::up(1);
+    let address = cluster.address(1);
+    let twice = ["compare", "put", "--servers", &address, "--against", &address, "--rounds", "3", "-n", "60"];
+    let compared = report(&twice);
+    for side in ["a", "b"] {
+        let runs = compared[side].as_array().unwrap();
+        assert_eq!(runs.len(), 3);
+        assert!(runs.iter().all(|run| run["answered"] == 60), "{compared}");
+    }
+    assert!(compared["ratios"]["rate"].as_f64().unwrap() > 0.0);
+    let text = stdout(&load(&twice));
+    assert!(text.contains("B ÷ A") && text.contains("errors: 0 and 0"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_is_told_and_nothing_hangs() {
+    let refused = |arguments: &[&str], code, says: &str| {
+        let output = load(arguments);
+        expect_exit(&output, code);
+        assert!(stderr(&output).contains(says), "{arguments:?}: {}", stderr(&output));
+    };
+    let nobody = format!("127.0.0.1:{}", ports(1));
+    refused(&["put", "--servers", &nobody, "--timeout", "1s"], 3, "connection refused");
+    refused(&["put", "--servers", "nowhere"], 2, "write HOST:PORT");
+    refused(&["put", "--rate", "fast"], 2, "is no number of operations a second");
+    refused(&["put", "--clients", "0"], 2, "0 is not in 1..");
+    refused(&["put", "--kill-leader-every", "1s"], 2, "--dir");
+    refused(&["put", "--dir", "/nonexistent"], 2, "/nonexistent");
+    refused(&["compare", "get"], 2, "--against");
+
+    // Somebody who takes connections and does not speak the protocol.
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = stranger.local_addr().unwrap().to_string();
+    let talk = std::thread::spawn(move || {
+        for stream in stranger.incoming() {
+            let mut stream = stream.unwrap();
+            let mut some = [0; 16];
+            match stream.read(&mut some) {
+                // The first connection only looks whether somebody is there.
+                Ok(0) | Err(_) => {}
+                Ok(_) if &some[..4] == b"over" => return,
+                Ok(_) => drop(stream.write_all(b"220 mail.example.org\r\n")),
+            }
+        }
+    });
+    let output = load(&["put", "--servers", &address, "--duration", "300ms", "--timeout", "1s"]);
+    expect_exit(&output, 1);
+    assert!(
+        stdout(&output).contains("0 answers") && stdout(&output).contains("starts with"),
+        "{}",
+        stdout(&output)
+    );
+    std::net::TcpStream::connect(address).unwrap().write_all(b"over").unwrap();
+    talk.join().unwrap();
+}
