@@ -329,6 +329,12 @@ impl<S: StateMachine> Replica<S> {
         &self.raft
     }
 
+    /// What has happened since the effects were last taken: all that is left to be told if a host panics.
+    pub fn untold(&self) -> impl Iterator<Item = Event> {
+        let of_raft = self.raft.untold().iter().copied().map(Event::Raft);
+        self.events.iter().copied().chain(of_raft)
+    }
+
     /// The state machine, to be looked at.
     #[must_use]
     pub fn state(&self) -> &S {

@@ -6,7 +6,7 @@
 use core::ops::RangeInclusive;
 
 use crate::config::Config;
-use crate::event::RoleName;
+use crate::event::{Event, RoleName};
 use crate::progress::Mode;
 use crate::raft::Raft;
 use crate::role::Role;
@@ -109,6 +109,12 @@ impl Raft {
     #[must_use]
     pub fn last_term(&self) -> Term {
         self.server.log.last_term()
+    }
+
+    /// What has happened since the output was last taken: all that is left to be told if a host panics.
+    #[must_use]
+    pub fn untold(&self) -> &[Event] {
+        &self.server.outbox.events
     }
 
     /// The last entry of the log that is on this server's disk.

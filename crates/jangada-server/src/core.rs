@@ -439,3 +439,15 @@ impl Core {
         self.clients.clear();
     }
 }
+
+/// A panic of this thread: what has happened in the step that does not end is kept, before the flight recorder is written.
+impl Drop for Core {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (time, node, seq) = (self.now(), self.replica.id(), self.seq);
+            let untold = self.events.drain(..).chain(self.replica.untold());
+            let record = |(count, event)| Record { time, node, seq: seq + count, event };
+            self.event_log.keep_unfinished((1..).zip(untold).map(record));
+        }
+    }
+}

@@ -103,6 +103,17 @@ impl EventLog {
         }
     }
 
+    /// The server panics in the middle of a step: what happened in it is kept as well. Nothing is put into words, as that
+    /// might be what panics.
+    pub(crate) fn keep_unfinished(&mut self, records: impl Iterator<Item = Record>) {
+        self.step.extend(records);
+        self.recorder.keep(&self.step);
+        if let Some(file) = &mut self.file {
+            file.take(&self.step);
+        }
+        self.step.clear();
+    }
+
     /// The server is about to end by this error.
     pub(crate) fn ends_by(&mut self, why: &str) {
         self.step_ends();

@@ -1,5 +1,10 @@
 //! When a server panics, or a leader was lost, what happened before is written to the data directory: the folder `flight`
 //! holds the last few of these, and a line on stderr says how to look at them.
+//!
+//! After a panic the last records are those of the step in which it happened (`Drop` of `Core`): all that Raft and the
+//! replica had said until then. What is missing is what the line that panics would have said, and, if it stands in
+//! `Replica::take_output`, what Raft said in this one turn; and a panic in another thread than the replica's is told by
+//! what follows from it here.
 
 use std::fs;
 use std::io;

@@ -11,3 +11,4 @@ mod pipelining; // order, batches and bounds
 mod words; // a person with netcat
 mod http; // health, status, administration
 mod port; // threads, places, and an orderly end
+mod flight; // what a panic leaves behind
