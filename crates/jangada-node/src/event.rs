@@ -12,7 +12,8 @@ pub struct Record {
     pub time: Time,
     /// On which server.
     pub node: NodeId,
-    /// The how-manieth record of this start of the server; a gap means that a reader was too slow.
+    /// The how-manieth record of this start of the server; a gap means that a reader was too slow. 0 for a [`Deed`], which
+    /// the server itself knows nothing of.
     pub seq: u64,
     /// What.
     pub event: Event,
@@ -29,6 +30,46 @@ pub enum Event {
     Net(NetEvent),
     /// With clients.
     Client(ClientEvent),
+    /// Nothing that the server noticed: something was done to it.
+    Deed(Deed),
+}
+
+/// What a person, a script or a plan does to a server or to its links. It is recorded by whoever does it: only a
+/// laboratory and a simulator know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    /// Power off; or it has ended by itself. It is down from here on.
+    Crash,
+    /// It is started.
+    Start,
+    /// It stands still from here on, and its connections stay.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// What it writes does not become durable any more.
+    Stall,
+    /// It does again.
+    Unstall,
+    /// From here on everything is lost that it sends to this one.
+    Cut {
+        /// To whom.
+        to: NodeId,
+    },
+    /// That arrives again.
+    Mend {
+        /// To whom.
+        to: NodeId,
+    },
+    /// From here on so many of a hundred messages that it sends are lost.
+    Lose {
+        /// Of a hundred.
+        percent: u8,
+    },
+    /// From here on everything that it sends takes so much longer.
+    Slow {
+        /// Nanoseconds.
+        by_nanos: u64,
+    },
 }
 
 /// What happened on the disk.

@@ -5,7 +5,7 @@
 
 use bytes::BytesMut;
 use jangada_node::effect::{Effect, Failure, Input};
-use jangada_node::event::{ClientEvent, DiskEvent, Event, FrameRefusal};
+use jangada_node::event::{ClientEvent, Deed, DiskEvent, Event, FrameRefusal};
 use jangada_node::frame::{self, Frame, Route};
 use jangada_node::log_writer::LogDone;
 use jangada_raft::event::{Event as RaftEvent, MembershipStage, RoleChange, RoleName};
@@ -99,6 +99,7 @@ impl<W: Workload> World<W> {
         if process.paused_until > now {
             return;
         }
+        self.records.note(now, place, Deed::Resume);
         let deadline = process.clock.global(process.replica.next_deadline());
         if process.inbox.is_empty() && deadline > now {
             self.set_alarm(place, deadline);

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use jangada_node::event::Deed;
 use jangada_node::replica::Replica;
 use jangada_raft::Raft;
 use jangada_raft::types::{Membership, NodeId, Payload};
@@ -74,6 +75,7 @@ impl<W: Workload> World<W> {
                 && process.paused_until > now
             {
                 process.paused_until = now;
+                self.records.note(now, place, Deed::Resume);
                 self.act(place);
             }
         }

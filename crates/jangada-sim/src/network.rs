@@ -88,6 +88,12 @@ impl Network {
         self.links[from * self.places + to].cuts > 0
     }
 
+    /// All links that are cut.
+    pub(crate) fn cut_links(&self) -> BTreeSet<(Place, Place)> {
+        let all = (0..self.places).flat_map(|from| (0..self.places).map(move |to| (from, to)));
+        all.filter(|(from, to)| self.is_cut(*from, *to)).collect()
+    }
+
     /// What was sent on the connection of this number still arrives.
     pub(crate) fn is_open(&self, from: Place, to: Place, connection: u32) -> bool {
         self.links[from * self.places + to].connection == connection

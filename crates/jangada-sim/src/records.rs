@@ -2,12 +2,15 @@
 //!
 //! It is the stream that a server writes to its log. It can be kept and written out as JSON lines
 //! (`jangada_trace::jsonl`); its hash is what "the same seed gives the same run" means; and the safety reader of
-//! `jangada-trace`, which sees nothing but this stream, gives a second opinion beside the checkers that see everything.
+//! `jangada-trace`, which sees nothing but this stream, gives a second opinion beside the checkers that see everything. What the plan
+//! does to servers and links is noted between them, for pictures; neither the hash nor the second opinion has it.
 
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
-use jangada_node::event::{Event, Record};
+use jangada_node::event::{Deed, Event, Record};
 use jangada_raft::types::Time;
+use jangada_trace::deeds;
 use jangada_trace::safety::Safety;
 
 use crate::check::{Findings, Invariant};
@@ -23,6 +26,10 @@ pub(crate) struct Records {
     hash: u64,
     safety: Option<Safety>,
     kept: Option<Vec<Record>>,
+    /// Servers that stand still, as far as it was noted.
+    paused: BTreeSet<Place>,
+    /// Links that are cut, likewise.
+    cut: BTreeSet<(Place, Place)>,
 }
 
 impl Records {
@@ -34,6 +41,8 @@ impl Records {
             hash: plan.seed,
             safety: plan.second_opinion.then(Safety::new),
             kept: plan.keep_records.then(Vec::new),
+            paused: BTreeSet::new(),
+            cut: BTreeSet::new(),
         }
     }
 
@@ -60,6 +69,39 @@ impl Records {
             kept.push(record);
         }
         record
+    }
+
+    /// The plan does this to a server. It goes into the stream that is kept, and is no part of what the servers say.
+    pub(crate) fn note(&mut self, time: Time, place: Place, deed: Deed) {
+        let is_news = match deed {
+            Deed::Pause => self.paused.insert(place),
+            Deed::Resume => self.paused.remove(&place),
+            Deed::Crash => {
+                self.paused.remove(&place);
+                true
+            }
+            Deed::Start
+            | Deed::Stall
+            | Deed::Unstall
+            | Deed::Cut { .. }
+            | Deed::Mend { .. }
+            | Deed::Lose { .. }
+            | Deed::Slow { .. } => true,
+        };
+        if let Some(kept) = self.kept.as_mut().filter(|_| is_news) {
+            kept.push(deeds::record(time, id_of(place), deed));
+        }
+    }
+
+    /// These links are cut now, and all others are whole: what is new about that is noted.
+    pub(crate) fn note_links(&mut self, time: Time, cut: BTreeSet<(Place, Place)>) {
+        let before = std::mem::replace(&mut self.cut, cut.clone());
+        for (from, to) in before.difference(&cut) {
+            self.note(time, *from, Deed::Mend { to: id_of(*to) });
+        }
+        for (from, to) in cut.difference(&before) {
+            self.note(time, *from, Deed::Cut { to: id_of(*to) });
+        }
     }
 
     /// How many there were.
@@ -168,5 +210,30 @@ mod tests {
         records.take(Time(3), 0, durable(2), &mut findings);
         let seqs: Vec<u64> = records.into_kept().iter().map(|record| record.seq).collect();
         assert_eq!(seqs, [1, 2, 1]);
+    }
+
+    #[test]
+    fn what_the_plan_does_is_kept_and_not_counted() {
+        let plan = Plan { keep_records: true, ..Plan::quiet(1, 3) };
+        let (mut records, mut findings) = (Records::new(&plan), Findings::default());
+        records.take(Time(1), 0, durable(1), &mut findings);
+        let (hash, count) = (records.hash(), records.count());
+        records.note_links(Time(2), [(0, 1), (1, 0)].into());
+        records.note_links(Time(3), [(1, 0)].into());
+        for deed in [Deed::Pause, Deed::Pause, Deed::Resume, Deed::Resume] {
+            records.note(Time(4), 2, deed);
+        }
+        assert_eq!((records.hash(), records.count()), (hash, count));
+        let kept = records.into_kept();
+        let kept: Vec<(u64, u64, Event)> =
+            kept.iter().skip(1).map(|record| (record.node.0, record.seq, record.event)).collect();
+        let deeds = [
+            (1, Deed::Cut { to: id_of(1) }),
+            (2, Deed::Cut { to: id_of(0) }),
+            (1, Deed::Mend { to: id_of(1) }),
+            (3, Deed::Pause),
+            (3, Deed::Resume),
+        ];
+        assert_eq!(kept, deeds.map(|(node, deed)| (node, 0, Event::Deed(deed))));
     }
 }

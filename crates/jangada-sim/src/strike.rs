@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use jangada_node::effect::Input;
+use jangada_node::event::Deed;
 use jangada_raft::face::MembershipChange;
 use jangada_raft::types::NodeId;
 
@@ -155,6 +156,7 @@ impl<W: Workload> World<W> {
             process.paused_until = until;
             process.wake_at = until;
             self.coverage.count(Counter::Pauses);
+            self.records.note(self.now, place, Deed::Pause);
             if clock {
                 self.coverage.count(Counter::ClocksStopped);
                 process.clock_stands_since.get_or_insert(self.now);

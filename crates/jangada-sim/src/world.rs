@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jangada_node::effect::{AdminDone, Effect, Failure, Input};
-use jangada_node::event::Event;
+use jangada_node::event::{Deed, Event};
 use jangada_node::replica::Replica;
 use jangada_raft::face::MembershipChange;
 use jangada_raft::types::{Index, NodeId, Time};
@@ -190,8 +190,7 @@ impl<W: Workload> World<W> {
             Happening::Repair => self.repair(),
             Happening::Rejoin(partition) => {
                 self.narrate(|story, now| story.world(now, "a partition ends"));
-                self.network.rejoin(partition);
-                self.disturb(Duration::ZERO);
+                self.rejoin(partition);
             }
             Happening::Release(clog) => {
                 self.narrate(|story, now| story.world(now, "clogged links are free"));
@@ -313,7 +312,16 @@ impl<W: Workload> World<W> {
         let links = self.links(cut);
         self.coverage.count(Counter::Partitions);
         self.disturb(Duration::ZERO);
-        self.network.part(links)
+        let partition = self.network.part(links);
+        self.note_links();
+        partition
+    }
+
+    /// Whoever keeps records notes which links are cut now.
+    fn note_links(&mut self) {
+        if self.plan.keep_records {
+            self.records.note_links(self.now, self.network.cut_links());
+        }
     }
 
     /// The links that have this shape now.
@@ -330,12 +338,14 @@ impl<W: Workload> World<W> {
     pub fn rejoin(&mut self, partition: usize) {
         self.disturb(Duration::ZERO);
         self.network.rejoin(partition);
+        self.note_links();
     }
 
     /// All partitions end, and messages travel well.
     pub fn heal(&mut self) {
         self.disturb(Duration::ZERO);
         self.network.heal();
+        self.note_links();
     }
 
     /// Asks a server for other members. The answer comes by [`World::administrator_answer`].
@@ -411,6 +421,7 @@ impl<W: Workload> World<W> {
                 }
                 self.hand_out_card(place);
                 self.narrate(|story, now| story.starts(now, place));
+                self.records.note(self.now, place, Deed::Start);
                 self.records.starts(place);
                 self.record(place, Event::Disk(opened.event));
                 self.act(place);
@@ -455,6 +466,7 @@ impl<W: Workload> World<W> {
             Death::Killed => disk.process_ended(),
             Death::Power(loss) => disk.power_loss(loss, &mut self.disk_rng),
         };
+        self.records.note(self.now, place, Deed::Crash);
         self.disconnect_clients(place);
     }
 

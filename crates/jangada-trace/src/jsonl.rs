@@ -3,7 +3,7 @@
 //! The field names are a promise: a field may be added, an old one never changes its name or its meaning.
 //! Servers appear under their names, never under bare numbers; times are nanoseconds since the program began.
 
-use jangada_node::event::{ClientEvent, DiskEvent, Event, NetEvent, Record};
+use jangada_node::event::{ClientEvent, Deed, DiskEvent, Event, NetEvent, Record};
 use jangada_raft::event::{Event as RaftEvent, VoteRefusal};
 use jangada_raft::face::Refusal;
 
@@ -28,6 +28,7 @@ pub fn write(out: &mut String, record: &Record, names: &Names) {
         Event::Disk(event) => disk_event(&mut object, event),
         Event::Net(event) => net_event(&mut object, event, names),
         Event::Client(event) => client_event(&mut object, event, names),
+        Event::Deed(deed) => self::deed(&mut object, *deed, names),
     }
     object.close();
 }
@@ -189,6 +190,22 @@ fn client_event(object: &mut Object<'_>, event: &ClientEvent, names: &Names) {
         ClientEvent::ExpiryProposed { index } => {
             object.text("event", "expiry_proposed").number("index", index.0);
         }
+    }
+}
+
+fn deed(object: &mut Object<'_>, deed: Deed, names: &Names) {
+    object.text("event", "deed").text("what", kinds::deed(deed));
+    match deed {
+        Deed::Cut { to } | Deed::Mend { to } => {
+            object.text("to", &names.of(to));
+        }
+        Deed::Lose { percent } => {
+            object.number("percent", percent.into());
+        }
+        Deed::Slow { by_nanos } => {
+            object.number("delay_ns", by_nanos);
+        }
+        Deed::Crash | Deed::Start | Deed::Pause | Deed::Resume | Deed::Stall | Deed::Unstall => {}
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use jangada_node::book::node_id;
-use jangada_node::event::{ClientEvent, DiskEvent, Event, FrameRefusal, LinkLoss, NetEvent, Record};
+use jangada_node::event::{ClientEvent, Deed, DiskEvent, Event, FrameRefusal, LinkLoss, NetEvent, Record};
 use jangada_raft::event::{
     Event as RaftEvent, IgnoreReason, MembershipStage, MessageKind, RoleChange, RoleName, VoteRefusal,
 };
@@ -192,7 +192,10 @@ fn event(fields: &Fields<'_>) -> Read<Option<Event>> {
     if let Some(event) = net_event(name, fields)? {
         return Ok(Some(Event::Net(event)));
     }
-    Ok(client_event(name, fields)?.map(Event::Client))
+    if let Some(event) = client_event(name, fields)? {
+        return Ok(Some(Event::Client(event)));
+    }
+    if name == "deed" { deed(fields).map(|deed| Some(Event::Deed(deed))) } else { Ok(None) }
 }
 
 /// Terms, roles, votes, messages.
@@ -339,6 +342,35 @@ fn client_event(name: &str, fields: &Fields<'_>) -> Read<Option<ClientEvent>> {
         "expiry_proposed" => ClientEvent::ExpiryProposed { index: fields.index("index")? },
         _ => return Ok(None),
     }))
+}
+
+/// What was done, and what belongs to it.
+fn deed(fields: &Fields<'_>) -> Read<Deed> {
+    let to = NodeId(0);
+    let all = [
+        Deed::Crash,
+        Deed::Start,
+        Deed::Pause,
+        Deed::Resume,
+        Deed::Stall,
+        Deed::Unstall,
+        Deed::Cut { to },
+        Deed::Mend { to },
+        Deed::Lose { percent: 0 },
+        Deed::Slow { by_nanos: 0 },
+    ];
+    Ok(match fields.one_of("what", &all, kinds::deed)? {
+        Deed::Cut { .. } => Deed::Cut { to: fields.node("to")? },
+        Deed::Mend { .. } => Deed::Mend { to: fields.node("to")? },
+        Deed::Lose { .. } => match u8::try_from(fields.number("percent")?) {
+            Ok(percent @ 0..=100) => Deed::Lose { percent },
+            Ok(_) | Err(_) => return bad("\"percent\" is more than 100"),
+        },
+        Deed::Slow { .. } => Deed::Slow { by_nanos: fields.number("delay_ns")? },
+        known @ (Deed::Crash | Deed::Start | Deed::Pause | Deed::Resume | Deed::Stall | Deed::Unstall) => {
+            known
+        }
+    })
 }
 
 /// The reason, and what belongs to it.

@@ -3,7 +3,7 @@
 //! These names are a promise to everyone who reads our JSON or our metrics. A new variant needs a new name here
 //! before anything compiles; an old name never changes its meaning.
 
-use jangada_node::event::{FrameRefusal, LinkLoss};
+use jangada_node::event::{Deed, FrameRefusal, LinkLoss};
 use jangada_raft::event::{IgnoreReason, MembershipStage, MessageKind, RoleChange, RoleName, VoteRefusal};
 use jangada_raft::face::Refusal;
 
@@ -153,5 +153,22 @@ pub fn frame_refusal(why: FrameRefusal) -> &'static str {
         FrameRefusal::Recipient => "recipient",
         FrameRefusal::Sender => "sender",
         FrameRefusal::Incarnation => "incarnation",
+    }
+}
+
+/// The name of a deed.
+#[must_use]
+pub fn deed(deed: Deed) -> &'static str {
+    match deed {
+        Deed::Crash => "crash",
+        Deed::Start => "start",
+        Deed::Pause => "pause",
+        Deed::Resume => "resume",
+        Deed::Stall => "stall",
+        Deed::Unstall => "unstall",
+        Deed::Cut { .. } => "cut",
+        Deed::Mend { .. } => "mend",
+        Deed::Lose { .. } => "lose",
+        Deed::Slow { .. } => "slow",
     }
 }

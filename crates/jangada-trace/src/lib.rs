@@ -36,6 +36,7 @@ pub mod language; // the languages that they are spoken to in
 pub mod kinds; // one stable name for each thing
 pub mod words; // sentences for people
 pub mod phrases; // what they are made of
+pub mod deeds; // what was done by hand, as it stands
 pub mod jsonl; // objects for programs
 pub mod jsonl_read; // and back
 pub mod lab; // the university lab's own lines

@@ -118,6 +118,7 @@ impl Metrics {
             Event::Disk(event) => self.fold_disk(event),
             Event::Net(event) => self.fold_net(event),
             Event::Client(event) => self.fold_client(event),
+            Event::Deed(_) => {}
         }
     }
 

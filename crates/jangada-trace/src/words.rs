@@ -14,6 +14,7 @@ use jangada_raft::event::{
 use jangada_raft::face::Refusal;
 use jangada_raft::types::{NodeId, Term, Time};
 
+use crate::deeds::say_deed;
 use crate::language::Language;
 use crate::names::Names;
 use crate::phrases::{
@@ -99,6 +100,7 @@ impl Words {
             Event::Disk(event) => say_disk(self.language, event),
             Event::Net(event) => self.say_net(event),
             Event::Client(event) => self.say_client(event),
+            Event::Deed(deed) => say_deed(self.language, *deed, &self.names),
         }
     }
 
@@ -553,5 +555,6 @@ pub fn level(event: &Event) -> Level {
         Event::Client(ClientEvent::OutcomeUnknown { .. }) => Level::Warn,
         Event::Client(ClientEvent::Refused { .. }) => Level::Debug,
         Event::Client(ClientEvent::Forwarded { .. } | ClientEvent::ExpiryProposed { .. }) => Level::Trace,
+        Event::Deed(_) => Level::Info,
     }
 }

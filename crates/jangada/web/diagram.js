@@ -394,7 +394,8 @@ export class Diagram {
       else if (state.cut.length) words.push(`cut: ${state.cut.map(([one, other]) => `${one}→${other}`).join(' ')}`);
       if (state.loss) words.push(`${state.loss} % lost`);
       if (state.delay_ns) words.push(`${span(state.delay_ns)} slower`);
-      const away = groups.length > 1 ? groups.slice(1).flat() : [];
+      // Where nobody hears anybody, all are away.
+      const away = groups.length > 1 ? groups.slice(groups[0].length > 1 ? 1 : 0).flat() : [];
       for (const server of model.servers.filter(({ name }) => away.includes(name))) this.shade(left, right, server.y);
       paper.fillStyle = this.color.band;
       paper.fillRect(left, 20, right - left, 2);
@@ -402,7 +403,7 @@ export class Diagram {
       const text = words.join(' · ');
       const at = Math.max(left + 3, this.gutter + 4);
       if (right - at > paper.measureText(text).width) paper.fillText(text, at, 33);
-      else if (right - at > 40) paper.fillText(groups.length > 1 ? "parted" : "cut", at, 33);
+      else if (right - at > 40) paper.fillText(groups.length > 1 ? "parted" : state.cut.length ? "cut" : state.loss ? "lossy" : "slow", at, 33);
     }
   }
 

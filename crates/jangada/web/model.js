@@ -2,8 +2,8 @@
 // partitions. Knows nothing of pictures. Records are kept as columns of numbers, so that a million of them fit.
 //
 // Beside the events of docs/events.md these are understood, which whoever gives the records adds; all have `time_ns`:
-//   {"event":"deed","node":"n3","what":"crash"|"start"|"pause"|"resume"|"silent"|"heard"}
-//   {"event":"network","cut":[["n1","n2"],...],"loss":30,"delay_ns":0}   the links from here on (cut: from, to)
+//   {"event":"deed","node":"n3","what":"silent"|"heard"}  nothing is known of it from here on, and again
+//   {"event":"network","cut":[["n1","n2"],...]}  the links that seem cut from here on (from, to), where no deed is known
 //   {"event":"server","node":"n3","role":"follower","term":2,"state":"up"}  how it was when the records begin
 //   {"event":"missing","node":"n3","until_ns":9}  what happened there from here to there is not among the records
 
@@ -17,6 +17,8 @@ const APPEND = KIND_NUMBER.get('append');
 const ACCEPTED = KIND_NUMBER.get('append_accepted');
 /** What a server is after a deed. */
 const STATES = { crash: 'down', start: 'up', pause: 'paused', resume: 'up', silent: 'silent', heard: 'up' };
+/** What is done to links. */
+const LINK_DEEDS = ['cut', 'mend', 'lose', 'slow'];
 /** Items between two entries of an index by time. */
 const BLOCK = 256;
 
@@ -143,7 +145,7 @@ export class Model {
       case 'received': return this.readReceived(record, time);
       case 'ignored': return this.readIgnored(record);
       case 'election_timer_reset': return undefined;
-      case 'network': this.network.push(record); return undefined;
+      case 'network': this.network.push({ loss: 0, delay_ns: 0, ...record }); return undefined;
       case 'deed': return this.readDeed(record, time);
       case 'server': {
         const server = this.server(record.node);
@@ -171,10 +173,27 @@ export class Model {
   }
 
   readDeed(record, time) {
+    if (LINK_DEEDS.includes(record.what)) return this.readLinks(record, time);
     const server = this.server(record.node);
     const state = STATES[record.what];
     if (state && server.states.at(-1)?.state !== state) server.states.push({ time, state });
-    this.keep(server, record, time);
+    return this.keep(server, record, time);
+  }
+
+  /** What was done to the links of a server. */
+  readLinks({ node, what, to, percent, delay_ns: delay }, time) {
+    const before = this.network.at(-1);
+    const after = { time_ns: time, cut: before?.cut ?? [], losses: { ...before?.losses }, delays: { ...before?.delays } };
+    const others = () => after.cut.filter(([one, other]) => one !== node || other !== to);
+    if (what === 'cut') after.cut = [...others(), [node, to]];
+    else if (what === 'mend') after.cut = others();
+    else if (what === 'lose') after.losses[node] = percent;
+    else if (what === 'slow') after.delays[node] = delay;
+    after.loss = Math.max(0, ...Object.values(after.losses));
+    after.delay_ns = Math.max(0, ...Object.values(after.delays));
+    // What is done at one moment is done at once.
+    if (before?.time_ns === time) this.network.pop();
+    this.network.push(after);
   }
 
   message(from, to, record) {

@@ -118,7 +118,8 @@ export function sentence(event) {
     case 'proposal_refused': return `refuses a command: ${why}`;
     case 'log_opened': return event.last ? `starts with a log up to ${event.last}` : 'starts with an empty log';
     case 'deed':
-      return { crash: 'loses its power', start: "starts", pause: 'stands still', resume: 'goes on', silent: 'is not heard any more', heard: 'is heard again' }[event.what] ?? event.what;
+      return { crash: 'loses its power', start: "starts", pause: 'stands still', resume: 'goes on', stall: 'has a disk that stands still', unstall: 'has its disk back',
+        silent: 'is not heard any more', heard: 'is heard again' }[event.what] ?? event.what;
     default: return null;
   }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jangada_kv::{Request, Response};
 use jangada_node::effect::{AdminDone, Failure, Token};
-use jangada_node::event::Record;
+use jangada_node::event::{self, Record};
 use jangada_node::replica::ReplicaConfig;
 use jangada_raft::config::Config;
 use jangada_raft::event::RoleName;
@@ -276,6 +276,49 @@ pub enum Deed {
     Stall,
     /// It does again.
     Unstall,
+}
+
+impl Deed {
+    /// How it is recorded; `None` for what the server itself tells of.
+    #[must_use]
+    pub fn recorded(self) -> Option<event::Deed> {
+        match self {
+            Deed::Start => Some(event::Deed::Start),
+            Deed::Crash => Some(event::Deed::Crash),
+            Deed::Pause => Some(event::Deed::Pause),
+            Deed::Resume => Some(event::Deed::Resume),
+            Deed::Stall => Some(event::Deed::Stall),
+            Deed::Unstall => Some(event::Deed::Unstall),
+            Deed::Campaign | Deed::Snapshot => None,
+        }
+    }
+}
+
+/// Deeds that are to be recorded when a server starts for the first time: what was done to its links before there were
+/// any, and how the network is.
+pub fn inherited<C: Cluster + ?Sized>(
+    cluster: &C,
+    new: NodeId,
+    (loss, delay): (u8, Duration),
+) -> Vec<(NodeId, event::Deed)> {
+    let others = cluster.servers().into_iter().filter(|id| *id != new);
+    let ways = others.flat_map(|other| [(new, other), (other, new)]);
+    let cut = ways.filter(|(from, to)| cluster.is_cut(*from, *to));
+    let mut deeds: Vec<(NodeId, event::Deed)> =
+        cut.map(|(from, to)| (from, event::Deed::Cut { to })).collect();
+    if loss > 0 {
+        deeds.push((new, event::Deed::Lose { percent: loss }));
+    }
+    if !delay.is_zero() {
+        deeds.push((new, slow(delay)));
+    }
+    deeds
+}
+
+/// Messages take so much longer.
+#[must_use]
+pub fn slow(delay: Duration) -> event::Deed {
+    event::Deed::Slow { by_nanos: u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX) }
 }
 
 /// What a server is asked for.

@@ -7,17 +7,20 @@ use bytes::Bytes;
 use jangada_kv::command::{Command, Reply};
 use jangada_kv::{Request, Response};
 use jangada_node::effect::{Input, Token};
-use jangada_node::event::Record;
+use jangada_node::event::{self, Record};
 use jangada_node::frame::Frame;
 use jangada_node::state_machine::STAMP_BYTES;
 use jangada_raft::Raft;
 use jangada_raft::face::MembershipChange;
 use jangada_raft::types::{Index, NodeId, Term, Time};
+use jangada_trace::deeds::{self, Standing};
 use jangada_trace::say;
 
 use crate::check::Violation;
 
-use super::cluster::{Answer, Ask, Cluster, Deed, Filter, Held, HeldNumber, MAX_SERVERS, Setup, View};
+use super::cluster::{
+    Answer, Ask, Cluster, Deed, Filter, Held, HeldNumber, MAX_SERVERS, Setup, View, inherited, slow,
+};
 use super::command::Message;
 use super::network::Parcel;
 use super::rig::Rig;
@@ -31,6 +34,8 @@ pub struct Simulated {
     rig: Option<Rig>,
     /// Records that were taken, for who looks back; the oldest go first.
     taken: Vec<Record>,
+    /// What had been done when the first of them was written.
+    before: Standing,
     /// Operations of each disk until the mark.
     marked: [u64; MAX_SERVERS as usize],
     /// Whether somebody wants the command that is under way to end.
@@ -63,7 +68,14 @@ impl Simulated {
     #[must_use]
     pub fn recorded(&self) -> Vec<Record> {
         let waiting = self.rig.as_ref().map_or(&[][..], |rig| &rig.records);
-        [&self.taken, waiting].concat()
+        let first = self.taken.first().or(waiting.first()).map_or(Time::ZERO, |record| record.time);
+        [&self.before.records(first), &self.taken[..], waiting].concat()
+    }
+
+    /// Somebody did this.
+    fn note(&mut self, node: NodeId, deed: event::Deed) {
+        let rig = self.rig_mut();
+        rig.records.push(deeds::record(rig.now, node, deed));
     }
 
     fn rig(&self) -> &Rig {
@@ -91,6 +103,7 @@ impl Cluster for Simulated {
     fn found(&mut self, setup: &Setup) -> Result<(), String> {
         self.rig = Some(Rig::new(setup.clone()));
         self.taken.clear();
+        self.before = Standing::default();
         self.marked = Default::default();
         Ok(())
     }
@@ -116,7 +129,8 @@ impl Cluster for Simulated {
     fn take_records(&mut self) -> Vec<Record> {
         let records = self.rig.as_mut().map(|rig| std::mem::take(&mut rig.records)).unwrap_or_default();
         if self.taken.len() >= 2 * MAX_TAKEN {
-            self.taken.drain(..MAX_TAKEN);
+            let before = &mut self.before;
+            self.taken.drain(..MAX_TAKEN).for_each(|record| before.see_record(&record));
         }
         self.taken.extend_from_slice(&records);
         records
@@ -176,6 +190,8 @@ impl Cluster for Simulated {
     }
 
     fn befall(&mut self, id: NodeId, deed: Deed) -> Result<(), String> {
+        let is_new = !self.rig().servers.contains_key(&id);
+        deed.recorded().into_iter().for_each(|deed| self.note(id, deed));
         let rig = self.rig_mut();
         match deed {
             Deed::Start => rig.start(id),
@@ -186,6 +202,10 @@ impl Cluster for Simulated {
             Deed::Snapshot => rig.input(id, Input::TakeSnapshot),
             Deed::Stall => rig.stall(id, true),
             Deed::Unstall => rig.stall(id, false),
+        }
+        if is_new {
+            let inherited = inherited(self, id, self.weather());
+            inherited.into_iter().for_each(|(node, deed)| self.note(node, deed));
         }
         Ok(())
     }
@@ -210,6 +230,11 @@ impl Cluster for Simulated {
     }
 
     fn set_link(&mut self, from: NodeId, to: NodeId, works: bool) -> Result<(), String> {
+        let there = |id| self.rig().servers.contains_key(&id);
+        if from != to && there(from) && there(to) && self.is_cut(from, to) == works {
+            let deed = if works { event::Deed::Mend { to } } else { event::Deed::Cut { to } };
+            self.note(from, deed);
+        }
         let network = &mut self.rig_mut().network;
         if works {
             network.heal(from, to)
@@ -220,11 +245,17 @@ impl Cluster for Simulated {
     }
 
     fn set_loss(&mut self, percent: u8) -> Result<(), String> {
+        if self.rig().network.loss != percent {
+            self.servers().into_iter().for_each(|id| self.note(id, event::Deed::Lose { percent }));
+        }
         self.rig_mut().network.loss = percent;
         Ok(())
     }
 
     fn set_delay(&mut self, delay: Duration) -> Result<(), String> {
+        if self.rig().network.slow != delay {
+            self.servers().into_iter().for_each(|id| self.note(id, slow(delay)));
+        }
         self.rig_mut().network.slow = delay;
         Ok(())
     }

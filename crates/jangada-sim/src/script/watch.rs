@@ -76,7 +76,7 @@ fn kinds(event: &Event, led: bool) -> &'static [Kind] {
             RaftEvent::ElectionTimerReset { .. } | RaftEvent::Durable { .. } => &[],
         },
         Event::Disk(_) => &[Kind::Snapshots],
-        Event::Net(_) => &[],
+        Event::Net(_) | Event::Deed(_) => &[],
         Event::Client(_) => &[Kind::Clients],
     }
 }

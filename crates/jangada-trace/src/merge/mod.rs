@@ -14,8 +14,8 @@ mod offsets; // how far clocks are apart, from bounds
 mod order; // one stream out of many
 mod starts; // which records have one clock
 
-use jangada_node::event::Record;
-use jangada_raft::types::NodeId;
+use jangada_node::event::{Event, Record};
+use jangada_raft::types::{NodeId, Time};
 
 use starts::{Passage, Start};
 
@@ -78,6 +78,7 @@ pub fn merge(mut sources: Vec<Source>) -> Merged {
         let records = sources.pop().map(|source| source.records).unwrap_or_default();
         return Merged { records, clocks: Vec::new(), agreement: Agreement::Given };
     }
+    let deeds = take_deeds(&mut sources);
     let mut starts = starts::split(sources);
     let passages = starts::passages(&starts);
     let as_they_are = |start: &Start| start.prior.unwrap_or(0);
@@ -108,7 +109,43 @@ pub fn merge(mut sources: Vec<Source>) -> Merged {
         slack_ns: slack,
     };
     let clocks = if given { Vec::new() } else { starts.iter().zip(slack).map(clock).collect() };
-    Merged { records: order::weave(starts), clocks, agreement }
+    let deeds = placed(deeds, &starts, given);
+    Merged { records: order::with_deeds(order::weave(starts), deeds), clocks, agreement }
+}
+
+/// A deed, and the server whose records begin its source, if any do.
+type Found = (Record, Option<NodeId>);
+
+/// Takes the deeds out of all sources.
+fn take_deeds(sources: &mut Vec<Source>) -> Vec<Found> {
+    let mut deeds: Vec<Found> = Vec::new();
+    let is_deed = |record: &Record| matches!(record.event, Event::Deed(_));
+    for source in sources.iter_mut() {
+        let anchor = source.records.iter().find(|record| !is_deed(record)).map(|record| record.node);
+        deeds.extend(source.records.iter().filter(|record| is_deed(record)).map(|record| (*record, anchor)));
+        source.records.retain(|record| !is_deed(record));
+    }
+    sources.retain(|source| !source.records.is_empty());
+    deeds
+}
+
+/// Deeds have the one clock that all servers of a laboratory share. Where clocks had to be set, that of the servers in the
+/// same source is theirs; those that stand alone are left out then, as two laboratories may have recorded into one folder.
+fn placed(deeds: Vec<Found>, starts: &[Start], given: bool) -> Vec<Record> {
+    let mut placed: Vec<Record> = Vec::new();
+    for (deed, anchor) in deeds {
+        let start = starts.iter().find(|start| Some(start.node) == anchor);
+        match start {
+            Some(start) => {
+                let time = Time(start.common(deed.time).max(0).unsigned_abs());
+                placed.push(Record { time, ..deed });
+            }
+            None if given => placed.push(deed),
+            None => {}
+        }
+    }
+    placed.sort_by_key(|record| record.time);
+    placed
 }
 
 /// Whether each server's starts follow each other in time.

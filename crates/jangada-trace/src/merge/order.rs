@@ -83,6 +83,15 @@ pub(super) fn weave(starts: Vec<Start>) -> Vec<Record> {
     woven
 }
 
+/// The same with deeds, each before what happened at that time.
+pub(super) fn with_deeds(records: Vec<Record>, deeds: Vec<Record>) -> Vec<Record> {
+    let mut all = deeds;
+    all.extend(records);
+    // It keeps the order of what is equal.
+    all.sort_by_key(|record| record.time);
+    all
+}
+
 /// The thread whose next record comes first. An arrival waits for its departure, unless they wait for each other in a circle.
 fn earliest(threads: &[Thread]) -> Option<usize> {
     let is_ripe = |thread: &Thread| match thread.waits_for {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jangada_node::event::{DiskEvent, Event, Record};
+use jangada_node::event::{Deed, DiskEvent, Event, Record};
 use jangada_raft::event::{Event as RaftEvent, MessageKind, RoleName};
 use jangada_raft::types::{NodeId, Term, Time};
 
@@ -36,6 +36,8 @@ pub enum Absence {
     Down,
     /// It says nothing, and what is sent to it waits or is lost: it stands still, or is down for good.
     Silent,
+    /// Somebody has made it stand still.
+    Paused,
     /// All messages to it and from it are lost.
     CutOff,
 }
@@ -47,6 +49,7 @@ impl Absence {
         match self {
             Absence::Down => "down",
             Absence::Silent => "silent",
+            Absence::Paused => "stands still",
             Absence::CutOff => "cut off",
         }
     }
@@ -75,6 +78,13 @@ pub(super) fn roles(records: &[Record], node: NodeId, end: Time) -> Vec<RoleSpan
     let mut first = None;
     let mut last_seen = Time::ZERO;
     for record in records.iter().filter(|record| record.node == node) {
+        if let Event::Deed(deed) = record.event {
+            if let (Deed::Crash, Some(span)) = (deed, spans.last_mut()) {
+                span.end = record.time;
+                last_seen = record.time;
+            }
+            continue;
+        }
         let first = *first.get_or_insert(record.time);
         let (begin, role, term) = match record.event {
             Event::Disk(DiskEvent::Opened { .. }) => {

@@ -6,6 +6,7 @@
 //! that name. Nothing here is a guess but what is called one: a message is known by its sender and number.
 
 mod bands; // roles, and when a server was not there
+mod done; // the same by what was done
 pub mod perfetto; // for a trace viewer
 mod scene; // what became of each message
 pub mod svg; // for reports
@@ -15,6 +16,7 @@ pub mod topic; // what an event is about
 mod view; // which part of it is shown
 
 pub use bands::{Absence, Quiet, RoleSpan};
+pub use done::Weather;
 pub use scene::{Arrow, Fate, Lane, Scene, Tally};
 pub use topic::{Topic, Topics};
 pub use view::View;

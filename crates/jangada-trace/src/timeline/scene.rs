@@ -7,6 +7,7 @@ use jangada_raft::event::{Event as RaftEvent, IgnoreReason, MessageKind};
 use jangada_raft::types::{Index, NodeId, Term, Time};
 
 use super::bands::{self, Quiet, RoleSpan};
+use super::done::{self, Weather};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +124,10 @@ pub struct Scene {
     pub lanes: Vec<Lane>,
     /// All messages, by the first moment at which they were seen.
     pub arrows: Vec<Arrow>,
+    /// When the network lost messages or held them up, as far as somebody recorded that.
+    pub weather: Vec<Weather>,
+    /// What was done to servers and links was recorded; otherwise it is concluded from what is missing.
+    pub deeds_known: bool,
     /// The first record.
     pub begin: Time,
     /// The last one.
@@ -160,19 +165,28 @@ impl Scene {
         let mut arrows = arrows(&records, &nodes);
         judge(&mut arrows, &watched, end);
         mark_routine(&mut arrows);
+        let deeds_known = done::is_known(&records);
         let lanes = nodes.iter().zip(&watched).enumerate();
         let mut lanes: Vec<Lane> = lanes
             .map(|(place, (node, watched))| Lane {
                 node: *node,
                 first: watched.as_ref().map(|watched| watched.first),
                 roles: bands::roles(&records, *node, end),
-                quiet: bands::absences(&records, &arrows, (place, *node), end),
+                quiet: match deeds_known {
+                    true => Vec::new(),
+                    false => bands::absences(&records, &arrows, (place, *node), end),
+                },
                 missing: watched.as_ref().map_or(0, |watched| watched.gaps.len() as u64),
             })
             .collect();
-        lanes.iter_mut().for_each(|lane| bands::end_roles(lane, end));
-        bands::cut_off(&mut lanes, &arrows, (begin, end));
-        Scene { records, lanes, arrows, begin, end }
+        let mut weather = Vec::new();
+        if deeds_known {
+            weather = done::bands(&records, &mut lanes, (begin, end));
+        } else {
+            lanes.iter_mut().for_each(|lane| bands::end_roles(lane, end));
+            bands::cut_off(&mut lanes, &arrows, (begin, end));
+        }
+        Scene { records, lanes, arrows, weather, deeds_known, begin, end }
     }
 
     /// How many messages had which fate.
@@ -216,7 +230,7 @@ impl Scene {
 /// Who recorded something, or was sent something.
 fn nodes(records: &[Record]) -> Vec<NodeId> {
     let mut nodes = BTreeSet::new();
-    for record in records {
+    for record in records.iter().filter(|record| !matches!(record.event, Event::Deed(_))) {
         nodes.insert(record.node);
         match record.event {
             Event::Raft(RaftEvent::Sent { to, .. }) => nodes.insert(to),
@@ -230,7 +244,7 @@ fn nodes(records: &[Record]) -> Vec<NodeId> {
 fn watched(records: &[Record], nodes: &[NodeId]) -> Vec<Option<Watched>> {
     let mut all: Vec<Option<Watched>> = nodes.iter().map(|_| None).collect();
     let mut last: BTreeMap<NodeId, Record> = BTreeMap::new();
-    for record in records {
+    for record in records.iter().filter(|record| !matches!(record.event, Event::Deed(_))) {
         let Ok(place) = nodes.binary_search(&record.node) else { continue };
         let watched = all[place].get_or_insert_with(|| Watched {
             first: record.time,

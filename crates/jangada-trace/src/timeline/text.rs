@@ -19,6 +19,7 @@ use jangada_raft::event::{Event as RaftEvent, IgnoreReason, MessageKind, RoleNam
 use jangada_raft::types::Time;
 
 use super::bands::{Absence, Quiet};
+use super::done::Weather;
 use super::scene::{Arrow, Fate, Scene};
 use super::view::View;
 use crate::language::Language;
@@ -128,6 +129,7 @@ enum What<'a> {
     Arrow(&'a Arrow),
     Record(&'a Record),
     Quiet(usize, &'a Quiet),
+    Weather(&'a Weather),
     Folded,
 }
 
@@ -166,7 +168,13 @@ fn items<'a>(scene: &'a Scene, view: &View) -> Vec<Item<'a>> {
             items.push(Item { time: quiet.begin, record, what: What::Quiet(lane, quiet) });
         }
     }
-    items.sort_by_key(|item| (item.time, item.record, matches!(item.what, What::Quiet(..))));
+    for weather in scene.weather.iter().filter(|weather| view.has(weather.begin)) {
+        let record = scene.records.partition_point(|record| record.time <= weather.begin);
+        items.push(Item { time: weather.begin, record, what: What::Weather(weather) });
+    }
+    items.sort_by_key(|item| {
+        (item.time, item.record, matches!(item.what, What::Quiet(..) | What::Weather(_)))
+    });
     items
 }
 
@@ -258,7 +266,7 @@ impl<'a> Painter<'a> {
                 {
                     seen.push(arrow.to);
                 }
-                What::Arrow(_) | What::Record(_) | What::Quiet(..) | What::Folded => break,
+                What::Arrow(_) | What::Record(_) | What::Quiet(..) | What::Weather(_) | What::Folded => break,
             }
         }
         seen.len()
@@ -279,6 +287,10 @@ impl<'a> Painter<'a> {
             }
             What::Record(record) => self.mark(first.record, record, &mut cells),
             What::Quiet(lane, quiet) => self.absence(lane, quiet, &mut cells),
+            What::Weather(Weather { begin, end, words }) if *end < self.scene.end => {
+                format!("for {}: messages {words}", span(end.since(*begin)))
+            }
+            What::Weather(weather) => format!("from here on: messages {}", weather.words),
             What::Folded => String::new(),
         };
         let cells: String = cells.into_iter().collect();
@@ -313,13 +325,13 @@ impl<'a> Painter<'a> {
             let quiet = lane.quiet.iter().filter(|quiet| quiet.begin <= now && now < quiet.end);
             let quiet = quiet.map(|quiet| quiet.why).min_by_key(|why| match why {
                 Absence::Down => 0,
-                Absence::Silent => 1,
+                Absence::Silent | Absence::Paused => 1,
                 Absence::CutOff => 2,
             });
             cells[self.column(place) - before] = match quiet {
                 None => self.signs.lane,
                 Some(Absence::Down) => ' ',
-                Some(Absence::Silent) => self.signs.silent,
+                Some(Absence::Silent | Absence::Paused) => self.signs.silent,
                 Some(Absence::CutOff) => self.signs.cut_off,
             };
         }
@@ -431,8 +443,12 @@ impl<'a> Painter<'a> {
         let long = span(quiet.end.since(quiet.begin));
         let to_the_end = quiet.end >= self.scene.end;
         match (quiet.why, to_the_end) {
-            (Absence::Down, _) => say!(self.language, "{name} is down for {long}", name, long),
-            (Absence::Silent, false) => say!(self.language, "{name} stands still for {long}", name, long),
+            (Absence::Down, false) => say!(self.language, "{name} is down for {long}", name, long),
+            (Absence::Down, true) => say!(self.language, "{name} is down", name),
+            (Absence::Paused, true) => say!(self.language, "{name} stands still", name),
+            (Absence::Silent | Absence::Paused, false) => {
+                say!(self.language, "{name} stands still for {long}", name, long)
+            }
             (Absence::Silent, true) => say!(self.language, "nothing more is heard of {name}", name),
             (Absence::CutOff, false) => {
                 say!(
@@ -452,7 +468,7 @@ impl<'a> Painter<'a> {
 fn arrow_of<'a>(item: &Item<'a>) -> Option<&'a Arrow> {
     match item.what {
         What::Arrow(arrow) => Some(arrow),
-        What::Record(_) | What::Quiet(..) | What::Folded => None,
+        What::Record(_) | What::Quiet(..) | What::Weather(_) | What::Folded => None,
     }
 }
 
@@ -510,7 +526,7 @@ fn sign(event: &Event) -> char {
         },
         Event::Disk(DiskEvent::Opened { .. }) => '^',
         Event::Disk(_) => 'S',
-        Event::Net(_) | Event::Client(_) => 'o',
+        Event::Net(_) | Event::Client(_) | Event::Deed(_) => 'o',
     }
 }
 

@@ -34,11 +34,13 @@ pub enum Topic {
     Starts,
     /// Election timers.
     Timers,
+    /// What was done to servers and links by hand.
+    Deeds,
 }
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Topic; 14] = [
+    pub const ALL: [Topic; 15] = [
         Topic::Elections,
         Topic::Terms,
         Topic::Votes,
@@ -53,6 +55,7 @@ impl Topic {
         Topic::Links,
         Topic::Starts,
         Topic::Timers,
+        Topic::Deeds,
     ];
 
     /// Its name, which never changes.
@@ -73,6 +76,7 @@ impl Topic {
             Topic::Links => "links",
             Topic::Starts => "starts",
             Topic::Timers => "timers",
+            Topic::Deeds => "deeds",
         }
     }
 
@@ -113,6 +117,7 @@ impl Topic {
             ) => Topic::Snapshots,
             Event::Net(_) => Topic::Links,
             Event::Client(_) => Topic::Clients,
+            Event::Deed(_) => Topic::Deeds,
         }
     }
 }

@@ -216,3 +216,24 @@ fn two_copies_of_one_ring_are_one() {
     assert_eq!(merged.records.len(), happened.len());
     assert_eq!(backwards(&merged.records), 0);
 }
+
+#[test]
+fn deeds_stand_where_they_were_done_and_only_where_that_is_known() {
+    let mut chance = Chance::new(41);
+    let all = truth(&mut chance, 3, 200, 50 * MILLI);
+    let deed = jangada_trace::deeds::record(Time(20 * MILLI), NodeId(2), jangada_node::event::Deed::Crash);
+    let of = |node: u64| all.iter().copied().filter(|record| record.node == NodeId(node)).collect::<Vec<_>>();
+    let source = |records| Source { records, shift_ns: None };
+    let Merged { records, agreement, .. } =
+        merge(vec![source(of(1)), source(of(2)), source(vec![deed]), source(of(3))]);
+    assert_eq!(agreement, Agreement::Given);
+    assert_eq!(records.len(), all.len() + 1);
+    let place = records.iter().position(|record| *record == deed).expect("it is among them");
+    assert!(records[..place].iter().all(|record| record.time < deed.time));
+    assert!(records[place..].iter().all(|record| record.time >= deed.time));
+    // Another clock: nobody knows when that was.
+    let late = of(3).into_iter().map(|record| Record { time: Time(record.time.0 + 9_000 * MILLI), ..record });
+    let merged = merge(vec![source(of(1)), source(of(2)), source(vec![deed]), source(late.collect())]);
+    assert_eq!(merged.agreement, Agreement::Corrected);
+    assert_eq!(merged.records.len(), all.len());
+}

@@ -1,6 +1,6 @@
 //! Events to try readers on: one of each kind, and the story of an election.
 
-use jangada_node::event::{ClientEvent, DiskEvent, Event, FrameRefusal, LinkLoss, NetEvent, Record};
+use jangada_node::event::{ClientEvent, Deed, DiskEvent, Event, FrameRefusal, LinkLoss, NetEvent, Record};
 use jangada_raft::event::{
     Event as RaftEvent, IgnoreReason, MembershipStage, MessageKind, RoleChange, RoleName, VoteRefusal,
 };
@@ -91,6 +91,19 @@ pub(crate) fn every_event() -> Vec<Event> {
         Event::Client(ClientEvent::OutcomeUnknown { requests: 2 }),
         Event::Client(ClientEvent::ExpiryProposed { index }),
     ]);
+    let deeds = [
+        Deed::Crash,
+        Deed::Start,
+        Deed::Pause,
+        Deed::Resume,
+        Deed::Stall,
+        Deed::Unstall,
+        Deed::Cut { to: peer },
+        Deed::Mend { to: peer },
+        Deed::Lose { percent: 30 },
+        Deed::Slow { by_nanos: 200_000_000 },
+    ];
+    events.extend(deeds.map(Event::Deed));
     events
 }
 

@@ -1,9 +1,11 @@
 //! The space-time diagram.
 
-use jangada_node::event::{DiskEvent, Event, Record};
+use jangada_node::event::{Deed, DiskEvent, Event, Record};
 use jangada_raft::event::{Event as RaftEvent, MessageKind, RoleChange, RoleName};
 use jangada_raft::types::{Index, NodeId, Term, Time};
+use jangada_trace::deeds;
 use jangada_trace::names::Names;
+use jangada_trace::timeline::svg;
 use jangada_trace::timeline::text::{Style, paint};
 use jangada_trace::timeline::{Absence, Fate, Scene, Tally, Topics, View};
 
@@ -167,6 +169,77 @@ fn a_server_that_is_cut_off_stands_still_or_is_down_is_seen() {
     let start = Record { time: Time(1_199_000_000), node: NodeId(3), seq: 1, event: Event::Disk(opened) };
     down.insert(place, start);
     assert_eq!(quiet(down), [(3, Absence::Down, 450, 1_199)]);
+}
+
+/// What was done after so many milliseconds.
+fn done(millis: u64, node: u64, deed: Deed) -> Record {
+    deeds::record(Time(millis * 1_000_000), NodeId(node), deed)
+}
+
+/// Records with these deeds among them.
+fn with(mut records: Vec<Record>, deeds: &[Record]) -> Vec<Record> {
+    records.extend(deeds);
+    records.sort_by_key(|record| record.time);
+    records
+}
+
+#[test]
+fn where_deeds_are_known_bands_are_what_was_done() {
+    let isolated: Vec<Record> = [(3, 1), (3, 2), (1, 3), (2, 3)]
+        .into_iter()
+        .flat_map(|(from, to)| {
+            let to = NodeId(to);
+            [done(530, from, Deed::Cut { to }), done(1_100, from, Deed::Mend { to })]
+        })
+        .collect();
+    let lost = beats(|to, left| (to == 2 || !(500_000..1_200_000).contains(&left)).then_some(400));
+    assert_eq!(quiet(with(lost, &isolated)), [(3, Absence::CutOff, 530, 1_100)]);
+    // A server that is only made to stand still loses nothing; one that crashes is down until it starts.
+    let deeds = [
+        done(300, 2, Deed::Pause),
+        done(400, 2, Deed::Resume),
+        done(500, 2, Deed::Pause),
+        done(600, 2, Deed::Crash),
+        done(700, 2, Deed::Start),
+        done(800, 3, Deed::Crash),
+    ];
+    let (last, all) = (1_950, quiet(with(beats(|_, _| Some(400)), &deeds)));
+    assert_eq!(
+        all,
+        [
+            (2, Absence::Paused, 300, 400),
+            (2, Absence::Paused, 500, 600),
+            (2, Absence::Down, 600, 700),
+            (3, Absence::Down, 800, last)
+        ]
+    );
+    // A way that nobody cut is not concluded to be cut, whatever is lost on it.
+    let lossy = with(beats(|to, _| (to == 2).then_some(400)), &[done(100, 1, Deed::Lose { percent: 60 })]);
+    assert_eq!(quiet(lossy), []);
+}
+
+#[test]
+fn what_the_network_does_is_told_by_every_painter() {
+    let slow = |millis, by: u64| done(millis, 1, Deed::Slow { by_nanos: by * 1_000_000 });
+    let deeds = [
+        done(100, 1, Deed::Lose { percent: 30 }),
+        slow(200, 50),
+        slow(400, 0),
+        done(400, 1, Deed::Lose { percent: 0 }),
+    ];
+    let records = with(beats(|_, _| Some(400)), &deeds);
+    let drawn = painted(records.clone(), "+", Style::default());
+    for line in [
+        "  100.000    │             │             │  for 100 ms: messages 30 % lost",
+        "  200.000    │             │             │  for 200 ms: messages 30 % lost, 50 ms slower",
+    ] {
+        assert!(drawn.lines().any(|drawn| drawn == line), "{drawn}");
+    }
+    let scene = Scene::of(records);
+    let picture = svg::paint("t", &scene, &Names::new(), &View::of(&scene), svg::Style::default());
+    assert!(picture.contains("<title>messages 30 % lost, 50 ms slower for 200 ms</title>"), "{picture}");
+    assert_eq!(scene.lanes.len(), 3);
+    assert_eq!(scene.lanes[0].missing, 0, "deeds are not counted by servers");
 }
 
 #[test]

@@ -25,7 +25,7 @@ Examples:
   $ jangada timeline run.jsonl --format table --save output.txt
 
 Without FILE it shows a cluster that runs: `jangada timeline --servers 127.0.0.1:2379 --last 5s`. Times are those of the recording. Events are elections, terms, votes, messages, heartbeats, log, commits, snapshots, \
-members, reads, clients, links, starts, timers, or all; with + or - before them, those of the usual picture and these, \
+members, reads, clients, links, starts, timers, deeds, or all; with + or - before them, those of the usual picture and these, \
 or without these. docs/timeline.md has more. Exit codes: 0 ok, 1 the recording violates a property of Raft, 2 it cannot \
 be read.";
 

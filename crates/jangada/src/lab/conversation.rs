@@ -217,7 +217,7 @@ fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened,
     let door = if opening.page { Some(door(&ports, Some(epoch), voice)?) } else { None };
     greeting.page(language, door.as_ref());
     let mut live = Live::new(ports, folder, teller.reporter())?;
-    live.record_in(opening.record.clone());
+    live.record_in(opening.record.clone())?;
     let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed), language));
     eye.iter().for_each(|eye| live.show_to(eye.clone()));
     let known = teller.known();

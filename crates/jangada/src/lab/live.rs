@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jangada_kv::command::{Command as KvCommand, Reply};
 use jangada_kv::{Request, Response};
 use jangada_node::effect::Token;
-use jangada_node::event::Record;
+use jangada_node::event::{self, Record};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::replica::Replica;
 use jangada_raft::types::{NodeId, Term, Time};
@@ -19,13 +19,14 @@ use jangada_server::config::{LogStyle, ServerConfig};
 use jangada_server::handle::Handle;
 use jangada_server::rig::{RigRequest, Tap};
 use jangada_server::{Rig, Weather};
-use jangada_sim::script::cluster::{Answer, Ask, Cluster, Deed, MAX_SERVERS, Setup, View};
+use jangada_sim::script::cluster::{Answer, Ask, Cluster, Deed, MAX_SERVERS, Setup, View, inherited, slow};
 use jangada_trace::language::Language;
 use jangada_trace::say;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::asking;
+use super::deeds::Account;
 use super::house::{Folder, Last, Ports};
 use super::log;
 use super::page::Eye;
@@ -47,6 +48,8 @@ pub struct Live {
     teller: Reporter,
     /// What happened last.
     reel: Reel,
+    /// What was done to the servers.
+    account: Account,
     /// Where each server records everything, if that is wanted.
     record: Option<PathBuf>,
     epoch: Instant,
@@ -91,6 +94,7 @@ impl Live {
             epoch: teller.epoch(),
             teller,
             reel: Reel::default(),
+            account: Account::default(),
             record: None,
             weather: Weather::fair(),
             setup: Setup::new(0),
@@ -108,10 +112,22 @@ impl Live {
         self.eye = Some(eye);
     }
 
-    /// Each server writes everything that happens into a file of its own in this folder.
-    pub fn record_in(&mut self, folder: Option<PathBuf>) {
+    /// Each server writes everything that happens into a file of its own in this folder, and what is done to them goes
+    /// into another one.
+    ///
+    /// # Errors
+    /// It cannot be written: a sentence.
+    pub fn record_in(&mut self, folder: Option<PathBuf>) -> Result<(), String> {
+        folder.iter().try_for_each(|folder| self.account.write_into(folder))?;
         // With this end it is a folder, though nothing is there yet.
         self.record = folder.map(|folder| folder.join(""));
+        Ok(())
+    }
+
+    /// Somebody does this to a server or to its links.
+    fn note(&mut self, id: NodeId, deed: event::Deed) {
+        let feed = self.eye.as_ref().map(Eye::feed);
+        self.account.note(self.now(), id, deed, Some((&self.reel, feed)));
     }
 
     /// What happened last.
@@ -270,6 +286,7 @@ impl Live {
             self.servers.iter().filter(|(_, server)| ended(server)).map(|(id, _)| *id).collect();
         for id in ids {
             if let Some(server) = self.servers.get_mut(&id).and_then(Option::take) {
+                self.note(id, event::Deed::Crash);
                 self.teller.deed(
                     id,
                     true,
@@ -315,7 +332,9 @@ impl Cluster for Live {
                 "real servers begin with empty logs: only simulated ones can be given others"
             ));
         }
+        let running: Vec<NodeId> = self.handles().into_keys().collect();
         self.end();
+        self.account.end_all(self.now(), &running);
         let now = Last { servers: setup.servers, base: self.ports.base() };
         let goes_on = self.folder.last() == Some(now);
         if !goes_on {
@@ -335,6 +354,9 @@ impl Cluster for Live {
             ids = (1..=MAX_SERVERS).map(NodeId).filter(|id| self.folder.disk(*id).exists()).collect();
         }
         for id in ids {
+            if self.account.standing().is_down(id) {
+                self.account.note(self.now(), id, event::Deed::Start, None);
+            }
             starting.push((id, server::start(self.config(id))?));
         }
         for (id, server) in starting {
@@ -430,7 +452,16 @@ impl Cluster for Live {
         match deed {
             Deed::Start => {
                 let known = self.servers.contains_key(&id);
-                self.start(id)?;
+                // Before anything that it does itself.
+                self.note(id, event::Deed::Start);
+                if let Err(why) = self.start(id) {
+                    self.note(id, event::Deed::Crash);
+                    return Err(why);
+                }
+                if !known {
+                    let inherited = inherited(self, id, self.weather.everywhere());
+                    inherited.into_iter().for_each(|(node, deed)| self.note(node, deed));
+                }
                 if known {
                     self.teller.deed(id, false, &say!(self.language(), "starts on the disk that it left"));
                 } else {
@@ -450,15 +481,18 @@ impl Cluster for Live {
                 if let Some(server) = self.servers.get_mut(&id).and_then(Option::take) {
                     server.crash();
                 }
+                self.note(id, event::Deed::Crash);
                 self.teller.deed(id, true, &say!(self.language(), "power off"));
             }
             Deed::Pause => {
                 // So that it can be shown as it was.
                 self.refresh();
                 self.running(id)?.pause().map_err(|why| format!("{id}: {why}"))?;
+                self.note(id, event::Deed::Pause);
                 self.teller.deed(id, false, &say!(self.language(), "stands still"));
             }
             Deed::Resume => {
+                self.note(id, event::Deed::Resume);
                 self.running(id)?.resume();
                 self.teller.deed(id, false, &say!(self.language(), "goes on"));
             }
@@ -500,6 +534,11 @@ impl Cluster for Live {
     }
 
     fn set_link(&mut self, from: NodeId, to: NodeId, works: bool) -> Result<(), String> {
+        let there = |id| self.servers.contains_key(&id);
+        if from != to && there(from) && there(to) && self.is_cut(from, to) == works {
+            let deed = if works { event::Deed::Mend { to } } else { event::Deed::Cut { to } };
+            self.note(from, deed);
+        }
         if works {
             self.weather.heal(from, to)
         } else {
@@ -509,11 +548,17 @@ impl Cluster for Live {
     }
 
     fn set_loss(&mut self, percent: u8) -> Result<(), String> {
+        if self.weather.everywhere().0 != percent {
+            self.servers().into_iter().for_each(|id| self.note(id, event::Deed::Lose { percent }));
+        }
         self.weather.lose(None, percent);
         Ok(())
     }
 
     fn set_delay(&mut self, delay: Duration) -> Result<(), String> {
+        if self.weather.everywhere().1 != delay {
+            self.servers().into_iter().for_each(|id| self.note(id, slow(delay)));
+        }
         self.weather.slow(None, delay);
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod house; // ports and folder
 mod server; // one server on threads of this process
+mod deeds; // what is done to them, for who keeps records
 mod live; // the servers as a cluster of the scripts
 mod backend; // real servers, or the simulator's world
 mod asking; // one request, and what can be said about its answer

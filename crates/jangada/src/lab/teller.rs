@@ -226,7 +226,7 @@ impl Telling {
                     let _remembered = self.words.sentence(&known, Level::Warn);
                 }
             }
-            Event::Raft(_) | Event::Disk(_) | Event::Net(_) | Event::Client(_) => {}
+            Event::Raft(_) | Event::Disk(_) | Event::Net(_) | Event::Client(_) | Event::Deed(_) => {}
         }
     }
 

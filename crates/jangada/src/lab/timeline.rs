@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jangada_node::event::Record;
+use jangada_raft::types::Time;
 use jangada_server::rig::Tap;
 use jangada_sim::script::duration;
+use jangada_trace::deeds::Standing;
 use jangada_trace::language::Language;
 use jangada_trace::merge::Source;
 use jangada_trace::names::Names;
@@ -110,7 +112,14 @@ pub fn answer(language: Language, records: Vec<Record>, ask: &Ask) -> Result<Vec
 
 /// What all servers of a laboratory did last.
 #[derive(Clone, Debug, Default)]
-pub struct Reel(Arc<Mutex<VecDeque<Record>>>);
+pub struct Reel(Arc<Mutex<Frames>>);
+
+#[derive(Debug, Default)]
+struct Frames {
+    records: VecDeque<Record>,
+    /// What had been done when the first of them was written.
+    before: Standing,
+}
 
 impl Reel {
     /// A tap that keeps what another one sees.
@@ -122,22 +131,31 @@ impl Reel {
         })
     }
 
-    fn keep(&self, record: &Record) {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if records.len() == KEPT {
-            records.pop_front();
+    /// Keeps one more.
+    pub fn keep(&self, record: &Record) {
+        let mut frames = self.frames();
+        if frames.records.len() == KEPT
+            && let Some(oldest) = frames.records.pop_front()
+        {
+            frames.before.see_record(&oldest);
         }
-        records.push_back(*record);
+        frames.records.push_back(*record);
     }
 
-    /// Those that are kept.
+    /// Those that are kept, and before them what had been done by then.
     pub fn records(&self) -> Vec<Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+        let frames = self.frames();
+        let first = frames.records.front().map_or(Time::ZERO, |record| record.time);
+        frames.before.records(first).into_iter().chain(frames.records.iter().copied()).collect()
     }
 
     /// Other servers take the place of these.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.frames() = Frames::default();
+    }
+
+    fn frames(&self) -> MutexGuard<'_, Frames> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

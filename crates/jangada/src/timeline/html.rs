@@ -3,13 +3,15 @@
 //! The page carries everything: styles, the diagram of the browser page (`web/diagram.js`, `model.js`, `words.js`), and the
 //! records as rows of numbers, of which a million are some 40 MB. Nothing is fetched from anywhere.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use jangada_node::event::{Event, Record};
 use jangada_raft::event::{Event as RaftEvent, MessageKind};
 use jangada_raft::types::{NodeId, Time};
+use jangada_trace::deeds::Standing;
 use jangada_trace::language::Language;
-use jangada_trace::timeline::{Absence, Scene, Tally, View};
+use jangada_trace::timeline::{Absence, Fate, Scene, Tally, View};
 use jangada_trace::{jsonl, kinds, say};
 use serde_json::json;
 
@@ -128,11 +130,18 @@ fn row(recording: &Recording, record: &Record, before: &mut u64, out: &mut Strin
     *before = record.time.0;
 }
 
-/// What no record says but all of them together: who was what when the picture begins, who was down, stood still, was cut
-/// off. In the order of time.
+/// What no record says but all of them together: who was what when the picture begins, what had been done by then, and,
+/// where nobody recorded that, who was down, stood still, was cut off. In the order of time.
 fn besides(recording: &Recording, view: &View) -> Vec<(Time, String)> {
     let (scene, names) = (&recording.scene, &recording.names);
     let mut rows = Vec::new();
+    let mut standing = Standing::default();
+    scene
+        .records
+        .iter()
+        .take_while(|record| record.time < view.from)
+        .for_each(|record| standing.see_record(record));
+    let deeds = standing.records(view.from);
     for lane in &scene.lanes {
         let name = names.of(lane.node);
         let role = lane.roles.iter().rev().find(|role| role.begin <= view.from);
@@ -143,9 +152,10 @@ fn besides(recording: &Recording, view: &View) -> Vec<(Time, String)> {
         }
         for quiet in lane.quiet.iter().filter(|quiet| quiet.begin <= view.to && quiet.end >= view.from) {
             let (goes, comes) = match quiet.why {
-                Absence::Down => ("crash", "start"),
+                // A server that was not there yet leaves no deed.
+                Absence::Down if !scene.deeds_known || quiet.begin <= scene.begin => ("crash", "start"),
                 Absence::Silent => ("pause", "resume"),
-                Absence::CutOff => continue,
+                Absence::Down | Absence::Paused | Absence::CutOff => continue,
             };
             let begin = quiet.begin.max(view.from);
             rows.push((begin, json!({"time_ns": begin.0, "event": "deed", "node": name, "what": goes})));
@@ -157,13 +167,28 @@ fn besides(recording: &Recording, view: &View) -> Vec<(Time, String)> {
             }
         }
     }
-    rows.extend(network(scene, view).into_iter().map(|(time, cut)| {
+    // Nobody knows what became of these: whoever should have got them was not recorded then.
+    let unrecorded: BTreeSet<(Time, usize)> = scene
+        .arrows
+        .iter()
+        .filter(|arrow| arrow.fate == Fate::Unrecorded)
+        .filter_map(|arrow| Some((arrow.left.filter(|left| view.has(*left))?, arrow.to)))
+        .collect();
+    rows.extend(unrecorded.into_iter().map(|(time, to)| {
+        let node = names.of(scene.lanes[to].node);
+        (time, json!({"time_ns": time.0, "event": "missing", "node": node, "until_ns": time.0}))
+    }));
+    let cuts = if scene.deeds_known { Vec::new() } else { network(scene, view) };
+    rows.extend(cuts.into_iter().map(|(time, cut)| {
         let name = |place: &usize| names.of(scene.lanes[*place].node).into_owned();
         let cut: Vec<[String; 2]> = cut.iter().map(|(from, to)| [name(from), name(to)]).collect();
         (time, json!({"time_ns": time.0, "event": "network", "cut": cut, "loss": 0, "delay_ns": 0}))
     }));
+    let deeds = deeds.iter().map(|record| (record.time, jsonl::line(record, names)));
+    let rows = rows.into_iter().map(|(time, row)| (time, row.to_string()));
+    let mut rows: Vec<(Time, String)> = rows.chain(deeds).map(|(time, row)| (time, harmless(&row))).collect();
     rows.sort_by_key(|(time, _)| *time);
-    rows.into_iter().map(|(time, row)| (time, harmless(&row.to_string()))).collect()
+    rows
 }
 
 /// The links that seem cut from each moment on: those between servers that are cut off and all others.

@@ -53,6 +53,7 @@ pub fn paint(title: &str, scene: &Scene, names: &Names, view: &View, style: Styl
     let mut drawing = Drawing::new(scene, names, view, style);
     drawing.begin(title);
     drawing.axis();
+    drawing.weather();
     drawing.lanes();
     drawing.arrows();
     drawing.marks();
@@ -130,6 +131,23 @@ impl<'a> Drawing<'a> {
             escape(title),
             self.width - RIGHT
         );
+    }
+
+    /// What was wrong with the network, above all lanes.
+    fn weather(&mut self) {
+        let shown = self.scene.weather.iter().filter(|w| w.begin <= self.view.to && w.end >= self.view.from);
+        for weather in shown {
+            let begin = self.x(weather.begin.max(self.view.from));
+            let end = self.x(weather.end.min(self.view.to));
+            let long = span(weather.end.since(weather.begin));
+            put!(
+                self.out,
+                r##"<rect x="{begin:.1}" y="48" width="{:.1}" height="3" fill="#b8860b"><title>messages {} for {long}</title></rect>"##,
+                (end - begin).max(1.0),
+                weather.words
+            );
+            self.word(begin + 2.0, 61.0, &weather.words, 10.0, "#8a6508");
+        }
     }
 
     /// Lines at round times.

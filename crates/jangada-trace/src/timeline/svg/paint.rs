@@ -20,6 +20,7 @@ pub(super) fn absence(why: Absence) -> (&'static str, &'static str) {
     match why {
         Absence::Down => ("down", said!("down")),
         Absence::Silent => ("silent", said!("silent")),
+        Absence::Paused => ("silent", said!("stands still")),
         Absence::CutOff => ("cut", said!("cut off")),
     }
 }
@@ -111,6 +112,7 @@ pub(super) fn topic_word(topic: Topic) -> &'static str {
         Topic::Links => said!("links"),
         Topic::Starts => said!("starts"),
         Topic::Timers => said!("timers"),
+        Topic::Deeds => said!("deeds"),
     }
 }
 

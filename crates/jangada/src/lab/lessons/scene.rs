@@ -105,7 +105,7 @@ impl Scene<'_> {
     pub fn happened(&self) -> impl Iterator<Item = (NodeId, RaftEvent)> {
         self.journal.iter().filter_map(|record| match record.event {
             Event::Raft(event) => Some((record.node, event)),
-            Event::Disk(_) | Event::Net(_) | Event::Client(_) => None,
+            Event::Disk(_) | Event::Net(_) | Event::Client(_) | Event::Deed(_) => None,
         })
     }
 

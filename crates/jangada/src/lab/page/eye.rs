@@ -1,5 +1,4 @@
-//! Looks at the servers for the page, on the thread that carries commands out: how each stands, what was done to it,
-//! how the links are.
+//! Looks at the servers for the page, on the thread that carries commands out: how each stands, and how the links are.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::backend::Backend;
 use super::super::looking;
-use super::feed::{Feed, Links};
+use super::feed::Feed;
 use super::portrait::{self, Entries, Portrait};
 
 /// Between two looks at real servers while somebody watches.
@@ -28,29 +27,10 @@ pub struct Eye {
 /// What was seen last.
 #[derive(Default)]
 struct Seen {
-    states: BTreeMap<NodeId, State>,
-    links: Links,
     portraits: BTreeMap<NodeId, Portrait>,
     looked: Option<Instant>,
     /// What the backend cannot know: where in time a made-up world can go.
     travel: Value,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Up,
-    Paused,
-    Down,
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            State::Up => "up",
-            State::Paused => "paused",
-            State::Down => "down",
-        }
-    }
 }
 
 impl Eye {
@@ -80,33 +60,6 @@ impl Eye {
         self.seen().travel = travel;
     }
 
-    /// Something may have been done to the servers or their links.
-    pub fn notice<B: Backend>(&self, cluster: &B) {
-        let now = cluster.now();
-        let mut seen = self.seen();
-        for id in cluster.servers() {
-            let state = match cluster.view(id) {
-                None => State::Down,
-                Some(_) if cluster.is_paused(id) => State::Paused,
-                Some(_) => State::Up,
-            };
-            let before = seen.states.insert(id, state);
-            let what = match (before, state) {
-                (None | Some(State::Up), State::Down) | (Some(State::Paused), State::Down) => "crash",
-                (Some(State::Down), State::Up) => "start",
-                (Some(State::Paused), State::Up) => "resume",
-                (_, State::Paused) if before != Some(State::Paused) => "pause",
-                _ => continue,
-            };
-            self.feed.deed(now, id, what);
-        }
-        let links = links(cluster);
-        if seen.links != links {
-            seen.links = links.clone();
-            self.feed.links(now, links);
-        }
-    }
-
     /// A look, if the last one is some time ago and somebody wants to see.
     pub fn glance<B: Backend>(&self, cluster: &B) {
         let due = self.seen().looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN);
@@ -117,7 +70,6 @@ impl Eye {
 
     /// How all stands now.
     pub fn look<B: Backend>(&self, cluster: &B) {
-        self.notice(cluster);
         let now = cluster.now();
         let mut seen = self.seen();
         seen.looked = Some(Instant::now());
@@ -126,8 +78,13 @@ impl Eye {
         let seen = &*seen;
         let mut entries = Entries::new();
         let mut servers = Vec::new();
-        for (id, state) in &seen.states {
-            let shown = (*state != State::Down).then(|| seen.portraits.get(id)).flatten();
+        for id in &cluster.servers() {
+            let state = match cluster.view(*id) {
+                None => "down",
+                Some(_) if cluster.is_paused(*id) => "paused",
+                Some(_) => "up",
+            };
+            let shown = (state != "down").then(|| seen.portraits.get(id)).flatten();
             shown.into_iter().for_each(|portrait| portrait.add_entries(&mut entries));
             let portrait = shown.and_then(|portrait| serde_json::to_value(portrait).ok());
             let mut server = match portrait {
@@ -135,27 +92,28 @@ impl Eye {
                 _ => Map::new(),
             };
             server.insert("name".into(), id.to_string().into());
-            server.insert("state".into(), state.word().into());
+            server.insert("state".into(), state.into());
             server.insert("address".into(), cluster.address(*id).into());
             servers.push(Value::Object(server));
         }
+        let (loss, delay) = cluster.weather();
         let state = json!({
             "words": looking::leader(self.language, cluster),
             "servers": servers,
             "entries": portrait::written(entries),
-            "cut": seen.links.cut.iter().map(|(from, to)| [from.to_string(), to.to_string()]).collect::<Vec<_>>(),
-            "loss": seen.links.loss,
-            "delay_ms": u64::try_from(seen.links.delay.as_millis()).unwrap_or(u64::MAX),
+            "cut": cut(cluster),
+            "loss": loss,
+            "delay_ms": u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
             "travel": seen.travel,
         });
         self.feed.state(now, state.to_string());
     }
 }
 
-fn links<B: Backend>(cluster: &B) -> Links {
+/// The ways on which everything is lost.
+fn cut<B: Backend>(cluster: &B) -> Vec<[String; 2]> {
     let servers = cluster.servers();
     let pairs = servers.iter().flat_map(|from| servers.iter().map(move |to| (*from, *to)));
-    let cut = pairs.filter(|(from, to)| from != to && cluster.is_cut(*from, *to)).collect();
-    let (loss, delay) = cluster.weather();
-    Links { cut, loss, delay }
+    let cut = pairs.filter(|(from, to)| from != to && cluster.is_cut(*from, *to));
+    cut.map(|(from, to)| [from.to_string(), to.to_string()]).collect()
 }

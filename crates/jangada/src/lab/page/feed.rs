@@ -1,4 +1,4 @@
-//! What there is to show: records, what was done to servers and links, what was said; and how all stands now.
+//! What there is to show: records, those of deeds among them, and what was said; and how all stands now.
 //!
 //! A ring of bounded length. Servers write into it from their own threads and never wait; each browser has a place in
 //! it and takes what is new. One that is so slow that its place is gone begins anew, with how things stood at the
@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jangada_node::event::{DiskEvent, Event, Record};
 use jangada_raft::event::{Event as RaftEvent, RoleName};
 use jangada_raft::types::{NodeId, Time};
 use jangada_server::rig::Tap;
+use jangada_trace::deeds;
 use jangada_trace::names::Names;
 use jangada_trace::{jsonl, kinds};
 
@@ -48,27 +49,14 @@ struct Ring {
 #[derive(Clone, Debug)]
 enum Item {
     Record(Record),
-    Deed(Time, NodeId, &'static str),
-    Links(Time, Arc<Links>),
     Said(Arc<str>),
-}
-
-/// How the links are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Links {
-    /// What the first sends to the second is lost.
-    pub cut: Vec<(NodeId, NodeId)>,
-    /// Messages lost of a hundred.
-    pub loss: u8,
-    /// How much longer each takes.
-    pub delay: Duration,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Standing {
     time: Time,
-    servers: BTreeMap<NodeId, (RoleName, u64, &'static str)>,
-    links: Option<Arc<Links>>,
+    servers: BTreeMap<NodeId, (RoleName, u64)>,
+    deeds: deeds::Standing,
 }
 
 /// A browser's place in the feed.
@@ -109,16 +97,6 @@ impl Feed {
         if !matches!(record.event, Event::Raft(RaftEvent::ElectionTimerReset { .. })) {
             self.ring().push(Item::Record(*record));
         }
-    }
-
-    /// Something was done to a server: `crash`, `start`, `pause`, `resume`.
-    pub fn deed(&self, time: Time, id: NodeId, what: &'static str) {
-        self.ring().push(Item::Deed(time, id, what));
-    }
-
-    /// The links are like this from now on.
-    pub fn links(&self, time: Time, links: Links) {
-        self.ring().push(Item::Links(time, Arc::new(links)));
     }
 
     /// Lines were said.
@@ -191,7 +169,7 @@ impl Feed {
         for item in items {
             match item {
                 Item::Said(text) => said.push(text),
-                other => records.push(other.line()),
+                Item::Record(record) => records.push(jsonl::line(&record, &Names::new())),
             }
         }
         let said: Vec<&str> = said.iter().map(AsRef::as_ref).collect();
@@ -247,89 +225,52 @@ impl Ring {
     }
 }
 
-impl Item {
-    fn line(&self) -> String {
-        match self {
-            Item::Record(record) => jsonl::line(record, &Names::new()),
-            Item::Deed(time, id, what) => {
-                format!("{{\"time_ns\":{},\"event\":\"deed\",\"node\":\"{id}\",\"what\":\"{what}\"}}", time.0)
-            }
-            Item::Links(time, links) => links.line(*time),
-            Item::Said(_) => String::new(),
-        }
-    }
-}
-
-impl Links {
-    fn line(&self, time: Time) -> String {
-        let cut: Vec<String> = self.cut.iter().map(|(from, to)| format!("[\"{from}\",\"{to}\"]")).collect();
-        format!(
-            "{{\"time_ns\":{},\"event\":\"network\",\"cut\":[{}],\"loss\":{},\"delay_ns\":{}}}",
-            time.0,
-            cut.join(","),
-            self.loss,
-            self.delay.as_nanos()
-        )
-    }
-}
-
 impl Standing {
     /// This happened, and is forgotten but for what it changed.
     fn pass(&mut self, item: &Item) {
-        match item {
-            Item::Record(record) => {
-                self.time = record.time;
-                let server = self.servers.entry(record.node).or_insert((RoleName::Follower, 0, "up"));
-                match record.event {
-                    Event::Raft(RaftEvent::RoleChanged { role, term, .. }) => {
-                        (server.0, server.1) = (role, term.0);
-                    }
-                    Event::Raft(RaftEvent::TermChanged { new, .. }) => server.1 = new.0,
-                    Event::Disk(DiskEvent::Opened { .. }) => {
-                        (server.0, server.2) = (RoleName::Follower, "up")
-                    }
-                    _ => {}
-                }
-            }
-            Item::Deed(time, id, what) => {
-                self.time = *time;
-                let state = match *what {
-                    "crash" => "down",
-                    "pause" => "paused",
-                    _ => "up",
-                };
-                self.servers.entry(*id).or_insert((RoleName::Follower, 0, state)).2 = state;
-            }
-            Item::Links(time, links) => {
-                self.time = *time;
-                self.links = Some(Arc::clone(links));
-            }
-            Item::Said(_) => {}
+        let Item::Record(record) = item else { return };
+        self.time = record.time;
+        if let Event::Deed(deed) = record.event {
+            return self.deeds.see(record.node, deed);
+        }
+        let server = self.servers.entry(record.node).or_insert((RoleName::Follower, 0));
+        match record.event {
+            Event::Raft(RaftEvent::RoleChanged { role, term, .. }) => *server = (role, term.0),
+            Event::Raft(RaftEvent::TermChanged { new, .. }) => server.1 = new.0,
+            Event::Disk(DiskEvent::Opened { .. }) => server.0 = RoleName::Follower,
+            _ => {}
         }
     }
 
     fn lines(&self) -> Vec<String> {
         let time = self.time;
-        let server = |(id, (role, term, state)): (&NodeId, &(RoleName, u64, &str))| {
+        let server = |(id, (role, term)): (&NodeId, &(RoleName, u64))| {
             let (time, role) = (time.0, kinds::role(*role));
             format!(
                 "{{\"time_ns\":{time},\"event\":\"server\",\"node\":\"{id}\",\"role\":\"{role}\",\"term\":{term},\
-                 \"state\":\"{state}\"}}"
+                 \"state\":\"up\"}}"
             )
         };
-        let links = self.links.iter().map(|links| links.line(time));
-        self.servers.iter().map(server).chain(links).collect()
+        let deeds = self.deeds.records(time);
+        let deeds = deeds.iter().map(|record| jsonl::line(record, &Names::new()));
+        self.servers.iter().map(server).chain(deeds).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jangada_node::event::Deed;
+
     use super::*;
 
     fn role(time: u64, role: RoleName, term: u64) -> Record {
         let why = jangada_raft::event::RoleChange::Asked;
         let event = RaftEvent::RoleChanged { role, term: jangada_raft::types::Term(term), why };
         Record { time: Time(time), node: NodeId(1), seq: time, event: Event::Raft(event) }
+    }
+
+    fn deed(time: u64, deed: Deed) -> Record {
+        deeds::record(Time(time), NodeId(2), deed)
     }
 
     fn read(news: &News) -> serde_json::Value {
@@ -347,7 +288,7 @@ mod tests {
         assert_eq!(read(&first)["records"].as_array().unwrap().len(), 1);
         assert_eq!(read(&first)["said"][0], "+0.1 \"quoted\"");
         assert!(feed.news(&mut place).is_none());
-        feed.deed(Time(5), NodeId(2), "crash");
+        feed.record(&deed(5, Deed::Crash));
         let again = feed.news(&mut Place::behind(&first.id)).unwrap();
         assert_eq!(read(&again)["restarts"], false);
         assert_eq!(read(&again)["records"][0]["what"], "crash");
@@ -361,11 +302,11 @@ mod tests {
         let mut place = Place::default();
         let _first = feed.news(&mut place);
         for time in 2..MAX_ITEMS as u64 + 2 {
-            feed.deed(Time(time), NodeId(2), if time % 2 == 0 { "pause" } else { "resume" });
+            feed.record(&deed(time, if time % 2 == 0 { Deed::Pause } else { Deed::Resume }));
         }
         assert_eq!(feed.ring().items.len(), MAX_ITEMS, "the ring is bounded");
-        feed.deed(Time(1 << 20), NodeId(2), "crash");
-        feed.deed(Time(1 << 20), NodeId(2), "start");
+        feed.record(&deed(1 << 20, Deed::Crash));
+        feed.record(&deed(1 << 20, Deed::Start));
         let news = read(&feed.news(&mut place).unwrap());
         assert_eq!(news["restarts"], true);
         assert_eq!(news["records"][0]["role"], "leader");
