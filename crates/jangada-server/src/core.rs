@@ -250,10 +250,14 @@ impl Core {
             let jobs = core::mem::take(&mut self.jobs);
             if self.must_go_on_talking() {
                 self.log.send(jobs);
-            } else if let Some(outcome) = self.log.run_here(jobs) {
-                self.on_log_outcome(outcome)?;
-                now = self.now();
-                self.carry_out(now)?;
+            } else {
+                // What was sent just now did not wait for the disk: it has left before, and may have arrived meanwhile.
+                self.tell_events(now);
+                if let Some(outcome) = self.log.run_here(jobs) {
+                    self.on_log_outcome(outcome)?;
+                    now = self.now();
+                    self.carry_out(now)?;
+                }
             }
         }
         if !self.jobs.is_empty() {

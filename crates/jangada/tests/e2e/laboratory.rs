@@ -1,11 +1,13 @@
 //! `jangada lab`: real servers in one process, driven by lines from a pipe or a script.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::examples::examples;
@@ -78,6 +80,57 @@ fn a_killed_leader_is_replaced_and_nothing_is_lost() {
     assert!(out.contains("power off") && out.contains("starts on the disk that it left"), "{out}");
     assert!(stderr(&output).contains("5 servers in this process"), "{}", stderr(&output));
     assert_eq!(place.disks(), [""; 0], "nothing is left behind");
+}
+
+/// What a recording of `jangada lab` says, line by line.
+fn recording(place: &Place, file: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(place.dir.path().join(file)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_session_ends_with_a_timeline_in_which_no_arrow_points_back() {
+    let place = Place::new();
+    let script = "wait one leader at most 20s\nset d 8\nexpect answer OK\nmark\nlet old = leader\ncrash leader\n\
+                  wait leader changed at most 20s\nwait one leader at most 20s\nget d\nexpect answer 8\n\
+                  timeline last 60s to run.jsonl\ntimeline last 60s to run.txt\ntimeline last 1s\n";
+    let output = place.piped(script, &[]);
+    expect_exit(&output, 0);
+    let out = stdout(&output);
+    assert!(lines(&out, "set d 8: OK").len() == 1 && lines(&out, "get d: 8").len() == 1, "{out}");
+    // At the prompt: lanes, and arrows between them.
+    assert!(out.contains("   t (ms)    n1") && out.contains("append"), "{out}");
+    let picture = std::fs::read_to_string(place.dir.path().join("run.txt")).unwrap();
+    for part in ["LEADER of term", "vote", "──append──", "ok", "is down", "✕"] {
+        assert!(picture.contains(part), "{part}: {picture}");
+    }
+    let records = recording(&place, "run.jsonl");
+    let mut sent: BTreeMap<(String, u64), (u64, usize)> = BTreeMap::new();
+    let name = |value: &Value| value.as_str().unwrap().to_owned();
+    let of =
+        |event: &'static str| records.iter().enumerate().filter(move |(_, record)| record["event"] == event);
+    for (place, record) in of("sent") {
+        let message = (name(&record["node"]), record["sequence"].as_u64().unwrap());
+        sent.insert(message, (record["time_ns"].as_u64().unwrap(), place));
+    }
+    let mut arrows = 0;
+    for (place, record) in of("received") {
+        let message = (name(&record["from"]), record["sequence"].as_u64().unwrap());
+        let (left, before) = sent.get(&message).unwrap_or_else(|| panic!("nobody sent this: {record}"));
+        assert!(record["time_ns"].as_u64().unwrap() >= *left && place > *before, "it points back: {record}");
+        arrows += 1;
+    }
+    assert!(arrows > 20, "{arrows} messages of two elections and a write");
+    let leaders: Vec<String> = of("role_changed")
+        .filter(|(_, record)| record["role"] == "leader")
+        .map(|(_, record)| name(&record["node"]))
+        .collect();
+    let crashed: Vec<String> = of("deed")
+        .map(|(_, record)| format!("{} {}", name(&record["node"]), name(&record["what"])))
+        .collect();
+    let [.., old, new] = leaders.as_slice() else { panic!("{leaders:?}") };
+    assert_ne!(old, new);
+    assert_eq!(crashed, [format!("{old} crash")], "what was done is recorded, and nothing else");
 }
 
 #[test]
