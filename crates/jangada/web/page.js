@@ -33,17 +33,17 @@ async function post(path, body) {
     const answer = await fetch(`${path}?token=${TOKEN}`, {
       method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
     });
-    if (answer.ok) return (await answer.json()).outcome;
+    if (answer.ok) return await answer.json();
     tell(await answer.text(), 'warn');
   } catch {
     tell('The laboratory does not answer: is it still running in its terminal?', 'warn');
   }
-  return 'refused';
+  return { outcome: 'refused', words: [] };
 }
 
 /** Carries out a line, as if it was typed in the terminal; one after the other, as they were typed. */
 function say(line) {
-  said = said.then(() => post('line', { line }));
+  said = said.then(() => post('line', { line })).then(({ outcome }) => outcome);
   return said;
 }
 
@@ -172,7 +172,7 @@ async function play() {
     // What the computer does not manage in time is not made up for.
     const ns = Math.round(Math.min(now - before, 100) * 1e6 * Number($('speed').value));
     before = now;
-    if (ns > 0 && await (awaited = post('play', { ns })) !== 'done') playing = false;
+    if (ns > 0 && (await (awaited = post('play', { ns }))).outcome !== 'done') playing = false;
   }
   awaited = null;
   write($('play'), "play");
@@ -215,6 +215,18 @@ function stopOrGo() {
   else diagram.show(diagram.from, diagram.to);
 }
 
+/** Completes the last word as far as it is certain; if nothing is, shows what it may become. */
+async function complete(input) {
+  const line = input.value;
+  const { words } = await post('complete', { line });
+  if (!words.length || input.value !== line) return;
+  const begin = line.lastIndexOf(' ') + 1;
+  let certain = words[0];
+  while (!words.every((word) => word.startsWith(certain))) certain = certain.slice(0, -1);
+  if (words.length > 1 && certain === line.slice(begin)) tell(words.join('  '));
+  input.value = line.slice(0, begin) + certain + (words.length > 1 ? '' : ' ');
+}
+
 function prompt() {
   const typed = [];
   let at = 0;
@@ -230,6 +242,12 @@ function prompt() {
     await say(line);
   });
   input.addEventListener('keydown', (event) => {
+    // From an empty line Tab leads on to the next element, as everywhere.
+    if (event.key === 'Tab' && !event.shiftKey && input.value.trim()) {
+      event.preventDefault();
+      complete(input);
+      return;
+    }
     const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!by || (at + by < 0) || at + by > typed.length) return;
     event.preventDefault();

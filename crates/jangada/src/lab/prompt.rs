@@ -165,9 +165,15 @@ fn verb(usage: &str) -> &str {
 /// What the last word may become, and where it begins.
 fn completions(typed: &str) -> (usize, Vec<Pair>) {
     let begin = typed.rfind(' ').map_or(0, |space| space + 1);
-    let (before, word) = typed.split_at(begin);
+    let pair = |text: &str| Pair { display: text.to_owned(), replacement: format!("{text} ") };
+    (begin, complete(typed).into_iter().map(pair).collect())
+}
+
+/// The words that the last one of a line may become, in order.
+pub fn complete(typed: &str) -> Vec<&'static str> {
+    let (before, word) = typed.rsplit_once(' ').unwrap_or(("", typed));
     let before: Vec<&str> = before.split_whitespace().collect();
-    let known: Vec<&str> = match before.as_slice() {
+    let known: Vec<&'static str> = match before.as_slice() {
         [] => usages().map(verb).collect(),
         ["scenario"] => scenarios::names().collect(),
         ["lesson"] => vec!["check", "hint", "again", "next", "stop"],
@@ -182,8 +188,7 @@ fn completions(typed: &str) -> (usize, Vec<Pair>) {
     let mut fitting: Vec<&str> = known.into_iter().filter(|known| known.starts_with(word)).collect();
     fitting.sort_unstable();
     fitting.dedup();
-    let pair = |text: &str| Pair { display: text.to_owned(), replacement: format!("{text} ") };
-    (begin, fitting.into_iter().map(pair).collect())
+    fitting
 }
 
 /// What may follow what is typed.

@@ -84,6 +84,13 @@ export const tests = {
     assert.equal(cells.length, 5);
     await type(page, 'get d');
     await says(page, '#said', 'get d: 8');
+    await page.fill('#line', 'cra');
+    await page.press('#line', 'Tab');
+    await page.waitForFunction(() => document.querySelector('#line').value === 'crash ');
+    await page.fill('#line', 'crash n');
+    await page.press('#line', 'Tab');
+    await says(page, '#said', 'n1  n2  n3');
+    assert.equal(await page.inputValue('#line'), 'crash n');
     await type(page, 'xyzzy');
     await says(page, '#said', 'is no command');
     await type(page, 'exit');

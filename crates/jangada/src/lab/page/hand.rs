@@ -7,6 +7,7 @@ use jangada_sim::script::command::Command;
 use jangada_trace::language::Language;
 use jangada_trace::said;
 
+use super::super::prompt;
 use super::super::session::Outcome;
 use super::super::voice::Voice;
 use super::super::words::{self, Word};
@@ -54,6 +55,13 @@ pub fn hand(
     })
 }
 
+/// The words that the last one of a line may become; what belongs to the terminal is not among them.
+pub fn complete(line: &str) -> Vec<&'static str> {
+    let mut words = prompt::complete(line);
+    words.retain(|word| [word, &*format!("{word} x")].iter().all(|line| meant(line, false).is_ok()));
+    words
+}
+
 /// The line to carry out. A request to real servers is only begun: its answer is told when it comes, and meanwhile the
 /// page can heal what keeps the answer away.
 fn meant(line: &str, simulated: bool) -> Result<String, &'static str> {
@@ -82,6 +90,16 @@ mod tests {
     fn what_belongs_to_the_terminal_is_refused() {
         for line in ["exit", "quit", "shutdown", "save /tmp/x", "menu"] {
             assert!(meant(line, false).is_err() && meant(line, true).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn words_are_completed_but_for_those_of_the_terminal() {
+        assert_eq!(complete("cra"), ["crash"]);
+        assert_eq!(complete("crash le"), ["leader"]);
+        assert!(complete("").contains(&"isolate"));
+        for word in ["exit", "save", "menu"] {
+            assert!(!complete("").contains(&word), "{word}");
         }
     }
 

@@ -6,6 +6,7 @@
 //! | `GET /page.css`, `GET /*.js` | its files, which are no secret |
 //! | `GET /events?token=…` | server-sent events; `Last-Event-ID` goes on where it was interrupted |
 //! | `POST /line?token=…` | `{"line": "crash leader"}`: what became of it |
+//! | `POST /complete?token=…` | `{"line": "crash le"}`: the words that its last one may become |
 //! | `POST /play?token=…` | `{"ns": 20000000}`: time passes in a made-up world |
 
 use std::convert::Infallible;
@@ -31,7 +32,7 @@ use super::Door;
 use super::assets::{self, Asset};
 use super::door::{self, Refusal, Token};
 use super::feed::{Feed, Place};
-use super::hand::{Hand, Touch};
+use super::hand::{self, Hand, Touch};
 
 /// Between two looks at what is new: quick enough for the eye.
 const LOOK_AGAIN: Duration = Duration::from_millis(40);
@@ -96,6 +97,7 @@ fn router(page: Arc<Page>) -> Router {
         .route("/", get(index))
         .route("/events", get(events))
         .route("/line", post(line))
+        .route("/complete", post(complete))
         .route("/play", post(play))
         .fallback(file)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -183,6 +185,16 @@ async fn line(
         return Err((StatusCode::BAD_REQUEST, "one line at a time\n"));
     }
     touch(&page, Touch::Line(line)).await
+}
+
+async fn complete(
+    State(page): State<Arc<Page>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let Line { line } = understood(&page, &uri, &headers, &body)?;
+    Ok(Json(json!({ "words": hand::complete(&line) })).into_response())
 }
 
 async fn play(
