@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const BINARY = process.env.JANGADA ?? new URL('../../../../target/debug/jangada', import.meta.url).pathname;
@@ -43,17 +44,32 @@ async function run(args, wanted) {
   return { found, end };
 }
 
+/** The page of a recording: what a made-up laboratory did with these lines, as `timeline to FILE` saves it. */
+export async function saved(browser, lines, name = 'run.html') {
+  const dir = await mkdtemp(join(tmpdir(), 'jangada-timeline-'));
+  const child = spawn(BINARY, ['lab', '--sim', '--seed', '7'], { cwd: dir, stdio: ['pipe', 'ignore', 'pipe'] });
+  child.stdin.end(`${[...lines, `timeline last 60s to ${name}`].join('\n')}\n`);
+  let said = '';
+  child.stderr.on('data', (data) => { said += data; });
+  const code = await new Promise((done) => { child.on('exit', done); });
+  if (code !== 0) throw new Error(`exit code ${code}: ${said}`);
+  const end = () => rm(dir, { recursive: true, force: true });
+  return { ...opener(browser, pathToFileURL(join(dir, name)).href), end };
+}
+
 /** Opens pages of this address, and notes what troubles them. */
 function opener(browser, url) {
   const troubles = [];
   const open = async ({ hash = '', width = 1280, height = 800, scheme = 'light' } = {}) => {
     const page = await browser.newPage({ viewport: { width, height }, colorScheme: scheme });
-    const { host } = new URL(url);
+    const { host, href } = new URL(url);
     page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) troubles.push(message.text()); });
     page.on('pageerror', (error) => troubles.push(String(error)));
     page.on('request', (request) => {
       const to = new URL(request.url());
-      if (!['data:', 'blob:'].includes(to.protocol) && to.host !== host) troubles.push(`a request to ${request.url()}`);
+      // A page out of a file asks nobody for anything, not even for other files.
+      const own = host ? to.host === host : to.href === href;
+      if (!['data:', 'blob:'].includes(to.protocol) && !own) troubles.push(`a request to ${request.url()}`);
     });
     await page.goto(url + hash);
     return page;

@@ -3,9 +3,10 @@
 
 import { browse } from './lab.mjs';
 import { tests } from './page.mjs';
+import { timeline } from './timeline.mjs';
 
 const wanted = process.argv.slice(2);
-const chosen = Object.entries(tests).filter(([name]) => !wanted.length || wanted.some((part) => name.includes(part)));
+const chosen = Object.entries({ ...tests, ...timeline }).filter(([name]) => !wanted.length || wanted.some((part) => name.includes(part)));
 const failures = [];
 console.log(`running ${chosen.length} tests`);
 const browser = await browse();
