@@ -18,11 +18,16 @@ use super::timeline::Reel;
 
 /// The name of the file, in the folder where the servers' recordings are.
 const FILE: &str = "deeds.jsonl";
+/// What is done to links so soon after one another is one command, and is recorded as done at once: a partition that falls
+/// into its parts.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Keeps account of deeds.
 #[derive(Default)]
 pub struct Account {
     standing: Standing,
+    /// When something was last done to a link.
+    last: Time,
     file: Option<File>,
 }
 
@@ -46,6 +51,12 @@ impl Account {
 
     /// Somebody did this. `shown`: to whom it is told beside the file.
     pub fn note(&mut self, time: Time, node: NodeId, deed: Deed, shown: Option<(&Reel, Option<&Arc<Feed>>)>) {
+        let is_of_links =
+            matches!(deed, Deed::Cut { .. } | Deed::Mend { .. } | Deed::Lose { .. } | Deed::Slow { .. });
+        let time = if is_of_links && time.since(self.last) < AT_ONCE { self.last } else { time };
+        if is_of_links {
+            self.last = time;
+        }
         let record = deeds::record(time, node, deed);
         self.standing.see_record(&record);
         if let Some((reel, feed)) = shown {
@@ -67,5 +78,31 @@ impl Account {
             over.extend(running.iter().map(|id| (*id, Deed::Slow { by_nanos: 0 })));
         }
         over.into_iter().for_each(|(node, deed)| self.note(time, node, deed, None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_recorded_as_done_at_once() {
+        let (dir, mut account) = (tempfile::tempdir().unwrap(), Account::default());
+        account.write_into(dir.path()).unwrap();
+        let (a, b) = (NodeId(1), NodeId(2));
+        for (micros, deed) in [
+            (5_000, Deed::Cut { to: b }),
+            (5_040, Deed::Cut { to: NodeId(3) }),
+            (9_000, Deed::Mend { to: b }),
+        ] {
+            account.note(Time(micros * 1_000), a, deed, None);
+        }
+        account.note(Time(9_000_500), a, Deed::Crash, None);
+        let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
+        let times = text.lines().map(|line| line.split([':', ',']).nth(1).unwrap());
+        assert_eq!(times.collect::<Vec<_>>(), ["5000000", "5000000", "9000000", "9000500"]);
+        assert!(account.standing().is_down(a) && account.standing().cut().len() == 1);
+        account.end_all(Time(10_000_000), &[b]);
+        assert!(account.standing().cut().is_empty() && account.standing().is_down(b));
     }
 }
