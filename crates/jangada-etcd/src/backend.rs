@@ -5,7 +5,8 @@
 use std::fmt;
 use std::future::Future;
 
-use jangada_kv::{Request, Response};
+use jangada_kv::{Changes, Request, Response, Revision};
+use tokio::sync::watch;
 
 /// What the services ask of a server. Cheap to clone.
 pub trait Backend: Clone + Send + Sync + 'static {
@@ -18,6 +19,20 @@ pub trait Backend: Clone + Send + Sync + 'static {
         request: Request,
         freshness: Freshness,
     ) -> impl Future<Output = Result<Response, Refusal>> + Send;
+
+    /// What has happened on this member from a revision on, whole revisions, about as much as fits into one message. The
+    /// inner error is the oldest revision whose changes can still be told.
+    fn changes(
+        &self,
+        from: Revision,
+    ) -> impl Future<Output = Result<Result<Changes, Revision>, Refusal>> + Send;
+
+    /// Where the store of this member is: changes whenever it moves on, and ends with the server.
+    fn revisions(&self) -> watch::Receiver<Revision>;
+
+    /// The highest revision that a client was told of by this member. Its own store may not have come so far, if the
+    /// leader answered first.
+    fn acknowledged(&self) -> Revision;
 
     /// Who answers, and in which term: what each answer says of itself.
     fn answerer(&self) -> Answerer;

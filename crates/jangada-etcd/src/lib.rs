@@ -11,6 +11,7 @@ pub mod request; // messages to requests of the store
 pub mod response; // answers of the store to messages
 pub mod metadata; // what a call says beside its message
 pub mod services; // KV, Cluster, Maintenance
+pub mod watch; // Watch
 pub mod router; // from a path to a service
 #[cfg(feature = "client")]
 pub mod client; // a connection for the generated clients

@@ -6,13 +6,18 @@ use tonic::metadata::MetadataMap;
 use crate::backend::Backend;
 use crate::error;
 
+/// Whether a call wants to be served only where a leader is known.
+#[must_use]
+pub fn wants_leader(metadata: &MetadataMap) -> bool {
+    metadata.get("hasleader").is_some_and(|value| value.as_bytes() == b"true")
+}
+
 /// A call that says `hasleader: true` is refused at once by a member that knows no leader.
 ///
 /// # Errors
 /// etcd's refusal.
 pub fn check_leader<B: Backend>(metadata: &MetadataMap, backend: &B) -> Result<(), Status> {
-    let wanted = metadata.get("hasleader").is_some_and(|value| value.as_bytes() == b"true");
-    if wanted && backend.situation().leader.is_none() {
+    if wants_leader(metadata) && backend.situation().leader.is_none() {
         return Err(error::NO_LEADER.into());
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! From the path of a call to the service that answers it. No router of a framework: there are six prefixes.
+//! From the path of a call to the service that answers it. No router of a framework: there are a few prefixes.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,19 +14,16 @@ use crate::backend::Backend;
 use crate::etcdserverpb::cluster_server::ClusterServer;
 use crate::etcdserverpb::kv_server::KvServer;
 use crate::etcdserverpb::maintenance_server::MaintenanceServer;
+use crate::etcdserverpb::watch_server::WatchServer;
 use crate::services::{ClusterService, KvService, MaintenanceService, not_yet};
+use crate::watch::WatchService;
 
 /// What a message may be longer than a request: its framing, and whatever the limit of requests does not count.
 const MESSAGE_OVERHEAD: usize = 512 << 10;
 
 /// Whole services that are not served yet.
-const NOT_YET: [&str; 5] = [
-    "/etcdserverpb.Watch/",
-    "/etcdserverpb.Lease/",
-    "/etcdserverpb.Auth/",
-    "/v3lockpb.Lock/",
-    "/v3electionpb.Election/",
-];
+const NOT_YET: [&str; 4] =
+    ["/etcdserverpb.Lease/", "/etcdserverpb.Auth/", "/v3lockpb.Lock/", "/v3electionpb.Election/"];
 
 /// All services over one backend. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,6 +31,7 @@ pub struct Services<B> {
     kv: KvServer<KvService<B>>,
     cluster: ClusterServer<ClusterService<B>>,
     maintenance: MaintenanceServer<MaintenanceService<B>>,
+    watch: WatchServer<WatchService<B>>,
     message_bytes: usize,
 }
 
@@ -47,11 +45,13 @@ impl<B: Backend> Services<B> {
         let message_bytes = request_bytes.saturating_add(MESSAGE_OVERHEAD);
         let kv = KvServer::new(KvService(backend.clone()));
         let cluster = ClusterServer::new(ClusterService(backend.clone()));
-        let maintenance = MaintenanceServer::new(MaintenanceService(backend));
+        let maintenance = MaintenanceServer::new(MaintenanceService(backend.clone()));
+        let watch = WatchServer::new(WatchService::new(backend, request_bytes));
         Services {
             kv: kv.max_decoding_message_size(message_bytes).max_encoding_message_size(answer_bytes),
             cluster: cluster.max_decoding_message_size(message_bytes),
             maintenance: maintenance.max_decoding_message_size(message_bytes),
+            watch: watch.max_decoding_message_size(message_bytes),
             message_bytes,
         }
     }
@@ -72,6 +72,8 @@ impl<B: Backend> Services<B> {
         let path = request.uri().path();
         let answering = if path.starts_with("/etcdserverpb.KV/") {
             self.kv.clone().call(request)
+        } else if path.starts_with("/etcdserverpb.Watch/") {
+            self.watch.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Maintenance/") {
             self.maintenance.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Cluster/") {

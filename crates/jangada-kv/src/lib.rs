@@ -62,7 +62,7 @@ mod restore; // reading a snapshot
 mod snapshot; // writing one
 pub mod wire; // the alphabet of all encodings
 
-pub use changes::ChangeEvent;
+pub use changes::{ChangeEvent, Changes};
 pub use command::{
     Command, CommandError, Exec, ExpireCondition, Expiry, KeyType, MAX_VALUE_BYTES, Reply, Set, SetCondition,
 };

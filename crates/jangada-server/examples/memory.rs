@@ -33,6 +33,10 @@ fn main() -> std::io::Result<()> {
                 // The client may have gone away.
                 batch.reply.send(answers);
             }
+            Submission::Changes(request, reply) => {
+                let changes = store.some_changes(request.from, request.enough, request.enough_bytes);
+                let _ = reply.send(changes);
+            }
             Submission::Admin(_, reply) => {
                 let _ = reply.send(Err(AdminError::Refused("there is no cluster here".to_owned())));
             }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use jangada_kv::Changes;
 use jangada_node::book::Book;
 use jangada_node::effect::{Effect, Failure, Input, MAX_FORWARDED_ANSWERS_BYTES, Token};
 use jangada_node::event::{Event, NetEvent, Record};
@@ -13,11 +14,12 @@ use jangada_node::log_writer::{LogDone, LogJob};
 use jangada_node::replica::Replica;
 use jangada_raft::event::{Event as RaftEvent, RoleName};
 use jangada_raft::types::{NodeId, Time};
+use tokio::sync::oneshot;
 
 use crate::admin::AdminDesk;
 use crate::error::ServerError;
 use crate::event_log::EventLog;
-use crate::handle::{Answers, Batch, BatchItem, Kind, RequestError};
+use crate::handle::{Answers, Batch, BatchItem, ChangesRequest, Kind, RequestError};
 use crate::log_thread::{LogReport, LogThread};
 use crate::peer::accept::PeerBatch;
 use crate::peer::directory::Directory;
@@ -159,6 +161,17 @@ impl Core {
         answers.collect()
     }
 
+    /// A watch asks what has happened.
+    pub(crate) fn on_changes(
+        &self,
+        request: ChangesRequest,
+        reply: oneshot::Sender<Result<Changes, jangada_kv::Error>>,
+    ) {
+        let ChangesRequest { from, enough, enough_bytes } = request;
+        // Whoever has gone meanwhile does not mind.
+        let _gone = reply.send(self.replica.state().store.some_changes(from, enough, enough_bytes));
+    }
+
     pub(crate) fn on_peer_batch(&mut self, batch: PeerBatch) {
         let PeerBatch { from, address, frames } = batch;
         self.heard.insert(from, Instant::now());
@@ -286,6 +299,8 @@ impl Core {
     fn carry_out(&mut self, now: Time) -> Result<(), ServerError> {
         let mut effects = core::mem::take(&mut self.effects);
         self.replica.take_effects(now, &mut effects, &mut self.events);
+        // Before the answers: who has one, and watches from now on, must not be told of what it was the answer to.
+        self.board.revisions().publish(self.replica.state().store.revision());
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(to, frame) => {
@@ -428,6 +443,7 @@ impl Core {
 
     /// The power fails: what is not written yet never will be.
     pub(crate) fn lose_power(&mut self) {
+        self.board.revisions().end();
         self.log.abandon();
         self.clients.clear();
     }
@@ -440,6 +456,7 @@ impl Core {
         }
         self.event_log.lab_ended(&why.map_or_else(|| "stopped".to_owned(), ToString::to_string));
         self.log.finish();
+        self.board.revisions().end();
         self.clients.clear();
     }
 }

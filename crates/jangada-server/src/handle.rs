@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jangada_kv::{Request, Response};
+use jangada_kv::{Changes, Request, Response, Revision};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::replica::Replica;
 use serde::{Deserialize, Serialize};
@@ -37,10 +37,23 @@ pub struct Handle {
 pub enum Submission {
     /// Requests of one connection, all of the same kind, in its program order.
     Batch(Batch),
+    /// What has happened from a revision on, as far as this server knows.
+    Changes(ChangesRequest, oneshot::Sender<Result<Changes, jangada_kv::Error>>),
     /// A change of the cluster itself.
     Admin(AdminRequest, oneshot::Sender<Result<AdminAnswer, AdminError>>),
     /// Of a laboratory, in the same process.
     Rig(RigRequest),
+}
+
+/// What a watch wants to know: whole revisions, about so much of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangesRequest {
+    /// The first revision.
+    pub from: Revision,
+    /// After so many events there shall be no further revision.
+    pub enough: usize,
+    /// After so many bytes of keys and values neither.
+    pub enough_bytes: usize,
 }
 
 /// A run of requests that is answered as one.
@@ -289,6 +302,20 @@ impl Handle {
             Ok(answers) => answers.await.unwrap_or_else(|_| abandoned(kind, count)),
             Err(error) => vec![Err(error); count],
         }
+    }
+
+    /// Asks what has happened, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`RequestError::Stopping`] if nobody answers any more. The inner error says that the history is gone.
+    pub async fn changes(
+        &self,
+        request: ChangesRequest,
+    ) -> Result<Result<Changes, jangada_kv::Error>, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.queue.send(Submission::Changes(request, reply)).await;
+        sent.map_err(|_| RequestError::Stopping)?;
+        answer.await.map_err(|_| RequestError::Stopping)
     }
 
     /// Asks for a change of the cluster and waits for the result.

@@ -23,6 +23,7 @@ pub mod rig; // what a laboratory holds its servers by
 pub mod handle; // the door between the connections and the replica thread
 pub mod post; // how answers come back to the threads of the connections
 pub mod status; // what a server says about itself
+pub mod revisions; // how far the store is
 pub mod limits; // every bound on what a client may ask for
 pub mod front; // the client port
 pub mod resp; // Redis's protocol

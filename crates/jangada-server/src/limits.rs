@@ -65,6 +65,10 @@ pub struct Limits {
     pub console_records: usize,
     /// The most calls of one HTTP/2 connection that are under way at once.
     pub http2_streams: usize,
+    /// After so many events, one answer to a watch takes no further revision.
+    pub watch_events: usize,
+    /// After so many bytes of keys and values neither.
+    pub watch_bytes: usize,
     /// How long a client of HTTP/2 may be silent before it is asked whether it is there.
     pub http2_ping_time: Duration,
     /// How long it may take to say so.
@@ -104,6 +108,8 @@ impl Default for Limits {
             console_bytes: 4 * 1024 * 1024,
             console_records: 4_096,
             http2_streams: 1_000,
+            watch_events: 1_000,
+            watch_bytes: 1024 * 1024,
             http2_ping_time: Duration::from_secs(60),
             http2_ping_wait: Duration::from_secs(20),
             drain_time: Duration::from_secs(5),

@@ -126,6 +126,7 @@ fn take_what_waits(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), ServerE
 fn on_submission(core: &mut Core, submission: Submission, probes: &UnboundedSender<Probed>) {
     match submission {
         Submission::Batch(batch) => core.on_batch(batch),
+        Submission::Changes(request, reply) => core.on_changes(request, reply),
         Submission::Admin(request, reply) => core.on_admin(request, reply, probes),
         Submission::Rig(request) => core.on_rig(request),
     }

@@ -10,6 +10,7 @@ use jangada_trace::metrics::Metrics as Counted;
 use serde::{Deserialize, Serialize};
 
 use crate::recorder::Recorder;
+use crate::revisions::Revisions;
 
 /// One server's view of itself and of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +196,7 @@ impl Status {
 pub struct StatusBoard {
     latest: Arc<RwLock<Arc<Status>>>,
     counted: Arc<RwLock<Option<Counted>>>,
+    revisions: Revisions,
     recorder: Recorder,
 }
 
@@ -205,6 +207,7 @@ impl StatusBoard {
         StatusBoard {
             latest: Arc::new(RwLock::new(Arc::new(status))),
             counted: Arc::default(),
+            revisions: Revisions::default(),
             recorder: Recorder::default(),
         }
     }
@@ -213,6 +216,12 @@ impl StatusBoard {
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// How far the store is, for those who follow it.
+    #[must_use]
+    pub fn revisions(&self) -> &Revisions {
+        &self.revisions
     }
 
     /// Replaces what is shown.

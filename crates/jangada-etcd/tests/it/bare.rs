@@ -6,7 +6,8 @@ use bytes::Bytes;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::kv_client::KvClient;
 use jangada_etcd::{Answerer, Backend, Freshness, Member, Refusal, Services, Situation};
-use jangada_kv::{Millis, Request, Response, Store};
+use jangada_kv::{Changes, Error, Millis, Request, Response, Revision, Store};
+use tokio::sync::watch;
 use tonic::{Code, Status};
 
 /// Longest request that these tests may send.
@@ -21,6 +22,8 @@ pub(crate) struct Bare {
     /// The freshness of each read that came.
     pub(crate) reads: Arc<Mutex<Vec<Freshness>>>,
     pub(crate) leaderless: bool,
+    /// Where the store is, once somebody follows it.
+    pub(crate) moved: Arc<Mutex<Option<watch::Sender<Revision>>>>,
 }
 
 impl Backend for Bare {
@@ -35,7 +38,12 @@ impl Backend for Bare {
             return Err(Refusal::TooLarge);
         }
         let request = Request::decode(Bytes::from(encoded)).unwrap();
-        Ok(self.store.lock().unwrap().apply(Millis(1_000), &request))
+        let mut store = self.store.lock().unwrap();
+        let answer = store.apply(Millis(1_000), &request);
+        if let Some(moved) = &*self.moved.lock().unwrap() {
+            moved.send_replace(store.revision());
+        }
+        Ok(answer)
     }
 
     async fn read(&self, request: Request, freshness: Freshness) -> Result<Response, Refusal> {
@@ -44,6 +52,23 @@ impl Backend for Bare {
             Some(refusal) if freshness == Freshness::Linearizable => Err(refusal.clone()),
             _ => Ok(self.store.lock().unwrap().read(Millis(1_000), &request)),
         }
+    }
+
+    async fn changes(&self, from: Revision) -> Result<Result<Changes, Revision>, Refusal> {
+        match self.store.lock().unwrap().some_changes(from, 100, 1 << 20) {
+            Ok(changes) => Ok(Ok(changes)),
+            Err(Error::Compacted { floor }) => Ok(Err(floor)),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn revisions(&self) -> watch::Receiver<Revision> {
+        let revision = self.store.lock().unwrap().revision();
+        self.moved.lock().unwrap().get_or_insert_with(|| watch::channel(revision).0).subscribe()
+    }
+
+    fn acknowledged(&self) -> Revision {
+        Revision::ZERO
     }
 
     fn answerer(&self) -> Answerer {

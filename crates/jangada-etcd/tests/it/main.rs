@@ -6,3 +6,4 @@ mod bare; // the store behind the services
 mod cluster; // members and status
 mod kv; // ranges, puts, deletes, transactions, compaction
 mod refusals; // etcd's codes and texts
+mod watch; // watches

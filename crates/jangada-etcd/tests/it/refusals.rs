@@ -3,7 +3,6 @@
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
-use jangada_etcd::etcdserverpb::watch_client::WatchClient;
 use jangada_etcd::v3lockpb::LockRequest;
 use jangada_etcd::v3lockpb::lock_client::LockClient;
 use jangada_etcd::{Freshness, Refusal};
@@ -158,7 +157,4 @@ async fn what_is_not_there_yet_is_named() {
     assert_eq!(told(snapshot.map(|_| ())), said("etcdserverpb.Maintenance/Snapshot"));
     let mut lock = LockClient::new(bare.services());
     assert_eq!(told(lock.lock(LockRequest::default()).await), said("v3lockpb.Lock/Lock"));
-    let mut watch = WatchClient::new(bare.services());
-    let stream = tonic::codegen::tokio_stream::iter(Vec::<pb::WatchRequest>::new());
-    assert_eq!(told(watch.watch(stream).await.map(|_| ())), said("etcdserverpb.Watch/Watch"));
 }

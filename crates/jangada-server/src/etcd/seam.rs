@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use jangada_etcd::{Answerer, Backend, Freshness, Member, Refusal, Situation};
-use jangada_kv::{Request, Response};
+use jangada_kv::{Changes, Error, Request, Response, Revision};
+use tokio::sync::watch;
 
 use crate::front::Shared;
-use crate::handle::{BatchItem, Kind, RequestError, STAMP_BYTES};
+use crate::handle::{BatchItem, ChangesRequest, Kind, RequestError, STAMP_BYTES};
 use crate::status::MemberRole;
 
 /// This server, to the services.
@@ -30,6 +31,9 @@ impl Seam {
         let answers = shared.handle.submit(kind, vec![item], shared.limits.request_time).await;
         shared.counters.answered(kind, begun.elapsed());
         let answer = answers.into_iter().next().expect("each request has an answer");
+        if let Some(revision) = answer.as_ref().ok().and_then(revision_of) {
+            shared.handle.board().revisions().acknowledge(revision);
+        }
         answer.map_err(|error| {
             shared.counters.failure(&error);
             refusal(error)
@@ -55,6 +59,24 @@ impl Backend for Seam {
             Freshness::Serializable => Kind::Local,
         };
         self.submit(kind, BatchItem::Read(request)).await
+    }
+
+    async fn changes(&self, from: Revision) -> Result<Result<Changes, Revision>, Refusal> {
+        let (enough, enough_bytes) = (self.shared.limits.watch_events, self.shared.limits.watch_bytes);
+        let asked = self.shared.handle.changes(ChangesRequest { from, enough, enough_bytes }).await;
+        match asked.map_err(refusal)? {
+            Ok(changes) => Ok(Ok(changes)),
+            Err(Error::Compacted { floor }) => Ok(Err(floor)),
+            Err(other) => Err(Refusal::Other(other.to_string())),
+        }
+    }
+
+    fn revisions(&self) -> watch::Receiver<Revision> {
+        self.shared.handle.board().revisions().follow()
+    }
+
+    fn acknowledged(&self) -> Revision {
+        self.shared.handle.board().revisions().acknowledged()
     }
 
     fn answerer(&self) -> Answerer {
@@ -92,6 +114,23 @@ impl Backend for Seam {
             is_learner: member.role == MemberRole::Learner,
         });
         members.collect()
+    }
+}
+
+/// The revision that an answer of the log or of the store tells of.
+fn revision_of(response: &Response) -> Option<Revision> {
+    match response {
+        Response::Range(range) => Some(range.revision),
+        Response::Put(put) => Some(put.revision),
+        Response::DeleteRange(delete) => Some(delete.revision),
+        Response::Txn(txn) => Some(txn.revision),
+        Response::Compact { revision } => Some(*revision),
+        Response::Reply(_)
+        | Response::Exec(_)
+        | Response::WatchRevision(_)
+        | Response::Expired { .. }
+        | Response::Done
+        | Response::Error(_) => None,
     }
 }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use jangada_kv::{Millis, Request, Store};
 use jangada_server::front::Shared;
 use jangada_server::handle::{
-    AdminAnswer, AdminError, AdminRequest, Answers, Batch, BatchItem, Handle, Kind, RequestError,
-    STAMP_BYTES, Submission,
+    AdminAnswer, AdminError, AdminRequest, Answers, Batch, BatchItem, ChangesRequest, Handle, Kind,
+    RequestError, STAMP_BYTES, Submission,
 };
 use jangada_server::limits::Limits;
 use jangada_server::status::{Status, StatusBoard};
@@ -49,6 +49,9 @@ pub(crate) async fn serve(mut inbox: mpsc::Receiver<Submission>, core: SharedCor
     while let Some(submission) = inbox.recv().await {
         match submission {
             Submission::Batch(batch) => lock(&core).take(batch),
+            Submission::Changes(ChangesRequest { from, enough, enough_bytes }, reply) => {
+                let _ = reply.send(lock(&core).store.some_changes(from, enough, enough_bytes));
+            }
             Submission::Admin(request, reply) => {
                 let mut core = lock(&core);
                 core.asked.push(request);

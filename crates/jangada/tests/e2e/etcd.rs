@@ -1,6 +1,6 @@
 //! etcd's own command-line client against a cluster. Skipped where it is not installed.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::{Cluster, expect_exit, http_get, installed, stderr, stdout};
@@ -85,4 +85,28 @@ fn etcdctl_sees_the_cluster() {
     expect_exit(&health, 0);
     assert_eq!(http_get(&cluster.address(1), "/health").unwrap(), r#"{"health":"true","reason":""}"#);
     assert!(http_get(&cluster.address(1), "/version").unwrap().contains(r#""etcdcluster":"3.5.0""#));
+}
+
+#[test]
+fn etcdctl_watches_through_a_member_that_does_not_lead() {
+    if !installed("etcdctl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    assert_eq!(said(&cluster, &["put", "d", "8"]), "OK\n");
+    let follower: u16 = cluster.follower()[1..].parse().unwrap();
+    let mut command = Command::new("etcdctl");
+    command.env("ETCDCTL_API", "3").args(["--endpoints", &cluster.address(follower)]);
+    command.args(["watch", "--rev", "2", "--prefix", "d", "--prev-kv"]);
+    let mut watch = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    for (key, value) in [("d", "9"), ("c", "beside it"), ("dd", "10")] {
+        assert_eq!(said(&cluster, &["put", key, value]), "OK\n");
+    }
+    assert_eq!(said(&cluster, &["del", "d"]), "1\n");
+    let told = BufReader::new(watch.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let told: Vec<String> = told.filter(|line| !line.is_empty()).take(15).collect();
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let expected = ["PUT", "d", "8", "PUT", "d", "8", "d", "9", "PUT", "dd", "10", "DELETE", "d", "9", "d"];
+    assert_eq!(told, expected);
 }

@@ -1,0 +1,55 @@
+//! Watch: what changes, told as it happens or from an earlier revision on.
+//!
+//! Nobody pushes. A stream waits until the store has moved on, then asks the [`hub`] for what has happened since it
+//! looked last; the streams of one thread share what the hub has read. A client that does not keep up makes its own
+//! stream wait, and nobody else; what it has missed is read from the history, however late. So a stream's memory is
+//! bounded by [`stream::WAITING_RESPONSES`], and nothing is ever dropped.
+
+pub(crate) mod hub; // recent changes, read once for all streams
+mod stream; // one stream with its watches
+mod watcher; // one watch
+
+use std::sync::Arc;
+
+use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request as Call, Response as Answer, Status, Streaming};
+
+use crate::backend::Backend;
+use crate::etcdserverpb as pb;
+use crate::etcdserverpb::watch_server::Watch;
+use crate::metadata;
+use hub::Hub;
+
+/// Watch over a backend.
+#[derive(Clone, Debug)]
+pub struct WatchService<B> {
+    hub: Arc<Hub<B>>,
+    /// Longer responses of watches that allow it are split.
+    fragment_bytes: usize,
+}
+
+impl<B: Backend> WatchService<B> {
+    /// A hub for the streams of one thread. Responses that may be split are split at `fragment_bytes`.
+    #[must_use]
+    pub fn new(backend: B, fragment_bytes: usize) -> WatchService<B> {
+        WatchService { hub: Arc::new(Hub::new(backend)), fragment_bytes }
+    }
+}
+
+#[tonic::async_trait]
+impl<B: Backend> Watch for WatchService<B> {
+    type WatchStream = ReceiverStream<Result<pb::WatchResponse, Status>>;
+
+    async fn watch(
+        &self,
+        call: Call<Streaming<pb::WatchRequest>>,
+    ) -> Result<Answer<Self::WatchStream>, Status> {
+        let (metadata, _, requests) = call.into_parts();
+        metadata::check_token(&metadata)?;
+        metadata::check_leader(&metadata, self.hub.backend())?;
+        let wants_leader = metadata::wants_leader(&metadata);
+        let responses =
+            stream::Stream::start(Arc::clone(&self.hub), requests, self.fragment_bytes, wants_leader);
+        Ok(Answer::new(ReceiverStream::new(responses)))
+    }
+}

@@ -1,0 +1,351 @@
+//! One stream of watches: a task that takes requests, follows the store, and sends responses in order.
+//!
+//! The watches of a stream are in two groups. Those *at the head* have been told all up to `head`, and go on together.
+//! Those *behind* began in the past, and catch up in slices, all of them with each slice, without holding the others up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jangada_kv::Revision;
+use prost::Message;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tonic::{Status, Streaming};
+
+use crate::backend::Backend;
+use crate::error;
+use crate::etcdserverpb as pb;
+use crate::etcdserverpb::watch_request::RequestUnion;
+use crate::response;
+use crate::watch::hub::{Hub, NoSlice, Slice};
+use crate::watch::watcher::Watcher;
+
+/// Responses of a stream that its client has not taken yet; then the stream waits.
+pub(crate) const WAITING_RESPONSES: usize = 128;
+
+/// How often watches that want it are told how far the store is, if nothing else is told.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
+/// How often a stream that wants a leader looks for one.
+const LEADER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The watch that a response is not about.
+const NO_WATCH: i64 = -1;
+
+type Responses = mpsc::Sender<Result<pb::WatchResponse, Status>>;
+
+/// A stream and its watches.
+pub(crate) struct Stream<B> {
+    hub: Arc<Hub<B>>,
+    responses: Responses,
+    revisions: watch::Receiver<Revision>,
+    watchers: BTreeMap<i64, Watcher>,
+    next_id: i64,
+    /// The watches at the head have been told everything up to here.
+    head: Revision,
+    /// Progress was asked for, and is told once nobody is behind.
+    progress_wanted: u32,
+    fragment_bytes: usize,
+    wants_leader: bool,
+}
+
+/// Why a stream ends.
+enum End {
+    /// Its client has gone.
+    Gone,
+    /// The server says so.
+    Told(Status),
+}
+
+/// What a stream woke up for.
+enum Event {
+    Request(Option<pb::WatchRequest>),
+    Moved,
+    Progress,
+    Leader,
+}
+
+impl<B: Backend> Stream<B> {
+    /// Starts the task of a stream, and returns where its responses arrive.
+    pub(crate) fn start(
+        hub: Arc<Hub<B>>,
+        requests: Streaming<pb::WatchRequest>,
+        fragment_bytes: usize,
+        wants_leader: bool,
+    ) -> mpsc::Receiver<Result<pb::WatchResponse, Status>> {
+        let (responses, arriving) = mpsc::channel(WAITING_RESPONSES);
+        let revisions = hub.backend().revisions();
+        let head = *revisions.borrow();
+        let stream = Stream {
+            head,
+            hub,
+            responses,
+            revisions,
+            watchers: BTreeMap::new(),
+            next_id: 0,
+            progress_wanted: 0,
+            fragment_bytes,
+            wants_leader,
+        };
+        tokio::spawn(stream.run(requests));
+        arriving
+    }
+
+    async fn run(mut self, requests: Streaming<pb::WatchRequest>) {
+        if let Err(End::Told(status)) = self.serve(requests).await {
+            let _gone = self.responses.send(Err(status)).await;
+        }
+    }
+
+    async fn serve(&mut self, requests: Streaming<pb::WatchRequest>) -> Result<(), End> {
+        let mut requests = Some(requests);
+        let (mut progress, mut leader) = (every(PROGRESS_INTERVAL), every(LEADER_INTERVAL));
+        loop {
+            let busy = self.advance().await?;
+            let event = tokio::select! {
+                biased;
+                request = next_request(&mut requests) => Event::Request(request?),
+                () = std::future::ready(()), if busy => continue,
+                moved = self.revisions.changed() => {
+                    moved.map_err(|_| End::Told(error::STOPPED.into()))?;
+                    Event::Moved
+                }
+                _ = progress.tick() => Event::Progress,
+                _ = leader.tick(), if self.wants_leader => Event::Leader,
+                () = self.responses.closed() => return Err(End::Gone),
+            };
+            match event {
+                Event::Request(Some(request)) => self.on_request(request).await?,
+                // The client says no more, but listens on.
+                Event::Request(None) => requests = None,
+                Event::Moved => {}
+                Event::Progress => self.tell_idle_watchers().await?,
+                Event::Leader if self.hub.backend().situation().leader.is_none() => {
+                    return Err(End::Told(error::NO_LEADER.into()));
+                }
+                Event::Leader => {}
+            }
+        }
+    }
+
+    async fn on_request(&mut self, request: pb::WatchRequest) -> Result<(), End> {
+        match request.request_union {
+            Some(RequestUnion::CreateRequest(request)) => self.create(request).await,
+            Some(RequestUnion::CancelRequest(request)) => self.cancel(request.watch_id).await,
+            Some(RequestUnion::ProgressRequest(_)) => {
+                self.progress_wanted += 1;
+                self.tell_wanted_progress().await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn create(&mut self, request: pb::WatchCreateRequest) -> Result<(), End> {
+        let start = request.start_revision;
+        let chosen = request.watch_id;
+        // What this member has acknowledged has happened, even if its own store is yet to see it.
+        let now = self.revision().max(self.hub.backend().acknowledged());
+        let next = if start == 0 { now.next() } else { Revision(u64::try_from(start).unwrap_or(0)) };
+        let created = pb::WatchResponse {
+            created: true,
+            header: response::header(self.hub.backend(), now),
+            ..pb::WatchResponse::default()
+        };
+        let refused = |reason: &str| pb::WatchResponse {
+            watch_id: NO_WATCH,
+            canceled: true,
+            cancel_reason: reason.to_owned(),
+            ..created.clone()
+        };
+        let Some(watcher) = Watcher::new(request, next) else {
+            return self.send(refused("mvcc: watcher range is empty")).await;
+        };
+        if chosen != 0 && self.watchers.contains_key(&chosen) {
+            return self.send(refused("mvcc: duplicate watch ID provided on the WatchStream")).await;
+        }
+        let id = if chosen == 0 { self.free_id() } else { chosen };
+        if self.watchers.is_empty() {
+            // Nobody was there to be told of what came before.
+            self.head = self.revision();
+        }
+        self.watchers.insert(id, watcher);
+        self.send(pb::WatchResponse { watch_id: id, ..created }).await
+    }
+
+    /// The next number that the client has not taken itself.
+    fn free_id(&mut self) -> i64 {
+        while self.watchers.contains_key(&self.next_id) {
+            self.next_id += 1;
+        }
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    async fn cancel(&mut self, id: i64) -> Result<(), End> {
+        if self.watchers.remove(&id).is_none() {
+            return Ok(());
+        }
+        let header = response::header(self.hub.backend(), self.revision());
+        self.send(pb::WatchResponse { header, watch_id: id, canceled: true, ..pb::WatchResponse::default() })
+            .await
+    }
+
+    /// Tells what is to be told next, a slice at the head and a slice behind. True: there is more.
+    async fn advance(&mut self) -> Result<bool, End> {
+        let now = *self.revisions.borrow_and_update();
+        if self.watchers.is_empty() {
+            self.head = self.head.max(now);
+        }
+        if now > self.head {
+            match self.hub.from(self.head.next()).await {
+                Ok(slice) => {
+                    let head = self.head;
+                    self.tell(&slice, |watcher| watcher.next > head).await?;
+                    self.head = slice.through;
+                }
+                // Whoever is at the head was too slow, and is behind now.
+                Err(NoSlice::Compacted(_)) => self.head = now,
+                Err(NoSlice::Refused(refusal)) => return Err(End::Told(error::of_refusal(refusal))),
+            }
+        }
+        if let Some(oldest) = self.oldest_behind() {
+            match self.hub.history(oldest).await {
+                Ok(slice) => self.tell(&slice, |watcher| watcher.next <= slice.through).await?,
+                Err(NoSlice::Compacted(floor)) => self.cancel_compacted(floor).await?,
+                Err(NoSlice::Refused(refusal)) => return Err(End::Told(error::of_refusal(refusal))),
+            }
+        }
+        self.tell_wanted_progress().await?;
+        Ok(self.oldest_behind().is_some() || *self.revisions.borrow() > self.head)
+    }
+
+    /// The first revision that some watch behind the head wants to be told of.
+    fn oldest_behind(&self) -> Option<Revision> {
+        let behind = self.watchers.values().map(|watcher| watcher.next).filter(|next| *next <= self.head);
+        behind.min()
+    }
+
+    /// Tells a slice to those watches that it is for.
+    async fn tell(&mut self, slice: &Slice, is_for: impl Fn(&Watcher) -> bool) -> Result<(), End> {
+        let mut told = Vec::new();
+        for (id, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| is_for(watcher)) {
+            let events = watcher.wanted(&slice.events);
+            watcher.next = watcher.next.max(slice.through.next());
+            if !events.is_empty() {
+                watcher.was_told = true;
+                told.push((*id, watcher.fragment, events));
+            }
+        }
+        for (watch_id, fragment, events) in told {
+            let header = response::header(self.hub.backend(), slice.through);
+            let whole = pb::WatchResponse { header, watch_id, events, ..pb::WatchResponse::default() };
+            if fragment {
+                for part in fragments(whole, self.fragment_bytes) {
+                    self.send(part).await?;
+                }
+            } else {
+                self.send(whole).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the watches that want what is forgotten.
+    async fn cancel_compacted(&mut self, floor: Revision) -> Result<(), End> {
+        let lost = self.watchers.iter().filter(|(_, watcher)| watcher.next < floor);
+        let lost: Vec<i64> = lost.map(|(id, _)| *id).collect();
+        for watch_id in lost {
+            self.watchers.remove(&watch_id);
+            self.send(pb::WatchResponse {
+                header: response::header(self.hub.backend(), Revision::ZERO),
+                watch_id,
+                canceled: true,
+                compact_revision: response::signed(floor.0),
+                ..pb::WatchResponse::default()
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Progress is told once for the whole stream, when it is true of each watch.
+    async fn tell_wanted_progress(&mut self) -> Result<(), End> {
+        while self.progress_wanted > 0 && self.oldest_behind().is_none() {
+            self.progress_wanted -= 1;
+            self.tell_progress(NO_WATCH).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_idle_watchers(&mut self) -> Result<(), End> {
+        let head = self.head;
+        let mut idle = Vec::new();
+        for (id, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| watcher.progress_notify) {
+            if watcher.next > head && !std::mem::take(&mut watcher.was_told) {
+                idle.push(*id);
+            }
+        }
+        for id in idle {
+            self.tell_progress(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_progress(&mut self, watch_id: i64) -> Result<(), End> {
+        let header = response::header(self.hub.backend(), self.head);
+        self.send(pb::WatchResponse { header, watch_id, ..pb::WatchResponse::default() }).await
+    }
+
+    /// Where the store of this member is.
+    fn revision(&self) -> Revision {
+        *self.revisions.borrow()
+    }
+
+    /// Waits while the client has not taken what was sent before.
+    async fn send(&self, response: pb::WatchResponse) -> Result<(), End> {
+        self.responses.send(Ok(response)).await.map_err(|_| End::Gone)
+    }
+}
+
+/// The next request of a client; never, if it says no more.
+async fn next_request(
+    requests: &mut Option<Streaming<pb::WatchRequest>>,
+) -> Result<Option<pb::WatchRequest>, End> {
+    match requests {
+        // A client that breaks off is gone.
+        Some(requests) => requests.message().await.map_err(|_| End::Gone),
+        None => std::future::pending().await,
+    }
+}
+
+/// The first time after a whole period.
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval.reset();
+    interval
+}
+
+/// Cuts a response into parts of at most so many bytes, but of one event at least. All but the last say that more
+/// of the same follows.
+fn fragments(whole: pb::WatchResponse, bytes: usize) -> Vec<pb::WatchResponse> {
+    if whole.encoded_len() < bytes || whole.events.len() < 2 {
+        return vec![whole];
+    }
+    let pb::WatchResponse { events, .. } = whole;
+    let empty = pb::WatchResponse { events: Vec::new(), fragment: true, ..whole };
+    let mut parts = Vec::new();
+    let (mut part, mut length) = (empty.clone(), empty.encoded_len());
+    for event in events {
+        // The event, its tag, and its length.
+        let more = event.encoded_len() + 6;
+        if !part.events.is_empty() && length + more >= bytes {
+            parts.push(std::mem::replace(&mut part, empty.clone()));
+            length = empty.encoded_len();
+        }
+        length += more;
+        part.events.push(event);
+    }
+    parts.push(pb::WatchResponse { fragment: false, ..part });
+    parts
+}

@@ -1,0 +1,288 @@
+//! Watches: what they are told, in which order, and how they end.
+
+use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::watch_client::WatchClient;
+use jangada_etcd::etcdserverpb::watch_request::RequestUnion;
+use tokio::sync::mpsc;
+use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Code, Streaming};
+
+use crate::bare::{Bare, delete, op, put};
+
+/// A stream of watches, from the client's side.
+struct Stream {
+    requests: mpsc::UnboundedSender<pb::WatchRequest>,
+    responses: Streaming<pb::WatchResponse>,
+}
+
+fn create(key: &str, range_end: &str) -> pb::WatchCreateRequest {
+    pb::WatchCreateRequest {
+        key: bytes::Bytes::copy_from_slice(key.as_bytes()),
+        range_end: bytes::Bytes::copy_from_slice(range_end.as_bytes()),
+        ..pb::WatchCreateRequest::default()
+    }
+}
+
+impl Stream {
+    async fn open(bare: &Bare) -> Stream {
+        let (requests, sent) = mpsc::unbounded_channel();
+        let mut client = WatchClient::new(bare.services()).max_decoding_message_size(usize::MAX);
+        let responses = client.watch(UnboundedReceiverStream::new(sent)).await.unwrap().into_inner();
+        Stream { requests, responses }
+    }
+
+    fn ask(&self, request: RequestUnion) {
+        self.requests.send(pb::WatchRequest { request_union: Some(request) }).unwrap();
+    }
+
+    /// Creates a watch and returns what is said to that.
+    async fn create(&mut self, request: pb::WatchCreateRequest) -> pb::WatchResponse {
+        self.ask(RequestUnion::CreateRequest(request));
+        let created = self.next().await;
+        assert!(created.created, "{created:?}");
+        created
+    }
+
+    fn cancel(&self, watch_id: i64) {
+        self.ask(RequestUnion::CancelRequest(pb::WatchCancelRequest { watch_id }));
+    }
+
+    fn ask_progress(&self) {
+        self.ask(RequestUnion::ProgressRequest(pb::WatchProgressRequest {}));
+    }
+
+    async fn next(&mut self) -> pb::WatchResponse {
+        self.responses.message().await.unwrap().expect("the stream goes on")
+    }
+
+    /// The next response, as text: watch, revision, events.
+    async fn told(&mut self) -> String {
+        let response = self.next().await;
+        let events: Vec<String> = response.events.iter().map(shown).collect();
+        let revision = response.header.unwrap().revision;
+        format!("{} @{revision}: {}", response.watch_id, events.join(" "))
+    }
+}
+
+fn shown(event: &jangada_etcd::mvccpb::Event) -> String {
+    let kv = event.kv.as_ref().unwrap();
+    let before = event.prev_kv.as_ref().map(|kv| format!("({})", kv.value.escape_ascii()));
+    let before = before.unwrap_or_default();
+    match event.r#type {
+        0 => format!("{}={}{before}", kv.key.escape_ascii(), kv.value.escape_ascii()),
+        _ => format!("-{}{before}", kv.key.escape_ascii()),
+    }
+}
+
+async fn remove(bare: &Bare, key: &str, end: &str) {
+    bare.kv().delete_range(delete(key, end)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_happens_is_told_once_in_order_and_by_revision() {
+    let bare = Bare::default();
+    bare.put("a", "before").await;
+    let mut stream = Stream::open(&bare).await;
+    let created = stream.create(create("a", "c")).await;
+    assert_eq!((created.watch_id, created.header.unwrap().revision), (0, 2));
+    bare.put("a", "1").await;
+    bare.put("c", "beyond the end").await;
+    bare.put("b", "2").await;
+    remove(&bare, "a", "z").await;
+    let mut told = Vec::new();
+    while told.len() < 4 {
+        told.extend(stream.next().await.events.iter().map(shown));
+    }
+    assert_eq!(told, ["a=1", "b=2", "-a", "-b"]);
+}
+
+#[tokio::test]
+async fn a_past_revision_is_told_first_and_one_revision_is_one_response() {
+    let bare = Bare::default();
+    bare.put("a", "1").await;
+    let both = [put("a", "2"), put("b", "2")];
+    let txn = pb::TxnRequest {
+        success: both.map(|put| op(pb::request_op::Request::RequestPut(put))).into(),
+        ..pb::TxnRequest::default()
+    };
+    bare.kv().txn(txn).await.unwrap();
+    remove(&bare, "a", "").await;
+    let mut stream = Stream::open(&bare).await;
+    let all = pb::WatchCreateRequest { start_revision: 3, prev_kv: true, ..create("a", "z") };
+    stream.create(all.clone()).await;
+    assert_eq!(stream.told().await, "0 @4: a=2(1) b=2 -a(2)");
+    let no_puts = vec![pb::watch_create_request::FilterType::Noput.into()];
+    stream.create(pb::WatchCreateRequest { filters: no_puts, prev_kv: false, ..all.clone() }).await;
+    assert_eq!(stream.told().await, "1 @4: -a");
+    let no_deletes = vec![pb::watch_create_request::FilterType::Nodelete.into()];
+    stream.create(pb::WatchCreateRequest { filters: no_deletes, ..all }).await;
+    assert_eq!(stream.told().await, "2 @4: a=2(1) b=2");
+}
+
+#[tokio::test]
+async fn a_future_revision_waits() {
+    let bare = Bare::default();
+    let mut stream = Stream::open(&bare).await;
+    stream.create(pb::WatchCreateRequest { start_revision: 4, ..create("a", "") }).await;
+    for value in ["1", "2", "3"] {
+        bare.put("a", value).await;
+    }
+    assert_eq!(stream.told().await, "0 @4: a=3");
+}
+
+#[tokio::test]
+async fn numbers_are_the_servers_or_the_clients_and_never_doubled() {
+    let bare = Bare::default();
+    let mut stream = Stream::open(&bare).await;
+    let chosen = |watch_id| pb::WatchCreateRequest { watch_id, ..create("a", "") };
+    let mut ids = Vec::new();
+    for id in [0, 0, 7, 0] {
+        ids.push(stream.create(chosen(id)).await.watch_id);
+    }
+    assert_eq!(ids, [0, 1, 7, 2]);
+    let doubled = stream.create(chosen(7)).await;
+    let reason = "mvcc: duplicate watch ID provided on the WatchStream";
+    assert_eq!((doubled.watch_id, doubled.canceled, doubled.cancel_reason.as_str()), (-1, true, reason));
+    for (key, end) in [("b", "a"), ("b", "b")] {
+        let empty = stream.create(create(key, end)).await;
+        let reason = "mvcc: watcher range is empty";
+        assert_eq!((empty.watch_id, empty.canceled, empty.cancel_reason.as_str()), (-1, true, reason));
+    }
+    stream.cancel(99);
+    stream.cancel(7);
+    stream.cancel(7);
+    let canceled = stream.next().await;
+    assert_eq!((canceled.watch_id, canceled.canceled, canceled.created), (7, true, false));
+    bare.put("a", "1").await;
+    let mut told = [stream.told().await, stream.told().await, stream.told().await];
+    told.sort();
+    assert_eq!(
+        told,
+        ["0 @2: a=1", "1 @2: a=1", "2 @2: a=1"],
+        "a number that is free again is not used again"
+    );
+}
+
+#[tokio::test]
+async fn the_empty_key_means_the_first_one() {
+    let bare = Bare::default();
+    let mut stream = Stream::open(&bare).await;
+    stream.create(create("", "\0")).await;
+    bare.put("\0", "1").await;
+    assert_eq!(stream.told().await, "0 @2: \\x00=1");
+    stream.create(create("", "")).await;
+    bare.put("a", "1").await;
+    assert_eq!(stream.told().await, "0 @3: a=1", "the second watch is of one key alone");
+    stream.ask_progress();
+    assert_eq!(stream.told().await, "-1 @3: ");
+}
+
+#[tokio::test]
+async fn what_is_compacted_cannot_be_watched() {
+    let bare = Bare::default();
+    for value in ["1", "2", "3"] {
+        bare.put("a", value).await;
+    }
+    let mut stream = Stream::open(&bare).await;
+    let from = |start_revision| pb::WatchCreateRequest { start_revision, ..create("a", "") };
+    stream.create(from(-5)).await;
+    assert_eq!(stream.told().await, "0 @4: a=1 a=2 a=3", "before anything is compacted");
+    bare.kv().compact(pb::CompactionRequest { revision: 3, physical: false }).await.unwrap();
+    for start in [2, 1, -5] {
+        let created = stream.create(from(start)).await;
+        assert_eq!((created.canceled, created.header.unwrap().revision), (false, 4));
+        let canceled = stream.next().await;
+        assert_eq!(canceled.watch_id, created.watch_id);
+        assert_eq!((canceled.canceled, canceled.compact_revision), (true, 3));
+        assert_eq!((canceled.cancel_reason.as_str(), canceled.header.unwrap().revision), ("", 0));
+    }
+    stream.create(from(3)).await;
+    assert_eq!(stream.told().await, "4 @4: a=2 a=3", "the compacted revision itself is there");
+}
+
+#[tokio::test]
+async fn progress_is_told_when_it_is_true() {
+    let bare = Bare::default();
+    let mut stream = Stream::open(&bare).await;
+    stream.ask_progress();
+    assert_eq!(stream.told().await, "-1 @1: ", "even without a watch");
+    for number in 0..3_000 {
+        bare.put(&format!("k{number}"), "1").await;
+    }
+    stream.create(pb::WatchCreateRequest { start_revision: 1, ..create("k", "l") }).await;
+    stream.ask_progress();
+    let mut events = 0;
+    loop {
+        let response = stream.next().await;
+        if response.watch_id == -1 {
+            assert_eq!(response.header.unwrap().revision, 3_001);
+            break;
+        }
+        events += response.events.len();
+    }
+    assert_eq!(events, 3_000, "all of it came first");
+}
+
+#[tokio::test]
+async fn only_who_allows_it_gets_fragments() {
+    let bare = Bare::default();
+    let value = "x".repeat(20 << 10);
+    let puts = (0..3).map(|key| op(pb::request_op::Request::RequestPut(put(&format!("k{key}"), &value))));
+    let txn = pb::TxnRequest { success: puts.collect(), ..pb::TxnRequest::default() };
+    bare.kv().txn(txn.clone()).await.unwrap();
+    // 64 KiB are the limit here; two such txns make one response of six events.
+    bare.kv().txn(txn).await.unwrap();
+    let mut stream = Stream::open(&bare).await;
+    let whole = pb::WatchCreateRequest { start_revision: 2, ..create("k", "l") };
+    stream.create(whole.clone()).await;
+    let response = stream.next().await;
+    assert_eq!((response.events.len(), response.fragment), (6, false));
+    stream.create(pb::WatchCreateRequest { fragment: true, ..whole }).await;
+    let (first, second) = (stream.next().await, stream.next().await);
+    assert_eq!((first.events.len(), first.fragment), (3, true));
+    assert_eq!((second.events.len(), second.fragment), (3, false));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_nothing_and_holds_up_nobody() {
+    let bare = Bare::default();
+    let mut slow = Stream::open(&bare).await;
+    let mut quick = Stream::open(&bare).await;
+    slow.create(create("k", "l")).await;
+    quick.create(create("k", "l")).await;
+    let (mut heard_quickly, mut heard_slowly) = (Vec::new(), Vec::new());
+    for number in 0..2_000 {
+        bare.put("k", &number.to_string()).await;
+        heard_quickly.extend(quick.next().await.events.iter().map(shown));
+    }
+    while heard_slowly.len() < 2_000 {
+        heard_slowly.extend(slow.next().await.events.iter().map(shown));
+    }
+    let all: Vec<String> = (0..2_000).map(|number| format!("k={number}")).collect();
+    assert!(heard_quickly == all && heard_slowly == all);
+}
+
+#[tokio::test]
+async fn many_watches_of_one_stream_are_all_told() {
+    let bare = Bare::default();
+    let mut stream = Stream::open(&bare).await;
+    for _ in 0..1_000 {
+        stream.create(create("k", "l")).await;
+    }
+    bare.put("k", "1").await;
+    let mut ids = Vec::new();
+    for _ in 0..1_000 {
+        ids.push(stream.next().await.watch_id);
+    }
+    assert_eq!(ids, (0..1_000).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn a_server_that_stops_ends_the_stream_and_says_so() {
+    let bare = Bare::default();
+    let mut stream = Stream::open(&bare).await;
+    stream.create(create("k", "l")).await;
+    *bare.moved.lock().unwrap() = None;
+    let status = stream.responses.message().await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: server stopped"));
+}
