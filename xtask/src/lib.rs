@@ -6,6 +6,8 @@ pub mod source; // Rust text, read without a compiler
 pub mod mutants; // bugs that are planted on purpose
 #[cfg(feature = "codegen")]
 pub mod codegen; // .proto files into Rust
+#[cfg(feature = "etcd-diff")]
+pub mod etcd_diff; // the same requests to a real etcd and to us
 pub mod tidy; // what the compiler and clippy cannot check
 
 /// The top folder of the work tree.

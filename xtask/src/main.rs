@@ -17,6 +17,8 @@ Commands:
            --unit-tests       run the copy's unit tests too, with no mutant switched on
   codegen  Turn the .proto files of crates/jangada-etcd into Rust; needs `--features codegen`
            --check            only see whether what is committed is up to date
+  etcd-diff  Ask a real etcd and us the same, and compare the answers; needs `--features etcd-diff`
+           --seeds 1..100     which generated sequences, beside those that were written by hand
 ";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -38,6 +40,11 @@ fn main() -> anyhow::Result<ExitCode> {
         ["codegen", ref words @ ..] if matches!(words, [] | ["--check"]) => {
             xtask::codegen::run(&xtask::root(), !words.is_empty())?;
             Ok(ExitCode::SUCCESS)
+        }
+        #[cfg(feature = "etcd-diff")]
+        ["etcd-diff", ref words @ ..] => {
+            let clean = xtask::etcd_diff::run(&xtask::root(), &xtask::etcd_diff::Arguments::parse(words)?)?;
+            Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");

@@ -1,0 +1,180 @@
+//! `cargo run -p xtask --features etcd-diff -- etcd-diff`: the same requests to a real etcd and to us, the answers
+//! compared field by field, error texts included.
+//!
+//! Sequences are written by hand (`corpus`) or generated from a seed (`generate`). Both servers begin empty and are
+//! asked the same, so that even revisions must agree. A generated sequence that shows a difference is made small
+//! before it is told. docs/etcd-differences.md has the differences that are meant; a sequence must not show them.
+
+mod corpus; // sequences written by hand
+mod corpus_watch; // watches written by hand
+mod generate; // sequences made of a seed
+mod server; // the two servers
+mod step; // requests, and what is compared of their answers
+mod watching; // a stream of watches
+
+use std::ops::Range;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use server::Pair;
+use step::Step;
+
+/// How many generated sequences are played if nobody says.
+const USUAL_SEEDS: Range<u64> = 1..301;
+
+/// A sequence that takes longer is named.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// What is typed after `etcd-diff`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// The seeds of the generated sequences.
+    pub seeds: Range<u64>,
+}
+
+impl Arguments {
+    /// Reads the words.
+    ///
+    /// # Errors
+    /// Names the word that is not understood.
+    pub fn parse(words: &[&str]) -> Result<Arguments> {
+        match words {
+            [] => Ok(Arguments { seeds: USUAL_SEEDS }),
+            ["--seeds", seeds] => {
+                let (from, to) = seeds.split_once("..").context("--seeds wants FROM..TO")?;
+                Ok(Arguments { seeds: from.parse()?..to.parse()? })
+            }
+            [word, ..] => bail!("{word}: etcd-diff knows only --seeds FROM..TO"),
+        }
+    }
+}
+
+/// A sequence: what is asked one after the other, when the store is at a revision.
+type Sequence = Box<dyn Fn(i64) -> Vec<Step>>;
+
+/// The first answer that differs.
+struct Difference {
+    step: Step,
+    etcd: String,
+    ours: String,
+}
+
+/// Plays everything. True: no difference, or etcd is not installed, which is said.
+///
+/// # Errors
+/// If a server does not start, or does not answer at all.
+pub fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
+    let Ok(version) = Command::new("etcd").arg("--version").output() else {
+        println!("etcd-diff: skipped: etcd is not installed (Debian: etcd-server)");
+        return Ok(true);
+    };
+    let version = String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
+    let jangada = built(root)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut pair = Pair::start(&jangada).await?;
+        let mut differences = 0;
+        let mut played = 0;
+        let by_hand = corpus::all()
+            .into_iter()
+            .chain(corpus_watch::all())
+            .map(|(name, steps)| (name.to_owned(), Box::new(steps) as Sequence));
+        let generated = arguments.seeds.clone().map(|seed| {
+            let steps = move |base| generate::sequence(seed, base);
+            (format!("seed {seed}"), Box::new(steps) as Sequence)
+        });
+        for (name, sequence) in by_hand.chain(generated) {
+            played += 1;
+            let begun = Instant::now();
+            let first = play(&mut pair, &sequence, &|_| true).await?;
+            if begun.elapsed() > SLOW {
+                println!("etcd-diff: {name} took {} ms", begun.elapsed().as_millis());
+            }
+            let Some(first) = first else { continue };
+            differences += 1;
+            println!("etcd-diff: {name}: they differ");
+            // What was written by hand is small enough.
+            let shown = match name.starts_with("seed") {
+                true => smaller(&mut pair, &jangada, &sequence, first).await?,
+                false => first.told(),
+            };
+            println!("{shown}");
+            pair = Pair::start(&jangada).await?;
+        }
+        println!("etcd-diff: {played} sequences against {version}: {differences} differ");
+        Ok(differences == 0)
+    })
+}
+
+/// Plays the steps that `keep` names by their place, until the answers differ.
+async fn play(
+    pair: &mut Pair,
+    sequence: &Sequence,
+    keep: &dyn Fn(usize) -> bool,
+) -> Result<Option<Difference>> {
+    let base = pair.clear().await?;
+    for (_, step) in sequence(base).into_iter().enumerate().filter(|(place, _)| keep(*place)) {
+        let (etcd, ours) = tokio::join!(step.ask(&mut pair.etcd), step.ask(&mut pair.ours));
+        let (etcd, ours) = (etcd?, ours?);
+        if etcd != ours {
+            return Ok(Some(Difference { step, etcd, ours }));
+        }
+    }
+    Ok(None)
+}
+
+/// Leaves out what the difference does not need, and tells what is left.
+async fn smaller(pair: &mut Pair, jangada: &Path, sequence: &Sequence, first: Difference) -> Result<String> {
+    let count = sequence(1).len();
+    let mut gone: Vec<usize> = Vec::new();
+    let mut last = first;
+    for place in (0..count).rev() {
+        let without = |other: usize| other != place && !gone.contains(&other);
+        *pair = Pair::start(jangada).await?;
+        if let Some(difference) = play(pair, sequence, &without).await? {
+            gone.push(place);
+            last = difference;
+        }
+    }
+    let base = Pair::start(jangada).await?.clear().await?;
+    let mut told = String::new();
+    for (_, step) in sequence(base).into_iter().enumerate().filter(|(place, _)| !gone.contains(place)) {
+        told.push_str(&format!("  {step:?}\n"));
+    }
+    Ok(told + &last.told())
+}
+
+impl Difference {
+    fn told(&self) -> String {
+        format!("at {:?}\n{}", self.step, side_by_side(&self.etcd, &self.ours))
+    }
+}
+
+/// Two answers, with only the lines that differ marked.
+fn side_by_side(etcd: &str, ours: &str) -> String {
+    let (etcd, ours): (Vec<&str>, Vec<&str>) = (etcd.lines().collect(), ours.lines().collect());
+    let mut text = String::new();
+    for at in 0..etcd.len().max(ours.len()) {
+        match (etcd.get(at), ours.get(at)) {
+            (Some(theirs), Some(our)) if theirs == our => text.push_str(&format!("       {theirs}\n")),
+            (theirs, our) => {
+                theirs.into_iter().for_each(|line| text.push_str(&format!("  etcd {line}\n")));
+                our.into_iter().for_each(|line| text.push_str(&format!("  ours {line}\n")));
+            }
+        }
+    }
+    text
+}
+
+/// Builds the binary, and says where it is: beside this program.
+fn built(root: &Path) -> Result<std::path::PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["build", "--locked", "--quiet", "-p", "jangada"];
+    let status =
+        Command::new(cargo).args(arguments).current_dir(root).status().context("cannot run cargo")?;
+    anyhow::ensure!(status.success(), "jangada does not build");
+    Ok(std::env::current_exe()?.with_file_name("jangada"))
+}

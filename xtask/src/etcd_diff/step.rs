@@ -1,0 +1,130 @@
+//! One request, and its answer as text to be compared: everything but what must differ between two clusters.
+
+use std::fmt::Debug;
+
+use anyhow::{Result, bail};
+use bytes::Bytes;
+use jangada_etcd::etcdserverpb as pb;
+use tonic::{Code, Request, Response, Status};
+
+use super::server::Server;
+use super::watching::{self, Moment};
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Range(pb::RangeRequest),
+    Put(pb::PutRequest),
+    Delete(pb::DeleteRangeRequest),
+    Txn(pb::TxnRequest),
+    Compact(pb::CompactionRequest),
+    /// A put with a token that nobody issued.
+    PutWithToken(pb::PutRequest),
+    Members,
+    Watch(Vec<Moment>),
+}
+
+impl Step {
+    /// Asks, and returns the answer as text.
+    pub(crate) async fn ask(&self, server: &mut Server) -> Result<String> {
+        match self.clone() {
+            Step::Range(request) => {
+                let target = request.sort_target();
+                let mut answer = server.kv.range(request).await;
+                if let Ok(answer) = &mut answer {
+                    forget_ties(answer.get_mut(), target);
+                }
+                told(answer, |answer| &mut answer.header)
+            }
+            Step::Put(request) => told(server.kv.put(request).await, |answer| &mut answer.header),
+            Step::Delete(request) => told(server.kv.delete_range(request).await, |answer| &mut answer.header),
+            Step::Txn(request) => told(server.kv.txn(request).await, |answer| &mut answer.header),
+            Step::Compact(request) => told(server.kv.compact(request).await, |answer| &mut answer.header),
+            Step::PutWithToken(request) => {
+                let mut request = Request::new(request);
+                request.metadata_mut().insert("token", "nonsense".parse()?);
+                told(server.kv.put(request).await, |answer| &mut answer.header)
+            }
+            Step::Watch(moments) => watching::watch(server, &moments).await,
+            Step::Members => {
+                let request = pb::MemberListRequest { linearizable: false };
+                let mut answer = server.cluster.member_list(request).await;
+                if let Ok(answer) = &mut answer {
+                    for member in &mut answer.get_mut().members {
+                        member.id = u64::from(member.id != 0);
+                        for url in member.peer_ur_ls.iter_mut().chain(&mut member.client_ur_ls) {
+                            *url = url.split("127.0.0.1:").next().unwrap_or_default().to_owned();
+                        }
+                    }
+                }
+                told(answer, |answer| &mut answer.header)
+            }
+        }
+    }
+}
+
+/// How etcd orders what is equal by the sort's target is left to chance: only the target is compared then.
+fn forget_ties(answer: &mut pb::RangeResponse, target: pb::range_request::SortTarget) {
+    use pb::range_request::SortTarget;
+    if target == SortTarget::Key {
+        return;
+    }
+    for kv in &mut answer.kvs {
+        let kept = std::mem::take(kv);
+        match target {
+            SortTarget::Key => {}
+            SortTarget::Version => kv.version = kept.version,
+            SortTarget::Create => kv.create_revision = kept.create_revision,
+            SortTarget::Mod => kv.mod_revision = kept.mod_revision,
+            SortTarget::Value => kv.value = kept.value,
+        }
+    }
+}
+
+/// The answer as text.
+fn told<T: Debug>(
+    answer: Result<Response<T>, Status>,
+    header: impl Fn(&mut T) -> &mut Option<pb::ResponseHeader>,
+) -> Result<String> {
+    match answer {
+        Ok(answer) => {
+            let mut answer = answer.into_inner();
+            same_for_all(header(&mut answer));
+            Ok(format!("{answer:#?}"))
+        }
+        // A server that is gone must not look like two that agree.
+        Err(status)
+            if status.code() == Code::Unknown
+                && status.metadata().is_empty()
+                && status.message().contains("transport") =>
+        {
+            bail!("a server has gone: {status}")
+        }
+        Err(status) => Ok(format!("{:?}: {}", status.code(), status.message())),
+    }
+}
+
+/// Of cluster, member and term only whether they are there.
+pub(crate) fn same_for_all(header: &mut Option<pb::ResponseHeader>) {
+    if let Some(header) = header {
+        header.cluster_id = u64::from(header.cluster_id != 0);
+        header.member_id = u64::from(header.member_id != 0);
+        header.raft_term = u64::from(header.raft_term != 0);
+    }
+}
+
+pub(crate) fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub(crate) fn range(key: &str, range_end: &str) -> pb::RangeRequest {
+    pb::RangeRequest { key: bytes(key), range_end: bytes(range_end), ..pb::RangeRequest::default() }
+}
+
+pub(crate) fn put(key: &str, value: &str) -> pb::PutRequest {
+    pb::PutRequest { key: bytes(key), value: bytes(value), ..pb::PutRequest::default() }
+}
+
+pub(crate) fn delete(key: &str, range_end: &str) -> pb::DeleteRangeRequest {
+    pb::DeleteRangeRequest { key: bytes(key), range_end: bytes(range_end), prev_kv: false }
+}
