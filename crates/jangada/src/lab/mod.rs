@@ -14,6 +14,7 @@ mod known; // what events have told
 mod teller; // tells what happens while it happens
 mod voice; // where lines go
 mod words; // the laboratory's own words
+mod saving;
 mod scenarios; // texts that it plays
 mod help; // what there is
 mod session; // lines carried out

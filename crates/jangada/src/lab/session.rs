@@ -70,16 +70,16 @@ pub enum Outcome {
 /// The laboratory.
 pub struct Session<B> {
     pub(super) stage: Stage<B>,
-    voice: Voice,
+    pub(super) voice: Voice,
     /// Who tells of events while they happen; without one, the stage tells of them after each command.
-    teller: Option<Teller>,
+    pub(super) teller: Option<Teller>,
     known: Arc<Known>,
     /// Without a teller: remembers what sentences look back at.
     words: Words,
     /// What the stage tells of.
     watched: Vec<Kind>,
     /// What was typed and carried out, for `save`.
-    typed: Vec<String>,
+    pub(super) typed: Vec<String>,
     /// Since when nothing is carried out.
     rested: Instant,
     /// Slow motion: thousandths of real time.
@@ -505,28 +505,6 @@ impl<B: Backend> Session<B> {
             }
         }
         Outcome::Done
-    }
-
-    fn save(&mut self, file: &str) -> Result<(), String> {
-        // Only real servers have somebody who tells what happens.
-        let made_up = if self.teller.is_none() { " --sim" } else { "" };
-        let mut text = format!(
-            "# A session of `jangada lab{made_up}`: `jangada lab{made_up} --script FILE` plays it again.\n"
-        );
-        for line in &self.typed {
-            text.push_str(line);
-            text.push('\n');
-        }
-        std::fs::write(file, text)
-            .map_err(|why| say!(self.language(), "{file}: {why}; nothing was saved", file, why))?;
-        self.voice.say(&say!(
-            self.language(),
-            "{count} lines saved; `jangada lab{made_up} --script {file}` plays them",
-            count = self.typed.len(),
-            made_up,
-            file
-        ));
-        Ok(())
     }
 
     // ---- For the numbered menu ----------------------------------------------------------------------------
