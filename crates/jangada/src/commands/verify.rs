@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use jangada_node::event::Record;
+use jangada_node::event::{Event, Record};
 use jangada_raft::types::NodeId;
 use jangada_sim::Verdict;
 use jangada_sim::kv::Kv;
@@ -144,9 +144,12 @@ impl Judge {
     fn read(&mut self, record: &Record) -> Result<(), Box<Violation>> {
         self.records += 1;
         self.last_time = self.last_time.max(record.time.0);
-        match self.last_seqs.insert(record.node, record.seq) {
-            Some(last) if record.seq > last => self.gaps += u64::from(record.seq > last + 1),
-            Some(_) | None => self.starts += 1,
+        // Deeds are no words of the server's own: they are not counted among them.
+        if !matches!(record.event, Event::Deed(_)) {
+            match self.last_seqs.insert(record.node, record.seq) {
+                Some(last) if record.seq > last => self.gaps += u64::from(record.seq > last + 1),
+                Some(_) | None => self.starts += 1,
+            }
         }
         self.safety.read(record)
     }
