@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ use crate::recorder::text;
 
 /// Steps that may wait to be written.
 const MAX_WAITING: usize = 8_192;
-/// What was written reaches the file after so long at most.
+/// While more comes all the time, what was written reaches the file after so long at most; otherwise at once, so that a
+/// server that is killed has told all that it did.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
 enum Piece {
@@ -131,16 +132,23 @@ fn write(file: File, inbox: &Receiver<Piece>) -> io::Result<()> {
     let mut names = Names::new();
     let mut flushed = Instant::now();
     loop {
-        // While pieces come all the time, nobody ever waits for one in vain.
         if flushed.elapsed() >= FLUSH_AFTER {
             file.flush()?;
             flushed = Instant::now();
         }
-        match inbox.recv_timeout(FLUSH_AFTER) {
-            Ok(Piece::Records(records)) => file.write_all(text(&records, &names).as_bytes())?,
-            Ok(Piece::Names(new)) => names = new,
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return file.flush(),
+        let piece = match inbox.try_recv() {
+            Ok(piece) => piece,
+            Err(TryRecvError::Disconnected) => return file.flush(),
+            Err(TryRecvError::Empty) => {
+                file.flush()?;
+                flushed = Instant::now();
+                let Ok(piece) = inbox.recv() else { return Ok(()) };
+                piece
+            }
+        };
+        match piece {
+            Piece::Records(records) => file.write_all(text(&records, &names).as_bytes())?,
+            Piece::Names(new) => names = new,
         }
     }
 }
@@ -155,6 +163,22 @@ mod tests {
     fn record(seq: u64) -> Record {
         let event = Event::Raft(RaftEvent::Durable { last: Index(seq) });
         Record { time: Time(seq), node: NodeId(7), seq, event }
+    }
+
+    #[test]
+    fn what_was_taken_is_in_the_file_though_nobody_ends_it_properly() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.jsonl");
+        let mut file = RecordFile::open(&path, "db-7").unwrap();
+        for seq in 1..=3 {
+            file.take(&[record(seq)]);
+            let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
+            while lines() < usize::try_from(seq).unwrap() {
+                std::thread::yield_now();
+            }
+        }
+        // As when the process is killed.
+        std::mem::forget(file);
     }
 
     #[test]

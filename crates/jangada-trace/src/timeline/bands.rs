@@ -131,6 +131,11 @@ fn heartbeat(arrows: &[Arrow]) -> Duration {
     apart.get(apart.len() / 2).copied().unwrap_or(USUAL_HEARTBEAT).max(Duration::from_millis(1))
 }
 
+/// A server that has said nothing for longer may be down.
+pub(super) fn silence(arrows: &[Arrow]) -> Duration {
+    heartbeat(arrows) * SILENT_HEARTBEATS
+}
+
 /// When a server was down or silent.
 pub(super) fn absences(
     records: &[Record],
@@ -138,7 +143,7 @@ pub(super) fn absences(
     (place, node): (usize, NodeId),
     end: Time,
 ) -> Vec<Quiet> {
-    let long = heartbeat(arrows) * SILENT_HEARTBEATS;
+    let long = silence(arrows);
     let mut quiet = Vec::new();
     let mut last = records.first().map_or(Time::ZERO, |record| record.time);
     let mut seen = false;
@@ -157,8 +162,9 @@ pub(super) fn absences(
     }
     // Silence alone proves nothing: a follower without a leader has nothing to say. Messages that wait for it do.
     let waits = |arrow: &&Arrow, (begin, over): (Time, Time)| {
-        let is_kept_waiting =
-            arrow.arrived.is_none_or(|arrived| arrived >= over) && arrow.fate != Fate::Unrecorded;
+        // At the end of the recording nobody knows what became of them, which is what is to be shown.
+        let is_known = over == end || arrow.fate != Fate::Unrecorded;
+        let is_kept_waiting = arrow.arrived.is_none_or(|arrived| arrived >= over) && is_known;
         let left = arrow.left.unwrap_or(over);
         arrow.to == place && begin <= left && left + long < over && is_kept_waiting
     };

@@ -140,6 +140,8 @@ type Identity = (NodeId, u64);
 /// What is known of a receiver.
 struct Watched {
     first: Time,
+    /// Nothing is recorded of it after this.
+    last: Time,
     /// Its first record was its very first one: before that it did not run.
     from_birth: bool,
     /// Spans in which records of it are missing.
@@ -163,9 +165,9 @@ impl Scene {
         let begin = records.first().map_or(Time::ZERO, |record| record.time);
         let end = records.last().map_or(Time::ZERO, |record| record.time);
         let mut arrows = arrows(&records, &nodes);
-        judge(&mut arrows, &watched, end);
-        mark_routine(&mut arrows);
         let deeds_known = done::is_known(&records);
+        judge(&mut arrows, &watched, end, deeds_known);
+        mark_routine(&mut arrows);
         let lanes = nodes.iter().zip(&watched).enumerate();
         let mut lanes: Vec<Lane> = lanes
             .map(|(place, (node, watched))| Lane {
@@ -248,9 +250,11 @@ fn watched(records: &[Record], nodes: &[NodeId]) -> Vec<Option<Watched>> {
         let Ok(place) = nodes.binary_search(&record.node) else { continue };
         let watched = all[place].get_or_insert_with(|| Watched {
             first: record.time,
+            last: record.time,
             from_birth: record.seq == 1,
             gaps: Vec::new(),
         });
+        watched.last = record.time;
         if let Some(before) = last.insert(record.node, *record)
             && record.seq > before.seq + 1
         {
@@ -341,9 +345,14 @@ fn arrivals(records: &[Record], nodes: &[NodeId], departures: &[(Identity, usize
 
 /// What did not arrive is lost, unless its receiver was not watched, or not for long enough: nothing that left later has
 /// arrived on the same way, and no message that arrived was under way for longer than that.
-fn judge(arrows: &mut [Arrow], watched: &[Option<Watched>], end: Time) {
+///
+/// Where nobody recorded who was killed and when, a recording that ends before the others proves nothing: the last thing
+/// that a killed server did may have been to take these messages.
+fn judge(arrows: &mut [Arrow], watched: &[Option<Watched>], end: Time, deeds_known: bool) {
     let latency = |arrow: &Arrow| Some(arrow.arrived?.since(arrow.left?));
     let patience = arrows.iter().filter_map(latency).max().unwrap_or_default();
+    let silence = bands::silence(arrows);
+    let is_cut_short = |receiver: &Watched| !deeds_known && end.since(receiver.last) > silence;
     let mut overtaken: BTreeMap<(usize, usize), Time> = BTreeMap::new();
     for arrow in arrows.iter() {
         if let (Some(left), Some(_)) = (arrow.left, arrow.arrived) {
@@ -359,6 +368,7 @@ fn judge(arrows: &mut [Arrow], watched: &[Option<Watched>], end: Time) {
             Some(receiver) if receiver.misses(left, left + patience) => Fate::Unrecorded,
             Some(_) if overtaken.get(&(arrow.from, arrow.to)).is_some_and(|last| left < *last) => Fate::Lost,
             Some(_) if left + patience >= end => Fate::OnTheWay,
+            Some(receiver) if is_cut_short(receiver) && left + patience >= receiver.last => Fate::Unrecorded,
             Some(_) => Fate::Lost,
         };
     }

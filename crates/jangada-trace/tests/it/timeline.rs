@@ -171,6 +171,20 @@ fn a_server_that_is_cut_off_stands_still_or_is_down_is_seen() {
     assert_eq!(quiet(down), [(3, Absence::Down, 450, 1_199)]);
 }
 
+#[test]
+fn what_was_sent_to_a_server_whose_recording_ends_is_not_said_to_be_lost() {
+    let killed = beats(|to, left| (to == 2 || left < 500_000).then_some(400));
+    assert_eq!(quiet(killed.clone()), [(3, Absence::Silent, 450, 1_950)]);
+    let scene = Scene::of(killed);
+    let tally = scene.tally();
+    // The last heartbeats may be under way; the others nobody knows of.
+    assert_eq!((tally.lost, tally.received, tally.unrecorded + tally.on_the_way), (0, 50, 30), "{tally:?}");
+    assert!(tally.unrecorded >= 28, "{tally:?}");
+    // Whoever was heard of again was not killed then: what it missed was lost.
+    let cut = Scene::of(beats(|to, left| (to == 2 || !(500_000..1_200_000).contains(&left)).then_some(400)));
+    assert_eq!((cut.tally().lost, cut.tally().unrecorded), (14, 0));
+}
+
 /// What was done after so many milliseconds.
 fn done(millis: u64, node: u64, deed: Deed) -> Record {
     deeds::record(Time(millis * 1_000_000), NodeId(node), deed)
