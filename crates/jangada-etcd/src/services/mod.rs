@@ -1,4 +1,4 @@
-//! The services. Each method translates, asks the [`Backend`](crate::Backend), translates back, and decides nothing.
+//! The services. Each method translates, asks the [`Backend`], translates back, and decides nothing.
 
 mod cluster; // Cluster
 mod kv; // KV

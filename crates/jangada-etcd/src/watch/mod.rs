@@ -1,9 +1,9 @@
 //! Watch: what changes, told as it happens or from an earlier revision on.
 //!
-//! Nobody pushes. A stream waits until the store has moved on, then asks the [`hub`] for what has happened since it
+//! Nobody pushes. A stream waits until the store has moved on, then asks the `hub` for what has happened since it
 //! looked last; the streams of one thread share what the hub has read. A client that does not keep up makes its own
 //! stream wait, and nobody else; what it has missed is read from the history, however late. So a stream's memory is
-//! bounded by [`stream::WAITING_RESPONSES`], and nothing is ever dropped.
+//! bounded by `stream::WAITING_RESPONSES`, and nothing is ever dropped.
 
 pub(crate) mod hub; // recent changes, read once for all streams
 mod stream; // one stream with its watches
