@@ -3,10 +3,12 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Cluster, expect_exit, http_get, jangada, ports, stderr, stdout};
+use crate::support::{Cluster, ask, expect_exit, jangada, ports, stderr, stdout};
+use crate::wire::Reply;
 
 fn load(arguments: &[&str]) -> Output {
     jangada().arg("load").args(arguments).output().unwrap()
@@ -20,9 +22,12 @@ fn report(arguments: &[&str]) -> Value {
     serde_json::from_str(&stdout(&output)).unwrap()
 }
 
-fn keys(cluster: &Cluster) -> u64 {
-    let status: Value = serde_json::from_str(&http_get(&cluster.address(1), "/status").unwrap()).unwrap();
-    status["keys"].as_u64().unwrap()
+/// How many keys there are now: a linearizable read, as `/status` tells what was so a moment ago.
+fn keys(cluster: &Cluster) -> i64 {
+    match ask(&cluster.address(1), &["DBSIZE"], Duration::from_secs(5)).unwrap() {
+        Reply::Integer(keys) => keys,
+        other => panic!("DBSIZE answers {other:?}"),
+    }
 }
 
 #[test]
