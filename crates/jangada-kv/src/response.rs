@@ -40,6 +40,26 @@ pub enum Response {
     Error(Error),
 }
 
+impl Response {
+    /// The revision of the state that was made or seen, if this kind of answer tells it.
+    #[must_use]
+    pub fn revision(&self) -> Option<Revision> {
+        match self {
+            Response::Put(put) => Some(put.revision),
+            Response::DeleteRange(delete) => Some(delete.revision),
+            Response::Range(range) => Some(range.revision),
+            Response::Txn(txn) => Some(txn.revision),
+            Response::Compact { revision } => Some(*revision),
+            Response::Reply(_)
+            | Response::Exec(_)
+            | Response::WatchRevision(_)
+            | Response::Expired { .. }
+            | Response::Done
+            | Response::Error(_) => None,
+        }
+    }
+}
+
 /// The answer to a range request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RangeResponse {

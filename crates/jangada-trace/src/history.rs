@@ -166,18 +166,6 @@ impl Operation {
     #[must_use]
     pub fn revision(&self) -> Option<Revision> {
         let Outcome::Returned { response, revision, .. } = &self.outcome else { return None };
-        match response {
-            Response::Put(put) => Some(put.revision),
-            Response::DeleteRange(delete) => Some(delete.revision),
-            Response::Range(range) => Some(range.revision),
-            Response::Txn(txn) => Some(txn.revision),
-            Response::Compact { revision } => Some(*revision),
-            Response::Reply(_)
-            | Response::Exec(_)
-            | Response::WatchRevision(_)
-            | Response::Expired { .. }
-            | Response::Done
-            | Response::Error(_) => *revision,
-        }
+        response.revision().or(*revision)
     }
 }

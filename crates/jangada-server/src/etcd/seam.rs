@@ -31,7 +31,7 @@ impl Seam {
         let answers = shared.handle.submit(kind, vec![item], shared.limits.request_time).await;
         shared.counters.answered(kind, begun.elapsed());
         let answer = answers.into_iter().next().expect("each request has an answer");
-        if let Some(revision) = answer.as_ref().ok().and_then(revision_of) {
+        if let Some(revision) = answer.as_ref().ok().and_then(Response::revision) {
             shared.handle.board().revisions().acknowledge(revision);
         }
         answer.map_err(|error| {
@@ -114,23 +114,6 @@ impl Backend for Seam {
             is_learner: member.role == MemberRole::Learner,
         });
         members.collect()
-    }
-}
-
-/// The revision that an answer of the log or of the store tells of.
-fn revision_of(response: &Response) -> Option<Revision> {
-    match response {
-        Response::Range(range) => Some(range.revision),
-        Response::Put(put) => Some(put.revision),
-        Response::DeleteRange(delete) => Some(delete.revision),
-        Response::Txn(txn) => Some(txn.revision),
-        Response::Compact { revision } => Some(*revision),
-        Response::Reply(_)
-        | Response::Exec(_)
-        | Response::WatchRevision(_)
-        | Response::Expired { .. }
-        | Response::Done
-        | Response::Error(_) => None,
     }
 }
 
