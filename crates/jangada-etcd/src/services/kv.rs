@@ -1,7 +1,6 @@
 //! KV: ranges, puts, deletes, transactions, compaction.
 
 use jangada_kv::{Request, Response};
-use tonic::metadata::MetadataMap;
 use tonic::{Request as Call, Response as Answer, Status};
 
 use crate::backend::{Backend, Freshness};
@@ -16,7 +15,7 @@ pub struct KvService<B>(pub B);
 #[tonic::async_trait]
 impl<B: Backend> Kv for KvService<B> {
     async fn range(&self, call: Call<pb::RangeRequest>) -> Result<Answer<pb::RangeResponse>, Status> {
-        let message = self.admitted(call)?.1;
+        let message = self.admitted(call)?;
         let freshness = freshness(message.serializable);
         let request = Request::Range(Box::new(request::range(message)?));
         match self.0.read(request, freshness).await.map_err(error::of_refusal)? {
@@ -29,7 +28,7 @@ impl<B: Backend> Kv for KvService<B> {
     }
 
     async fn put(&self, call: Call<pb::PutRequest>) -> Result<Answer<pb::PutResponse>, Status> {
-        let request = Request::Put(request::put(self.admitted(call)?.1)?);
+        let request = Request::Put(request::put(self.admitted(call)?)?);
         match self.0.write(request).await.map_err(error::of_refusal)? {
             Response::Put(put) => {
                 let header = response::header(&self.0, put.revision);
@@ -43,7 +42,7 @@ impl<B: Backend> Kv for KvService<B> {
         &self,
         call: Call<pb::DeleteRangeRequest>,
     ) -> Result<Answer<pb::DeleteRangeResponse>, Status> {
-        let request = Request::DeleteRange(request::delete_range(self.admitted(call)?.1)?);
+        let request = Request::DeleteRange(request::delete_range(self.admitted(call)?)?);
         match self.0.write(request).await.map_err(error::of_refusal)? {
             Response::DeleteRange(delete) => {
                 let header = response::header(&self.0, delete.revision);
@@ -54,7 +53,7 @@ impl<B: Backend> Kv for KvService<B> {
     }
 
     async fn txn(&self, call: Call<pb::TxnRequest>) -> Result<Answer<pb::TxnResponse>, Status> {
-        let message = self.admitted(call)?.1;
+        let message = self.admitted(call)?;
         let freshness = freshness(request::is_serializable(&message));
         let request = Request::Txn(request::txn(message)?);
         let answer = match request.is_read_only() {
@@ -74,7 +73,7 @@ impl<B: Backend> Kv for KvService<B> {
         &self,
         call: Call<pb::CompactionRequest>,
     ) -> Result<Answer<pb::CompactionResponse>, Status> {
-        let request = request::compact(&self.admitted(call)?.1);
+        let request = request::compact(&self.admitted(call)?);
         match self.0.write(request).await.map_err(error::of_refusal)? {
             Response::Compact { revision } => {
                 Ok(Answer::new(pb::CompactionResponse { header: response::header(&self.0, revision) }))
@@ -85,12 +84,11 @@ impl<B: Backend> Kv for KvService<B> {
 }
 
 impl<B: Backend> KvService<B> {
-    /// The parts of a call that may go on.
-    fn admitted<T>(&self, call: Call<T>) -> Result<(MetadataMap, T), Status> {
-        let (metadata, _, message) = call.into_parts();
-        metadata::check_leader(&metadata, &self.0)?;
-        metadata::check_token(&metadata)?;
-        Ok((metadata, message))
+    /// The message of a call that may go on.
+    fn admitted<T>(&self, call: Call<T>) -> Result<T, Status> {
+        metadata::check_leader(call.metadata(), &self.0)?;
+        metadata::check_token(call.metadata())?;
+        Ok(call.into_inner())
     }
 }
 
