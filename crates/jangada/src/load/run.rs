@@ -1,6 +1,7 @@
 //! The clients: each asks one thing after the other until the run is over.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -50,23 +51,18 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
     let tasks = LocalSet::new();
     Ok(tasks.block_on(&runtime, async {
         let links = open(plan, servers);
-        let clients = |number: usize| links[number % links.len()].clone();
         let run = Rc::new(Run::new(plan));
         let all = (0..plan.clients).map(|number| {
-            let (run, link) = (Rc::clone(&run), clients(number));
+            let (run, link) = (Rc::clone(&run), links[number % links.len()].clone());
             tokio::task::spawn_local(async move { run.client(number, &link).await })
         });
         let all: Vec<_> = all.collect();
-        let watch = async {
-            loop {
-                tokio::time::sleep(BEAT).await;
-                glance(run.look());
+        let asked = async {
+            for client in all {
+                client.await.expect("a client does not panic and is not cancelled");
             }
         };
-        tokio::select! {
-            () = watch => {}
-            () = join(all) => {}
-        }
+        watched(asked, || glance(run.look())).await;
         let now = Instant::now();
         run.tally.borrow_mut().close_gap(now);
         Report::of(plan, servers, now.duration_since(run.begun), &run.tally.borrow())
@@ -96,15 +92,28 @@ pub fn fill(plan: &Plan, servers: &[String], progress: impl Fn(u64)) -> Result<(
             })
         });
         let fillers: Vec<_> = fillers.collect();
-        for filler in fillers {
-            while !filler.is_finished() {
-                progress(next.get());
-                tokio::time::sleep(REST).await;
+        let filled = async {
+            for filler in fillers {
+                filler.await.expect("a filler does not panic and is not cancelled")?;
             }
-            filler.await.expect("a filler does not panic and is not cancelled")?;
-        }
-        Ok(())
+            Ok(())
+        };
+        watched(filled, || progress(next.get())).await
     })
+}
+
+/// Waits for something, and looks at how it goes meanwhile.
+async fn watched<T>(work: impl Future<Output = T>, look: impl Fn()) -> T {
+    let looking = async {
+        loop {
+            tokio::time::sleep(BEAT).await;
+            look();
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        never = looking => never,
+    }
 }
 
 fn open(plan: &Plan, servers: &[String]) -> Vec<Link> {
@@ -118,12 +127,6 @@ fn open(plan: &Plan, servers: &[String]) -> Vec<Link> {
         link
     });
     links.collect()
-}
-
-async fn join(all: Vec<tokio::task::JoinHandle<()>>) {
-    for one in all {
-        one.await.expect("a client does not panic and is not cancelled");
-    }
 }
 
 impl Run {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::path::Path;
 
 /// A listening socket, as `/proc/net/tcp` calls it.
@@ -39,12 +39,8 @@ fn seconds(ticks: u64) -> f64 {
 
 fn local_port(address: &str) -> Option<u16> {
     let mut resolved = address.to_socket_addrs().ok()?;
-    resolved.find(|found| is_here(found.ip())).map(|found: SocketAddr| found.port())
-}
-
-/// Loopback only: which other addresses are ours nobody needs to know for servers under test.
-fn is_here(ip: IpAddr) -> bool {
-    ip.is_loopback()
+    // Loopback only: which other addresses are ours nobody needs to know for servers under test.
+    resolved.find(|found| found.ip().is_loopback()).map(|found| found.port())
 }
 
 /// The inodes of the sockets in such a table that listen at one of these ports.
