@@ -2,8 +2,9 @@
 //!
 //! Nobody pushes. A stream waits until the store has moved on, then asks the `hub` for what has happened since it
 //! looked last; the streams of one thread share what the hub has read. A client that does not keep up makes its own
-//! stream wait, and nobody else; what it has missed is read from the history, however late. So a stream's memory is
-//! bounded by `stream::WAITING_RESPONSES`, and nothing is ever dropped.
+//! stream wait, and nobody else; what it has missed is read from the history, however late. So what waits for a client
+//! is bounded by `stream::WAITING_RESPONSES`, and nothing is ever dropped. How many watches a stream may have is not
+//! bounded yet.
 
 pub(crate) mod hub; // recent changes, read once for all streams
 mod stream; // one stream with its watches
