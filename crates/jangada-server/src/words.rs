@@ -284,7 +284,11 @@ pub(crate) fn status(status: &Status) -> String {
         };
         let state = if member.reachable { "reachable" } else { "not reachable" };
         let lag = member.lag.map(|lag| format!(", {lag} entries behind")).unwrap_or_default();
-        let _ = writeln!(text, "member {}: {role}, {}, {state}{lag}", member.name, member.client_addr);
+        let address = match member.client_addr.as_str() {
+            "" => "client address unknown",
+            known => known,
+        };
+        let _ = writeln!(text, "member {}: {role}, {address}, {state}{lag}", member.name);
     }
     let change = match status.membership.stage {
         MembershipStage::Final => "",

@@ -1,7 +1,7 @@
 //! What this server knows of itself and of the others, for all links to look at.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use jangada_node::book::Book;
@@ -21,6 +21,9 @@ struct Inner {
     book: Book,
     /// Whom it names.
     members: BTreeSet<NodeId>,
+    /// Where their clients connect, by their own word when a link to them came up. The table that `jangada node` is
+    /// founded with has no such addresses.
+    client_addrs: BTreeMap<NodeId, String>,
     /// Where in the log that configuration is.
     position: Position,
 }
@@ -32,6 +35,7 @@ impl Directory {
             founding,
             book: Book::default(),
             members: BTreeSet::new(),
+            client_addrs: BTreeMap::new(),
             position: Position::default(),
         })))
     }
@@ -54,6 +58,7 @@ impl Directory {
     /// The configuration in force is another one now.
     pub(crate) fn set_members(&self, book: Book, members: BTreeSet<NodeId>, position: Position) {
         let mut inner = self.0.borrow_mut();
+        inner.client_addrs.retain(|id, _| book.get(*id).is_some());
         inner.book = book;
         inner.members = members;
         inner.position = position;
@@ -65,8 +70,26 @@ impl Directory {
         self.0.borrow().knows_my_disk()
     }
 
+    /// The address book of the configuration in force. Where it does not say where a server's clients connect, it has
+    /// what that server said itself, if it did.
     pub(crate) fn book(&self) -> Book {
-        self.0.borrow().book.clone()
+        let inner = self.0.borrow();
+        let mut book = inner.book.clone();
+        for entry in book.entries.iter_mut().filter(|entry| entry.client_addr.is_empty()) {
+            if let Some(said) = inner.client_addrs.get(&entry.id) {
+                entry.client_addr.clone_from(said);
+            }
+        }
+        book
+    }
+
+    /// This server of the book has said who it is.
+    pub(crate) fn met(&self, card: &Card) {
+        let mut inner = self.0.borrow_mut();
+        let id = NodeId(card.id);
+        if inner.book.get(id).is_some() {
+            inner.client_addrs.insert(id, card.client_addr.clone());
+        }
     }
 
     pub(crate) fn name(&self, id: NodeId) -> String {
@@ -202,6 +225,25 @@ mod tests {
         assert!(is_refused(&member, &server(2, NEW, OLD, (9, 90))), "what it was sent names its old disk");
         assert!(is_refused(&member, &server(2, NEW, NEW, (3, 10))), "not newer");
         assert!(is_refused(&member, &server(2, NEW, NEW, (2, 99))), "older: it never held");
+    }
+
+    #[test]
+    fn where_the_book_has_no_client_address_the_servers_own_word_counts() {
+        let directory = server(1, 11, OLD, (3, 10));
+        let said = |id| directory.book().get(NodeId(id)).map(|entry| entry.client_addr.clone());
+        assert_eq!(said(2).as_deref(), Some(""));
+        let at = |id, client_addr: &str| Card { client_addr: client_addr.to_owned(), ..card(id, OLD) };
+        directory.met(&at(2, "localhost:4002"));
+        assert_eq!(said(2).as_deref(), Some("localhost:4002"));
+        directory.met(&at(2, "localhost:4012"));
+        assert_eq!(said(2).as_deref(), Some("localhost:4012"), "it came back elsewhere");
+        directory.met(&at(9, "localhost:4009"));
+        assert_eq!(said(9), None, "no member");
+
+        let mut book = directory.book();
+        book.entries.retain(|entry| entry.id == NodeId(1));
+        directory.set_members(book, [NodeId(1)].into(), Position { term: 3, index: 11 });
+        assert_eq!(directory.0.borrow().client_addrs.len(), 0, "who has left is forgotten");
     }
 
     #[test]

@@ -240,7 +240,10 @@ async fn connect(
     }
     let hello = directory.hello(Some(peer), Purpose::Link);
     match knock(address, &hello).await {
-        Ok((stream, Welcome::Yes { .. })) => Ok(stream),
+        Ok((stream, Welcome::Yes { me, .. })) => {
+            directory.met(&me);
+            Ok(stream)
+        }
         Ok((_, Welcome::No { refusal, why })) => Err(Failed::Unwelcome(refusal, why)),
         Err(why) => {
             let loss = match why.kind() {

@@ -61,20 +61,17 @@ pub fn ask_all(targets: &[Target]) -> Vec<View> {
     })
 }
 
-/// Asks these, and then the members that they name and that were not asked yet.
+/// Asks these, and then the members that they name and that were not asked yet. A member may know what the others do
+/// not, so those are asked for addresses, too.
 pub fn ask_cluster(addresses: &[String]) -> Overview {
     let mut overview = Overview::of(ask_all(&nameless(addresses)));
-    let answered: BTreeSet<&str> = overview.statuses().map(|status| status.name.as_str()).collect();
-    let members = overview.authority().map(|status| status.membership.members.as_slice()).unwrap_or_default();
-    let others = members.iter().filter(|member| {
-        let asked = answered.contains(member.name.as_str()) || addresses.contains(&member.client_addr);
-        !asked && !member.client_addr.is_empty()
-    });
-    let others: Vec<Target> = others
-        .map(|member| Target { name: member.name.clone(), address: member.client_addr.clone() })
-        .collect();
-    overview.views.extend(ask_all(&others));
-    overview
+    loop {
+        let others = overview.not_asked();
+        if others.is_empty() {
+            return overview;
+        }
+        overview.views.extend(ask_all(&others));
+    }
 }
 
 /// The answers of all servers, put together.
@@ -116,6 +113,40 @@ impl Overview {
     /// The membership that counts: the leader's, else that of the server that has applied most.
     pub fn authority(&self) -> Option<&Status> {
         self.leader().or_else(|| self.statuses().max_by_key(|status| (status.term, status.applied_index)))
+    }
+
+    /// Members that nobody has asked yet, as far as somebody knows where they are.
+    fn not_asked(&self) -> Vec<Target> {
+        let strangers = self.strangers();
+        let found = strangers.iter().filter_map(|name| {
+            let address = self.address_of(name)?;
+            let asked = self.views.iter().any(|view| view.target.address == address);
+            (!asked).then(|| Target { name: (*name).to_owned(), address: address.to_owned() })
+        });
+        found.collect()
+    }
+
+    /// Members that did not answer and that nobody of those who did can find.
+    pub fn nowhere(&self) -> Vec<&str> {
+        self.strangers().into_iter().filter(|name| self.address_of(name).is_none()).collect()
+    }
+
+    /// Members that have neither answered nor been asked by their names.
+    fn strangers(&self) -> Vec<&str> {
+        let members = self.authority().map(|status| status.membership.members.as_slice()).unwrap_or_default();
+        let known = |name: &str| {
+            let asked = self.views.iter().any(|view| view.target.name == name);
+            asked || self.statuses().any(|status| status.name == name)
+        };
+        members.iter().map(|member| member.name.as_str()).filter(|name| !known(name)).collect()
+    }
+
+    /// Where clients reach a member: the word of the authority first, then that of anybody.
+    fn address_of(&self, name: &str) -> Option<&str> {
+        let members =
+            self.authority().into_iter().chain(self.statuses()).flat_map(|status| &status.membership.members);
+        let mut named = members.filter(|member| member.name == name);
+        named.find(|member| !member.client_addr.is_empty()).map(|member| member.client_addr.as_str())
     }
 
     /// Voters, and how many more may fail.
@@ -286,6 +317,27 @@ mod tests {
             view("n2", Some((RoleName::Leader, 4))),
         ]);
         assert_eq!(overview.leader().unwrap().name, "n2");
+    }
+
+    #[test]
+    fn what_one_member_knows_of_anothers_address_is_enough() {
+        let mut leader = view("n1", Some((RoleName::Leader, 1)));
+        let mut other = view("n2", Some((RoleName::Follower, 1)));
+        let overview = Overview::of(vec![leader.clone()]);
+        assert_eq!((overview.not_asked(), overview.nowhere()), (Vec::new(), vec!["n2", "n3"]));
+
+        leader.answer.as_mut().unwrap().membership.members[1].client_addr = "127.0.0.1:2".into();
+        let overview = Overview::of(vec![leader.clone()]);
+        let n2 = Target { name: "n2".into(), address: "127.0.0.1:2".into() };
+        assert_eq!((overview.not_asked(), overview.nowhere()), (vec![n2], vec!["n3"]));
+
+        other.answer.as_mut().unwrap().membership.members[2].client_addr = "127.0.0.1:3".into();
+        let n3 = Target { name: "n3".into(), address: "127.0.0.1:3".into() };
+        let mut overview = Overview::of(vec![leader, other]);
+        assert_eq!((overview.not_asked(), overview.nowhere()), (vec![n3.clone()], Vec::new()));
+        // Whoever was asked is not asked again, though nothing came back.
+        overview.views.push(View { target: n3, answer: Err("connection refused".into()) });
+        assert_eq!((overview.not_asked(), overview.nowhere()), (Vec::new(), Vec::new()));
     }
 
     #[test]

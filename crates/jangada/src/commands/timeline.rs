@@ -156,6 +156,13 @@ fn live(arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure
     for silent in &heard.silent {
         output::note(&format!("nothing of {silent}"));
     }
+    if !heard.nowhere.is_empty() {
+        output::note(&format!(
+            "nothing of {}: none of the servers that answer knows yet where to ask; name all of them: --servers {},HOST:PORT",
+            heard.nowhere.join(", "),
+            arguments.servers.join(",")
+        ));
+    }
     if heard.given.sources.is_empty() {
         return Err(Failure::unreachable(format!(
             "no server of {} gives its records; is the cluster up? (`jangada cluster status`)",

@@ -23,6 +23,8 @@ pub struct Heard {
     pub given: Given,
     /// The others, and why there is nothing of them.
     pub silent: Vec<String>,
+    /// Members that nobody could be asked for: none of those that answered knows where their clients connect.
+    pub nowhere: Vec<String>,
 }
 
 /// Asks these servers and the members that they name, all at once: one that is dead delays nobody for more than a second.
@@ -30,7 +32,9 @@ pub fn from_servers(addresses: &[String], span: Duration) -> Heard {
     let begun = Instant::now();
     let mut heard = Heard::default();
     let mut targets = Vec::new();
-    for view in ask_cluster(addresses).views {
+    let overview = ask_cluster(addresses);
+    heard.nowhere = overview.nowhere().into_iter().map(str::to_owned).collect();
+    for view in overview.views {
         let Target { name, address } = view.target;
         match view.answer {
             Ok(status) => targets.push(Target { name: status.name, address }),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Guarded, PATIENCE, ask, expect_exit, http_get, jangada, stderr, wait};
+use crate::support::{Guarded, PATIENCE, ask, expect_exit, http_get, jangada, stderr, stdout, wait};
 use crate::wire::Reply;
 
 /// Only one lab at a time. Its ports cannot be chosen: if somebody has them, this waits for a while and then says so,
@@ -107,6 +107,26 @@ fn follows(leader: u16) -> Vec<String> {
     ]
 }
 
+/// `jangada timeline`, told the address of the first server alone.
+fn timeline(dir: &Path, more: &[&str]) -> std::process::Output {
+    let servers = ["timeline", "--servers", "127.0.0.1:4001"];
+    jangada().current_dir(dir).args(servers).args(more).output().unwrap()
+}
+
+#[test]
+fn lanes_that_nobody_knows_where_to_ask_for_are_told() {
+    let _lab = the_lab();
+    let dir = tempfile::tempdir().unwrap();
+    let _alone = node(dir.path(), 1, &[]);
+    wait("the one server", || status(1)?["membership"]["members"][4]["name"].as_str().map(|_| ()));
+    let notes = wait("what it knows", || {
+        let output = timeline(dir.path(), &[]);
+        (output.status.code() == Some(0)).then(|| stderr(&output))
+    });
+    assert!(notes.contains("nothing of n2, n3, n4, n5"), "{notes}");
+    assert!(notes.contains("--servers 127.0.0.1:4001,HOST:PORT"), "{notes}");
+}
+
 #[test]
 fn five_processes_elect_lose_and_elect_again() {
     let _lab = the_lab();
@@ -134,6 +154,13 @@ fn five_processes_elect_lose_and_elect_again() {
     }
     let written = ask(&format!("127.0.0.1:{}", 4_000 + first), &["SET", "d", "8"], Duration::from_secs(10));
     assert_eq!(written.unwrap(), Reply::Status("OK".into()));
+
+    // One address is enough to see all five: they have told each other where their clients connect.
+    wait("all five lanes", || {
+        let output = timeline(dir.path(), &["-o", "json"]);
+        let report: serde_json::Value = serde_json::from_str(&stdout(&output)).ok()?;
+        (report["servers"] == serde_json::json!(["n1", "n2", "n3", "n4", "n5"])).then_some(())
+    });
 
     // S36, S37: without it another one leads in a higher term; when it returns, it follows.
     let before: Vec<usize> =
