@@ -40,6 +40,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// How this member stands.
     fn situation(&self) -> Situation;
 
+    /// A number that nobody can guess or has had: for names that a client leaves to the server.
+    fn random(&self) -> u64;
+
     /// Who belongs to the cluster, as far as this member knows, by id.
     fn members(&self) -> Vec<Member>;
 }

@@ -45,6 +45,10 @@ known! {
     COMPACTED = OutOfRange, "etcdserver: mvcc: required revision has been compacted";
     /// The revision that is asked for is not there yet.
     FUTURE_REVISION = OutOfRange, "etcdserver: mvcc: required revision is a future revision";
+    /// There is such a lease already.
+    LEASE_EXISTS = FailedPrecondition, "etcdserver: lease already exists";
+    /// A lease's time to live is longer than any may be.
+    LEASE_TTL_TOO_LARGE = OutOfRange, "etcdserver: too large lease TTL";
     /// There is no such lease.
     LEASE_NOT_FOUND = NotFound, "etcdserver: requested lease not found";
     /// Too much is under way.
@@ -76,6 +80,8 @@ pub fn of_store(error: Error) -> Status {
         Error::ValueProvided => VALUE_PROVIDED,
         Error::LeaseProvided => LEASE_PROVIDED,
         Error::LeaseNotFound => LEASE_NOT_FOUND,
+        Error::LeaseExists => LEASE_EXISTS,
+        Error::TtlTooLong => LEASE_TTL_TOO_LARGE,
         Error::TooManyOps => TOO_MANY_OPS,
         Error::DuplicateKey => DUPLICATE_KEY,
         // These two are faults of ours, for which etcd has no words.
@@ -111,6 +117,7 @@ pub fn of_mismatch(response: Response) -> Status {
         | Response::Txn(_)
         | Response::Compact { .. }
         | Response::Expired { .. }
+        | Response::Lease(_)
         | Response::Done => Status::internal("the store gave an answer to something else"),
     }
 }

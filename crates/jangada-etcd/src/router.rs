@@ -13,22 +13,23 @@ use tonic::{Code, Status};
 use crate::backend::Backend;
 use crate::etcdserverpb::cluster_server::ClusterServer;
 use crate::etcdserverpb::kv_server::KvServer;
+use crate::etcdserverpb::lease_server::LeaseServer;
 use crate::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::etcdserverpb::watch_server::WatchServer;
-use crate::services::{ClusterService, KvService, MaintenanceService, not_yet};
+use crate::services::{ClusterService, KvService, LeaseService, MaintenanceService, not_yet};
 use crate::watch::WatchService;
 
 /// What a message may be longer than a request: its framing, and whatever the limit of requests does not count.
 const MESSAGE_OVERHEAD: usize = 512 << 10;
 
 /// Whole services that are not served yet.
-const NOT_YET: [&str; 4] =
-    ["/etcdserverpb.Lease/", "/etcdserverpb.Auth/", "/v3lockpb.Lock/", "/v3electionpb.Election/"];
+const NOT_YET: [&str; 3] = ["/etcdserverpb.Auth/", "/v3lockpb.Lock/", "/v3electionpb.Election/"];
 
 /// All services over one backend. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Services<B> {
     kv: KvServer<KvService<B>>,
+    lease: LeaseServer<LeaseService<B>>,
     cluster: ClusterServer<ClusterService<B>>,
     maintenance: MaintenanceServer<MaintenanceService<B>>,
     watch: WatchServer<WatchService<B>>,
@@ -44,11 +45,13 @@ impl<B: Backend> Services<B> {
     pub fn new(backend: B, request_bytes: usize, answer_bytes: usize) -> Services<B> {
         let message_bytes = request_bytes.saturating_add(MESSAGE_OVERHEAD);
         let kv = KvServer::new(KvService(backend.clone()));
+        let lease = LeaseServer::new(LeaseService(backend.clone()));
         let cluster = ClusterServer::new(ClusterService(backend.clone()));
         let maintenance = MaintenanceServer::new(MaintenanceService(backend.clone()));
         let watch = WatchServer::new(WatchService::new(backend, request_bytes));
         Services {
             kv: kv.max_decoding_message_size(message_bytes).max_encoding_message_size(answer_bytes),
+            lease: lease.max_decoding_message_size(message_bytes),
             cluster: cluster.max_decoding_message_size(message_bytes),
             maintenance: maintenance.max_decoding_message_size(message_bytes),
             watch: watch.max_decoding_message_size(message_bytes),
@@ -74,6 +77,8 @@ impl<B: Backend> Services<B> {
             self.kv.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Watch/") {
             self.watch.clone().call(request)
+        } else if path.starts_with("/etcdserverpb.Lease/") {
+            self.lease.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Maintenance/") {
             self.maintenance.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Cluster/") {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::command::{
     Command, CommandError, Exec, ExpireCondition, Expiry, KeyType, Reply, Set, SetCondition,
 };
+use crate::lease::{LeaseLife, LeaseRequest, LeaseResponse};
 use crate::request::{
     Compare, CompareOperator, CompareTarget, DeleteRange, Put, RangeRequest, Request, SortOrder, SortTarget,
     Txn, TxnOp,
@@ -62,6 +63,7 @@ wire_enum!(Request, "a request" {
     9 => ExpireKeys { keys },
     10 => Tick,
     11 => SetRetention(retention),
+    12 => Lease(lease),
 });
 
 wire_enum!(Command, "a command" {
@@ -145,6 +147,7 @@ wire_enum!(Response, "a response" {
     9 => Expired { keys },
     10 => Done,
     11 => Error(error),
+    12 => Lease(lease),
 });
 
 wire_enum!(Reply, "a reply" {
@@ -173,6 +176,24 @@ wire_enum!(Error, "an error" {
     9 => DuplicateKey,
     10 => NotReadOnly,
     11 => Malformed,
+    12 => LeaseExists,
+    13 => TtlTooLong,
+});
+wire_enum!(LeaseRequest, "a request about leases" {
+    1 => Grant { lease, ttl_seconds },
+    2 => Revoke { lease },
+    3 => KeepAlive { lease },
+    4 => Expire { leases },
+    5 => List,
+    6 => TimeToLive { lease, keys },
+});
+wire_enum!(LeaseResponse, "a response about leases" {
+    1 => Granted { revision, lease, ttl_seconds },
+    2 => Revoked { revision },
+    3 => KeptAlive { revision, lease, ttl_seconds },
+    4 => Expired { leases },
+    5 => List { revision, leases },
+    6 => TimeToLive { revision, lease, life },
 });
 wire_enum!(TxnOpResponse, "a txn operation's response" {
     1 => Range(range), 2 => Put(put), 3 => DeleteRange(delete), 4 => Txn(txn),
@@ -183,6 +204,7 @@ wire_struct! {
     RangeResponse { revision, kvs, more, count }
     PutResponse { revision, prev_kv }
     DeleteRangeResponse { revision, deleted, prev_kvs }
+    LeaseLife { ttl_seconds, remaining_ms, keys }
 }
 
 /// Not by the macro: a txn's response may contain those of nested txns.

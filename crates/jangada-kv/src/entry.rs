@@ -1,11 +1,9 @@
 //! What the store keeps of a key: its newest version, and where its older ones begin.
 
-use core::num::NonZeroU64;
-
 use bytes::Bytes;
 
 use crate::small_key::SmallKey;
-use crate::types::{KeyValue, Millis, Revision};
+use crate::types::{KeyValue, LeaseId, Millis, Revision};
 
 /// Accounting: what a key costs beside its key and value bytes. About right, and the same everywhere.
 pub(crate) const KEY_OVERHEAD_BYTES: u64 = 176;
@@ -41,39 +39,55 @@ pub(crate) struct Version {
     pub(crate) create_revision: Revision,
     /// How many changes since the creation; zero in a tombstone.
     pub(crate) version: u64,
-    /// Deadlines at time zero are never stored, so this takes 8 bytes.
-    deadline: Option<NonZeroU64>,
+    pub(crate) life: Life,
     /// `None` is a tombstone: the key was deleted.
     pub(crate) value: Option<Bytes>,
 }
 
-impl Version {
-    pub(crate) fn new(
-        mod_revision: Revision,
-        create_revision: Revision,
-        version: u64,
-        deadline: Option<Millis>,
-        value: Option<Bytes>,
-    ) -> Version {
-        let deadline = deadline.and_then(|deadline| NonZeroU64::new(deadline.0));
-        Version { mod_revision, create_revision, version, deadline, value }
-    }
+/// How long a version lasts, if nobody replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// For ever.
+    Endless,
+    /// Until a deadline of its own.
+    Until(Millis),
+    /// As long as a lease.
+    Lease(LeaseId),
+}
 
+impl Version {
     pub(crate) fn tombstone(mod_revision: Revision) -> Version {
-        Version::new(mod_revision, Revision::ZERO, 0, None, None)
+        Version {
+            mod_revision,
+            create_revision: Revision::ZERO,
+            version: 0,
+            life: Life::Endless,
+            value: None,
+        }
     }
 
     pub(crate) fn is_tombstone(&self) -> bool {
         self.value.is_none()
     }
 
+    /// The deadline of its own.
     pub(crate) fn deadline(&self) -> Option<Millis> {
-        self.deadline.map(|deadline| Millis(deadline.get()))
+        match self.life {
+            Life::Until(deadline) => Some(deadline),
+            Life::Endless | Life::Lease(_) => None,
+        }
     }
 
-    /// Whether the deadline has come. Never true for a tombstone.
+    pub(crate) fn lease(&self) -> Option<LeaseId> {
+        match self.life {
+            Life::Lease(lease) => Some(lease),
+            Life::Endless | Life::Until(_) => None,
+        }
+    }
+
+    /// Whether its own deadline has come. Never true for a tombstone.
     pub(crate) fn has_expired(&self, clock: Millis) -> bool {
-        self.deadline.is_some_and(|deadline| deadline.get() <= clock.0)
+        self.deadline().is_some_and(|deadline| deadline <= clock)
     }
 
     pub(crate) fn value_bytes(&self) -> u64 {
@@ -89,7 +103,7 @@ impl Version {
             create_revision: self.create_revision,
             mod_revision: self.mod_revision,
             version: self.version,
-            lease: None,
+            lease: self.lease(),
             deadline: self.deadline(),
         }
     }
@@ -111,6 +125,6 @@ impl Entry {
 mod tests {
     #[test]
     fn an_entry_stays_small() {
-        assert_eq!(core::mem::size_of::<super::Entry>(), 96);
+        assert_eq!(core::mem::size_of::<super::Entry>(), 104);
     }
 }

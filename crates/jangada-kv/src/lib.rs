@@ -47,6 +47,7 @@ mod changes; // reading the history
 mod compaction; // forgetting it
 pub mod expiry; // deadlines
 mod glob;
+pub mod lease; // deadlines that keys share
 mod intervals; // which operations of a txn collide
 mod put; // put and delete range
 mod range;
@@ -66,6 +67,7 @@ pub use changes::{ChangeEvent, Changes};
 pub use command::{
     Command, CommandError, Exec, ExpireCondition, Expiry, KeyType, MAX_VALUE_BYTES, Reply, Set, SetCondition,
 };
+pub use lease::{LeaseLife, LeaseRequest, LeaseResponse};
 pub use request::{
     Compare, CompareOperator, CompareTarget, DeleteRange, Put, RangeRequest, Request, SortOrder, SortTarget,
     Txn, TxnOp,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::entry::Version;
+use crate::entry::{Life, Version};
 use crate::range::check_range;
 use crate::request::{DeleteRange, Put};
 use crate::response::{DeleteRangeResponse, Error, PutResponse};
@@ -27,7 +27,7 @@ impl Store {
 
     /// What depends on the state: the key that something is to be kept of must exist.
     pub(crate) fn can_put(&self, put: &Put) -> Result<(), Error> {
-        if put.lease.is_some() {
+        if put.lease.is_some_and(|lease| !self.leases.exists(lease)) {
             return Err(Error::LeaseNotFound);
         }
         let keeps = put.ignore_value || put.ignore_lease;
@@ -42,12 +42,16 @@ impl Store {
         let old = slot.and_then(|slot| self.existing(slot));
         let continues = old.is_some();
         let kept_value = old.filter(|_| put.ignore_value).and_then(|old| old.value.clone());
-        let deadline = old.filter(|_| put.ignore_lease).and_then(Version::deadline);
+        let life = match (put.lease, old.filter(|_| put.ignore_lease)) {
+            (Some(lease), _) => Life::Lease(lease),
+            (None, Some(old)) => old.life,
+            (None, None) => Life::Endless,
+        };
         let prev_kv = slot
             .filter(|_| put.prev_kv && continues)
             .map(|slot| Box::new(self.index.entry(slot).key_value()));
         let value = kept_value.unwrap_or_else(|| Bytes::copy_from_slice(&put.value));
-        self.write(&put.key, slot, continues, deadline, value);
+        self.write(&put.key, slot, continues, life, value);
         PutResponse { revision: self.revision, prev_kv }
     }
 

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::command::{Command, Exec};
+use crate::lease::LeaseRequest;
 use crate::types::{KeyRange, LeaseId, Retention, Revision};
 
 /// One request. Its effect depends on nothing but the store's state, itself and the stamp that it is applied with.
@@ -46,6 +47,8 @@ pub enum Request {
     Tick,
     /// Change how much history is kept, from now on.
     SetRetention(Retention),
+    /// Something about leases.
+    Lease(LeaseRequest),
 }
 
 /// Read a range of keys (etcd's `Range`).
@@ -121,14 +124,14 @@ pub enum SortOrder {
     Descend,
 }
 
-/// Write one key (etcd's `Put`). Takes the key's deadline away, unless `ignore_lease` is set.
+/// Write one key (etcd's `Put`). Takes the key's deadline away, and the key out of its lease, unless `ignore_lease` is set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Put {
     /// The key; not empty.
     pub key: Bytes,
     /// The value.
     pub value: Bytes,
-    /// Reserved: with any lease the answer is [`Error::LeaseNotFound`](crate::Error::LeaseNotFound).
+    /// Puts the key under this lease.
     pub lease: Option<LeaseId>,
     /// Return what was there before.
     pub prev_kv: bool,
@@ -228,6 +231,7 @@ impl Request {
             Request::Exec(exec) => exec.commands.iter().all(Command::is_read_only),
             Request::WatchRevision { .. } | Request::Range(_) => true,
             Request::Txn(txn) => txn.is_read_only(),
+            Request::Lease(lease) => lease.is_read_only(),
             Request::Put(_)
             | Request::DeleteRange(_)
             | Request::Compact { .. }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::command::Reply;
+use crate::lease::LeaseResponse;
 use crate::types::{KeyValue, Revision};
 
 /// The answer to a [`Request`](crate::Request).
@@ -38,6 +39,8 @@ pub enum Response {
     Done,
     /// The request was refused and changed nothing.
     Error(Error),
+    /// To `Lease`.
+    Lease(LeaseResponse),
 }
 
 impl Response {
@@ -50,6 +53,7 @@ impl Response {
             Response::Range(range) => Some(range.revision),
             Response::Txn(txn) => Some(txn.revision),
             Response::Compact { revision } => Some(*revision),
+            Response::Lease(lease) => lease.revision(),
             Response::Reply(_)
             | Response::Exec(_)
             | Response::WatchRevision(_)
@@ -148,6 +152,10 @@ pub enum Error {
     NotReadOnly,
     /// The bytes in the log are no request of this version. Nothing changed, on any server.
     Malformed,
+    /// There is such a lease already.
+    LeaseExists,
+    /// A lease's time to live is longer than [`MAX_LEASE_SECONDS`](crate::lease::MAX_LEASE_SECONDS).
+    TtlTooLong,
 }
 
 impl fmt::Display for Error {
@@ -164,6 +172,8 @@ impl fmt::Display for Error {
             Error::ValueProvided => f.write_str("a value is given although the old one is to be kept"),
             Error::LeaseProvided => f.write_str("a lease is given although the old one is to be kept"),
             Error::LeaseNotFound => f.write_str("there is no such lease"),
+            Error::LeaseExists => f.write_str("there is such a lease already"),
+            Error::TtlTooLong => f.write_str("the lease's time to live is too long"),
             Error::TooManyOps => f.write_str("the txn has too many comparisons or operations"),
             Error::DuplicateKey => f.write_str("the txn writes a key twice"),
             Error::NotReadOnly => f.write_str("the request changes the store and must go through the log"),

@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::entry::{ChangeId, Entry};
+use crate::entry::{ChangeId, Entry, Life};
 use crate::hash::Hasher;
 use crate::key_index::SortedEntries;
+use crate::lease::{LeaseRecord, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS};
 use crate::small_key::SmallKey;
-use crate::snapshot::{End, FORMAT, Header, KeyRecord, Record};
+use crate::snapshot::{End, FORMAT, Header, KeyRecord, LeasedRecord, Record};
 use crate::store::Store;
-use crate::types::Revision;
+use crate::types::{LeaseId, Revision};
 use crate::wire::{DecodeError, Reader, Wire};
 
 /// Longest record that is accepted, in bytes. Bounds what is collected on the word of a damaged length.
@@ -68,6 +69,7 @@ pub struct Restore {
     /// Bytes of a record that has not come whole yet.
     pending: Vec<u8>,
     records: u64,
+    last_lease: Option<LeaseId>,
     keys: u64,
     changes: u64,
     hasher: Hasher,
@@ -97,6 +99,7 @@ impl Restore {
             stage: Stage::Header,
             pending: Vec::new(),
             records: 0,
+            last_lease: None,
             keys: 0,
             changes: 0,
             hasher: Hasher::new(),
@@ -167,11 +170,20 @@ impl Restore {
             Record::Key(key) => self.take_key(key),
             Record::Change(change) => self.take_change(change),
             Record::End(end) => self.take_end(end, hash_before),
+            Record::Lease(lease) => self.take_lease(lease),
+            Record::LeasedKey(leased) => {
+                let key = self.unpacked(leased)?;
+                self.take_key(key)
+            }
+            Record::LeasedChange(leased) => {
+                let change = self.unpacked(leased)?;
+                self.take_change(change)
+            }
         }
     }
 
     fn take_header(&mut self, header: Header) -> Result<(), RestoreError> {
-        if header.format != FORMAT {
+        if !(1..=FORMAT).contains(&header.format) {
             return Err(RestoreError::UnknownFormat { format: header.format });
         }
         self.require(matches!(self.stage, Stage::Header), "the header comes first, and once")?;
@@ -184,6 +196,27 @@ impl Restore {
         self.store.retention = header.retention;
         self.stage = Stage::Keys(SortedEntries::new());
         Ok(())
+    }
+
+    fn take_lease(&mut self, lease: LeaseRecord) -> Result<(), RestoreError> {
+        let is_in_place = matches!(self.stage, Stage::Keys(_)) && self.keys == 0;
+        self.require(is_in_place, "leases stand between the header and the keys")?;
+        let is_next = self.last_lease.is_none_or(|last| last < lease.lease) && lease.lease.0 != 0;
+        self.require(is_next, "leases come in the order of their names, each once")?;
+        let is_sound = (MIN_LEASE_SECONDS..=MAX_LEASE_SECONDS).contains(&lease.ttl_seconds);
+        self.require(is_sound, "a lease's time to live is within the limits")?;
+        self.last_lease = Some(lease.lease);
+        self.store.add_lease(lease);
+        Ok(())
+    }
+
+    /// A record that says of its version which lease it is under.
+    fn unpacked(&self, leased: LeasedRecord) -> Result<KeyRecord, RestoreError> {
+        let LeasedRecord { lease, record: KeyRecord { key, mut version } } = leased;
+        let is_sound = version.life == Life::Endless && !version.is_tombstone() && lease.0 != 0;
+        self.require(is_sound, "a version is under a lease, or has a deadline, or neither")?;
+        version.life = Life::Lease(lease);
+        Ok(KeyRecord { key, version })
     }
 
     fn take_key(&mut self, KeyRecord { key, version }: KeyRecord) -> Result<(), RestoreError> {
@@ -221,6 +254,7 @@ impl Restore {
         self.require(end.keys == self.keys, "the end knows how many keys there were")?;
         self.require(end.changes == self.changes, "the end knows how many changes there were")?;
         self.require(end.hash == hash, "the hash at the end is that of all before")?;
+        self.require(self.store.leases.are_whole(), "a key is under a lease that exists")?;
         let first = self.store.history.first();
         self.store.first_above_floor = self.store.history.first_after(self.store.floor, first);
         self.stage = Stage::Ended;
@@ -244,7 +278,7 @@ impl Restore {
 
     fn require_sound(&self, version: &crate::entry::Version) -> Result<(), RestoreError> {
         let is_sound = if version.is_tombstone() {
-            version.version == 0 && version.create_revision == Revision::ZERO && version.deadline().is_none()
+            version.version == 0 && version.create_revision == Revision::ZERO && version.life == Life::Endless
         } else {
             (1..=MAX_COUNT).contains(&version.version)
                 && version.create_revision > Revision::ZERO

@@ -2,13 +2,15 @@
 //!
 //! Beginning one copies nothing. It notes the revision and the floor of this moment and pins the floor, so that the
 //! history from there on is not collected. All that a key is, its deadline included, belongs to its versions; so each
-//! key can be written as it was, however late its turn comes and whatever has happened to it since.
+//! key can be written as it was, however late its turn comes and whatever has happened to it since. Leases have no history:
+//! their names and deadlines are noted too, 24 bytes of each.
 //!
 //! The stream is what the store knows of its past, and nothing that depends on how it came to know it, so equal states
 //! give equal bytes on all replicas:
 //!
 //! ```text
 //! header   clock, revision, floor, retention
+//! lease …  each lease, by name, with its time to live and its deadline
 //! key …    each key that existed just before the floor, in key order, with its version of then
 //! change … each change from the floor on, in order, with the version that it made
 //! end      how many keys and changes there were; a hash of everything before
@@ -20,15 +22,16 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::entry::{ChangeId, Version};
+use crate::entry::{ChangeId, Life, Version};
 use crate::hash::Hasher;
+use crate::lease::LeaseRecord;
 use crate::small_key::SmallKey;
 use crate::store::Store;
-use crate::types::{Millis, Retention, Revision};
+use crate::types::{LeaseId, Millis, Retention, Revision};
 use crate::wire::{DecodeError, Reader, Wire, encode_bytes, wire_enum, wire_struct};
 
-/// The version of the stream's format.
-pub(crate) const FORMAT: u64 = 1;
+/// The version of the stream's format. It became 2 with leases; what is written in format 1 is read as ever.
+pub(crate) const FORMAT: u64 = 2;
 
 /// A snapshot that is being read keeps the history from `floor` on.
 pub(crate) struct Pin {
@@ -42,6 +45,7 @@ pub(crate) struct Pin {
 pub struct SnapshotCursor {
     pin: Option<u64>,
     header: Header,
+    leases: Vec<LeaseRecord>,
     position: Position,
     /// The first change that is not part of it.
     end: ChangeId,
@@ -64,6 +68,8 @@ impl SnapshotCursor {
 
 enum Position {
     Header,
+    /// Next is the lease with this number.
+    Leases(usize),
     /// Next are the keys after this one.
     Keys(Option<SmallKey>),
     /// Next is this change.
@@ -77,9 +83,15 @@ pub(crate) enum Record {
     Key(KeyRecord),
     Change(KeyRecord),
     End(End),
+    Lease(LeaseRecord),
+    /// A key with a version that is under a lease.
+    LeasedKey(LeasedRecord),
+    /// A change that put a key under a lease.
+    LeasedChange(LeasedRecord),
 }
 wire_enum!(Record, "a record of a snapshot" {
     1 => Header(header), 2 => Key(key), 3 => Change(change), 4 => End(end),
+    5 => Lease(lease), 6 => LeasedKey(key), 7 => LeasedChange(change),
 });
 
 /// What the state is beside its keys.
@@ -98,6 +110,12 @@ pub(crate) struct KeyRecord {
     pub(crate) version: Version,
 }
 
+/// A key and one version of it that is under a lease.
+pub(crate) struct LeasedRecord {
+    pub(crate) lease: LeaseId,
+    pub(crate) record: KeyRecord,
+}
+
 /// The proof that nothing is missing.
 #[derive(Clone, Copy)]
 pub(crate) struct End {
@@ -109,9 +127,12 @@ pub(crate) struct End {
 wire_struct! {
     Header { format, clock, revision, floor, retention }
     KeyRecord { key, version }
+    LeasedRecord { lease, record }
+    LeaseRecord { lease, ttl_seconds, deadline }
     End { keys, changes, hash }
 }
 
+/// Without its lease, which stands in front of the whole record.
 impl Wire for Version {
     fn encode(&self, into: &mut Vec<u8>) {
         self.mod_revision.encode(into);
@@ -125,9 +146,12 @@ impl Wire for Version {
         let mod_revision = Wire::decode(reader)?;
         let create_revision = Wire::decode(reader)?;
         let version = Wire::decode(reader)?;
-        let deadline = Wire::decode(reader)?;
+        let life = match Wire::decode(reader)? {
+            Millis::ZERO => Life::Endless,
+            deadline => Life::Until(deadline),
+        };
         let value = Wire::decode(reader)?;
-        Ok(Version::new(mod_revision, create_revision, version, Some(deadline), value))
+        Ok(Version { mod_revision, create_revision, version, life, value })
     }
 }
 
@@ -170,6 +194,7 @@ impl Store {
         SnapshotCursor {
             pin: None,
             header: Header { format: FORMAT, clock, revision, floor, retention: self.retention },
+            leases: self.leases.records().collect(),
             position: Position::Header,
             end: self.history.next(),
             keys: 0,
@@ -186,8 +211,15 @@ impl Store {
             match &cursor.position {
                 Position::Header => {
                     cursor.push(&Record::Header(cursor.header));
-                    cursor.position = Position::Keys(None);
+                    cursor.position = Position::Leases(0);
                 }
+                Position::Leases(next) => match cursor.leases.get(*next).copied() {
+                    Some(lease) => {
+                        cursor.position = Position::Leases(next + 1);
+                        cursor.push(&Record::Lease(lease));
+                    }
+                    None => cursor.position = Position::Keys(None),
+                },
                 Position::Keys(_) => self.fill_keys(cursor, enough),
                 Position::Changes(_) => self.fill_changes(cursor, enough),
                 Position::Ended => return,
@@ -202,7 +234,7 @@ impl Store {
             let entry = self.index.entry(slot);
             let version = self.history.version_at(&entry.newest, entry.newest_change, before_floor);
             let Some(version) = version.filter(|version| !version.is_tombstone()) else { continue };
-            cursor.push_version(KEY_TAG, &entry.key, version);
+            cursor.push_version([KEY_TAG, LEASED_KEY_TAG], &entry.key, version);
             cursor.keys += 1;
             if cursor.ready.len() >= enough {
                 cursor.position = Position::Keys(Some(entry.key.clone()));
@@ -218,7 +250,7 @@ impl Store {
             let change = self.history.get(id).expect("the changes of a snapshot are pinned");
             let entry = self.index.entry(change.slot);
             let made = self.history.made_by(change, &entry.newest);
-            cursor.push_version(CHANGE_TAG, &entry.key, made);
+            cursor.push_version([CHANGE_TAG, LEASED_CHANGE_TAG], &entry.key, made);
             cursor.changes += 1;
             id = ChangeId(id.0 + 1);
             if cursor.ready.len() >= enough {
@@ -234,6 +266,8 @@ impl Store {
 
 const KEY_TAG: u8 = 2;
 const CHANGE_TAG: u8 = 3;
+const LEASED_KEY_TAG: u8 = 6;
+const LEASED_CHANGE_TAG: u8 = 7;
 
 impl SnapshotCursor {
     fn push(&mut self, record: &Record) {
@@ -242,10 +276,17 @@ impl SnapshotCursor {
         self.push_record();
     }
 
-    /// Like `push` of a `Record::Key` or `Record::Change`, without copying key and version first.
-    fn push_version(&mut self, tag: u8, key: &SmallKey, version: &Version) {
+    /// Like `push` of a key's or a change's record, without copying key and version first. Of the tags the second is for
+    /// versions under a lease.
+    fn push_version(&mut self, [tag, leased_tag]: [u8; 2], key: &SmallKey, version: &Version) {
         self.record.clear();
-        self.record.push(tag);
+        match version.lease() {
+            None => self.record.push(tag),
+            Some(lease) => {
+                self.record.push(leased_tag);
+                lease.encode(&mut self.record);
+            }
+        }
         encode_bytes(key.as_slice(), &mut self.record);
         version.encode(&mut self.record);
         self.push_record();

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::entry::ChangeId;
+use crate::expiry::Due;
 use crate::history::History;
 use crate::key_index::KeyIndex;
+use crate::lease::Leases;
 use crate::request::Request;
 use crate::response::{Error, Response};
-use crate::slab::Slot;
 use crate::snapshot::Pin;
 use crate::types::{Millis, Retention, Revision};
 
@@ -29,11 +30,12 @@ pub struct Store {
     /// The first change with a revision larger than `floor`; everything before it may be forgotten, but for the
     /// changes of `floor` itself.
     pub(crate) first_above_floor: ChangeId,
-    /// The deadlines of the newest versions, soonest first.
-    pub(crate) deadlines: BTreeSet<(Millis, Slot)>,
+    pub(crate) leases: Leases,
+    /// The deadlines of the newest versions and of the leases, soonest first.
+    pub(crate) deadlines: BTreeSet<(Millis, Due)>,
     /// Keys that are not deleted.
     pub(crate) key_count: u64,
-    /// What the newest versions of those keys take up.
+    /// What the newest versions of those keys take up, and the leases.
     pub(crate) live_bytes: u64,
     /// The snapshots that are being read.
     pub(crate) pins: Vec<Pin>,
@@ -69,6 +71,7 @@ impl Store {
             index: KeyIndex::new(),
             history: History::new(),
             first_above_floor: ChangeId(1),
+            leases: Leases::default(),
             deadlines: BTreeSet::new(),
             key_count: 0,
             live_bytes: 0,
@@ -97,6 +100,7 @@ impl Store {
                 self.retention = *retention;
                 Response::Done
             }
+            Request::Lease(lease) => Store::lease_response(self.lease(lease)),
             Request::WatchRevision { .. } | Request::Range(_) => self.read(now, request),
         };
         self.close_revision();
@@ -118,6 +122,7 @@ impl Store {
             Request::WatchRevision { key } => Response::WatchRevision(self.live_revision(key)),
             Request::Range(range) => self.range(range).map_or_else(Response::Error, Response::Range),
             Request::Txn(txn) => self.txn_queries(txn).map_or_else(Response::Error, Response::Txn),
+            Request::Lease(lease) => Store::lease_response(self.lease_query(now, lease)),
             Request::Put(_)
             | Request::DeleteRange(_)
             | Request::Compact { .. }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::command::{
     Command, CommandError, ExpireCondition, Expiry, MAX_VALUE_BYTES, Reply, Set, SetCondition,
 };
-use crate::entry::Version;
+use crate::entry::Life;
 use crate::expiry::NewDeadline;
 use crate::slab::Slot;
 use crate::store::Store;
@@ -24,7 +24,7 @@ impl Store {
                 let slot = self.index.find(key);
                 let is_missing = slot.and_then(|slot| self.live(slot)).is_none();
                 if is_missing {
-                    self.write(key, slot, false, None, Bytes::copy_from_slice(value));
+                    self.write(key, slot, false, Life::Endless, Bytes::copy_from_slice(value));
                 }
                 Reply::Integer(i64::from(is_missing))
             }
@@ -32,7 +32,7 @@ impl Store {
                 for (key, value) in pairs {
                     let slot = self.index.find(key);
                     let continues = slot.and_then(|slot| self.live(slot)).is_some();
-                    self.write(key, slot, continues, None, Bytes::copy_from_slice(value));
+                    self.write(key, slot, continues, Life::Endless, Bytes::copy_from_slice(value));
                 }
                 Reply::Ok
             }
@@ -68,7 +68,7 @@ impl Store {
         let slot = self.index.find(&set.key);
         let old = slot.and_then(|slot| self.live(slot));
         let continues = old.is_some();
-        let old_deadline = old.and_then(Version::deadline);
+        let old_life = old.map_or(Life::Endless, |old| old.life);
         let is_met = match set.condition {
             SetCondition::Always => true,
             SetCondition::IfMissing => !continues,
@@ -82,15 +82,15 @@ impl Store {
         if !is_met {
             return reply;
         }
-        let deadline = match self.new_deadline(set.expiry) {
-            NewDeadline::Unchanged => old_deadline,
-            NewDeadline::Set(deadline) => deadline,
+        let life = match self.new_deadline(set.expiry) {
+            NewDeadline::Unchanged => old_life,
+            NewDeadline::Set(life) => life,
             NewDeadline::Past => {
                 self.take(&set.key);
                 return reply;
             }
         };
-        self.write(&set.key, slot, continues, deadline, Bytes::copy_from_slice(&set.value));
+        self.write(&set.key, slot, continues, life, Bytes::copy_from_slice(&set.value));
         reply
     }
 
@@ -110,8 +110,8 @@ impl Store {
             None => 0,
         };
         let sum = number.checked_add(by).ok_or(CommandError::Overflow)?;
-        let (continues, deadline) = (old.is_some(), old.and_then(Version::deadline));
-        self.write(key, slot, continues, deadline, Bytes::from(sum.to_string()));
+        let (continues, life) = (old.is_some(), old.map_or(Life::Endless, |old| old.life));
+        self.write(key, slot, continues, life, Bytes::from(sum.to_string()));
         Ok(Reply::Integer(sum))
     }
 
@@ -126,8 +126,8 @@ impl Store {
         let mut value = Vec::with_capacity(length);
         value.extend_from_slice(old_value);
         value.extend_from_slice(addition);
-        let (continues, deadline) = (old.is_some(), old.and_then(Version::deadline));
-        self.write(key, slot, continues, deadline, Bytes::from(value));
+        let (continues, life) = (old.is_some(), old.map_or(Life::Endless, |old| old.life));
+        self.write(key, slot, continues, life, Bytes::from(value));
         Ok(integer(length as u64))
     }
 
@@ -141,7 +141,7 @@ impl Store {
     }
 
     fn expire(&mut self, key: &[u8], expiry: Expiry, condition: ExpireCondition) -> Reply {
-        let live = self.index.find(key).and_then(|slot| Some((slot, self.live(slot)?.deadline())));
+        let live = self.index.find(key).and_then(|slot| Some((slot, self.end_of(self.live(slot)?))));
         let Some((slot, old)) = live else {
             return Reply::Integer(0);
         };
@@ -150,7 +150,8 @@ impl Store {
         let never = Millis(u64::MAX);
         let new_as_time = match new {
             NewDeadline::Unchanged => return Reply::Integer(0),
-            NewDeadline::Set(deadline) => deadline.unwrap_or(never),
+            NewDeadline::Set(Life::Until(deadline)) => deadline,
+            NewDeadline::Set(Life::Endless | Life::Lease(_)) => never,
             NewDeadline::Past => Millis::ZERO,
         };
         let is_met = match condition {
@@ -166,15 +167,16 @@ impl Store {
         Reply::Integer(i64::from(is_met))
     }
 
-    /// Changes the deadline of a key that exists. That is a new version of the key, with the same value.
+    /// Changes the deadline of a key that exists, and takes it out of its lease. That is a new version of the key, with the
+    /// same value.
     fn change_deadline(&mut self, key: &[u8], slot: Slot, new: NewDeadline) {
         let newest = self.newest(slot);
         match new {
             NewDeadline::Unchanged => {}
-            NewDeadline::Set(None) if newest.deadline().is_none() => {}
-            NewDeadline::Set(deadline) => {
+            NewDeadline::Set(life) if newest.life == life && life == Life::Endless => {}
+            NewDeadline::Set(life) => {
                 let value = newest.value.clone().expect("a key that exists has a value");
-                self.write(key, Some(slot), true, deadline, value);
+                self.write(key, Some(slot), true, life, value);
             }
             NewDeadline::Past => self.delete(slot),
         }

@@ -84,7 +84,7 @@ impl Store {
     }
 
     fn deadline_or(&self, key: &[u8], tell: impl FnOnce(Millis) -> u64) -> Reply {
-        Reply::Integer(match self.live_version(key).map(Version::deadline) {
+        Reply::Integer(match self.live_version(key).map(|version| self.end_of(version)) {
             None => NO_KEY,
             Some(None) => NO_DEADLINE,
             Some(Some(deadline)) => i64::try_from(tell(deadline)).unwrap_or(i64::MAX),

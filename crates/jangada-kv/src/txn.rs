@@ -139,7 +139,7 @@ fn holds_for(compare: &Compare, version: &Version) -> bool {
         CompareTarget::Version(number) => (version.version as i64).cmp(number),
         CompareTarget::Create(number) => (version.create_revision.0 as i64).cmp(number),
         CompareTarget::Mod(number) => (version.mod_revision.0 as i64).cmp(number),
-        CompareTarget::Lease(number) => 0.cmp(number),
+        CompareTarget::Lease(number) => version.lease().map_or(0, |lease| lease.0).cmp(number),
         CompareTarget::Value(value) => match &version.value {
             Some(own) => own.cmp(value),
             None => return false,

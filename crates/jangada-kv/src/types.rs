@@ -64,7 +64,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// A lease: a deadline that several keys share. The field is reserved; no lease can be granted yet.
+/// The name of a lease: a deadline that several keys share (see [`crate::lease`]). Never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(pub i64);
 
@@ -127,9 +127,9 @@ pub struct KeyValue {
     pub mod_revision: Revision,
     /// How many changes it has seen since it was created; 1 right after that.
     pub version: u64,
-    /// The lease that holds it. Always `None` until leases exist.
+    /// The lease that it is under.
     pub lease: Option<LeaseId>,
-    /// When it expires.
+    /// When it expires, by a deadline of its own.
     pub deadline: Option<Millis>,
 }
 

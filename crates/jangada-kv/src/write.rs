@@ -5,11 +5,12 @@
 
 use bytes::Bytes;
 
-use crate::entry::{Entry, Version};
+use crate::entry::{Entry, Life, Version};
+use crate::expiry::Due;
 use crate::slab::Slot;
 use crate::small_key::SmallKey;
 use crate::store::Store;
-use crate::types::{Millis, Revision};
+use crate::types::Revision;
 
 impl Store {
     /// Writes `value`. It must be the store's own copy, so that the buffer the request came in can go.
@@ -20,17 +21,18 @@ impl Store {
         key: &[u8],
         slot: Option<Slot>,
         continues: bool,
-        deadline: Option<Millis>,
+        life: Life,
         value: Bytes,
     ) {
         let revision = self.open_revision();
         let newest = slot.map(|slot| self.newest(slot)).filter(|_| continues);
-        let (created, count) = newest.map_or((revision, 1), |newest| {
+        let (create_revision, version) = newest.map_or((revision, 1), |newest| {
             assert!(!newest.is_tombstone(), "a deleted key cannot live on");
             let counted_already = newest.mod_revision == revision;
             (newest.create_revision, newest.version + u64::from(!counted_already))
         });
-        self.install(key, slot, Version::new(revision, created, count, deadline, Some(value)));
+        let version = Version { mod_revision: revision, create_revision, version, life, value: Some(value) };
+        self.install(key, slot, version);
     }
 
     /// Deletes a key that is not deleted yet.
@@ -76,15 +78,19 @@ impl Store {
         self.count_in(slot);
     }
 
-    /// Adds a newest version to the totals and to the deadlines.
+    /// Adds a newest version to the totals, and to the deadlines or to its lease.
     pub(crate) fn count_in(&mut self, slot: Slot) {
         let entry = self.index.entry(slot);
         if !entry.newest.is_tombstone() {
             self.key_count += 1;
             self.live_bytes += entry.bytes();
         }
-        if let Some(deadline) = entry.newest.deadline() {
-            self.deadlines.insert((deadline, slot));
+        match entry.newest.life {
+            Life::Endless => {}
+            Life::Until(deadline) => {
+                self.deadlines.insert((deadline, Due::Key(slot)));
+            }
+            Life::Lease(lease) => self.leases.attach(lease, slot),
         }
     }
 
@@ -94,8 +100,12 @@ impl Store {
             self.key_count -= 1;
             self.live_bytes -= entry.bytes();
         }
-        if let Some(deadline) = entry.newest.deadline() {
-            self.deadlines.remove(&(deadline, slot));
+        match entry.newest.life {
+            Life::Endless => {}
+            Life::Until(deadline) => {
+                self.deadlines.remove(&(deadline, Due::Key(slot)));
+            }
+            Life::Lease(lease) => self.leases.detach(lease, slot),
         }
     }
 }

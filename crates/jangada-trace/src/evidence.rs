@@ -120,6 +120,7 @@ fn key_values<'h>(response: &'h Response, tell: &mut dyn FnMut(&'h KeyValue)) {
         | Response::WatchRevision(_)
         | Response::Compact { .. }
         | Response::Expired { .. }
+        | Response::Lease(_)
         | Response::Done
         | Response::Error(_) => {}
     }

@@ -35,7 +35,9 @@ pub(crate) fn reach(request: &Request) -> Reach {
         Request::DeleteRange(delete) => ranges.push(delete.range.clone()),
         Request::Txn(txn) => txn_reach(txn, &mut ranges),
         Request::ExpireKeys { keys } => ranges.extend(keys.iter().cloned().map(KeyRange::One)),
-        Request::Compact { .. } | Request::Tick | Request::SetRetention(_) => return Reach::Nothing,
+        Request::Compact { .. } | Request::Tick | Request::SetRetention(_) | Request::Lease(_) => {
+            return Reach::Nothing;
+        }
     }
     if ranges.is_empty() { Reach::Nothing } else { Reach::Ranges(ranges) }
 }

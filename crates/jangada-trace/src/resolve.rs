@@ -331,7 +331,8 @@ pub(crate) fn visit<'h>(request: &'h Request, tell: &mut dyn FnMut(What<'h>)) {
         | Request::Compact { .. }
         | Request::ExpireKeys { .. }
         | Request::Tick
-        | Request::SetRetention(_) => {}
+        | Request::SetRetention(_)
+        | Request::Lease(_) => {}
     }
 }
 
@@ -407,6 +408,7 @@ pub(crate) fn shown<'h>(response: &'h Response, tell: &mut dyn FnMut(&'h Bytes))
         | Response::WatchRevision(_)
         | Response::Compact { .. }
         | Response::Expired { .. }
+        | Response::Lease(_)
         | Response::Done
         | Response::Error(_) => {}
     }

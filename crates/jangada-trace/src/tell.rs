@@ -5,7 +5,8 @@ use std::fmt::Write;
 use bytes::Bytes;
 use jangada_kv::request::{Compare, CompareOperator, CompareTarget};
 use jangada_kv::{
-    Command, KeyRange, KeyValue, Reply, Request, Response, SetCondition, Txn, TxnOp, TxnOpResponse,
+    Command, KeyRange, KeyValue, LeaseId, LeaseRequest, LeaseResponse, Reply, Request, Response,
+    SetCondition, Txn, TxnOp, TxnOpResponse,
 };
 use jangada_raft::types::Time;
 
@@ -87,7 +88,25 @@ pub fn request(request: &Request) -> String {
         Request::ExpireKeys { keys: due } => format!("expire {}", keys(due)),
         Request::Tick => "tick".to_string(),
         Request::SetRetention(_) => "set the retention".to_string(),
+        Request::Lease(request) => lease_request(request),
     }
+}
+
+fn lease_request(request: &LeaseRequest) -> String {
+    match request {
+        LeaseRequest::Grant { lease, ttl_seconds } => {
+            format!("grant {} for {ttl_seconds} s", self::lease(*lease))
+        }
+        LeaseRequest::Revoke { lease } => format!("revoke {}", self::lease(*lease)),
+        LeaseRequest::KeepAlive { lease } => format!("keep {} alive", self::lease(*lease)),
+        LeaseRequest::Expire { leases } => format!("expire {}", list(leases, |id| lease(*id))),
+        LeaseRequest::List => "list leases".to_string(),
+        LeaseRequest::TimeToLive { lease, .. } => format!("how long has {}", self::lease(*lease)),
+    }
+}
+
+fn lease(lease: LeaseId) -> String {
+    format!("lease {:x}", lease.0)
 }
 
 fn txn(txn: &Txn) -> String {
@@ -178,6 +197,27 @@ pub fn response(response: &Response) -> String {
         Response::Compact { .. } | Response::Done => "OK".to_string(),
         Response::Expired { keys } => format!("{keys} expired"),
         Response::Error(error) => format!("error: {error}"),
+        Response::Lease(response) => lease_response(response),
+    }
+}
+
+fn lease_response(response: &LeaseResponse) -> String {
+    match response {
+        LeaseResponse::Granted { lease, ttl_seconds, .. } => {
+            format!("{} for {ttl_seconds} s", self::lease(*lease))
+        }
+        LeaseResponse::Revoked { .. } => "OK".to_string(),
+        LeaseResponse::KeptAlive { ttl_seconds: Some(ttl_seconds), .. } => {
+            format!("for {ttl_seconds} s more")
+        }
+        LeaseResponse::Expired { leases } => format!("{leases} expired"),
+        LeaseResponse::List { leases, .. } => format!("[{}]", list(leases, |id| lease(*id))),
+        LeaseResponse::TimeToLive { life: Some(life), .. } => {
+            format!("{} ms of {} s left", life.remaining_ms, life.ttl_seconds)
+        }
+        LeaseResponse::KeptAlive { ttl_seconds: None, .. } | LeaseResponse::TimeToLive { life: None, .. } => {
+            "no such lease".to_string()
+        }
     }
 }
 

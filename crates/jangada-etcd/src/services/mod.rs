@@ -2,10 +2,12 @@
 
 mod cluster; // Cluster
 mod kv; // KV
+mod lease; // Lease
 mod maintenance; // Maintenance
 
 pub use cluster::ClusterService;
 pub use kv::KvService;
+pub use lease::LeaseService;
 pub use maintenance::MaintenanceService;
 
 use jangada_kv::{KeyRange, RangeRequest, Request, Response, Revision};

@@ -1,5 +1,7 @@
 //! A store without Raft, as what stands behind the services.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -24,6 +26,10 @@ pub(crate) struct Bare {
     pub(crate) leaderless: bool,
     /// Where the store is, once somebody follows it.
     pub(crate) moved: Arc<Mutex<Option<watch::Sender<Revision>>>>,
+    /// The next number that is called random.
+    pub(crate) numbers: Arc<AtomicU64>,
+    /// What each entry of the log is stamped with.
+    pub(crate) clock: Arc<AtomicU64>,
 }
 
 impl Backend for Bare {
@@ -39,7 +45,7 @@ impl Backend for Bare {
         }
         let request = Request::decode(Bytes::from(encoded)).unwrap();
         let mut store = self.store.lock().unwrap();
-        let answer = store.apply(Millis(1_000), &request);
+        let answer = store.apply(Millis(self.clock.load(Relaxed)), &request);
         if let Some(moved) = &*self.moved.lock().unwrap() {
             moved.send_replace(store.revision());
         }
@@ -50,7 +56,7 @@ impl Backend for Bare {
         self.reads.lock().unwrap().push(freshness);
         match &self.refusal {
             Some(refusal) if freshness == Freshness::Linearizable => Err(refusal.clone()),
-            _ => Ok(self.store.lock().unwrap().read(Millis(1_000), &request)),
+            _ => Ok(self.store.lock().unwrap().read(Millis(self.clock.load(Relaxed)), &request)),
         }
     }
 
@@ -78,6 +84,10 @@ impl Backend for Bare {
     fn situation(&self) -> Situation {
         let leader = (!self.leaderless).then_some(1);
         Situation { leader, commit_index: 9, applied_index: 8, ..Situation::default() }
+    }
+
+    fn random(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
     }
 
     fn members(&self) -> Vec<Member> {

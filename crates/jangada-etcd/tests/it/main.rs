@@ -5,5 +5,6 @@
 mod bare; // the store behind the services
 mod cluster; // members and status
 mod kv; // ranges, puts, deletes, transactions, compaction
+mod lease; // leases
 mod refusals; // etcd's codes and texts
 mod watch; // watches

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use jangada_kv::{
-    Command, CommandError, Compare, CompareOperator, CompareTarget, Error, Exec, Expiry, KeyRange, Millis,
-    Put, Reply, Request, Response, Retention, Revision, Set, SetCondition, Txn, TxnOp,
+    Command, CommandError, Compare, CompareOperator, CompareTarget, Error, Exec, Expiry, KeyRange, LeaseId,
+    LeaseLife, LeaseRequest, LeaseResponse, Millis, Put, Reply, Request, Response, Retention, Revision, Set,
+    SetCondition, Txn, TxnOp,
 };
 
-use crate::support::{World, bytes, one, snapshot};
+use crate::support::{World, bytes, one, restore, snapshot};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -27,6 +28,7 @@ fn requests() {
     let span = KeyRange::Span { from: bytes("a"), to: bytes("b") };
     let delete = jangada_kv::DeleteRange { range: span, prev_kv: true };
     let retention = Retention { revisions: 10_000, bytes: u64::MAX };
+    let lease = Request::Lease;
     for (request, expected) in [
         (Request::Command(Command::Get { key: bytes("d") }), "01010164"),
         (Request::Command(Command::Set(set)), "0102016b0176010003ac02"),
@@ -39,6 +41,16 @@ fn requests() {
         (Request::ExpireKeys { keys: vec![bytes("k")] }, "0901016b"),
         (Request::Tick, "0a"),
         (Request::SetRetention(retention), "0b904effffffffffffffffff01"),
+        (lease(LeaseRequest::Grant { lease: LeaseId(-1), ttl_seconds: 60 }), "0c01013c"),
+        (lease(LeaseRequest::Revoke { lease: LeaseId(1) }), "0c0202"),
+        (lease(LeaseRequest::KeepAlive { lease: LeaseId(300) }), "0c03d804"),
+        (lease(LeaseRequest::Expire { leases: vec![LeaseId(1), LeaseId(2)] }), "0c04020204"),
+        (lease(LeaseRequest::List), "0c05"),
+        (lease(LeaseRequest::TimeToLive { lease: LeaseId(1), keys: true }), "0c060201"),
+        (
+            Request::Put(Put { lease: Some(LeaseId(1)), ..Put::new(bytes("k"), bytes("v")) }),
+            "05016b01760102000000",
+        ),
     ] {
         let mut encoded = Vec::new();
         request.encode(&mut encoded);
@@ -49,6 +61,8 @@ fn requests() {
 #[test]
 fn responses() {
     let kvs = Reply::Values(vec![Some(bytes("v")), None]);
+    let (revision, lease) = (Revision(7), Response::Lease);
+    let life = LeaseLife { ttl_seconds: 5, remaining_ms: 9, keys: vec![bytes("k")] };
     for (response, expected) in [
         (Response::Reply(Reply::Ok), "0101"),
         (Response::Reply(kvs), "01050201017600"),
@@ -56,6 +70,20 @@ fn responses() {
         (Response::Exec(None), "0200"),
         (Response::Expired { keys: 1 }, "0901"),
         (Response::Error(Error::Compacted { floor: Revision(7) }), "0b0207"),
+        (Response::Error(Error::LeaseExists), "0b0c"),
+        (Response::Error(Error::TtlTooLong), "0b0d"),
+        (lease(LeaseResponse::Granted { revision, lease: LeaseId(1), ttl_seconds: 60 }), "0c0107023c"),
+        (lease(LeaseResponse::Revoked { revision }), "0c0207"),
+        (
+            lease(LeaseResponse::KeptAlive { revision, lease: LeaseId(1), ttl_seconds: Some(60) }),
+            "0c030702013c",
+        ),
+        (lease(LeaseResponse::Expired { leases: 2 }), "0c0402"),
+        (lease(LeaseResponse::List { revision, leases: vec![LeaseId(1)] }), "0c05070102"),
+        (
+            lease(LeaseResponse::TimeToLive { revision, lease: LeaseId(1), life: Some(life) }),
+            "0c06070201050901016b",
+        ),
     ] {
         let mut encoded = Vec::new();
         response.encode(&mut encoded);
@@ -63,8 +91,7 @@ fn responses() {
     }
 }
 
-#[test]
-fn snapshots() {
+fn some_store() -> World {
     let mut world = World::new();
     world.now = Millis(5);
     world.set("a", "1");
@@ -75,13 +102,53 @@ fn snapshots() {
         ..Set::new(Bytes::from("a"), Bytes::from("3"))
     }));
     world.run(Command::Delete { keys: vec![bytes("b")] });
+    world
+}
+
+/// Key a before revision 3, and what came from then on.
+const KEYS: [&str; 4] = [
+    "0a02016102020100010131",   // Key a as it was before revision 3.
+    "0a03016203030100010132",   // Revision 3: b = 2.
+    "0b0301610402028407010133", // Revision 4: a = 3, created in 2, version 2, deadline 900.
+    "080301620500000000",       // Revision 5: b is deleted.
+];
+
+#[test]
+fn snapshots() {
+    let header = "0b0102050503904e80808010"; // Format 2, clock 5, revision 5, floor 3, retention.
+    let end = "0d040103bacbe4f5fbd4dcc6f901"; // One key, three changes, and the hash.
+    let expected = [header, &KEYS.concat(), end].concat();
+    assert_eq!(hex(&snapshot(&mut some_store().store, 1 << 20)), expected);
+}
+
+#[test]
+fn snapshots_with_leases() {
+    let mut world = some_store();
+    let grant =
+        |lease, ttl_seconds| Request::Lease(LeaseRequest::Grant { lease: LeaseId(lease), ttl_seconds });
+    world.apply(grant(1, 60));
+    world.apply(grant(-1, 2));
+    world.apply(Request::Put(Put { lease: Some(LeaseId(1)), ..Put::new(bytes("c"), bytes("4")) }));
+    world.put("d", "5");
+    world.apply(Request::Compact { revision: Revision(7) });
     let expected = [
-        "0b0101050503904e80808010", // Header: format 1, clock 5, revision 5, floor 3, retention.
-        "0a02016102020100010131",   // Key a as it was before revision 3.
-        "0a03016203030100010132",   // Revision 3: b = 2.
-        "0b0301610402028407010133", // Revision 4: a = 3, created in 2, version 2, deadline 900.
-        "080301620500000000",       // Revision 5: b is deleted.
-        "0c0401038daf9393a49dc89051", // The end: one key, three changes, and the hash.
+        "0b0102050707904e80808010", // Header: format 2, clock 5, revision 7, floor 7, retention.
+        "05050102d50f",             // Lease -1: 2 seconds, until 2005.
+        "0605023ce5d403",           // Lease 1: 60 seconds, until 60005.
+        "0b0201610402028407010133", // Key a before revision 7, with a deadline;
+        "0b0602016306060100010134", // key c under lease 1.
+        "0a03016407070100010135",   // Revision 7: d = 5.
+        "0c040201d39392fa9be8aabd6b", // The end: two keys, one change, and the hash.
     ];
     assert_eq!(hex(&snapshot(&mut world.store, 1 << 20)), expected.concat());
+}
+
+#[test]
+fn snapshots_of_before_there_were_leases_are_read() {
+    let header = "0b0101050503904e80808010"; // Format 1.
+    let end = "0c0401038daf9393a49dc89051";
+    let old = [header, &KEYS.concat(), end].concat();
+    let old: Vec<u8> =
+        (0..old.len()).step_by(2).map(|at| u8::from_str_radix(&old[at..at + 2], 16).unwrap()).collect();
+    assert_eq!(restore(&old, 7).state_hash(), some_store().store.state_hash());
 }

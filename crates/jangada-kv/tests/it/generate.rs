@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use jangada_kv::{
     Command, Compare, CompareOperator, CompareTarget, DeleteRange, Exec, ExpireCondition, Expiry, KeyRange,
-    LeaseId, Millis, Put, RangeRequest, Request, Retention, Revision, Set, SetCondition, SortOrder,
-    SortTarget, Txn, TxnOp,
+    LeaseId, LeaseRequest, Millis, Put, RangeRequest, Request, Retention, Revision, Set, SetCondition,
+    SortOrder, SortTarget, Txn, TxnOp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -83,11 +83,11 @@ fn range_request() -> impl Strategy<Value = RangeRequest> {
 
 fn put() -> impl Strategy<Value = Put> {
     let rarely = || proptest::bool::weighted(0.15);
-    (key(), value(), proptest::bool::weighted(0.05), any::<bool>(), rarely(), rarely()).prop_map(
-        |(key, value, has_lease, prev_kv, ignore_value, ignore_lease)| Put {
+    (key(), value(), option::weighted(0.2, lease()), any::<bool>(), rarely(), rarely()).prop_map(
+        |(key, value, lease, prev_kv, ignore_value, ignore_lease)| Put {
             key,
             value: if ignore_value && value.len() < 50 { Bytes::new() } else { value },
-            lease: has_lease.then_some(LeaseId(7)),
+            lease,
             prev_kv,
             ignore_value,
             ignore_lease,
@@ -105,7 +105,7 @@ fn compare() -> impl Strategy<Value = Compare> {
         (-1..4_i64).prop_map(CompareTarget::Version),
         (0..40_i64).prop_map(CompareTarget::Create),
         (0..40_i64).prop_map(CompareTarget::Mod),
-        (0..2_i64).prop_map(CompareTarget::Lease),
+        (-1..2_i64).prop_map(CompareTarget::Lease),
         value().prop_map(CompareTarget::Value),
     ];
     (range(), select(&[Equal, Greater, Less, NotEqual][..]), target)
@@ -213,6 +213,23 @@ fn retention() -> impl Strategy<Value = Retention> {
     ]
 }
 
+/// Few, a negative one among them; 0 is none.
+fn lease() -> impl Strategy<Value = LeaseId> {
+    prop_oneof![1 => Just(0), 4 => Just(1), 2 => Just(-1), 1 => Just(9)].prop_map(LeaseId)
+}
+
+fn lease_request() -> impl Strategy<Value = LeaseRequest> {
+    prop_oneof![
+        6 => (lease(), prop_oneof![8 => 0..6_u64, 1 => Just(9_000_000_000), 1 => Just(9_000_000_001)])
+            .prop_map(|(lease, ttl_seconds)| LeaseRequest::Grant { lease, ttl_seconds }),
+        2 => lease().prop_map(|lease| LeaseRequest::Revoke { lease }),
+        3 => lease().prop_map(|lease| LeaseRequest::KeepAlive { lease }),
+        1 => vec(lease(), 0..3).prop_map(|leases| LeaseRequest::Expire { leases }),
+        1 => Just(LeaseRequest::List),
+        2 => (lease(), any::<bool>()).prop_map(|(lease, keys)| LeaseRequest::TimeToLive { lease, keys }),
+    ]
+}
+
 pub(crate) fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         12 => command().prop_map(Request::Command),
@@ -227,5 +244,6 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         1 => Just(Request::Tick),
         1 => retention().prop_map(Request::SetRetention),
         1 => Just(Request::Command(Command::FlushAll)),
+        8 => lease_request().prop_map(Request::Lease),
     ]
 }

@@ -4,7 +4,9 @@
 mod etcd; // etcd's operations
 mod format; // bytes that never change
 mod generate; // random requests
+mod leases; // deadlines that keys share
 mod model; // the store as naive as can be
+mod model_leases; // its leases
 mod model_strings; // its string commands
 mod props; // the two compared
 mod strings; // Redis's commands

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jangada_kv::{
     Compare, CompareOperator, CompareTarget, DeleteRange, DeleteRangeResponse, Error, KeyRange, KeyValue,
-    MAX_TXN_OPS, Millis, Put, PutResponse, RangeRequest, RangeResponse, Request, Response, Retention,
-    Revision, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse, TxnResponse,
+    LeaseId, MAX_TXN_OPS, Millis, Put, PutResponse, RangeRequest, RangeResponse, Request, Response,
+    Retention, Revision, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse, TxnResponse,
 };
 
 /// What `Retention::bytes` counts for a replaced version beside its value.
@@ -18,8 +18,33 @@ pub(crate) struct Value {
     pub(crate) create_revision: u64,
     pub(crate) mod_revision: u64,
     pub(crate) version: u64,
-    pub(crate) deadline: Option<Millis>,
+    pub(crate) bound: Bound,
     pub(crate) value: Bytes,
+}
+
+/// What ends a key, if nobody writes it again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bound {
+    Endless,
+    Until(Millis),
+    Lease(LeaseId),
+}
+
+impl Value {
+    /// A deadline of its own.
+    pub(crate) fn deadline(&self) -> Option<Millis> {
+        match self.bound {
+            Bound::Until(deadline) => Some(deadline),
+            Bound::Endless | Bound::Lease(_) => None,
+        }
+    }
+
+    pub(crate) fn lease(&self) -> Option<LeaseId> {
+        match self.bound {
+            Bound::Lease(lease) => Some(lease),
+            Bound::Endless | Bound::Until(_) => None,
+        }
+    }
 }
 
 pub(crate) type State = BTreeMap<Bytes, Value>;
@@ -33,6 +58,8 @@ pub(crate) struct Change {
 
 pub(crate) struct Model {
     pub(crate) clock: Millis,
+    /// The time to live of each lease, in seconds, and its deadline.
+    pub(crate) leases: BTreeMap<LeaseId, (u64, Millis)>,
     pub(crate) floor: u64,
     pub(crate) retention: Retention,
     /// `states[r]` is the state at revision `r`.
@@ -47,6 +74,7 @@ impl Model {
     pub(crate) fn new() -> Model {
         Model {
             clock: Millis(0),
+            leases: BTreeMap::new(),
             floor: 0,
             retention: Retention::default(),
             states: vec![State::new(), State::new()],
@@ -80,7 +108,7 @@ impl Model {
             Request::Txn(txn) => self.outer_txn(txn),
             Request::Compact { revision } => self.compact(*revision),
             Request::ExpireKeys { keys } => {
-                let is_due = |value: &&Value| value.deadline.is_some_and(|deadline| deadline <= self.clock);
+                let is_due = |value: &&Value| value.deadline().is_some_and(|deadline| deadline <= self.clock);
                 let due: Vec<Bytes> =
                     keys.iter().filter(|key| self.next.get(*key).filter(is_due).is_some()).cloned().collect();
                 let expired = due.iter().filter(|key| self.write(key, None)).count() as u64;
@@ -91,6 +119,7 @@ impl Model {
                 self.retention = *retention;
                 Response::Done
             }
+            Request::Lease(lease) => self.lease(lease).map_or_else(Response::Error, Response::Lease),
         };
         self.commit();
         response
@@ -122,16 +151,16 @@ impl Model {
     }
 
     /// Sets a key as a change of `old`, or as a new key.
-    pub(crate) fn set(&mut self, key: &Bytes, old: Option<Value>, deadline: Option<Millis>, value: Bytes) {
+    pub(crate) fn set(&mut self, key: &Bytes, old: Option<Value>, bound: Bound, value: Bytes) {
         let mod_revision = self.committed() + 1;
         let (create_revision, version) = match old {
             Some(old) => (old.create_revision, old.version + u64::from(old.mod_revision != mod_revision)),
             None => (mod_revision, 1),
         };
-        self.write(key, Some(Value { create_revision, mod_revision, version, deadline, value }));
+        self.write(key, Some(Value { create_revision, mod_revision, version, bound, value }));
     }
 
-    fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         if !self.touched.is_empty() {
             let revision = self.committed() + 1;
             let before = &self.states[self.states.len() - 1];
@@ -227,7 +256,7 @@ impl Model {
     }
 
     fn put(&mut self, put: &Put) -> Result<PutResponse, Error> {
-        if put.lease.is_some() {
+        if put.lease.is_some_and(|lease| !self.leases.contains_key(&lease)) {
             return Err(Error::LeaseNotFound);
         }
         let old = self.next.get(&put.key).cloned();
@@ -235,8 +264,12 @@ impl Model {
             return Err(Error::KeyNotFound);
         }
         let kept = old.clone().filter(|_| put.ignore_value).map(|old| old.value);
-        let deadline = old.clone().filter(|_| put.ignore_lease).and_then(|old| old.deadline);
-        self.set(&put.key, old.clone(), deadline, kept.unwrap_or_else(|| put.value.clone()));
+        let bound = match (put.lease, &old) {
+            (Some(lease), _) => Bound::Lease(lease),
+            (None, Some(old)) if put.ignore_lease => old.bound,
+            (None, _) => Bound::Endless,
+        };
+        self.set(&put.key, old.clone(), bound, kept.unwrap_or_else(|| put.value.clone()));
         let prev_kv = old.filter(|_| put.prev_kv).map(|old| Box::new(key_value(&put.key, &old)));
         Ok(PutResponse { revision: Revision(self.revision()), prev_kv })
     }
@@ -293,8 +326,8 @@ pub(crate) fn key_value(key: &Bytes, value: &Value) -> KeyValue {
         create_revision: Revision(value.create_revision),
         mod_revision: Revision(value.mod_revision),
         version: value.version,
-        lease: None,
-        deadline: value.deadline,
+        lease: value.lease(),
+        deadline: value.deadline(),
     }
 }
 
@@ -305,7 +338,9 @@ fn holds(state: &State, compare: &Compare) -> bool {
             CompareTarget::Version(other) => number(value.map_or(0, |value| value.version), *other),
             CompareTarget::Create(other) => number(value.map_or(0, |value| value.create_revision), *other),
             CompareTarget::Mod(other) => number(value.map_or(0, |value| value.mod_revision), *other),
-            CompareTarget::Lease(other) => number(0, *other),
+            CompareTarget::Lease(other) => {
+                Some(value.and_then(Value::lease).map_or(0, |lease| lease.0).cmp(other))
+            }
             CompareTarget::Value(other) => value.map(|value| value.value.cmp(other)),
         };
         ordering.is_some_and(|ordering| match compare.operator {

@@ -5,7 +5,7 @@ use jangada_kv::{
     Command, CommandError, ExpireCondition, Expiry, KeyType, Millis, Reply, Revision, SetCondition,
 };
 
-use crate::model::{Model, Value};
+use crate::model::{Bound, Model, Value};
 
 impl Model {
     pub(crate) fn watch(&self, key: &Bytes) -> Option<Revision> {
@@ -13,7 +13,7 @@ impl Model {
     }
 
     fn live(&self, key: &Bytes) -> Option<Value> {
-        let is_live = |value: &&Value| value.deadline.is_none_or(|deadline| deadline > self.clock);
+        let is_live = |value: &&Value| value.deadline().is_none_or(|deadline| deadline > self.clock);
         self.next.get(key).filter(is_live).cloned()
     }
 
@@ -31,7 +31,7 @@ impl Model {
                 Reply::Type(if self.live(key).is_some() { KeyType::String } else { KeyType::Missing })
             }
             Command::DbSize => integer(self.next.len()),
-            Command::Ttl { key } => self.time(key, |clock, deadline| deadline - clock),
+            Command::Ttl { key } => self.time(key, |clock, deadline| deadline.saturating_sub(clock)),
             Command::Deadline { key } => self.time(key, |_, deadline| deadline),
             // The patterns that are generated are all "prefix*".
             Command::Keys { pattern } => {
@@ -49,8 +49,8 @@ impl Model {
                     SetCondition::IfPresent => old.is_some(),
                 };
                 if is_met {
-                    match self.deadline(set.expiry, old.as_ref()) {
-                        Ok(deadline) => self.set(&set.key, old.clone(), deadline, set.value.clone()),
+                    match self.bound(set.expiry, old.as_ref()) {
+                        Ok(bound) => self.set(&set.key, old.clone(), bound, set.value.clone()),
                         Err(Past) if old.is_some() => assert!(self.write(&set.key, None)),
                         Err(Past) => {}
                     }
@@ -64,13 +64,13 @@ impl Model {
             Command::SetNx { key, value } => {
                 let is_missing = self.live(key).is_none();
                 if is_missing {
-                    self.set(key, None, None, value.clone());
+                    self.set(key, None, Bound::Endless, value.clone());
                 }
                 integer(usize::from(is_missing))
             }
             Command::MSet { pairs } => {
                 for (key, value) in pairs {
-                    self.set(key, self.live(key), None, value.clone());
+                    self.set(key, self.live(key), Bound::Endless, value.clone());
                 }
                 Reply::Ok
             }
@@ -83,8 +83,8 @@ impl Model {
                 let old = self.live(key);
                 let joined = [old.as_ref().map_or(&b""[..], |old| &old.value), value].concat();
                 let length = joined.len();
-                let deadline = old.as_ref().and_then(|old| old.deadline);
-                self.set(key, old, deadline, joined.into());
+                let bound = old.as_ref().map_or(Bound::Endless, |old| old.bound);
+                self.set(key, old, bound, joined.into());
                 integer(length)
             }
             Command::GetEx { key, expiry } => {
@@ -96,7 +96,7 @@ impl Model {
                 integer(usize::from(self.expire(key, *expiry, *condition)))
             }
             Command::Persist { key } => {
-                let had_one = self.live(key).is_some_and(|value| value.deadline.is_some());
+                let had_one = self.live(key).is_some_and(|value| value.bound != Bound::Endless);
                 self.change_deadline(key, Expiry::Clear);
                 integer(usize::from(had_one))
             }
@@ -123,8 +123,8 @@ impl Model {
             return Err(CommandError::NotAnInteger);
         }
         let sum = number.checked_add(by).ok_or(CommandError::Overflow)?;
-        let deadline = old.as_ref().and_then(|old| old.deadline);
-        self.set(key, old, deadline, sum.to_string().into());
+        let bound = old.as_ref().map_or(Bound::Endless, |old| old.bound);
+        self.set(key, old, bound, sum.to_string().into());
         Ok(sum)
     }
 
@@ -133,11 +133,11 @@ impl Model {
         if expiry == Expiry::Keep {
             return false;
         }
-        let new = match self.deadline(expiry, Some(&old)) {
-            Ok(deadline) => deadline.unwrap_or(Millis(u64::MAX)),
+        let new = match self.bound(expiry, Some(&old)) {
+            Ok(bound) => self.end(bound).unwrap_or(Millis(u64::MAX)),
             Err(Past) => Millis(0),
         };
-        let is_met = match (condition, old.deadline) {
+        let is_met = match (condition, self.end(old.bound)) {
             (ExpireCondition::Always, _) => true,
             (ExpireCondition::IfNone, old) => old.is_none(),
             (ExpireCondition::IfSome, old) => old.is_some(),
@@ -152,26 +152,35 @@ impl Model {
 
     fn change_deadline(&mut self, key: &Bytes, expiry: Expiry) {
         let Some(old) = self.live(key) else { return };
-        match self.deadline(expiry, Some(&old)) {
+        match self.bound(expiry, Some(&old)) {
             Ok(_) if expiry == Expiry::Keep => {}
-            Ok(None) if old.deadline.is_none() => {}
-            Ok(deadline) => self.set(key, Some(old.clone()), deadline, old.value),
+            Ok(Bound::Endless) if old.bound == Bound::Endless => {}
+            Ok(bound) => self.set(key, Some(old.clone()), bound, old.value),
             Err(Past) => assert!(self.write(key, None)),
         }
     }
 
-    fn deadline(&self, expiry: Expiry, old: Option<&Value>) -> Result<Option<Millis>, Past> {
+    /// When a key will be gone.
+    fn end(&self, bound: Bound) -> Option<Millis> {
+        match bound {
+            Bound::Endless => None,
+            Bound::Until(deadline) => Some(deadline),
+            Bound::Lease(lease) => Some(self.leases[&lease].1),
+        }
+    }
+
+    fn bound(&self, expiry: Expiry, old: Option<&Value>) -> Result<Bound, Past> {
         let deadline = match expiry {
-            Expiry::Clear => return Ok(None),
-            Expiry::Keep => return Ok(old.and_then(|old| old.deadline)),
+            Expiry::Clear => return Ok(Bound::Endless),
+            Expiry::Keep => return Ok(old.map_or(Bound::Endless, |old| old.bound)),
             Expiry::At(deadline) => deadline,
             Expiry::After(milliseconds) => Millis(self.clock.0.saturating_add(milliseconds)),
         };
-        if deadline <= self.clock { Err(Past) } else { Ok(Some(deadline)) }
+        if deadline <= self.clock { Err(Past) } else { Ok(Bound::Until(deadline)) }
     }
 
     fn time(&self, key: &Bytes, tell: impl FnOnce(u64, u64) -> u64) -> Reply {
-        Reply::Integer(match self.live(key).map(|value| value.deadline) {
+        Reply::Integer(match self.live(key).map(|value| self.end(value.bound)) {
             None => -2,
             Some(None) => -1,
             Some(Some(deadline)) => i64::try_from(tell(self.clock.0, deadline.0)).unwrap_or(i64::MAX),

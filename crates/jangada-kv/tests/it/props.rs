@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
 use crate::generate::{request, writing_txn};
-use crate::model::{Model, key_value};
+use crate::model::{Model, Value, key_value};
 use crate::support::{restore, snapshot};
 
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         30 => request().prop_map(Step::Apply),
         6 => (0..60_u64).prop_map(|time| Step::SetTime(time * 10)),
+        // Leases live for seconds.
+        1 => (0..8_u64).prop_map(|time| Step::SetTime(time * 1_000)),
         3 => (0..3_usize).prop_map(|max_keys| Step::Expire { max_keys }),
         2 => Just(Step::BeginSnapshot),
         3 => (1..200_usize).prop_map(|bytes| Step::ReadSnapshot { bytes }),
@@ -130,8 +132,10 @@ impl Test {
             assert_eq!((store.revision().0, store.floor().0), (self.model.revision(), self.model.floor));
             assert_eq!(store.key_count(), self.model.next.len() as u64);
             assert_eq!(store.clock(), self.model.clock);
-            let deadlines = self.model.next.values().filter_map(|value| value.deadline);
-            assert_eq!(store.next_deadline(), deadlines.min());
+            let deadlines = self.model.next.values().filter_map(Value::deadline);
+            let leases = self.model.leases.values().map(|(_, deadline)| *deadline);
+            assert_eq!(store.next_deadline(), deadlines.chain(leases).min());
+            assert_eq!(store.lease_count(), self.model.leases.len());
         }
     }
 

@@ -104,6 +104,10 @@ impl Backend for Seam {
         }
     }
 
+    fn random(&self) -> u64 {
+        crate::random::u64()
+    }
+
     fn members(&self) -> Vec<Member> {
         let status = self.shared.handle.status();
         let members = status.membership.members.iter().map(|member| Member {

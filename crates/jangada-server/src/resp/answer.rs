@@ -55,6 +55,7 @@ fn response_bytes(response: &Response) -> usize {
         | Response::Compact { .. }
         | Response::Expired { .. }
         | Response::Done
+        | Response::Lease(_)
         | Response::Error(_) => 0,
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Cluster, expect_exit, http_get, installed, stderr, stdout};
+use crate::support::{Cluster, expect_exit, http_get, installed, stderr, stdout, wait};
 
 /// `etcdctl ARGUMENTS` with all of three servers, and `input` typed into it.
 fn etcdctl(cluster: &Cluster, arguments: &[&str], input: &str) -> Output {
@@ -55,6 +55,37 @@ fn etcdctl_reads_and_writes() {
     assert_eq!(said(&cluster, &["del", "--prefix", "d"]), "2\n");
     let leased = etcdctl(&cluster, &["put", "--lease", "77", "d", "8"], "");
     assert!(stderr(&leased).contains("etcdserver: requested lease not found"), "{}", stderr(&leased));
+}
+
+#[test]
+fn etcdctl_grants_leases_and_keeps_them_alive() {
+    if !installed("etcdctl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    let granted = said(&cluster, &["lease", "grant", "60"]);
+    let id = granted.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(granted, format!("lease {id} granted with TTL(60s)\n"));
+    assert_eq!(said(&cluster, &["lease", "list"]), format!("found 1 leases\n{id}\n"));
+    assert_eq!(said(&cluster, &["put", "--lease", &id, "d", "8"]), "OK\n");
+    let left = said(&cluster, &["lease", "timetolive", "--keys", &id]);
+    assert!(left.starts_with(&format!("lease {id} granted with TTL(60s), remaining(")), "{left}");
+    assert!(left.ends_with("attached keys([d])\n"), "{left}");
+    let kept = said(&cluster, &["lease", "keep-alive", "--once", &id]);
+    assert_eq!(kept, format!("lease {id} keepalived with TTL(60)\n"));
+    assert_eq!(said(&cluster, &["lease", "revoke", &id]), format!("lease {id} revoked\n"));
+    assert_eq!(said(&cluster, &["get", "d"]), "");
+    assert_eq!(said(&cluster, &["lease", "timetolive", &id]), format!("lease {id} already expired\n"));
+
+    // Nobody keeps this one alive: what is under it goes by itself.
+    let granted = said(&cluster, &["lease", "grant", "2"]);
+    let id = granted.split(' ').nth(1).unwrap();
+    assert_eq!(said(&cluster, &["put", "--lease", id, "d", "8"]), "OK\n");
+    wait("the end of the lease", || said(&cluster, &["get", "d"]).is_empty().then_some(()));
+    assert_eq!(said(&cluster, &["lease", "list"]), "found 0 leases\n");
+
+    // etcdctl makes locks of leases, transactions and watches.
+    assert_eq!(said(&cluster, &["lock", "a-lock", "echo", "held"]), "held\n");
 }
 
 #[test]
