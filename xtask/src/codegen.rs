@@ -8,12 +8,16 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
+use prost::Message;
 
 const CRATE: &str = "crates/jangada-etcd";
 /// All others are imported by one of these.
 const FILES: [&str; 3] = ["rpc.proto", "v3lock.proto", "v3election.proto"];
 /// Payloads that are shared with what was received, not copied out of it.
 const SHARED: [&str; 2] = [".etcdserverpb", ".mvccpb"];
+
+/// What the messages look like, for the JSON gateway, which knows none of them by name.
+const DESCRIPTORS: &str = "descriptors.bin";
 
 /// Writes the files; with `check`, compares them.
 ///
@@ -24,16 +28,16 @@ pub fn run(root: &Path, check: bool) -> anyhow::Result<()> {
     let folder = root.join(CRATE).join("src/generated");
     if !check {
         fs::create_dir_all(&folder)?;
-        for (name, text) in &fresh {
-            fs::write(folder.join(name), text)?;
+        for (name, content) in &fresh {
+            fs::write(folder.join(name), content)?;
         }
         println!("codegen: {} files written", fresh.len());
         return Ok(());
     }
-    for (name, text) in &fresh {
-        let committed = fs::read_to_string(folder.join(name)).unwrap_or_default();
+    for (name, content) in &fresh {
+        let committed = fs::read(folder.join(name)).unwrap_or_default();
         anyhow::ensure!(
-            committed == *text,
+            committed == *content,
             "{CRATE}/src/generated/{name} is not what {CRATE}/proto makes of it: run \
              `cargo run -p xtask --features codegen -- codegen`, and commit the result"
         );
@@ -43,8 +47,13 @@ pub fn run(root: &Path, check: bool) -> anyhow::Result<()> {
 }
 
 /// The generated files by name.
-fn generate(protos: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+fn generate(protos: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let descriptors = protox::compile(FILES, [protos]).context("the .proto files cannot be read")?;
+    let mut bare = descriptors.clone();
+    for file in &mut bare.file {
+        // Comments and lines are for the reader of the .proto files alone.
+        file.source_code_info = None;
+    }
     let out = std::env::temp_dir().join(format!("jangada-codegen-{}", std::process::id()));
     fs::create_dir_all(&out)?;
     let written = SHARED
@@ -57,15 +66,17 @@ fn generate(protos: &Path) -> anyhow::Result<BTreeMap<String, String>> {
         .compile_fds(descriptors);
     let files = written.context("no code comes of them").and_then(|()| read(&out));
     fs::remove_dir_all(&out)?;
-    files
+    let mut files = files?;
+    files.insert(DESCRIPTORS.to_owned(), bare.encode_to_vec());
+    Ok(files)
 }
 
-fn read(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+fn read(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     fs::read_dir(folder)?
         .map(|entry| {
             let path = entry?.path();
             let name = path.file_name().context("a name")?.to_string_lossy().into_owned();
-            Ok((name, fs::read_to_string(&path)?))
+            Ok((name, fs::read(&path)?))
         })
         .collect()
 }

@@ -13,10 +13,12 @@ pub mod metadata; // what a call says beside its message
 pub mod services; // KV, Cluster, Maintenance
 pub mod watch; // Watch
 pub mod router; // from a path to a service
+pub mod gateway; // the same calls as JSON over HTTP
 #[cfg(feature = "client")]
 pub mod client; // a connection for the generated clients
 
 pub use backend::{Answerer, Backend, Freshness, Member, Refusal, Situation};
+pub use gateway::Gateway;
 pub use generated::{authpb, etcdserverpb, mvccpb, v3electionpb, v3lockpb};
 pub use router::Services;
 pub use tonic::body::Body as GrpcBody;

@@ -59,6 +59,11 @@ impl<B: Backend> Services<B> {
         }
     }
 
+    /// How long a message may be.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
     /// Whether this is a call of gRPC, and not some other request over HTTP/2.
     #[must_use]
     pub fn is_call<T>(request: &Request<T>) -> bool {

@@ -4,6 +4,7 @@
 
 mod bare; // the store behind the services
 mod cluster; // members and status
+mod gateway; // the JSON gateway
 mod kv; // ranges, puts, deletes, transactions, compaction
 mod lease; // leases
 mod refusals; // etcd's codes and texts

@@ -182,8 +182,8 @@ impl Door {
     /// A door to the server.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Door {
-        let router = http::router(Arc::clone(&shared));
         let services = etcd::services(Arc::clone(&shared));
+        let router = http::router(Arc::clone(&shared), services.clone());
         Door { shared, router, services }
     }
 

@@ -12,6 +12,8 @@
 //! | `GET /console/of/{name}` | what the page asks of each member: this server's own [`news`], or those that the member gives |
 //! | `GET /debug/news?start=…&after=41` | [`news`]: the status, and the records that follow the 41st of this start |
 //! | `GET /debug/records?last_ms=5000` | what happened last, as JSON lines (docs/events.md); the header `jangada-time-ns` has the server's time |
+//! | `GET`, `PUT`, `DELETE /kv/KEY` | a key's value as it is ([`keys`]) |
+//! | `POST /v3/…` | etcd's calls as JSON ([`gateway`]) |
 //! | `POST /members` | change the voters: [`ChangeMembers`](crate::handle::ChangeMembers) |
 //! | `POST /transfer` | move the leadership: [`Transfer`](crate::handle::Transfer) |
 //!
@@ -20,7 +22,9 @@
 //! server under an address that no foreign name server can claim.
 
 mod admin; // the requests that change the cluster
+mod gateway; // etcd's calls as JSON
 mod console; // the page for a browser
+mod keys; // keys without base64
 mod news; // what the page shows of each member
 mod health; // what etcd's clients look at first
 mod origin; // which pages may send them
@@ -38,13 +42,17 @@ use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use jangada_etcd::Services;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::etcd::Seam;
 use crate::front::{Shared, Stop};
 use crate::limits::Limits;
 
 /// The pages of a server.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+pub(crate) fn router(shared: Arc<Shared>, services: Services<Seam>) -> Router {
+    let calls = gateway::router(Arc::clone(&shared), services.clone());
+    let keys = keys::router(Arc::clone(&shared), services);
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -61,8 +69,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/members", post(admin::change_members))
         .route("/transfer", post(admin::transfer))
         .fallback(unknown)
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
-        .with_state(shared)
+        .with_state(Arc::clone(&shared))
+        .merge(calls)
+        .merge(keys)
+        .layer(middleware::from_fn_with_state(shared, count))
 }
 
 /// Serves one connection until it ends.
@@ -131,6 +141,6 @@ async fn records(State(shared): State<Arc<Shared>>, request: Request) -> Respons
 
 async fn unknown() -> Response {
     let pages = "no such page; there are /livez, /readyz, /health, /version, /metrics, /status, /debug/records, \
-                 /debug/news, /console/, and POST /members, /transfer\n";
+                 /debug/news, /console/, /kv/KEY, and POST /members, /transfer, /v3/…\n";
     (StatusCode::NOT_FOUND, pages).into_response()
 }

@@ -31,6 +31,18 @@ pub(crate) fn names_us(headers: &HeaderMap, client_addr: &str) -> bool {
     host.is_some_and(|host| is_own(host, client_addr))
 }
 
+/// Refuses to let a browser read under a name that somebody else may own. A browser names no origin when a page reads
+/// from where it came from, so it is known by what no browser leaves out; programs pass, under whatever name.
+pub(crate) fn check_reader(headers: &HeaderMap, client_addr: &str) -> Result<(), &'static str> {
+    let is_browser = ["accept-language", "sec-fetch-site", "sec-fetch-mode"]
+        .iter()
+        .any(|name| headers.contains_key(*name));
+    if is_browser && !names_us(headers, client_addr) {
+        return Err("a browser is shown keys under the server's own address alone");
+    }
+    Ok(())
+}
+
 fn is_own(host: &str, client_addr: &str) -> bool {
     let name = without_port(host);
     let own = name.eq_ignore_ascii_case(without_port(client_addr));
@@ -48,6 +60,21 @@ fn without_port(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_reads_under_our_own_names_alone() {
+        let read = |host: &str, browser: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if browser {
+                headers.insert("accept-language", "pt-BR".parse().unwrap());
+            }
+            check_reader(&headers, "db1.example:2379").is_ok()
+        };
+        assert!(read("127.0.0.1:2379", true) && read("db1.example:2379", true));
+        assert!(!read("evil.example:2379", true));
+        assert!(read("jangada.default.svc:2379", false), "a program under any name");
+    }
 
     fn allowed(origin: Option<&str>, host: &str) -> bool {
         let mut headers = HeaderMap::new();

@@ -7,6 +7,7 @@ mod client; // the other end of a connection
 mod resp_parser_props; // the parser under random cuts and garbage
 mod redis; // commands and their replies
 mod transactions; // MULTI, EXEC, WATCH
+mod keys; // keys over plain HTTP
 mod pipelining; // order, batches and bounds
 mod words; // a person with netcat
 mod http; // health, status, administration

@@ -13,6 +13,7 @@ mod etcd; // etcdctl against a cluster
 mod disk; // data directories: wrong, in use, full
 mod examples; // every example in every help text
 mod explore; // `jangada sim explore`: everything that small clusters can do
+mod http; // curl: keys as they are, etcd's calls as JSON
 mod kill; // kill -9, SIGSTOP, restart of all, no quorum: no acknowledged write is lost
 mod lab; // `jangada node`: the university lab
 mod laboratory; // `jangada lab`: servers in one process, hurt by hand

@@ -1,0 +1,65 @@
+//! What stands behind the question mark.
+
+/// How a request about keys is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    /// All keys that begin so.
+    pub(super) prefix: bool,
+    /// What happens from now on, not what is there.
+    pub(super) watch: bool,
+    /// What this member knows, which may be old.
+    pub(super) serializable: bool,
+    /// As it was at a revision; 0 for now.
+    pub(super) revision: i64,
+    /// At most so many; 0 for all.
+    pub(super) limit: i64,
+}
+
+impl Options {
+    /// # Errors
+    /// A sentence about the first that is not known or has a wrong value.
+    pub(super) fn parse(query: &str) -> Result<Options, String> {
+        let mut options = Options::default();
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            match (name, value) {
+                ("prefix", "" | "true") => options.prefix = true,
+                ("watch", "" | "true") => options.watch = true,
+                ("serializable", "" | "true") => options.serializable = true,
+                ("prefix" | "watch" | "serializable", "false") => {}
+                ("revision", number) => options.revision = positive(name, number)?,
+                ("limit", number) => options.limit = positive(name, number)?,
+                ("prefix" | "watch" | "serializable", other) => {
+                    return Err(format!("?{name} is either there or not; '{other}' says nothing about it"));
+                }
+                (other, _) => {
+                    return Err(format!(
+                        "?{other} is not known; there are ?prefix, ?watch, ?serializable, ?revision=N, ?limit=N"
+                    ));
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn positive(name: &str, number: &str) -> Result<i64, String> {
+    let positive = number.parse().ok().filter(|number| *number > 0);
+    positive.ok_or_else(|| format!("?{name}={number}: a number from 1 on is wanted"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_named_and_have_values() {
+        assert_eq!(Options::parse(""), Ok(Options::default()));
+        let all = Options { prefix: true, watch: true, serializable: true, revision: 7, limit: 2 };
+        assert_eq!(Options::parse("prefix&watch=true&serializable&revision=7&limit=2"), Ok(all));
+        assert_eq!(Options::parse("prefix=false"), Ok(Options::default()));
+        for wrong in ["prefixes", "limit=0", "limit", "revision=-1", "watch=maybe"] {
+            assert!(Options::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

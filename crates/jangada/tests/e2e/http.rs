@@ -1,0 +1,133 @@
+//! curl against a cluster: keys as they are, and etcd's calls as JSON.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::{Cluster, installed};
+
+/// What curl says to a path of a member, and to what follows.
+fn curl(cluster: &Cluster, member: u16, path: &str, arguments: &[&str]) -> String {
+    let url = format!("http://{}{path}", cluster.address(member));
+    let output =
+        Command::new("curl").args(["--silent", "--max-time", "20", &url]).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A curl that listens on; ended with the test.
+struct Listening(Child);
+
+impl Listening {
+    fn start(
+        cluster: &Cluster,
+        member: u16,
+        path: &str,
+        arguments: &[&str],
+    ) -> (Listening, impl Iterator<Item = String> + use<>) {
+        let url = format!("http://{}{path}", cluster.address(member));
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--no-buffer", "--max-time", "60", &url]).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        (Listening(child), lines.filter(|line| !line.is_empty()))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn curl_puts_gets_and_deletes_keys() {
+    if !installed("curl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    assert_eq!(curl(&cluster, 1, "/kv/app/colour", &["-X", "PUT", "--data-binary", "red"]), "2\n");
+    for member in 1..=3 {
+        assert_eq!(curl(&cluster, member, "/kv/app/colour", &[]), "red", "through each member");
+    }
+    assert_eq!(
+        curl(&cluster, 2, "/kv/app/size", &["-X", "PUT", "-H", "If-None-Match: *", "--data-binary", "8"]),
+        "3\n"
+    );
+    let late =
+        curl(&cluster, 3, "/kv/app/size", &["-X", "PUT", "-H", "If-Match: \"2\"", "--data-binary", "9"]);
+    assert_eq!(late, "revision 3 wrote this key last\n");
+    assert_eq!(curl(&cluster, 1, "/kv/app/?prefix", &[]), "app/colour\napp/size\n");
+    // A file as it is, whatever its bytes.
+    let file = cluster.data().join("bytes");
+    let bytes: Vec<u8> = (0..=u8::MAX).collect();
+    std::fs::write(&file, &bytes).unwrap();
+    curl(&cluster, 2, "/kv/bytes", &["-X", "PUT", "--data-binary", &format!("@{}", file.display())]);
+    let back = cluster.data().join("back");
+    curl(&cluster, 3, "/kv/bytes", &["--output", back.to_str().unwrap()]);
+    assert_eq!(std::fs::read(back).unwrap(), bytes);
+    assert_eq!(curl(&cluster, 3, "/kv/app/?prefix", &["-X", "DELETE"]), "2\n");
+    assert_eq!(curl(&cluster, 1, "/kv/app/colour", &[]), "no such key\n");
+}
+
+#[test]
+fn curl_is_told_what_happens() {
+    if !installed("curl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    let put = |key: &str, value: &str| curl(&cluster, 1, key, &["-X", "PUT", "--data-binary", value]);
+    assert_eq!(put("/kv/app/a", "1"), "2\n");
+    let (_listening, mut told) = Listening::start(&cluster, 2, "/kv/app/?watch&prefix&revision=2", &[]);
+    assert_eq!(put("/kv/beside", "x"), "3\n");
+    assert_eq!(curl(&cluster, 3, "/kv/app/a", &["-X", "DELETE"]), "1\n");
+    let lines: Vec<String> = told.by_ref().take(6).collect();
+    assert_eq!(
+        lines,
+        [
+            "event: put",
+            r#"data: {"key":"app/a","mod_revision":2,"value":"1"}"#,
+            "id: 2",
+            "event: delete",
+            r#"data: {"key":"app/a","mod_revision":4}"#,
+            "id: 4"
+        ]
+    );
+    // Whoever comes back goes on behind what they saw last.
+    let (_listening, mut again) =
+        Listening::start(&cluster, 3, "/kv/app/?watch&prefix", &["-H", "Last-Event-ID: 2"]);
+    assert_eq!(again.next().as_deref(), Some("event: delete"));
+}
+
+#[test]
+fn etcds_calls_are_answered_as_json() {
+    if !installed("curl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    let put = curl(&cluster, 1, "/v3/kv/put", &["-d", r#"{"key":"Zm9v","value":"YmFy"}"#]);
+    assert!(put.starts_with(r#"{"header":{"cluster_id":""#) && put.contains(r#""revision":"2""#), "{put}");
+    let range = curl(&cluster, 2, "/v3/kv/range", &["-d", r#"{"key":"Zm9v"}"#]);
+    let kv = r#""kvs":[{"key":"Zm9v","create_revision":"2","mod_revision":"2","version":"1","value":"YmFy"}],"count":"1"}"#;
+    assert!(range.ends_with(kv), "{range}");
+    let error = curl(&cluster, 3, "/v3/kv/range", &["-d", "{}"]);
+    assert_eq!(
+        error,
+        r#"{"error":"etcdserver: key is not provided","message":"etcdserver: key is not provided","code":3}"#
+    );
+    let foreign = curl(&cluster, 1, "/v3/kv/range", &["-d", "{}", "-H", "Origin: http://evil.example"]);
+    assert!(foreign.contains("a page of another origin"), "{foreign}");
+    let asked = r#"{"create_request":{"key":"Zm9v","start_revision":"2"}}"#;
+    let (_listening, mut told) = Listening::start(&cluster, 3, "/v3/watch", &["-d", asked]);
+    assert!(told.next().unwrap().ends_with(r#""created":true}}"#));
+    assert!(told.next().unwrap().contains(r#""value":"YmFy"}}]}}"#));
+    curl(&cluster, 1, "/v3/kv/deleterange", &["-d", r#"{"key":"Zm9v"}"#]);
+    assert!(
+        told.next()
+            .unwrap()
+            .contains(r#""events":[{"type":"DELETE","kv":{"key":"Zm9v","mod_revision":"3"}}]"#)
+    );
+    // A server that stops ends what it tells, with the reason.
+    cluster.ok(&["down"]);
+    let last = told.last().unwrap();
+    assert!(last.contains(r#""grpc_code":14"#), "{last}");
+}
