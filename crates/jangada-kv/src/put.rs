@@ -25,11 +25,16 @@ impl Store {
         Ok(self.do_delete_range(delete))
     }
 
-    /// What depends on the state: the key that something is to be kept of must exist.
+    /// What depends on the state: the lease that it names, and what it says to keep.
     pub(crate) fn can_put(&self, put: &Put) -> Result<(), Error> {
         if put.lease.is_some_and(|lease| !self.leases.exists(lease)) {
             return Err(Error::LeaseNotFound);
         }
+        self.can_keep(put)
+    }
+
+    /// The key that something is to be kept of must exist.
+    pub(crate) fn can_keep(&self, put: &Put) -> Result<(), Error> {
         let keeps = put.ignore_value || put.ignore_lease;
         if keeps && self.index.find(&put.key).and_then(|slot| self.existing(slot)).is_none() {
             return Err(Error::KeyNotFound);

@@ -73,17 +73,17 @@ impl Store {
         Path { succeeded, nested: nested.collect() }
     }
 
+    /// Of several faults the one is named that etcd names: those of puts come first, in nested txns too, and of a put
+    /// what it keeps (by itself, a put's lease does).
     fn can_do(&self, txn: &Txn, path: &Path) -> Result<(), Error> {
-        let mut nested_paths = path.nested.iter();
-        for op in txn.branch(path.succeeded) {
-            match op {
-                TxnOp::Range(range) => self.check_revision(range.revision)?,
-                TxnOp::Put(put) => self.can_put(put)?,
-                TxnOp::DeleteRange(_) => {}
-                TxnOp::Txn(nested) => self.can_do(nested, next(&mut nested_paths))?,
-            }
-        }
-        Ok(())
+        each_op(txn, path, &|op| match op {
+            TxnOp::Put(put) => self.can_keep(put).and_then(|()| self.can_put(put)),
+            TxnOp::Range(_) | TxnOp::DeleteRange(_) | TxnOp::Txn(_) => Ok(()),
+        })?;
+        each_op(txn, path, &|op| match op {
+            TxnOp::Range(range) => self.check_revision(range.revision),
+            TxnOp::Put(_) | TxnOp::DeleteRange(_) | TxnOp::Txn(_) => Ok(()),
+        })
     }
 
     fn do_txn(&mut self, txn: &Txn, path: &Path) -> TxnResponse {
@@ -127,6 +127,18 @@ impl Store {
         }
         !is_missing || holds_for(compare, &Version::tombstone(Revision::ZERO))
     }
+}
+
+/// Looks at the operations of the chosen branches in their order, until one has a fault.
+fn each_op(txn: &Txn, path: &Path, check: &dyn Fn(&TxnOp) -> Result<(), Error>) -> Result<(), Error> {
+    let mut nested_paths = path.nested.iter();
+    for op in txn.branch(path.succeeded) {
+        match op {
+            TxnOp::Txn(nested) => each_op(nested, next(&mut nested_paths), check)?,
+            TxnOp::Range(_) | TxnOp::Put(_) | TxnOp::DeleteRange(_) => check(op)?,
+        }
+    }
+    Ok(())
 }
 
 fn next<'a>(paths: &mut impl Iterator<Item = &'a Path>) -> &'a Path {

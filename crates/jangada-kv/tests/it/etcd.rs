@@ -1,8 +1,8 @@
 //! etcd's operations, where it is easy to get them wrong.
 
 use jangada_kv::{
-    Compare, CompareOperator, CompareTarget, DeleteRange, Error, KeyRange, Put, RangeRequest, Request,
-    Response, Revision, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse, TxnResponse,
+    Compare, CompareOperator, CompareTarget, DeleteRange, Error, KeyRange, LeaseId, Put, RangeRequest,
+    Request, Response, Revision, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse, TxnResponse,
 };
 
 use crate::support::{World, bytes, one, restore, snapshot, value};
@@ -152,6 +152,18 @@ fn a_txn_does_all_or_nothing() {
         assert_eq!(txn(&mut world, then(vec![put("b", "1"), bad])), Err(error));
         assert_eq!(world.store.state_hash(), hash, "nothing was applied");
     }
+}
+
+#[test]
+fn of_several_faults_that_one_is_named_that_etcd_names() {
+    let mut world = World::new();
+    let future = RangeRequest { revision: Some(Revision(9)), ..RangeRequest::new(one("a")) };
+    let keeps = Put { ignore_value: true, ..Put::new(bytes("missing"), bytes("")) };
+    let nested = TxnOp::Txn(then(vec![TxnOp::Put(keeps.clone())]));
+    assert_eq!(txn(&mut world, then(vec![TxnOp::Range(future), nested])), Err(Error::KeyNotFound));
+    let leased = Put { lease: Some(LeaseId(5)), ..keeps };
+    assert_eq!(txn(&mut world, then(vec![TxnOp::Put(leased.clone())])), Err(Error::KeyNotFound));
+    assert_eq!(world.apply(Request::Put(leased)), Response::Error(Error::LeaseNotFound));
 }
 
 #[test]

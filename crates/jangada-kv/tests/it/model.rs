@@ -259,10 +259,8 @@ impl Model {
         if put.lease.is_some_and(|lease| !self.leases.contains_key(&lease)) {
             return Err(Error::LeaseNotFound);
         }
+        self.check_kept(put)?;
         let old = self.next.get(&put.key).cloned();
-        if (put.ignore_value || put.ignore_lease) && old.is_none() {
-            return Err(Error::KeyNotFound);
-        }
         let kept = old.clone().filter(|_| put.ignore_value).map(|old| old.value);
         let bound = match (put.lease, &old) {
             (Some(lease), _) => Bound::Lease(lease),
@@ -272,6 +270,11 @@ impl Model {
         self.set(&put.key, old.clone(), bound, kept.unwrap_or_else(|| put.value.clone()));
         let prev_kv = old.filter(|_| put.prev_kv).map(|old| Box::new(key_value(&put.key, &old)));
         Ok(PutResponse { revision: Revision(self.revision()), prev_kv })
+    }
+
+    fn check_kept(&self, put: &Put) -> Result<(), Error> {
+        let keeps = put.ignore_value || put.ignore_lease;
+        if keeps && !self.next.contains_key(&put.key) { Err(Error::KeyNotFound) } else { Ok(()) }
     }
 
     fn delete_range(&mut self, delete: &DeleteRange) -> DeleteRangeResponse {
@@ -285,7 +288,8 @@ impl Model {
         DeleteRangeResponse { revision: Revision(self.revision()), deleted: old.len() as u64, prev_kvs }
     }
 
-    /// Does one operation after the other, and goes back if one of them fails.
+    /// Does one operation after the other, and goes back if one of them fails. Tried without its reads first: if a put
+    /// fails too, that is the fault to be named.
     fn outer_txn(&mut self, txn: &Txn) -> Response {
         let checked = check_txn(txn, MAX_TXN_OPS)
             .and_then(|()| no_clash(&txn.success))
@@ -293,26 +297,36 @@ impl Model {
         if let Err(error) = checked {
             return Response::Error(error);
         }
-        match self.txn(txn) {
+        let tried = self.txn(txn, false).map(drop);
+        self.go_back();
+        match tried.and_then(|()| self.txn(txn, true)) {
             Ok(response) => Response::Txn(response),
             Err(error) => {
-                self.next = self.states[self.states.len() - 1].clone();
-                self.touched.clear();
+                self.go_back();
                 Response::Error(error)
             }
         }
     }
 
-    fn txn(&mut self, txn: &Txn) -> Result<TxnResponse, Error> {
+    fn go_back(&mut self) {
+        self.next = self.states[self.states.len() - 1].clone();
+        self.touched.clear();
+    }
+
+    fn txn(&mut self, txn: &Txn, with_reads: bool) -> Result<TxnResponse, Error> {
         let before = &self.states[self.states.len() - 1];
         let succeeded = txn.compare.iter().all(|compare| holds(before, compare));
         let mut responses = vec![];
         for op in if succeeded { &txn.success } else { &txn.failure } {
             responses.push(match op {
+                TxnOp::Range(_) if !with_reads => continue,
                 TxnOp::Range(range) => TxnOpResponse::Range(self.range(range, self.committed())?),
-                TxnOp::Put(put) => TxnOpResponse::Put(self.put(put)?),
+                TxnOp::Put(put) => {
+                    self.check_kept(put)?;
+                    TxnOpResponse::Put(self.put(put)?)
+                }
                 TxnOp::DeleteRange(delete) => TxnOpResponse::DeleteRange(self.delete_range(delete)),
-                TxnOp::Txn(nested) => TxnOpResponse::Txn(self.txn(nested)?),
+                TxnOp::Txn(nested) => TxnOpResponse::Txn(self.txn(nested, with_reads)?),
             });
         }
         Ok(TxnResponse { revision: Revision(self.revision()), succeeded, responses })
