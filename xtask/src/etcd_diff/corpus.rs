@@ -393,6 +393,11 @@ fn txn_refusals(base: i64) -> Vec<Step> {
         only(vec![op(Op::RequestPut(pb::PutRequest { ignore_value: true, ..put("a", "x") }))]),
         Step::Txn(txn(vec![version("a", 99)], vec![at(base + 100)], vec![p("c", "1")])),
         Step::Txn(txn(vec![version("a", 99)], vec![leased(5)], vec![p("c", "1")])),
+        // Of several faults, that of the put is named.
+        only(vec![at(base + 100), keeping("missing")]),
+        only(vec![at(base + 100), t(txn(vec![], vec![leased(5)], vec![]))]),
+        only(vec![leased(5), keeping("missing")]),
+        only(vec![op(Op::RequestPut(pb::PutRequest { lease: 5, ignore_value: true, ..put("missing", "") }))]),
         Step::Range(range("\0", "\0")),
     ]
 }

@@ -24,6 +24,7 @@ pub(crate) struct Pair {
 
 /// A running server, and clients of it.
 pub(crate) struct Server {
+    pub(crate) name: &'static str,
     pub(crate) kv: KvClient<Channel>,
     pub(crate) cluster: ClusterClient<Channel>,
     pub(crate) watch: WatchClient<Channel>,
@@ -34,7 +35,7 @@ pub(crate) struct Server {
 impl Pair {
     /// Starts both.
     pub(crate) async fn start(jangada: &Path) -> Result<Pair> {
-        let folder = tempfile::tempdir()?;
+        let folder = folder_in_memory()?;
         let (client, peer) = (free_port()?, free_port()?);
         let (client_url, peer_url) =
             (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
@@ -43,16 +44,29 @@ impl Pair {
         command.args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url]);
         command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
         command.args(["--initial-cluster", &format!("n1={peer_url}")]);
-        let etcd = Server::start(command, client, folder).await.context("etcd")?;
+        let etcd = Server::start("etcd", command, client, folder).await?;
 
-        let folder = tempfile::tempdir()?;
+        let folder = folder_in_memory()?;
         let (client, peer) = (free_port()?, free_port()?);
         let mut command = Command::new(jangada);
         command.args(["serve", "--name", "n1", "--data-dir"]).arg(folder.path().join("data"));
         command.args(["--listen-client", &format!("127.0.0.1:{client}")]);
         command.args(["--listen-peer", &format!("127.0.0.1:{peer}")]);
-        let ours = Server::start(command, client, folder).await.context("jangada")?;
-        Ok(Pair { etcd, ours })
+        let ours = Server::start("jangada", command, client, folder).await?;
+        let mut pair = Pair { etcd, ours };
+        pair.compact().await?;
+        Ok(pair)
+    }
+
+    /// Compacts for the first time: before, compaction of revision 0 is something else to etcd, and not to us.
+    async fn compact(&mut self) -> Result<()> {
+        for server in [&mut self.etcd, &mut self.ours] {
+            let key = vec![0].into();
+            let put = server.kv.put(pb::PutRequest { key, ..pb::PutRequest::default() }).await?;
+            let revision = put.into_inner().header.context("a header")?.revision;
+            server.kv.compact(pb::CompactionRequest { revision, physical: true }).await?;
+        }
+        Ok(())
     }
 
     /// Deletes every key on both, and returns the revision that both are at.
@@ -73,10 +87,10 @@ impl Pair {
 }
 
 impl Server {
-    async fn start(mut command: Command, port: u16, folder: TempDir) -> Result<Server> {
+    async fn start(name: &'static str, mut command: Command, port: u16, folder: TempDir) -> Result<Server> {
         let log = std::fs::File::create(folder.path().join("log"))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let mut process = command.spawn().context("it does not start")?;
+        let mut process = command.spawn().with_context(|| format!("{name} does not start"))?;
         let begun = Instant::now();
         loop {
             if let Ok(channel) = Channel::connect(&format!("127.0.0.1:{port}")).await {
@@ -85,14 +99,14 @@ impl Server {
                 if kv.range(probe).await.is_ok() {
                     let cluster = ClusterClient::new(channel.clone());
                     let watch = WatchClient::new(channel).max_decoding_message_size(usize::MAX);
-                    return Ok(Server { kv, cluster, watch, process, _folder: folder });
+                    return Ok(Server { name, kv, cluster, watch, process, _folder: folder });
                 }
             }
             if begun.elapsed() > PATIENCE || process.try_wait()?.is_some() {
                 let _ = process.kill();
                 let _ = process.wait();
                 let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-                bail!("it does not answer:\n{log}");
+                bail!("{name} does not answer:\n{log}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -105,6 +119,12 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A folder in memory, if there is such a thing: what is compared does not depend on a disk, and there are many writes.
+fn folder_in_memory() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    Ok(if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? })
 }
 
 /// A port that nobody uses at the moment.

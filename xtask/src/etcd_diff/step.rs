@@ -1,6 +1,7 @@
 //! One request, and its answer as text to be compared: everything but what must differ between two clusters.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
@@ -9,6 +10,9 @@ use tonic::{Code, Request, Response, Status};
 
 use super::server::Server;
 use super::watching::{self, Moment};
+
+/// Whoever takes longer for an answer has not answered. The longest wait of etcd's own is 7 s.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -25,8 +29,16 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Asks, and returns the answer as text.
+    /// Asks, and returns the answer as text. Silence is an answer that is like no other, not even like another's silence.
     pub(crate) async fn ask(&self, server: &mut Server) -> Result<String> {
+        let name = server.name;
+        match tokio::time::timeout(PATIENCE, self.ask_patiently(server)).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(format!("{name} did not answer within {} s", PATIENCE.as_secs())),
+        }
+    }
+
+    async fn ask_patiently(&self, server: &mut Server) -> Result<String> {
         match self.clone() {
             Step::Range(request) => {
                 let target = request.sort_target();

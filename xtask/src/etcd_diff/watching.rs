@@ -1,13 +1,16 @@
 //! A stream of watches: what is asked and done, and what is told in between.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::watch_request::RequestUnion;
 use tokio::sync::mpsc;
-use tonic::Streaming;
+
 use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Response, Status, Streaming};
 
 use super::server::Server;
 use super::step::{Step, same_for_all};
@@ -24,15 +27,20 @@ pub(crate) enum Moment {
     Do(Step),
 }
 
+/// A stream of responses. etcd opens it with its first response, so that nobody may wait for that before asking.
+enum Responses<O> {
+    Opening(Pin<Box<O>>),
+    Open(Box<Streaming<pb::WatchResponse>>),
+    Ended,
+}
+
 /// Opens a stream, lets everything happen, and returns all that was told, in order of the watches where it does not
 /// matter.
 pub(crate) async fn watch(server: &mut Server, moments: &[Moment]) -> Result<String> {
     let (requests, sent) = mpsc::unbounded_channel();
-    let opened = server.watch.watch(UnboundedReceiverStream::new(sent)).await;
-    let mut responses = match opened {
-        Ok(opened) => opened.into_inner(),
-        Err(status) => return Ok(format!("{:?}: {}", status.code(), status.message())),
-    };
+    let mut client = server.watch.clone();
+    let opening = Box::pin(async move { client.watch(UnboundedReceiverStream::new(sent)).await });
+    let mut responses = Responses::Opening(opening);
     let mut text = String::new();
     for moment in moments {
         let ask = match moment.clone() {
@@ -47,7 +55,8 @@ pub(crate) async fn watch(server: &mut Server, moments: &[Moment]) -> Result<Str
             }
         };
         if let Some(ask) = ask {
-            requests.send(pb::WatchRequest { request_union: Some(ask) }).context("the stream has ended")?;
+            // If the stream has ended, it has said so.
+            let _ended = requests.send(pb::WatchRequest { request_union: Some(ask) });
         }
         text.push_str(&format!("\nafter {moment:?}\n"));
         text.push_str(&told(&mut responses).await);
@@ -56,24 +65,39 @@ pub(crate) async fn watch(server: &mut Server, moments: &[Moment]) -> Result<Str
 }
 
 /// What is told until there is silence.
-async fn told(responses: &mut Streaming<pb::WatchResponse>) -> String {
+async fn told<O>(responses: &mut Responses<O>) -> String
+where
+    O: Future<Output = Result<Response<Streaming<pb::WatchResponse>>, Status>>,
+{
     let mut heard = Vec::new();
-    while let Ok(response) = tokio::time::timeout(SILENCE, responses.message()).await {
+    while let Ok(response) = tokio::time::timeout(SILENCE, responses.next()).await {
         match response {
             Ok(Some(mut response)) => {
                 same_for_all(&mut response.header);
                 heard.push((response.watch_id, format!("{response:#?}\n")));
+                continue;
             }
-            Ok(None) => {
-                heard.push((i64::MAX, "the stream has ended\n".to_owned()));
-                break;
-            }
-            Err(status) => {
-                heard.push((i64::MAX, format!("{:?}: {}\n", status.code(), status.message())));
-                break;
-            }
+            Ok(None) => heard.push((i64::MAX, "the stream has ended\n".to_owned())),
+            Err(status) => heard.push((i64::MAX, format!("{:?}: {}\n", status.code(), status.message()))),
         }
+        *responses = Responses::Ended;
     }
     heard.sort_by_key(|(watch, _)| *watch);
     heard.into_iter().map(|(_, text)| text).collect()
+}
+
+impl<O> Responses<O>
+where
+    O: Future<Output = Result<Response<Streaming<pb::WatchResponse>>, Status>>,
+{
+    /// The next response; none at the end, and nothing ever after it. May be given up at any time.
+    async fn next(&mut self) -> Result<Option<pb::WatchResponse>, Status> {
+        if let Responses::Opening(opening) = self {
+            *self = Responses::Open(Box::new(opening.await?.into_inner()));
+        }
+        match self {
+            Responses::Open(open) => open.message().await,
+            Responses::Opening(_) | Responses::Ended => std::future::pending().await,
+        }
+    }
 }
