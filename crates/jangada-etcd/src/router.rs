@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tonic::body::Body;
@@ -16,14 +17,18 @@ use crate::etcdserverpb::kv_server::KvServer;
 use crate::etcdserverpb::lease_server::LeaseServer;
 use crate::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::etcdserverpb::watch_server::WatchServer;
-use crate::services::{ClusterService, KvService, LeaseService, MaintenanceService, not_yet};
+use crate::services::{
+    ClusterService, ElectionService, KvService, LeaseService, LockService, MaintenanceService, not_yet,
+};
+use crate::v3electionpb::election_server::ElectionServer;
+use crate::v3lockpb::lock_server::LockServer;
 use crate::watch::WatchService;
 
 /// What a message may be longer than a request: its framing, and whatever the limit of requests does not count.
 const MESSAGE_OVERHEAD: usize = 512 << 10;
 
 /// Whole services that are not served yet.
-const NOT_YET: [&str; 3] = ["/etcdserverpb.Auth/", "/v3lockpb.Lock/", "/v3electionpb.Election/"];
+const NOT_YET: [&str; 1] = ["/etcdserverpb.Auth/"];
 
 /// All services over one backend. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,6 +38,8 @@ pub struct Services<B> {
     cluster: ClusterServer<ClusterService<B>>,
     maintenance: MaintenanceServer<MaintenanceService<B>>,
     watch: WatchServer<WatchService<B>>,
+    lock: LockServer<LockService<B>>,
+    election: ElectionServer<ElectionService<B>>,
     message_bytes: usize,
 }
 
@@ -48,13 +55,18 @@ impl<B: Backend> Services<B> {
         let lease = LeaseServer::new(LeaseService(backend.clone()));
         let cluster = ClusterServer::new(ClusterService(backend.clone()));
         let maintenance = MaintenanceServer::new(MaintenanceService(backend.clone()));
-        let watch = WatchServer::new(WatchService::new(backend, request_bytes));
+        let watch = WatchService::new(backend, request_bytes);
+        let lock = LockServer::new(LockService::new(Arc::clone(watch.hub())));
+        let election = ElectionServer::new(ElectionService::new(Arc::clone(watch.hub())));
+        let watch = WatchServer::new(watch);
         Services {
             kv: kv.max_decoding_message_size(message_bytes).max_encoding_message_size(answer_bytes),
             lease: lease.max_decoding_message_size(message_bytes),
             cluster: cluster.max_decoding_message_size(message_bytes),
             maintenance: maintenance.max_decoding_message_size(message_bytes),
             watch: watch.max_decoding_message_size(message_bytes),
+            lock: lock.max_decoding_message_size(message_bytes),
+            election: election.max_decoding_message_size(message_bytes),
             message_bytes,
         }
     }
@@ -84,6 +96,10 @@ impl<B: Backend> Services<B> {
             self.watch.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Lease/") {
             self.lease.clone().call(request)
+        } else if path.starts_with("/v3lockpb.Lock/") {
+            self.lock.clone().call(request)
+        } else if path.starts_with("/v3electionpb.Election/") {
+            self.election.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Maintenance/") {
             self.maintenance.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Cluster/") {

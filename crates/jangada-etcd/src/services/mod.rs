@@ -1,13 +1,18 @@
 //! The services. Each method translates, asks the [`Backend`], translates back, and decides nothing.
 
 mod cluster; // Cluster
+mod election; // Election
 mod kv; // KV
 mod lease; // Lease
+mod lock; // Lock
 mod maintenance; // Maintenance
+mod queue; // what locks and elections have in common
 
 pub use cluster::ClusterService;
+pub use election::ElectionService;
 pub use kv::KvService;
 pub use lease::LeaseService;
+pub use lock::LockService;
 pub use maintenance::MaintenanceService;
 
 use jangada_kv::{KeyRange, RangeRequest, Request, Response, Revision};

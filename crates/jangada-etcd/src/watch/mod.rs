@@ -37,6 +37,13 @@ impl<B: Backend> WatchService<B> {
     }
 }
 
+impl<B> WatchService<B> {
+    /// The hub, for whoever else follows the store.
+    pub(crate) fn hub(&self) -> &Arc<Hub<B>> {
+        &self.hub
+    }
+}
+
 #[tonic::async_trait]
 impl<B: Backend> Watch for WatchService<B> {
     type WatchStream = ReceiverStream<Result<pb::WatchResponse, Status>>;

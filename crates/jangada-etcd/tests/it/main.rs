@@ -7,5 +7,6 @@ mod cluster; // members and status
 mod gateway; // the JSON gateway
 mod kv; // ranges, puts, deletes, transactions, compaction
 mod lease; // leases
+mod locks; // locks and elections
 mod refusals; // etcd's codes and texts
 mod watch; // watches

@@ -1,10 +1,9 @@
 //! What is refused, with etcd's codes and texts.
 
 use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::auth_client::AuthClient;
 use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
-use jangada_etcd::v3lockpb::LockRequest;
-use jangada_etcd::v3lockpb::lock_client::LockClient;
 use jangada_etcd::{Freshness, Refusal};
 use tonic::{Code, Request};
 
@@ -155,6 +154,6 @@ async fn what_is_not_there_yet_is_named() {
     let mut maintenance = MaintenanceClient::new(bare.services());
     let snapshot = maintenance.snapshot(pb::SnapshotRequest {}).await;
     assert_eq!(told(snapshot.map(|_| ())), said("etcdserverpb.Maintenance/Snapshot"));
-    let mut lock = LockClient::new(bare.services());
-    assert_eq!(told(lock.lock(LockRequest::default()).await), said("v3lockpb.Lock/Lock"));
+    let mut auth = AuthClient::new(bare.services());
+    assert_eq!(told(auth.auth_enable(pb::AuthEnableRequest {}).await), said("etcdserverpb.Auth/AuthEnable"));
 }

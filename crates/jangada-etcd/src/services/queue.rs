@@ -1,0 +1,288 @@
+//! Queues of clients: what locks and elections have in common.
+//!
+//! A queue is the keys under `name/`; each key is named after its holder's lease and is under that lease. Whoever's key
+//! was created first is at the front. That is etcd's layout, so that clients that make locks of leases, transactions and
+//! watches themselves, as etcdctl does, stand in the same queues.
+//!
+//! A key's creation revision is its place, and more: of two holders of the same lock the later one has the larger number.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jangada_kv::{
+    Compare, CompareOperator, CompareTarget, DeleteRange, KeyRange, KeyValue, LeaseId, Put, RangeRequest,
+    RangeResponse, Request, Response, Revision, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
+    TxnResponse,
+};
+use tokio::sync::watch;
+use tonic::{Code, Status};
+
+use crate::backend::{Backend, Freshness};
+use crate::services::lease;
+use crate::watch::hub::{Hub, NoSlice, Slice};
+use crate::{error, response};
+
+/// How long a lease lives, in seconds, that a caller leaves to the server.
+const LEASE_SECONDS: i64 = 60;
+
+/// The queue of one name.
+#[derive(Debug)]
+pub(crate) struct Queue<B> {
+    hub: Arc<Hub<B>>,
+    prefix: Vec<u8>,
+}
+
+/// A place in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) key: Bytes,
+    /// The revision that created the key.
+    pub(crate) created: Revision,
+}
+
+/// What came of joining a queue.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) place: Place,
+    /// The store's revision then.
+    pub(crate) revision: Revision,
+    /// What the place holds, if the caller had it already.
+    pub(crate) found: Option<Bytes>,
+}
+
+impl<B: Backend> Queue<B> {
+    pub(crate) fn of(hub: &Arc<Hub<B>>, name: &[u8]) -> Queue<B> {
+        Queue { hub: Arc::clone(hub), prefix: [name, b"/"].concat() }
+    }
+
+    fn backend(&self) -> &B {
+        self.hub.backend()
+    }
+
+    /// The key of a lease in this queue: its name in hexadecimal digits, as etcd's clients write it.
+    fn key(&self, lease: i64) -> Bytes {
+        let sign = if lease < 0 { "-" } else { "" };
+        let name = format!("{sign}{:x}", lease.unsigned_abs());
+        Bytes::from([&self.prefix, name.as_bytes()].concat())
+    }
+
+    fn keys(&self) -> KeyRange {
+        let mut end = self.prefix.clone();
+        // The slash at its end has a next byte.
+        *end.last_mut().expect("a prefix ends with a slash") += 1;
+        KeyRange::Span { from: Bytes::from(self.prefix.clone()), to: Bytes::from(end) }
+    }
+
+    /// Takes a place, or finds the one that the lease has already. What is found there stays.
+    pub(crate) async fn join(&self, lease: i64, value: Bytes) -> Result<Joined, Status> {
+        let key = self.key(lease);
+        let put = Put { lease: Some(LeaseId(lease)), ..Put::new(key.clone(), value) };
+        let txn = Txn {
+            compare: vec![created(&key, Revision::ZERO)],
+            success: vec![TxnOp::Put(put)],
+            failure: vec![TxnOp::Range(RangeRequest::new(KeyRange::One(key.clone())))],
+        };
+        let answer = self.write(txn).await?;
+        let revision = answer.revision;
+        if answer.succeeded {
+            return Ok(Joined { place: Place { key, created: revision }, revision, found: None });
+        }
+        let found = ranges(answer).next().and_then(|range| range.kvs.into_iter().next());
+        let found = found.ok_or_else(|| Status::internal("a key that was created is not there"))?;
+        let place = Place { key, created: found.create_revision };
+        Ok(Joined { place, revision, found: Some(found.value) })
+    }
+
+    /// Waits until nobody stands before `place`. False: the place itself is lost, its lease has ended.
+    pub(crate) async fn wait(&self, place: &Place) -> Result<bool, Status> {
+        let before = RangeRequest {
+            max_create_revision: Some(Revision(place.created.0 - 1)),
+            ..first_of(self.keys(), SortOrder::Descend)
+        };
+        let own = RangeRequest::new(KeyRange::One(place.key.clone()));
+        let txn = Txn { success: vec![TxnOp::Range(own), TxnOp::Range(before)], ..Txn::default() };
+        loop {
+            let read = self.backend().read(Request::Txn(txn.clone()), Freshness::Linearizable).await;
+            let answer = txn_response(read.map_err(error::of_refusal)?)?;
+            let revision = answer.revision;
+            let mut found = ranges(answer).map(|range| range.kvs.into_iter().next());
+            let (own, before) = (found.next().flatten(), found.next().flatten());
+            if own.is_none_or(|own| own.create_revision != place.created) {
+                return Ok(false);
+            }
+            let Some(before) = before else { return Ok(true) };
+            // Either of the two may go first.
+            let mut news = self.follow(revision);
+            while let Some(slice) = news.next().await? {
+                let gone = |key: &Bytes| slice.events.iter().any(|e| e.is_delete && e.kv.key == *key);
+                if gone(&before.key) || gone(&place.key) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Puts another value at a place. False: the place is lost.
+    pub(crate) async fn put(
+        &self,
+        place: &Place,
+        lease: i64,
+        value: Bytes,
+    ) -> Result<(bool, Revision), Status> {
+        let lease = (lease != 0).then_some(LeaseId(lease));
+        self.at(place, TxnOp::Put(Put { lease, ..Put::new(place.key.clone(), value) })).await
+    }
+
+    /// Gives a place up, if it is not lost.
+    pub(crate) async fn leave(&self, place: &Place) -> Result<(bool, Revision), Status> {
+        let range = KeyRange::One(place.key.clone());
+        self.at(place, TxnOp::DeleteRange(DeleteRange { range, prev_kv: false })).await
+    }
+
+    async fn at(&self, place: &Place, op: TxnOp) -> Result<(bool, Revision), Status> {
+        let compare = vec![created(&place.key, place.created)];
+        let answer = self.write(Txn { compare, success: vec![op], failure: Vec::new() }).await?;
+        Ok((answer.succeeded, answer.revision))
+    }
+
+    /// Who is at the front, and the revision at which that is so.
+    pub(crate) async fn front(&self) -> Result<(Revision, Option<KeyValue>), Status> {
+        let read = Request::Range(Box::new(first_of(self.keys(), SortOrder::Ascend)));
+        let answer = self.backend().read(read, Freshness::Linearizable).await;
+        match answer.map_err(error::of_refusal)? {
+            Response::Range(range) => Ok((range.revision, range.kvs.into_iter().next())),
+            other => Err(error::of_mismatch(other)),
+        }
+    }
+
+    /// Whether a key stands in this queue.
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
+        key.starts_with(&self.prefix)
+    }
+
+    /// All that happens after `revision`.
+    pub(crate) fn follow(&self, revision: Revision) -> News<B> {
+        let revisions = self.backend().revisions();
+        News { hub: Arc::clone(&self.hub), revisions, next: revision.next() }
+    }
+
+    async fn write(&self, txn: Txn) -> Result<TxnResponse, Status> {
+        txn.check().map_err(error::of_store)?;
+        txn_response(self.backend().write(Request::Txn(txn)).await.map_err(error::of_refusal)?)
+    }
+}
+
+/// What happens in the store of this member, from some revision on.
+pub(crate) struct News<B> {
+    hub: Arc<Hub<B>>,
+    revisions: watch::Receiver<Revision>,
+    next: Revision,
+}
+
+impl<B: Backend> News<B> {
+    /// The next revisions with all that happened in them, and no events of earlier ones; nothing if some of it is forgotten.
+    pub(crate) async fn next(&mut self) -> Result<Option<Arc<Slice>>, Status> {
+        while *self.revisions.borrow_and_update() < self.next {
+            self.revisions.changed().await.map_err(|_| Status::from(error::STOPPED))?;
+        }
+        match self.hub.from(self.next).await {
+            Ok(slice) => {
+                let slice = since(slice, self.next);
+                self.next = slice.through.next();
+                Ok(Some(slice))
+            }
+            Err(NoSlice::Compacted(_)) => Ok(None),
+            Err(NoSlice::Refused(refusal)) => Err(error::of_refusal(refusal)),
+        }
+    }
+}
+
+/// A slice without what came before a revision. Nearly always it is the slice itself.
+fn since(slice: Arc<Slice>, first: Revision) -> Arc<Slice> {
+    if slice.first >= first {
+        return slice;
+    }
+    let events = slice.events.iter().filter(|event| event.kv.mod_revision >= first).cloned().collect();
+    Arc::new(Slice { first, through: slice.through, events })
+}
+
+/// The lease that a caller has named, or one of its own that nobody keeps alive.
+pub(crate) async fn lease_or_new<B: Backend>(backend: &B, lease: i64) -> Result<i64, Status> {
+    if lease != 0 {
+        return Ok(lease);
+    }
+    Ok(lease::grant(backend, 0, LEASE_SECONDS).await?.id)
+}
+
+/// etcd's locks and elections are clients of its other services, and pass refusals on with their texts, but without
+/// their codes. Whoever may try again is to know that, nevertheless.
+pub(crate) fn as_of_a_client(status: Status) -> Status {
+    match status.code() {
+        Code::Unavailable | Code::ResourceExhausted | Code::Unauthenticated | Code::Internal => status,
+        _ => Status::unknown(status.message()),
+    }
+}
+
+/// The key-value pair of an answer, as a message.
+pub(crate) fn message(kv: KeyValue) -> Option<crate::mvccpb::KeyValue> {
+    Some(response::key_value(kv))
+}
+
+fn created(key: &Bytes, revision: Revision) -> Compare {
+    Compare {
+        range: KeyRange::One(key.clone()),
+        operator: CompareOperator::Equal,
+        target: CompareTarget::Create(response::signed(revision.0)),
+    }
+}
+
+fn first_of(range: KeyRange, sort_order: SortOrder) -> RangeRequest {
+    RangeRequest { limit: 1, sort_target: SortTarget::Create, sort_order, ..RangeRequest::new(range) }
+}
+
+fn txn_response(response: Response) -> Result<TxnResponse, Status> {
+    match response {
+        Response::Txn(txn) => Ok(txn),
+        other => Err(error::of_mismatch(other)),
+    }
+}
+
+fn ranges(txn: TxnResponse) -> impl Iterator<Item = RangeResponse> {
+    txn.responses.into_iter().filter_map(|response| match response {
+        TxnOpResponse::Range(range) => Some(range),
+        TxnOpResponse::Put(_) | TxnOpResponse::DeleteRange(_) | TxnOpResponse::Txn(_) => None,
+    })
+}
+
+/// Gives a place up when it is dropped: its holder has gone away, or something went wrong, before it was told of it.
+pub(crate) struct Held<B: Backend> {
+    /// Taken out once the holder is told.
+    waiting: Option<(Queue<B>, Place)>,
+}
+
+impl<B: Backend> Held<B> {
+    pub(crate) fn new(queue: Queue<B>, place: Place) -> Held<B> {
+        Held { waiting: Some((queue, place)) }
+    }
+
+    /// Waits until nobody stands before the place. Then it is the caller's to give up.
+    pub(crate) async fn wait(mut self) -> Result<Option<Place>, Status> {
+        let Some((queue, place)) = &self.waiting else { return Ok(None) };
+        if !queue.wait(place).await? {
+            self.waiting = None;
+            return Ok(None);
+        }
+        Ok(self.waiting.take().map(|(_, place)| place))
+    }
+}
+
+impl<B: Backend> Drop for Held<B> {
+    fn drop(&mut self) {
+        if let Some((queue, place)) = self.waiting.take() {
+            tokio::spawn(async move {
+                // If it cannot be given up now, it ends with its lease.
+                let _left = queue.leave(&place).await;
+            });
+        }
+    }
+}
