@@ -8,6 +8,7 @@ use jangada_node::book::node_id;
 use jangada_raft::types::NodeId;
 pub use jangada_trace::words::Level as LogLevel;
 
+pub use crate::auto_compaction::AutoCompaction;
 use crate::error::ServerError;
 use crate::rig::Rig;
 
@@ -55,6 +56,9 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Bytes of log in memory at which a snapshot is taken.
     pub snapshot_after_bytes: usize,
+    /// How much history is kept, beyond which old revisions are compacted by the leader; `None`: what the store keeps by
+    /// itself.
+    pub auto_compaction: Option<AutoCompaction>,
     /// How long a request may wait for its answer.
     pub request_timeout: Duration,
     /// What the log on stderr looks like.
@@ -134,6 +138,7 @@ impl ServerConfig {
             max_request_bytes: 3 << 19,
             max_connections: 10_000,
             snapshot_after_bytes: 64 << 20,
+            auto_compaction: None,
             request_timeout: Duration::from_secs(5),
             log: LogStyle::Text,
             log_level: LogLevel::Info,

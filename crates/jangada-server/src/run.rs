@@ -23,6 +23,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
+use crate::auto_compaction;
 use crate::config::{LogStyle, Profile, ServerConfig};
 use crate::core::{Core, Parts};
 use crate::error::ServerError;
@@ -187,6 +188,9 @@ async fn serve(
     core.publish();
     if let Some(warning) = core.moved() {
         eprintln!("{}: {warning}", config.name);
+    }
+    if let Some(kept) = config.auto_compaction {
+        tokio::task::spawn_local(auto_compaction::run(handle.clone(), kept));
     }
     let front = open_to_clients(&config, client_listener, handle.clone())?;
     ready(&Ready {

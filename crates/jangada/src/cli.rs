@@ -55,6 +55,13 @@ pub enum Command {
     Timeline(Box<timeline::Arguments>),
     /// Put servers under load, and measure what they do: rates, latencies, errors
     Load(Box<load::Arguments>),
+    /// Run a server with etcd's flags and environment, for whatever starts etcd today
+    #[command(disable_help_flag = true)]
+    Etcd {
+        /// etcd's flags: `jangada etcd --help` says what becomes of each
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+        flags: Vec<OsString>,
+    },
     /// Print the completions for a shell
     Completions(completions::Arguments),
 }

@@ -69,6 +69,9 @@ pub struct Options {
     /// Take a snapshot after this many bytes of log [default: 67108864]
     #[arg(long, env = "JANGADA_SNAPSHOT_LOG_BYTES", value_name = "BYTES")]
     pub snapshot_log_bytes: Option<u64>,
+    /// Forget old revisions: older than a time (1h, 30s), or all but so many (1000) [default: the last 10000 are kept]
+    #[arg(long, env = "JANGADA_AUTO_COMPACTION", value_name = "TIME|COUNT")]
+    pub auto_compaction: Option<String>,
     /// Write everything that happens to this file, or, if it is a folder, to NAME.jsonl there
     #[arg(long, env = "JANGADA_RECORD", value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -186,6 +189,7 @@ impl Options {
             insecure: self.insecure.or(other.insecure),
             max_request_bytes: self.max_request_bytes.or(other.max_request_bytes),
             max_connections: self.max_connections.or(other.max_connections),
+            auto_compaction: self.auto_compaction.or(other.auto_compaction),
             snapshot_log_bytes: self.snapshot_log_bytes.or(other.snapshot_log_bytes),
             record: self.record.or(other.record),
             connection_threads: self.connection_threads.or(other.connection_threads),

@@ -2,7 +2,7 @@
 //!
 //! Only the command line lives here. `cli` lists the words, `commands` does them, `cluster` runs real processes, `lab`
 //! servers in this one, `client` talks to servers, `demo` tells the story, `timeline` paints
-//! pictures, `load` measures, `config_file` reads what `serve` is told.
+//! pictures, `load` measures, `etcd` is a server in etcd's words, `config_file` reads what `serve` is told.
 
 #![allow(unreachable_pub, reason = "a binary exports nothing; `pub` says: for the other modules")]
 
@@ -12,20 +12,37 @@ mod cluster;
 mod commands;
 mod config_file;
 mod demo;
+mod etcd;
 mod failure;
 mod lab;
 mod load;
 mod output;
 mod timeline;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse_from(cli::two_dashes(std::env::args_os()));
+    let mut arguments = std::env::args_os();
+    if called_etcd(std::env::args_os().next()) {
+        arguments.next();
+        return ended(etcd::run(arguments), output::Format::Text);
+    }
+    let cli = cli::Cli::parse_from(cli::two_dashes(arguments));
     let format = cli.output;
-    match commands::run(cli) {
+    ended(commands::run(cli), format)
+}
+
+/// Whether the program was started under the name `etcd`.
+fn called_etcd(program: Option<OsString>) -> bool {
+    program.is_some_and(|program| Path::new(&program).file_name().is_some_and(|name| name == "etcd"))
+}
+
+fn ended(outcome: Result<(), failure::Failure>, format: output::Format) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {

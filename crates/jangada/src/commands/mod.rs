@@ -19,6 +19,7 @@ pub mod timeline;
 pub mod verify;
 
 use crate::cli::{Cli, Command};
+use crate::etcd;
 use crate::failure::Failure;
 
 /// Does what was asked.
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&arguments, cli.output),
         Command::Sim(arguments) => sim::run(&arguments, cli.output),
         Command::Load(arguments) => load::run(*arguments, cli.output),
+        Command::Etcd { flags } => etcd::run(flags),
         Command::Timeline(arguments) => timeline::run(&arguments, cli.output),
         Command::Completions(arguments) => completions::run(&arguments),
     }

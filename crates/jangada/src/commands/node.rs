@@ -68,7 +68,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         forget(&settings.data_dir)?;
     }
     let seed = arguments.seed.as_deref().map(|text| u64::from(fnv1a_32(text.as_bytes())));
-    serve::serve(settings, Founding::Static, seed)
+    let log_format = settings.log_format;
+    serve::serve(settings, Founding::Static, seed, |ready| serve::say_ready(ready, log_format))
 }
 
 fn settings(id: i64, dir: &Path) -> Settings {
@@ -97,6 +98,7 @@ fn settings(id: i64, dir: &Path) -> Settings {
         max_request_bytes: None,
         max_connections: None,
         snapshot_log_bytes: None,
+        auto_compaction: None,
         record: None,
         connection_threads: Some(1),
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use jangada_server::config::{Founding, LogStyle as ServerLog, ServerConfig};
+use jangada_server::config::{AutoCompaction, Founding, LogStyle as ServerLog, ServerConfig};
 use jangada_server::{Ready, StopHandle};
 
 use crate::config_file::{LogFormat, LogLevel, LogStyle, Options, Profile};
@@ -75,6 +75,8 @@ pub struct Settings {
     pub max_connections: Option<u32>,
     /// When a snapshot is taken.
     pub snapshot_log_bytes: Option<u64>,
+    /// How much history is kept.
+    pub auto_compaction: Option<AutoCompaction>,
     /// Where everything is recorded.
     pub record: Option<PathBuf>,
     /// Connection threads.
@@ -94,29 +96,37 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         None => Options::default(),
     };
     let options = arguments.options.or(file);
-    let insecure = options.insecure.unwrap_or(false);
     let settings = check(options)?;
-    for (flag, address) in
-        [("--listen-client", settings.listen_client), ("--listen-peer", settings.listen_peer)]
-    {
-        if !address.ip().is_loopback() && insecure {
+    warn_of_strangers(&settings);
+    let log_format = settings.log_format;
+    serve(settings, Founding::Handshake, None, |ready| say_ready(ready, log_format))
+}
+
+/// Says so if others than this machine can reach the server: it was allowed, or `check` had refused.
+pub fn warn_of_strangers(settings: &Settings) {
+    for (port, address) in [("clients", settings.listen_client), ("peers", settings.listen_peer)] {
+        if !address.ip().is_loopback() {
             output::note(&format!(
-                "warning: {flag} {address}: nothing is encrypted or authenticated; whoever reaches this port reads \
-                 and writes everything"
+                "warning: {address} for {port}: nothing is encrypted or authenticated; whoever reaches this port \
+                 reads and writes everything"
             ));
         }
     }
-    serve(settings, Founding::Handshake, None)
 }
 
-/// Runs a server with settings that were checked; `seed` fixes its random timeouts.
+/// Runs a server with settings that were checked; `seed` fixes its random timeouts. `ready` is called once it has come
+/// up.
 ///
 /// # Errors
 /// The server's own, with its exit code.
-pub fn serve(settings: Settings, founding: Founding, seed: Option<u64>) -> Result<(), Failure> {
-    let log_format = settings.log_format;
+pub fn serve(
+    settings: Settings,
+    founding: Founding,
+    seed: Option<u64>,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), Failure> {
     let config = server_config(settings, founding, seed);
-    let ended = jangada_server::run(config, &StopHandle::new(), |ready| say_ready(ready, log_format));
+    let ended = jangada_server::run(config, &StopHandle::new(), ready);
     ended.map_err(|error| Failure { exit: error.exit_code(), message: error.to_string() })
 }
 
@@ -145,6 +155,7 @@ fn server_config(settings: Settings, founding: Founding, seed: Option<u64>) -> S
         connection_threads: count(settings.connection_threads, half_the_cores),
         max_request_bytes: bytes(settings.max_request_bytes, defaults.max_request_bytes),
         max_connections: count(settings.max_connections, defaults.max_connections),
+        auto_compaction: settings.auto_compaction,
         snapshot_after_bytes: bytes(settings.snapshot_log_bytes, defaults.snapshot_after_bytes),
         log: match (settings.log_style, settings.log_format) {
             (LogStyle::Lab, _) => ServerLog::Lab,
@@ -158,7 +169,7 @@ fn server_config(settings: Settings, founding: Founding, seed: Option<u64>) -> S
 }
 
 /// The last line of a start: where to connect, and something to paste.
-fn say_ready(ready: &Ready, format: LogFormat) {
+pub fn say_ready(ready: &Ready, format: LogFormat) {
     let (name, client, peer) = (&ready.name, ready.client, ready.peer);
     let paste = format!("jangada client --servers {client} set hello world");
     output::note(&match format {
@@ -253,6 +264,7 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         max_request_bytes: options.max_request_bytes,
         max_connections: options.max_connections,
         snapshot_log_bytes: options.snapshot_log_bytes,
+        auto_compaction: options.auto_compaction.as_deref().map(auto_compaction).transpose()?,
         record: options.record,
         connection_threads: options.connection_threads,
     })
@@ -355,6 +367,19 @@ fn election_timeout(text: Option<&str>, heartbeat_ms: u64) -> Result<(u64, u64),
         )));
     }
     Ok((from, to))
+}
+
+fn auto_compaction(text: &str) -> Result<AutoCompaction, Failure> {
+    let kept = match text.parse() {
+        Ok(revisions) => Some(AutoCompaction::Revisions(revisions)),
+        Err(_) => humantime::parse_duration(text).ok().map(AutoCompaction::Age),
+    };
+    let nothing = [AutoCompaction::Revisions(0), AutoCompaction::Age(Duration::ZERO)];
+    kept.filter(|kept| !nothing.contains(kept)).ok_or_else(|| {
+        Failure::usage(format!(
+            "--auto-compaction {text}: write how old revisions may be (1h, 30s), or how many are kept (1000)"
+        ))
+    })
 }
 
 fn check_bounds(bounds: &[(&str, Option<u64>)]) -> Result<(), Failure> {

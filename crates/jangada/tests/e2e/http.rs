@@ -3,11 +3,15 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Cluster, installed};
+use crate::support::{Cluster, Guarded, installed, ports, wait};
 
 /// What curl says to a path of a member, and to what follows.
 fn curl(cluster: &Cluster, member: u16, path: &str, arguments: &[&str]) -> String {
-    let url = format!("http://{}{path}", cluster.address(member));
+    curl_to(&cluster.address(member), path, arguments)
+}
+
+fn curl_to(address: &str, path: &str, arguments: &[&str]) -> String {
+    let url = format!("http://{address}{path}");
     let output =
         Command::new("curl").args(["--silent", "--max-time", "20", &url]).args(arguments).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
@@ -130,4 +134,22 @@ fn etcds_calls_are_answered_as_json() {
     cluster.ok(&["down"]);
     let last = told.last().unwrap();
     assert!(last.contains(r#""grpc_code":14"#), "{last}");
+}
+
+#[test]
+fn old_revisions_go_by_the_clock() {
+    if !installed("curl") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(2);
+    let server = Guarded::serve(dir.path(), base, &["--auto-compaction", "200ms"]);
+    server.wait_said("ready: ");
+    let ask = |path: &str, arguments: &[&str]| curl_to(&format!("127.0.0.1:{base}"), path, arguments);
+    for revision in 2..=4 {
+        assert_eq!(ask("/kv/a", &["-X", "PUT", "-d", &revision.to_string()]), format!("{revision}\n"));
+    }
+    let old = || ask("/kv/a?revision=3", &[]);
+    wait("the compaction of old revisions", || old().contains("has been compacted").then_some(()));
+    assert_eq!(ask("/kv/a?revision=4", &[]), "4", "the last one is kept");
 }

@@ -10,6 +10,7 @@ mod client; // redis-cli, plain words through a socket, `jangada client` in a te
 mod cluster; // `jangada cluster`: life, changes of members, wrong names
 mod demo; // the demonstration
 mod etcd; // etcdctl against a cluster
+mod etcd_flags; // servers that are started in etcd's words
 mod disk; // data directories: wrong, in use, full
 mod examples; // every example in every help text
 mod explore; // `jangada sim explore`: everything that small clusters can do
