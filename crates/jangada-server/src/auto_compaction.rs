@@ -30,8 +30,14 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(100);
 /// How long a compaction may take to be carried out.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Compacts as long as the server lives.
-pub(crate) async fn run(handle: Handle, kept: AutoCompaction) {
+/// Compacts as long as the server lives, if that is wanted. Needs a `LocalSet`.
+pub(crate) fn start(handle: &Handle, kept: Option<AutoCompaction>) {
+    if let Some(kept) = kept {
+        tokio::task::spawn_local(run(handle.clone(), kept));
+    }
+}
+
+async fn run(handle: Handle, kept: AutoCompaction) {
     let mut plan = Plan::new(kept);
     let mut ticks = tokio::time::interval(plan.interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

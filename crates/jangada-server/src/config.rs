@@ -154,6 +154,12 @@ impl ServerConfig {
         node_id(&self.name)
     }
 
+    /// Where clients are told to connect: under this name a browser may call, too.
+    #[must_use]
+    pub fn known_client_addr(&self) -> String {
+        self.advertise_client.clone().unwrap_or_else(|| self.listen_client.to_string())
+    }
+
     /// Does this server wait to be added to the cluster of `peers`?
     #[must_use]
     pub fn joins(&self) -> bool {
@@ -207,6 +213,14 @@ fn is_name_char(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_are_told_what_is_advertised() {
+        let alone = ServerConfig::single("n1", PathBuf::from("d"));
+        assert_eq!(alone.known_client_addr(), "127.0.0.1:0");
+        let named = ServerConfig { advertise_client: Some("db1.example:2379".to_owned()), ..alone };
+        assert_eq!(named.known_client_addr(), "db1.example:2379");
+    }
 
     #[test]
     fn a_request_that_would_silence_the_leader_is_refused_at_the_start() {

@@ -189,9 +189,7 @@ async fn serve(
     if let Some(warning) = core.moved() {
         eprintln!("{}: {warning}", config.name);
     }
-    if let Some(kept) = config.auto_compaction {
-        tokio::task::spawn_local(auto_compaction::run(handle.clone(), kept));
-    }
+    auto_compaction::start(&handle, config.auto_compaction);
     let front = open_to_clients(&config, client_listener, handle.clone())?;
     ready(&Ready {
         name: config.name.clone(),
@@ -261,7 +259,7 @@ fn open_to_clients(
 ) -> Result<Front, ServerError> {
     let limits =
         Limits { connections: config.max_connections, ..Limits::for_requests(config.max_request_bytes) };
-    let shared = Shared::new(handle, limits, config.listen_client.to_string());
+    let shared = Shared::new(handle, limits, config.known_client_addr());
     let shared = Arc::new(shared.with_console(config.console));
     Front::start(listener, config.connection_threads, &shared).map_err(environment)
 }
@@ -398,7 +396,7 @@ fn card(config: &ServerConfig, identity: &Identity) -> Card {
         incarnation: identity.incarnation,
         cluster: identity.cluster,
         peer_addr,
-        client_addr: config.advertise_client.clone().unwrap_or_else(|| config.listen_client.to_string()),
+        client_addr: config.known_client_addr(),
         named_at: Position::default(),
     }
 }
