@@ -13,10 +13,10 @@ use crate::commands::client::check_address;
 use crate::failure::{Exit, Failure};
 use crate::load::compare::{Comparison, Side};
 use crate::load::killer::Killer;
-use crate::load::plan::{End, Plan, Work};
+use crate::load::plan::{End, Plan, Protocol, Work};
 use crate::load::report::Report;
 use crate::load::run::{self, Glance};
-use crate::load::servers;
+use crate::load::{servers, watching};
 use crate::output::{self, Format};
 
 const EXAMPLES: &str = "\
@@ -27,9 +27,12 @@ Examples:
   $ jangada load mixed --dir try --reads 90 --rate 500 --duration 1s
   $ jangada load put --dir try --leader --value-size 1000 --duration 500ms
   $ jangada load put --dir try --kill-leader-every 1s --duration 3s
+  $ jangada load get --dir try --protocol etcd --serializable --duration 500ms
+  $ jangada load watch --dir try --clients 100 --connections 16 --rate 200 --duration 1s
   $ jangada load compare put --servers 127.0.0.1:2379 --against 127.0.0.1:2381 --rounds 2 -n 500
 
-It speaks RESP, so that it can be pointed at any server that does. Without --rate each client asks again as soon as it is \
+It speaks RESP or, with --protocol etcd, etcd's API, so that it can be pointed at any server that does; watches are \
+etcd's. Without --rate each client asks again as soon as it is \
 answered; with it, operations are due at fixed times, and what a server that stands still keeps waiting is counted from \
 when it was due. Exit codes: 0 ok, 1 nothing was answered, 2 usage, 3 nobody could be reached.";
 
@@ -51,6 +54,8 @@ pub enum What {
     Get(Options),
     /// Read and write random keys
     Mixed(Options),
+    /// One writes random keys, the clients watch them all: how long until each has heard (etcd's API)
+    Watch(Options),
     /// Run two targets in turns, and print what one is to the other
     Compare {
         /// What the clients do with both
@@ -86,7 +91,13 @@ pub struct Options {
     /// All connections to the leader alone (asks Jangada's servers who it is)
     #[arg(long)]
     pub leader: bool,
-    /// How many clients ask at the same time
+    /// How servers are spoken to
+    #[arg(long, value_enum, default_value_t = Protocol::Resp)]
+    pub protocol: Protocol,
+    /// Servers may answer reads with what they know, which may be old (with --protocol etcd)
+    #[arg(long)]
+    pub serializable: bool,
+    /// How many clients ask at the same time, or watch
     #[arg(short, long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub clients: u32,
     /// How many connections they share
@@ -138,11 +149,12 @@ pub fn run(arguments: Arguments, format: Format) -> Result<(), Failure> {
         What::Put(options) => (Work::Put, options),
         What::Get(options) => (Work::Get, options),
         What::Mixed(options) => (Work::Mixed, options),
+        What::Watch(options) => (Work::Watch, options),
         What::Compare { work, against, rounds, options } => {
             return compare(work, &against, usize::from(rounds), &options, format);
         }
     };
-    let plan = options.plan(work);
+    let plan = options.plan(work)?;
     let servers = options.addresses()?;
     let report = measured(&plan, &servers, &options)?;
     print(&report, report.answered > 0, format)
@@ -160,7 +172,7 @@ fn compare(
             "--kill-leader-every does not go with `compare`: two runs with it are not alike",
         ));
     }
-    let plan = options.plan(work);
+    let plan = options.plan(work)?;
     let (a, b) = (options.addresses()?, checked(against)?);
     let b = if options.leader { vec![leader_of(&b)?] } else { b };
     let comparison = Comparison::of(rounds, |side| match side {
@@ -206,7 +218,10 @@ fn measured(plan: &Plan, addresses: &[String], options: &Options) -> Result<Repo
     let before = (servers::cpu_seconds(&pids), servers::own_cpu_seconds());
     let bar = live_line();
     let glance = |glance: Glance| bar.set_message(told(glance));
-    let report = run::run(plan, addresses, glance);
+    let report = match plan.work {
+        Work::Watch => watching::run(plan, addresses, glance),
+        Work::Put | Work::Get | Work::Mixed => run::run(plan, addresses, glance),
+    };
     bar.finish_and_clear();
     let mut report = report.map_err(|error| Failure::refused(format!("cannot run the clients: {error}")))?;
     report.client_cpu_us = report.each(servers::own_cpu_seconds() - before.1);
@@ -269,9 +284,18 @@ fn leader_of(servers: &[String]) -> Result<String, Failure> {
 }
 
 impl Options {
-    fn plan(&self, work: Work) -> Plan {
-        Plan {
+    fn plan(&self, work: Work) -> Result<Plan, Failure> {
+        // Redis's protocol has no watches of this kind.
+        let protocol = if work == Work::Watch { Protocol::Etcd } else { self.protocol };
+        if self.serializable && protocol == Protocol::Resp {
+            return Err(Failure::usage(
+                "--serializable needs --protocol etcd: RESP's reads are linearizable",
+            ));
+        }
+        Ok(Plan {
             work,
+            protocol,
+            serializable: self.serializable,
             clients: self.clients as usize,
             connections: self.connections as usize,
             keys: self.keys,
@@ -281,7 +305,7 @@ impl Options {
             end: self.operations.map_or(End::After(self.duration), End::Operations),
             seed: self.seed,
             patience: self.timeout,
-        }
+        })
     }
 
     fn addresses(&self) -> Result<Vec<String>, Failure> {

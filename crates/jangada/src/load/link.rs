@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::grpc::Grpc;
 use super::plan::Ask;
 use super::resp::Resp;
 
@@ -19,6 +20,8 @@ pub enum Outcome {
 pub enum Link {
     /// To a server that speaks RESP.
     Resp(Rc<Resp>),
+    /// To a server that speaks etcd's API.
+    Etcd(Rc<Grpc>),
 }
 
 impl Link {
@@ -29,6 +32,7 @@ impl Link {
     pub async fn ask(&self, ask: &Ask, value: &[u8]) -> Result<Outcome, String> {
         match self {
             Link::Resp(link) => link.ask(ask, value).await,
+            Link::Etcd(link) => link.ask(ask, value).await,
         }
     }
 
@@ -36,6 +40,7 @@ impl Link {
     pub async fn keep(&self) {
         match self {
             Link::Resp(link) => link.keep().await,
+            Link::Etcd(link) => link.keep().await,
         }
     }
 }

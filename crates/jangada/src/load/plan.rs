@@ -15,6 +15,17 @@ pub enum Work {
     Get,
     /// Do both; `--reads` says how many of a hundred read.
     Mixed,
+    /// One writes random keys, the clients watch all of them.
+    Watch,
+}
+
+/// How servers are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// Redis's.
+    Resp,
+    /// etcd's, by gRPC.
+    Etcd,
 }
 
 impl Work {
@@ -24,6 +35,7 @@ impl Work {
             Work::Put => "put",
             Work::Get => "get",
             Work::Mixed => "mixed",
+            Work::Watch => "watch",
         }
     }
 }
@@ -42,6 +54,10 @@ pub enum End {
 pub struct Plan {
     /// What the clients do.
     pub work: Work,
+    /// How they speak.
+    pub protocol: Protocol,
+    /// Whether a server may answer reads with what it knows (only etcd's protocol has that).
+    pub serializable: bool,
     /// How many ask at the same time, each one thing after the other.
     pub clients: usize,
     /// How many connections they share.
@@ -98,7 +114,7 @@ impl Dice {
     pub fn next_ask(&mut self) -> Ask {
         let key = key(self.draw() % self.keys);
         let read = match self.work {
-            Work::Put => false,
+            Work::Put | Work::Watch => false,
             Work::Get => true,
             Work::Mixed => self.draw() % 100 < u64::from(self.reads),
         };
@@ -130,6 +146,8 @@ mod tests {
     fn plan(work: Work, reads: u8) -> Plan {
         Plan {
             work,
+            protocol: Protocol::Resp,
+            serializable: false,
             clients: 4,
             connections: 2,
             keys: 10,

@@ -44,8 +44,11 @@ pub struct Report {
     pub value_bytes: usize,
     /// How long it took.
     pub seconds: f64,
-    /// How many operations were answered.
+    /// How many operations were answered; of watches, how many events were delivered.
     pub answered: u64,
+    /// How many puts the watches were told of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub puts: Option<u64>,
     /// Reads of keys that were not there.
     pub absent: u64,
     /// Answers a second.
@@ -81,6 +84,7 @@ impl Report {
             value_bytes: plan.value_bytes,
             seconds: span.as_secs_f64(),
             answered: all.len(),
+            puts: None,
             absent: tally.absent,
             rate: all.len() as f64 / span.as_secs_f64(),
             latency_ms: Latencies {
@@ -121,7 +125,12 @@ impl fmt::Display for Report {
             self.seconds
         )?;
         let Latencies { p50, p90, p99, p999, max, .. } = self.latency_ms;
-        writeln!(f, "  {} answers, {:.0}/s", self.answered, self.rate)?;
+        match self.puts {
+            None => writeln!(f, "  {} answers, {:.0}/s", self.answered, self.rate)?,
+            Some(puts) => {
+                writeln!(f, "  {puts} puts, {} events delivered, {:.0}/s", self.answered, self.rate)?
+            }
+        }
         writeln!(
             f,
             "  p50 {p50:.2} ms, p90 {p90:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms, worst {max:.2} ms"
@@ -150,7 +159,7 @@ impl fmt::Display for Report {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::load::plan::End;
+    use crate::load::plan::{End, Protocol};
     use std::time::Instant;
 
     fn tally(answers: u64) -> Tally {
@@ -165,6 +174,8 @@ pub(super) mod tests {
     fn report(tally: &Tally) -> Report {
         let plan = Plan {
             work: Work::Put,
+            protocol: Protocol::Resp,
+            serializable: false,
             clients: 1,
             connections: 8,
             keys: 100,

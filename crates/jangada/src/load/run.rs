@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::LocalSet;
 
+use super::grpc::Grpc;
 use super::link::{Link, Outcome};
-use super::plan::{Ask, Dice, End, Plan, key};
+use super::plan::{Ask, Dice, End, Plan, Protocol, key};
 use super::report::Report;
 use super::resp::Resp;
 use super::tally::Tally;
@@ -34,10 +35,10 @@ pub struct Glance {
 }
 
 /// What all clients of a run share.
-struct Run {
-    plan: Plan,
-    value: Vec<u8>,
-    begun: Instant,
+pub(super) struct Run {
+    pub(super) plan: Plan,
+    pub(super) value: Vec<u8>,
+    pub(super) begun: Instant,
     asked: Cell<u64>,
     tally: RefCell<Tally>,
 }
@@ -63,9 +64,7 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
             }
         };
         watched(asked, || glance(run.look())).await;
-        let now = Instant::now();
-        run.tally.borrow_mut().close_gap(now);
-        Report::of(plan, servers, now.duration_since(run.begun), &run.tally.borrow())
+        run.report(servers)
     }))
 }
 
@@ -103,7 +102,7 @@ pub fn fill(plan: &Plan, servers: &[String], progress: impl Fn(u64)) -> Result<(
 }
 
 /// Waits for something, and looks at how it goes meanwhile.
-async fn watched<T>(work: impl Future<Output = T>, look: impl Fn()) -> T {
+pub(super) async fn watched<T>(work: impl Future<Output = T>, look: impl Fn()) -> T {
     let looking = async {
         loop {
             tokio::time::sleep(BEAT).await;
@@ -121,7 +120,10 @@ fn open(plan: &Plan, servers: &[String]) -> Vec<Link> {
         let mut servers = servers.to_vec();
         let first = number % servers.len();
         servers.rotate_left(first);
-        let link = Link::Resp(Rc::new(Resp::new(servers, plan.patience)));
+        let link = match plan.protocol {
+            Protocol::Resp => Link::Resp(Rc::new(Resp::new(servers, plan.patience))),
+            Protocol::Etcd => Link::Etcd(Rc::new(Grpc::new(servers, plan))),
+        };
         let kept = link.clone();
         tokio::task::spawn_local(async move { kept.keep().await });
         link
@@ -130,7 +132,7 @@ fn open(plan: &Plan, servers: &[String]) -> Vec<Link> {
 }
 
 impl Run {
-    fn new(plan: &Plan) -> Run {
+    pub(super) fn new(plan: &Plan) -> Run {
         let begun = Instant::now();
         // Letters that no compression makes shorter than a byte or so each.
         let value =
@@ -142,24 +144,39 @@ impl Run {
         let mut dice = Dice::new(&self.plan, number);
         while let Some(since) = self.next_turn().await {
             match link.ask(&dice.next_ask(), &self.value).await {
-                Ok(outcome) => {
-                    let now = Instant::now();
-                    let latency = now.saturating_duration_since(since);
-                    self.tally.borrow_mut().answered(now, latency, outcome == Outcome::Done);
-                }
-                Err(why) => {
-                    self.tally.borrow_mut().failed(&why);
-                    tokio::time::sleep(REST).await;
-                }
+                Ok(outcome) => self.answered(since, outcome == Outcome::Done),
+                Err(why) => self.rest_after(&why).await,
             }
         }
+    }
+
+    /// Something that began then is done.
+    pub(super) fn answered(&self, since: Instant, found: bool) {
+        let now = Instant::now();
+        self.tally.borrow_mut().answered(now, now.saturating_duration_since(since), found);
+    }
+
+    pub(super) fn failed(&self, why: &str) {
+        self.tally.borrow_mut().failed(why);
+    }
+
+    pub(super) async fn rest_after(&self, why: &str) {
+        self.failed(why);
+        tokio::time::sleep(REST).await;
+    }
+
+    /// What was seen by now.
+    pub(super) fn report(&self, servers: &[String]) -> Report {
+        let now = Instant::now();
+        self.tally.borrow_mut().close_gap(now);
+        Report::of(&self.plan, servers, now.duration_since(self.begun), &self.tally.borrow())
     }
 
     /// Waits for a client's next turn: since when that operation is counted; `None` when the run is over.
     ///
     /// At a given rate it counts from when it was due, not from when somebody was free to ask: a server that stands
     /// still delays all who would have asked meanwhile.
-    async fn next_turn(&self) -> Option<Instant> {
+    pub(super) async fn next_turn(&self) -> Option<Instant> {
         let number = self.asked.get();
         let due = self.plan.rate.map(|rate| self.begun + Duration::from_secs_f64(number as f64 / rate));
         let over = match self.plan.end {
@@ -176,7 +193,7 @@ impl Run {
         Some(due.unwrap_or_else(Instant::now))
     }
 
-    fn look(&self) -> Glance {
+    pub(super) fn look(&self) -> Glance {
         let mut tally = self.tally.borrow_mut();
         let (answers, p99) = tally.window();
         Glance {

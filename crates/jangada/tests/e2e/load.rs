@@ -31,6 +31,30 @@ fn keys(cluster: &Cluster) -> i64 {
 }
 
 #[test]
+fn etcds_api_counts_what_was_done_too() {
+    let cluster = Cluster::up(3);
+    let dir = cluster.data();
+    let on = ["--dir", dir.to_str().unwrap(), "--clients", "8", "--connections", "3", "--protocol", "etcd"];
+    let run = |more: &[&str]| report(&[more, &on].concat());
+    let clean = |run: &Value| run["errors"].as_object().unwrap().is_empty();
+
+    let put = run(&["put", "--operations", "100", "--keys", "100000"]);
+    assert!(clean(&put) && put["answered"].as_u64() == Some(100), "{put}");
+    assert!((80..=100).contains(&keys(&cluster)), "{} keys", keys(&cluster));
+    for freshness in [&["--seed", "2"][..], &["--serializable"]] {
+        let get = run(&[&["get", "--operations", "100", "--fill", "--keys", "10"], freshness].concat());
+        assert!(clean(&get), "{get}");
+        assert_eq!(get["answered"].as_u64(), Some(100));
+    }
+    let watch = run(&["watch", "--operations", "20"]);
+    assert!(clean(&watch), "{watch}");
+    assert_eq!((watch["puts"].as_u64(), watch["answered"].as_u64()), (Some(20), Some(160)));
+
+    let refused = load(&["get", "--serializable", "--dir", dir.to_str().unwrap()]);
+    expect_exit(&refused, 2);
+}
+
+#[test]
 fn each_operation_that_is_counted_was_done() {
     let cluster = Cluster::up(3);
     let dir = cluster.data();
