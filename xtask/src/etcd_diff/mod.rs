@@ -33,6 +33,8 @@ const SLOW: Duration = Duration::from_secs(10);
 pub struct Arguments {
     /// The seeds of the generated sequences.
     pub seeds: Range<u64>,
+    /// How many members each cluster has. Each step goes to the next one.
+    pub members: usize,
 }
 
 impl Arguments {
@@ -41,14 +43,19 @@ impl Arguments {
     /// # Errors
     /// Names the word that is not understood.
     pub fn parse(words: &[&str]) -> Result<Arguments> {
-        match words {
-            [] => Ok(Arguments { seeds: USUAL_SEEDS }),
-            ["--seeds", seeds] => {
-                let (from, to) = seeds.split_once("..").context("--seeds wants FROM..TO")?;
-                Ok(Arguments { seeds: from.parse()?..to.parse()? })
+        let mut arguments = Arguments { seeds: USUAL_SEEDS, members: 1 };
+        for pair in words.chunks(2) {
+            match pair {
+                ["--seeds", seeds] => {
+                    let (from, to) = seeds.split_once("..").context("--seeds wants FROM..TO")?;
+                    arguments.seeds = from.parse()?..to.parse()?;
+                }
+                ["--members", members] => arguments.members = members.parse()?,
+                _ => bail!("{pair:?}: etcd-diff knows only --seeds FROM..TO and --members NUMBER"),
             }
-            [word, ..] => bail!("{word}: etcd-diff knows only --seeds FROM..TO"),
         }
+        anyhow::ensure!((1..=9).contains(&arguments.members), "--members wants a number from 1 to 9");
+        Ok(arguments)
     }
 }
 
@@ -79,7 +86,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
     let jangada = built(root)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut pair = Pair::start(&jangada).await?;
+        let mut pair = Pair::start(&jangada, arguments.members).await?;
         let mut differences = 0;
         let mut played = 0;
         let by_hand = corpus::all()
@@ -106,9 +113,12 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
                 false => first.told(),
             };
             println!("{shown}");
-            pair = Pair::start(&jangada).await?;
+            pair = Pair::start(&jangada, arguments.members).await?;
         }
-        println!("etcd-diff: {played} sequences against {version}: {differences} differ");
+        println!(
+            "etcd-diff: {played} sequences against {version}, {} members: {differences} differ",
+            arguments.members
+        );
         println!("{}", totals(played - differences, differences, 0));
         Ok(differences == 0)
     })
@@ -127,7 +137,12 @@ async fn play(
     keep: &dyn Fn(usize) -> bool,
 ) -> Result<Option<Difference>> {
     let base = pair.clear().await?;
-    for (_, step) in sequence(base).into_iter().enumerate().filter(|(place, _)| keep(*place)) {
+    for (place, step) in sequence(base).into_iter().enumerate().filter(|(place, _)| keep(*place)) {
+        // What makes etcd's own members part cannot be compared through several of them.
+        if pair.etcd.members() > 1 && step.makes_etcds_members_part() {
+            continue;
+        }
+        pair.turn_to(place).await?;
         let (etcd, ours) = tokio::join!(step.ask(&mut pair.etcd), step.ask(&mut pair.ours));
         let (etcd, ours) = (etcd?, ours?);
         if etcd != ours {
@@ -144,13 +159,13 @@ async fn smaller(pair: &mut Pair, jangada: &Path, sequence: &Sequence, first: Di
     let mut last = first;
     for place in (0..count).rev() {
         let without = |other: usize| other != place && !gone.contains(&other);
-        *pair = Pair::start(jangada).await?;
+        *pair = Pair::start(jangada, pair.etcd.members()).await?;
         if let Some(difference) = play(pair, sequence, &without).await? {
             gone.push(place);
             last = difference;
         }
     }
-    let base = Pair::start(jangada).await?.clear().await?;
+    let base = Pair::start(jangada, pair.etcd.members()).await?.clear().await?;
     let mut told = String::new();
     for (_, step) in sequence(base).into_iter().enumerate().filter(|(place, _)| !gone.contains(place)) {
         told.push_str(&format!("  {step:?}\n"));

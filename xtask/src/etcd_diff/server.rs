@@ -1,4 +1,4 @@
-//! Two servers of one member each, empty, on ports and in folders of their own, which end with this value.
+//! Two clusters of one or more members each, empty, on ports and in folders of their own, which end with this value.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -22,40 +22,48 @@ pub(crate) struct Pair {
     pub(crate) ours: Server,
 }
 
-/// A running server, and clients of it.
+/// A running cluster, and clients of the member whose turn it is.
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) kv: KvClient<Channel>,
     pub(crate) cluster: ClusterClient<Channel>,
     pub(crate) watch: WatchClient<Channel>,
-    process: Child,
+    channels: Vec<Channel>,
+    _processes: Vec<Process>,
     _folder: TempDir,
+}
+
+/// A process that ends with this value.
+struct Process(Child);
+
+/// The ports of a member.
+#[derive(Clone, Copy)]
+struct Ports {
+    client: u16,
+    peer: u16,
 }
 
 impl Pair {
     /// Starts both.
-    pub(crate) async fn start(jangada: &Path) -> Result<Pair> {
-        let folder = folder_in_memory()?;
-        let (client, peer) = (free_port()?, free_port()?);
-        let (client_url, peer_url) =
-            (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-        let mut command = Command::new("etcd");
-        command.args(["--name", "n1", "--log-level", "error", "--data-dir"]).arg(folder.path().join("data"));
-        command.args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url]);
-        command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
-        command.args(["--initial-cluster", &format!("n1={peer_url}")]);
-        let etcd = Server::start("etcd", command, client, folder).await?;
-
-        let folder = folder_in_memory()?;
-        let (client, peer) = (free_port()?, free_port()?);
-        let mut command = Command::new(jangada);
-        command.args(["serve", "--name", "n1", "--data-dir"]).arg(folder.path().join("data"));
-        command.args(["--listen-client", &format!("127.0.0.1:{client}")]);
-        command.args(["--listen-peer", &format!("127.0.0.1:{peer}")]);
-        let ours = Server::start("jangada", command, client, folder).await?;
+    pub(crate) async fn start(jangada: &Path, members: usize) -> Result<Pair> {
+        let etcd = Server::start("etcd", members, etcds_command).await?;
+        let ours = |number, all: &[Ports], folder: &Path| ours_command(jangada, number, all, folder);
+        let ours = Server::start("jangada", members, ours).await?;
         let mut pair = Pair { etcd, ours };
         pair.compact().await?;
         Ok(pair)
+    }
+
+    /// From now on this member of each is asked. What was answered before, it has seen.
+    pub(crate) async fn turn_to(&mut self, member: usize) -> Result<()> {
+        for server in [&mut self.etcd, &mut self.ours] {
+            let channel = &server.channels[member % server.channels.len()];
+            (server.kv, server.cluster, server.watch) = clients(channel);
+            if server.channels.len() > 1 {
+                server.kv.range(probe()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Compacts for the first time: before, compaction of revision 0 is something else to etcd, and not to us.
@@ -87,37 +95,110 @@ impl Pair {
 }
 
 impl Server {
-    async fn start(name: &'static str, mut command: Command, port: u16, folder: TempDir) -> Result<Server> {
-        let log = std::fs::File::create(folder.path().join("log"))?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let mut process = command.spawn().with_context(|| format!("{name} does not start"))?;
-        let begun = Instant::now();
-        loop {
-            if let Ok(channel) = Channel::connect(&format!("127.0.0.1:{port}")).await {
-                let mut kv = KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
-                let probe = pb::RangeRequest { key: vec![0].into(), ..pb::RangeRequest::default() };
-                if kv.range(probe).await.is_ok() {
-                    let cluster = ClusterClient::new(channel.clone());
-                    let watch = WatchClient::new(channel).max_decoding_message_size(usize::MAX);
-                    return Ok(Server { name, kv, cluster, watch, process, _folder: folder });
-                }
-            }
-            if begun.elapsed() > PATIENCE || process.try_wait()?.is_some() {
-                let _ = process.kill();
-                let _ = process.wait();
-                let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-                bail!("{name} does not answer:\n{log}");
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    /// How many members there are.
+    pub(crate) fn members(&self) -> usize {
+        self.channels.len()
+    }
+
+    async fn start(
+        name: &'static str,
+        members: usize,
+        command: impl Fn(usize, &[Ports], &Path) -> Command,
+    ) -> Result<Server> {
+        let folder = folder_in_memory()?;
+        let ports: Vec<Ports> = (0..members).map(|_| free_ports()).collect::<Result<_>>()?;
+        let mut processes = Vec::new();
+        for number in 0..members {
+            let log = std::fs::File::create(log_of(folder.path(), number))?;
+            let mut command = command(number, &ports, folder.path());
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+            processes.push(Process(command.spawn().with_context(|| format!("{name} does not start"))?));
         }
+        let mut channels = Vec::new();
+        for (number, ports) in ports.iter().enumerate() {
+            let process = &mut processes[number].0;
+            let channel = up(process, ports.client).await.with_context(|| {
+                let log = std::fs::read_to_string(log_of(folder.path(), number)).unwrap_or_default();
+                format!("{name} does not answer:\n{log}")
+            })?;
+            channels.push(channel);
+        }
+        let (kv, cluster, watch) = clients(&channels[0]);
+        Ok(Server { name, kv, cluster, watch, channels, _processes: processes, _folder: folder })
     }
 }
 
-impl Drop for Server {
+fn clients(channel: &Channel) -> (KvClient<Channel>, ClusterClient<Channel>, WatchClient<Channel>) {
+    (
+        KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
+        ClusterClient::new(channel.clone()),
+        WatchClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
+    )
+}
+
+/// Waits until the server there answers a linearizable read.
+async fn up(process: &mut Child, port: u16) -> Result<Channel> {
+    let begun = Instant::now();
+    loop {
+        if let Ok(channel) = Channel::connect(&format!("127.0.0.1:{port}")).await
+            && clients(&channel).0.range(probe()).await.is_ok()
+        {
+            return Ok(channel);
+        }
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "it takes too long");
+        anyhow::ensure!(process.try_wait()?.is_none(), "it has ended");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn probe() -> pb::RangeRequest {
+    pb::RangeRequest { key: vec![0].into(), ..pb::RangeRequest::default() }
+}
+
+fn name_of(number: usize) -> String {
+    format!("n{}", number + 1)
+}
+
+fn log_of(folder: &Path, number: usize) -> std::path::PathBuf {
+    folder.join(format!("{}.log", name_of(number)))
+}
+
+/// All members' peer ports, by name, as both servers want to have them told.
+fn peers(all: &[Ports], before: &str) -> String {
+    let peers = all.iter().enumerate();
+    let peers = peers.map(|(number, ports)| format!("{}={before}127.0.0.1:{}", name_of(number), ports.peer));
+    peers.collect::<Vec<_>>().join(",")
+}
+
+fn etcds_command(number: usize, all: &[Ports], folder: &Path) -> Command {
+    let (client, peer) = (all[number].client, all[number].peer);
+    let (client_url, peer_url) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
+    let mut command = Command::new("etcd");
+    command.args(["--name", &name_of(number), "--log-level", "error"]);
+    command.arg("--data-dir").arg(folder.join(name_of(number)));
+    command.args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url]);
+    command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
+    command.args(["--initial-cluster", &peers(all, "http://")]);
+    command
+}
+
+fn ours_command(jangada: &Path, number: usize, all: &[Ports], folder: &Path) -> Command {
+    let mut command = Command::new(jangada);
+    command.args(["serve", "--name", &name_of(number)]);
+    command.arg("--data-dir").arg(folder.join(name_of(number)));
+    command.args(["--listen-client", &format!("127.0.0.1:{}", all[number].client)]);
+    command.args(["--listen-peer", &format!("127.0.0.1:{}", all[number].peer)]);
+    if all.len() > 1 {
+        command.args(["--peers", &peers(all, "")]);
+    }
+    command
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself: the answers have told.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -127,7 +208,8 @@ fn folder_in_memory() -> Result<TempDir> {
     Ok(if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? })
 }
 
-/// A port that nobody uses at the moment.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Ports that nobody uses at the moment.
+fn free_ports() -> Result<Ports> {
+    let (client, peer) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok(Ports { client: client.local_addr()?.port(), peer: peer.local_addr()?.port() })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::request_op::Request as Op;
 use tonic::{Code, Request, Response, Status};
 
 use super::server::Server;
@@ -38,6 +39,26 @@ impl Step {
         }
     }
 
+    /// Whether members of etcd that do not serve the client may carry it out, though it is refused: a txn that writes, and
+    /// has a read of a revision that may not be there (docs/etcd-differences.md).
+    pub(crate) fn makes_etcds_members_part(&self) -> bool {
+        match self {
+            Step::Txn(txn) => {
+                let mut leaves = Vec::new();
+                collect(txn, &mut leaves);
+                leaves.iter().any(|leaf| matches!(leaf, Op::RequestRange(range) if range.revision > 0))
+                    && leaves.iter().any(|leaf| !matches!(leaf, Op::RequestRange(_)))
+            }
+            Step::Range(_)
+            | Step::Put(_)
+            | Step::Delete(_)
+            | Step::Compact(_)
+            | Step::PutWithToken(_)
+            | Step::Members
+            | Step::Watch(_) => false,
+        }
+    }
+
     async fn ask_patiently(&self, server: &mut Server) -> Result<String> {
         match self.clone() {
             Step::Range(request) => {
@@ -62,6 +83,7 @@ impl Step {
                 let request = pb::MemberListRequest { linearizable: false };
                 let mut answer = server.cluster.member_list(request).await;
                 if let Ok(answer) = &mut answer {
+                    answer.get_mut().members.sort_by(|a, b| a.name.cmp(&b.name));
                     for member in &mut answer.get_mut().members {
                         member.id = u64::from(member.id != 0);
                         for url in member.peer_ur_ls.iter_mut().chain(&mut member.client_ur_ls) {
@@ -71,6 +93,15 @@ impl Step {
                 }
                 told(answer, |answer| &mut answer.header)
             }
+        }
+    }
+}
+
+fn collect<'a>(txn: &'a pb::TxnRequest, leaves: &mut Vec<&'a Op>) {
+    for op in txn.success.iter().chain(&txn.failure).filter_map(|op| op.request.as_ref()) {
+        match op {
+            Op::RequestTxn(nested) => collect(nested, leaves),
+            Op::RequestRange(_) | Op::RequestPut(_) | Op::RequestDeleteRange(_) => leaves.push(op),
         }
     }
 }
