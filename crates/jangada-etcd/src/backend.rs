@@ -43,8 +43,62 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// A number that nobody can guess or has had: for names that a client leaves to the server.
     fn random(&self) -> u64;
 
-    /// Who belongs to the cluster, as far as this member knows, by id.
-    fn members(&self) -> Vec<Member>;
+    /// Who belongs to the cluster, as far as this member knows at this moment, by id.
+    fn members(&self) -> impl Future<Output = Result<Vec<Member>, Refusal>> + Send;
+
+    /// Changes who belongs to the cluster; answered once the change is in force, with whom it was about and all members.
+    fn change_members(
+        &self,
+        change: MemberChange,
+    ) -> impl Future<Output = Result<(u64, Vec<Member>), MemberRefusal>> + Send;
+}
+
+/// A change of one member. Addresses are host and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// The server at this address joins.
+    Add {
+        /// Where other members connect to it.
+        peer_addr: String,
+        /// Whether it has no vote at first.
+        is_learner: bool,
+    },
+    /// It leaves.
+    Remove {
+        /// Its number.
+        id: u64,
+    },
+    /// Others shall reach it elsewhere.
+    Update {
+        /// Its number.
+        id: u64,
+        /// Where.
+        peer_addr: String,
+    },
+    /// A learner gets a vote.
+    Promote {
+        /// Its number.
+        id: u64,
+    },
+}
+
+/// Why a member was not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberRefusal {
+    /// A member has this peer address already.
+    AddressTaken,
+    /// There is no such member.
+    NotFound,
+    /// Who is to be promoted has a vote.
+    NotLearner,
+    /// The learner that is to be promoted is behind the leader.
+    NotInStep,
+    /// Too few of the voters after the change would be alive.
+    Unhealthy,
+    /// It cannot be done: a sentence. Nothing changed.
+    Impossible(String),
+    /// There is no answer.
+    NoAnswer(Refusal),
 }
 
 /// How fresh an answer must be.

@@ -3,7 +3,7 @@
 use jangada_kv::{Error, Response};
 use tonic::{Code, Status};
 
-use crate::backend::Refusal;
+use crate::backend::{MemberRefusal, Refusal};
 
 /// A text that clients know, with its code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,18 @@ known! {
     TOO_MANY_REQUESTS = ResourceExhausted, "etcdserver: too many requests";
     /// The token is none of ours.
     INVALID_AUTH_TOKEN = Unauthenticated, "etcdserver: invalid auth token";
+    /// A member has this peer URL already.
+    PEER_URL_EXISTS = FailedPrecondition, "etcdserver: Peer URLs already exists";
+    /// These are no peer URLs.
+    BAD_MEMBER_URLS = InvalidArgument, "etcdserver: given member URLs are invalid";
+    /// There is no such member.
+    MEMBER_NOT_FOUND = NotFound, "etcdserver: member not found";
+    /// Only a learner can be promoted.
+    NOT_A_LEARNER = FailedPrecondition, "etcdserver: can only promote a learner member";
+    /// The learner is behind.
+    LEARNER_NOT_READY = FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader";
+    /// Too few of the voters after a change would be alive.
+    UNHEALTHY_CLUSTER = Unavailable, "etcdserver: unhealthy cluster";
     /// Nobody leads.
     NO_LEADER = Unavailable, "etcdserver: no leader";
     /// No answer in time; a write may or may not have taken effect.
@@ -100,6 +112,20 @@ pub fn of_refusal(refusal: Refusal) -> Status {
         Refusal::TimedOut => TIMED_OUT.into(),
         Refusal::Stopping => STOPPED.into(),
         Refusal::Other(why) => Status::unknown(why),
+    }
+}
+
+/// Why a member was not changed, in etcd's words where it has some.
+#[must_use]
+pub fn of_member_refusal(refusal: MemberRefusal) -> Status {
+    match refusal {
+        MemberRefusal::AddressTaken => PEER_URL_EXISTS.into(),
+        MemberRefusal::NotFound => MEMBER_NOT_FOUND.into(),
+        MemberRefusal::NotLearner => NOT_A_LEARNER.into(),
+        MemberRefusal::NotInStep => LEARNER_NOT_READY.into(),
+        MemberRefusal::Unhealthy => UNHEALTHY_CLUSTER.into(),
+        MemberRefusal::Impossible(why) => Status::failed_precondition(format!("etcdserver: {why}")),
+        MemberRefusal::NoAnswer(refusal) => of_refusal(refusal),
     }
 }
 

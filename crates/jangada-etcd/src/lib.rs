@@ -17,7 +17,7 @@ pub mod gateway; // the same calls as JSON over HTTP
 #[cfg(feature = "client")]
 pub mod client; // a connection for the generated clients
 
-pub use backend::{Answerer, Backend, Freshness, Member, Refusal, Situation};
+pub use backend::{Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, Refusal, Situation};
 pub use gateway::Gateway;
 pub use generated::{authpb, etcdserverpb, mvccpb, v3electionpb, v3lockpb};
 pub use router::Services;

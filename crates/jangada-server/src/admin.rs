@@ -13,7 +13,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::core::Core;
-use crate::handle::{AdminAnswer, AdminError, AdminRequest, ChangeMembers, NewMember, Tolerance, Transfer};
+use crate::handle::{
+    AdminAnswer, AdminError, AdminRequest, ChangeMember, ChangeMembers, NewMember, Tolerance, Transfer,
+};
+use crate::member_change;
 use crate::peer::directory::Directory;
 use crate::peer::handshake::{Purpose, Welcome};
 use crate::peer::link::knock;
@@ -32,15 +35,28 @@ pub(crate) struct AdminDesk {
 struct Open {
     reply: AdminReply,
     deadline: Instant,
-    before: Option<Tolerance>,
+    goal: Goal,
+}
+
+/// What an administrator is told of, once it is so.
+enum Goal {
+    Leader,
+    /// The voters that there were before.
+    Members(Tolerance),
+    Member(u64),
 }
 
 /// A membership change whose new servers have been asked.
 pub(crate) struct Probed {
-    request: ChangeMembers,
+    wish: Wish,
     reply: AdminReply,
     /// One for each new server: its page in the book, or why it cannot join.
     newcomers: Result<Vec<BookEntry>, String>,
+}
+
+enum Wish {
+    All(ChangeMembers),
+    One(ChangeMember),
 }
 
 impl Core {
@@ -50,17 +66,33 @@ impl Core {
         reply: AdminReply,
         probed: &UnboundedSender<Probed>,
     ) {
+        if request == AdminRequest::ListMembers {
+            let _gone = reply.send(Ok(AdminAnswer::List { members: self.members().members }));
+            return;
+        }
         if let Err(error) = self.must_lead() {
             let _gone = reply.send(Err(error));
             return;
         }
         match request {
+            AdminRequest::ListMembers => {}
+            AdminRequest::ChangeMember(request) => {
+                if let Err(refusal) = self.may_change(&request.change) {
+                    let _gone = reply.send(Err(refusal));
+                    return;
+                }
+                let (directory, probed) = (self.directory.clone(), probed.clone());
+                tokio::task::spawn_local(async move {
+                    let newcomers = member_change::probe(&directory, &request.change).await;
+                    let _stopping = probed.send(Probed { wish: Wish::One(request), reply, newcomers });
+                });
+            }
             AdminRequest::Transfer(transfer) => self.transfer(&transfer, reply),
             AdminRequest::ChangeMembers(request) => {
                 let (directory, probed) = (self.directory.clone(), probed.clone());
                 tokio::task::spawn_local(async move {
                     let newcomers = probe(&directory, &request.new).await;
-                    let _stopping = probed.send(Probed { request, reply, newcomers });
+                    let _stopping = probed.send(Probed { wish: Wish::All(request), reply, newcomers });
                 });
             }
         }
@@ -89,24 +121,32 @@ impl Core {
             let _gone = reply.send(Err(AdminError::Refused(why)));
             return;
         };
-        let token = self.open(reply, request.timeout_ms, None);
+        let token = self.open(reply, request.timeout_ms, Goal::Leader);
         self.handle(Input::Transfer { token, to });
     }
 
     /// The new servers have been asked: go on, or refuse.
     pub(crate) fn on_probed(&mut self, probed: Probed) {
-        let Probed { request, reply, newcomers } = probed;
+        let Probed { wish, reply, newcomers } = probed;
         let change = self.must_lead().and_then(|()| {
             let newcomers = newcomers.map_err(AdminError::Refused)?;
-            self.plan(&request, newcomers).map_err(AdminError::Refused)
+            match &wish {
+                Wish::All(request) => {
+                    let change = self.plan(request, newcomers).map_err(AdminError::Refused)?;
+                    Ok((change, request.timeout_ms, Goal::Members(self.tolerance())))
+                }
+                Wish::One(request) => {
+                    let (change, id) = self.plan_one(&request.change, newcomers)?;
+                    Ok((change, request.timeout_ms, Goal::Member(id.0)))
+                }
+            }
         });
         match change {
             Err(error) => {
                 let _gone = reply.send(Err(error));
             }
-            Ok(change) => {
-                let before = self.tolerance();
-                let token = self.open(reply, request.timeout_ms, Some(before));
+            Ok((change, timeout_ms, goal)) => {
+                let token = self.open(reply, timeout_ms, goal);
                 self.handle(Input::ChangeMembership { token, change });
             }
         }
@@ -115,22 +155,9 @@ impl Core {
     /// The change that is asked for, or why it is impossible or dangerous.
     fn plan(&self, request: &ChangeMembers, newcomers: Vec<BookEntry>) -> Result<MembershipChange, String> {
         let membership = self.replica.raft().membership();
-        let mut book = self.directory.book();
-        let members: BTreeSet<NodeId> = membership
-            .voters
-            .iter()
-            .chain(membership.outgoing.iter().flatten())
-            .chain(&membership.learners)
-            .copied()
-            .collect();
-        book.entries.retain(|entry| members.contains(&entry.id));
-        // A server that was alone may have moved since its cluster was founded; those who join must find it.
-        let me = self.directory.me();
-        if let Some(entry) = book.entries.iter_mut().find(|entry| entry.id == NodeId(me.id)) {
-            (entry.peer_addr, entry.client_addr) = (me.peer_addr, me.client_addr);
-        }
+        let book = self.members_book();
         for newcomer in &newcomers {
-            if members.contains(&newcomer.id) {
+            if book.get(newcomer.id).is_some() {
                 return Err(format!("{} is a member already: nothing to add", newcomer.name));
             }
             if let Some(other) = book.entries.iter().find(|entry| entry.peer_addr == newcomer.peer_addr) {
@@ -167,7 +194,20 @@ impl Core {
         Ok(MembershipChange { voters, learners, context: book.encode() })
     }
 
-    fn would_live(
+    /// Who the members are, without those that have left.
+    pub(crate) fn members_book(&self) -> Book {
+        let membership = self.replica.raft().membership();
+        let mut book = self.directory.book();
+        book.entries.retain(|entry| membership.contains(entry.id));
+        // A server that was alone may have moved since its cluster was founded; those who join must find it.
+        let me = self.directory.me();
+        if let Some(entry) = book.entries.iter_mut().find(|entry| entry.id == NodeId(me.id)) {
+            (entry.peer_addr, entry.client_addr) = (me.peer_addr, me.client_addr);
+        }
+        book
+    }
+
+    pub(crate) fn would_live(
         &self,
         voters: &BTreeSet<NodeId>,
         newcomers: &BTreeSet<NodeId>,
@@ -189,15 +229,15 @@ impl Core {
         ))
     }
 
-    fn open(&mut self, reply: AdminReply, timeout_ms: u64, before: Option<Tolerance>) -> Token {
+    fn open(&mut self, reply: AdminReply, timeout_ms: u64, goal: Goal) -> Token {
         let token = self.token();
         let deadline = Instant::now() + Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
-        self.desk.open.insert(token.0, Open { reply, deadline, before });
+        self.desk.open.insert(token.0, Open { reply, deadline, goal });
         token
     }
 
     pub(crate) fn answer_admin(&mut self, token: Token, outcome: Result<AdminDone, Failure>) {
-        let Some(Open { reply, before, .. }) = self.desk.open.remove(&token.0) else { return };
+        let Some(Open { reply, goal, .. }) = self.desk.open.remove(&token.0) else { return };
         // The answer tells of the configuration that is now in force: links and names must follow first.
         self.follow_membership();
         let answer = match outcome {
@@ -208,7 +248,11 @@ impl Core {
             }
             Ok(AdminDone::MembershipChanged) => {
                 let after = self.tolerance();
-                Ok(AdminAnswer::Members { before: before.unwrap_or_else(|| after.clone()), after })
+                Ok(match goal {
+                    Goal::Member(changed) => AdminAnswer::Member { changed, members: self.members().members },
+                    Goal::Members(before) => AdminAnswer::Members { before, after },
+                    Goal::Leader => AdminAnswer::Members { before: after.clone(), after },
+                })
             }
             Err(failure) => Err(self.admin_error(failure)),
         };

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::post::{Post, Postman, ReplyTo};
 use crate::rig::{Look, RigRequest};
-use crate::status::{Status, StatusBoard};
+use crate::status::{MemberStatus, Status, StatusBoard};
 
 /// How many bytes a write's encoding leaves free at its front: the leader puts its stamp of the replicated
 /// time there (milliseconds, little endian), so that the bytes need not be copied again.
@@ -153,6 +153,10 @@ pub enum AdminRequest {
     ChangeMembers(ChangeMembers),
     /// `POST /transfer`: make another voter the leader.
     Transfer(Transfer),
+    /// `POST /members/change`: change one member, as etcd's clients ask for it.
+    ChangeMember(ChangeMember),
+    /// Who the members are now. Any server answers.
+    ListMembers,
 }
 
 /// The body of `POST /members`.
@@ -179,6 +183,79 @@ pub struct NewMember {
     pub peer_addr: String,
     /// Where clients connect to it.
     pub client_addr: String,
+}
+
+/// The body of `POST /members/change`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeMember {
+    /// What shall become of whom.
+    pub change: MemberChange,
+    /// How long the caller waits, in milliseconds.
+    #[serde(default = "ten_seconds")]
+    pub timeout_ms: u64,
+}
+
+/// What becomes of one member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum MemberChange {
+    /// The server at this address joins. It must run, and wait for that.
+    Add {
+        /// Where other members connect to it.
+        peer_addr: String,
+        /// It receives the log without a vote, until it is promoted.
+        learner: bool,
+    },
+    /// It leaves.
+    Remove {
+        /// Its number.
+        id: u64,
+    },
+    /// Others shall reach it elsewhere.
+    Update {
+        /// Its number.
+        id: u64,
+        /// Where.
+        peer_addr: String,
+    },
+    /// A learner gets a vote.
+    Promote {
+        /// Its number.
+        id: u64,
+    },
+}
+
+/// Why one member was not changed, where etcd's clients expect a reason of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberRefusal {
+    /// A member has this peer address already.
+    AddressTaken,
+    /// There is no such member.
+    NotFound,
+    /// Who is to be promoted has a vote.
+    NotLearner,
+    /// The learner that is to be promoted is behind the leader.
+    NotInStep,
+    /// Too few of the voters after the change would be alive.
+    Unhealthy,
+}
+
+impl fmt::Display for MemberRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MemberRefusal::AddressTaken => "a member has this peer address already",
+            MemberRefusal::NotFound => "there is no such member",
+            MemberRefusal::NotLearner => "it has a vote already: only a learner can be promoted",
+            MemberRefusal::NotInStep => {
+                "the learner is still behind the leader: promote it when it has caught up"
+            }
+            MemberRefusal::Unhealthy => {
+                "too few of the voters after the change can be reached now: the cluster could not go on"
+            }
+        })
+    }
 }
 
 /// The body of `POST /transfer`.
@@ -210,6 +287,18 @@ pub enum AdminAnswer {
         /// Its term.
         term: u64,
     },
+    /// A member was changed.
+    Member {
+        /// Its number.
+        changed: u64,
+        /// All members now.
+        members: Vec<MemberStatus>,
+    },
+    /// Who the members are.
+    List {
+        /// All of them.
+        members: Vec<MemberStatus>,
+    },
 }
 
 /// A set of voters and what it withstands.
@@ -226,6 +315,8 @@ pub struct Tolerance {
 pub enum AdminError {
     /// Refused before anything changed.
     Refused(String),
+    /// The same, for a reason that programs know by its name.
+    Member(MemberRefusal),
     /// Another server leads: ask it.
     NotLeader {
         /// The sentence.

@@ -66,7 +66,7 @@ impl Core {
         }
     }
 
-    fn members(&self) -> MembershipStatus {
+    pub(crate) fn members(&self) -> MembershipStatus {
         let membership = self.replica.raft().membership();
         let outgoing = membership.outgoing.iter().flatten().filter(|id| !membership.voters.contains(id));
         let voters = membership.voters.iter().map(|id| (*id, MemberRole::Voter));

@@ -1,13 +1,12 @@
-//! Cluster: who the members are. They cannot be changed from here yet.
+//! Cluster: who the members are, and changes of one of them.
 
 use jangada_kv::Revision;
 use tonic::{Request as Call, Response as Answer, Status};
 
-use crate::backend::{Backend, Freshness, Member};
+use crate::backend::{Backend, Freshness, Member, MemberChange};
 use crate::etcdserverpb as pb;
 use crate::etcdserverpb::cluster_server::Cluster;
-use crate::services::not_yet;
-use crate::{metadata, response};
+use crate::{error, metadata, response};
 
 /// Cluster over a backend.
 #[derive(Clone, Debug)]
@@ -24,39 +23,86 @@ impl<B: Backend> Cluster for ClusterService<B> {
             // What this member knows afterwards is at least what was true when the call came.
             super::revision(&self.0, Freshness::Linearizable).await?;
         }
-        let members = self.0.members().into_iter().map(member).collect();
-        // Members are not of the store: their list names no revision of it.
-        let header = response::header(&self.0, Revision::ZERO);
-        Ok(Answer::new(pb::MemberListResponse { header, members }))
+        let members = self.0.members().await.map_err(error::of_refusal)?;
+        Ok(Answer::new(pb::MemberListResponse { header: self.header(), members: all(members) }))
     }
 
     async fn member_add(
         &self,
-        _: Call<pb::MemberAddRequest>,
+        call: Call<pb::MemberAddRequest>,
     ) -> Result<Answer<pb::MemberAddResponse>, Status> {
-        Err(not_yet("etcdserverpb.Cluster/MemberAdd"))
+        let message = self.admitted(call)?;
+        let peer_addr = peer_addr(&message.peer_ur_ls)?;
+        let change = MemberChange::Add { peer_addr, is_learner: message.is_learner };
+        let (added, members) = self.0.change_members(change).await.map_err(error::of_member_refusal)?;
+        let members = all(members);
+        let member = members.iter().find(|member| member.id == added).cloned();
+        Ok(Answer::new(pb::MemberAddResponse { header: self.header(), member, members }))
     }
 
     async fn member_remove(
         &self,
-        _: Call<pb::MemberRemoveRequest>,
+        call: Call<pb::MemberRemoveRequest>,
     ) -> Result<Answer<pb::MemberRemoveResponse>, Status> {
-        Err(not_yet("etcdserverpb.Cluster/MemberRemove"))
+        let id = self.admitted(call)?.id;
+        let members = self.changed(MemberChange::Remove { id }).await?;
+        Ok(Answer::new(pb::MemberRemoveResponse { header: self.header(), members }))
     }
 
     async fn member_update(
         &self,
-        _: Call<pb::MemberUpdateRequest>,
+        call: Call<pb::MemberUpdateRequest>,
     ) -> Result<Answer<pb::MemberUpdateResponse>, Status> {
-        Err(not_yet("etcdserverpb.Cluster/MemberUpdate"))
+        let message = self.admitted(call)?;
+        let change = MemberChange::Update { id: message.id, peer_addr: peer_addr(&message.peer_ur_ls)? };
+        let members = self.changed(change).await?;
+        Ok(Answer::new(pb::MemberUpdateResponse { header: self.header(), members }))
     }
 
     async fn member_promote(
         &self,
-        _: Call<pb::MemberPromoteRequest>,
+        call: Call<pb::MemberPromoteRequest>,
     ) -> Result<Answer<pb::MemberPromoteResponse>, Status> {
-        Err(not_yet("etcdserverpb.Cluster/MemberPromote"))
+        let id = self.admitted(call)?.id;
+        let members = self.changed(MemberChange::Promote { id }).await?;
+        Ok(Answer::new(pb::MemberPromoteResponse { header: self.header(), members }))
     }
+}
+
+impl<B: Backend> ClusterService<B> {
+    /// The message of a call that may go on.
+    fn admitted<T>(&self, call: Call<T>) -> Result<T, Status> {
+        metadata::check_leader(call.metadata(), &self.0)?;
+        metadata::check_token(call.metadata())?;
+        Ok(call.into_inner())
+    }
+
+    async fn changed(&self, change: MemberChange) -> Result<Vec<pb::Member>, Status> {
+        let (_, members) = self.0.change_members(change).await.map_err(error::of_member_refusal)?;
+        Ok(all(members))
+    }
+
+    /// Members are not of the store: what is said of them names no revision of it.
+    fn header(&self) -> Option<pb::ResponseHeader> {
+        response::header(&self.0, Revision::ZERO)
+    }
+}
+
+/// The peer address that URLs name: one, as a server has one.
+fn peer_addr(urls: &[String]) -> Result<String, Status> {
+    let addr = match urls {
+        [url] => url.strip_prefix("http://").map(|addr| addr.trim_end_matches('/')),
+        _ => None,
+    };
+    let is_addr = |addr: &&str| {
+        let parts = addr.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !addr.contains('/'));
+        parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    };
+    addr.filter(is_addr).map(str::to_owned).ok_or_else(|| error::BAD_MEMBER_URLS.into())
+}
+
+fn all(members: Vec<Member>) -> Vec<pb::Member> {
+    members.into_iter().map(member).collect()
 }
 
 /// Addresses are host and port to us, and URLs to etcd's clients.

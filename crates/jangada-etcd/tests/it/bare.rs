@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::kv_client::KvClient;
-use jangada_etcd::{Answerer, Backend, Freshness, Member, Refusal, Services, Situation};
+use jangada_etcd::{
+    Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, Refusal, Services, Situation,
+};
 use jangada_kv::{Changes, Error, Millis, Request, Response, Revision, Store};
 use tokio::sync::watch;
 use tonic::{Code, Status};
@@ -24,6 +26,10 @@ pub(crate) struct Bare {
     /// The freshness of each read that came.
     pub(crate) reads: Arc<Mutex<Vec<Freshness>>>,
     pub(crate) leaderless: bool,
+    /// The changes of members that were wanted.
+    pub(crate) changes: Arc<Mutex<Vec<MemberChange>>>,
+    /// If set, each of them is refused so.
+    pub(crate) member_refusal: Option<MemberRefusal>,
     /// Where the store is, once somebody follows it.
     pub(crate) moved: Arc<Mutex<Option<watch::Sender<Revision>>>>,
     /// The next number that is called random.
@@ -90,7 +96,15 @@ impl Backend for Bare {
         self.numbers.fetch_add(1, Relaxed)
     }
 
-    fn members(&self) -> Vec<Member> {
+    async fn change_members(&self, change: MemberChange) -> Result<(u64, Vec<Member>), MemberRefusal> {
+        self.changes.lock().unwrap().push(change);
+        match &self.member_refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok((2, self.members().await.unwrap())),
+        }
+    }
+
+    async fn members(&self) -> Result<Vec<Member>, Refusal> {
         let n1 = Member {
             id: 1,
             name: "n1".to_owned(),
@@ -99,7 +113,7 @@ impl Backend for Bare {
             is_learner: false,
         };
         let (name, client_addr) = ("n2".to_owned(), String::new());
-        vec![n1.clone(), Member { id: 2, name, client_addr, is_learner: true, ..n1 }]
+        Ok(vec![n1.clone(), Member { id: 2, name, client_addr, is_learner: true, ..n1 }])
     }
 }
 

@@ -3,6 +3,7 @@
 //! A connection and all calls on it run on the thread that the connection was dealt to. What is no call of gRPC gets
 //! the pages of HTTP/1.1 (`http`).
 
+mod members; // changes of a member, carried to the leader
 mod seam; // this server as a backend
 
 use std::convert::Infallible;

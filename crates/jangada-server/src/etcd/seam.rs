@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use jangada_etcd::{Answerer, Backend, Freshness, Member, Refusal, Situation};
+use jangada_etcd::{Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, Refusal, Situation};
 use jangada_kv::{Changes, Error, Request, Response, Revision};
 use tokio::sync::watch;
 
+use super::members;
 use crate::front::Shared;
-use crate::handle::{BatchItem, ChangesRequest, Kind, RequestError, STAMP_BYTES};
-use crate::status::MemberRole;
+use crate::handle::{AdminAnswer, AdminRequest, BatchItem, ChangesRequest, Kind, RequestError, STAMP_BYTES};
+use crate::http::admin::in_time;
+use crate::status::{MemberRole, MemberStatus};
 
 /// This server, to the services.
 #[derive(Clone, Debug)]
@@ -108,17 +110,29 @@ impl Backend for Seam {
         crate::random::u64()
     }
 
-    fn members(&self) -> Vec<Member> {
-        let status = self.shared.handle.status();
-        let members = status.membership.members.iter().map(|member| Member {
-            id: member.id,
-            name: member.name.clone(),
-            peer_addr: member.peer_addr.clone(),
-            client_addr: member.client_addr.clone(),
-            is_learner: member.role == MemberRole::Learner,
-        });
-        members.collect()
+    async fn members(&self) -> Result<Vec<Member>, Refusal> {
+        match in_time(&self.shared, AdminRequest::ListMembers).await {
+            Ok(AdminAnswer::List { members }) => Ok(told(members)),
+            Ok(_) => Err(Refusal::Other("the members were not told".to_owned())),
+            Err(_) => Err(Refusal::Stopping),
+        }
     }
+
+    async fn change_members(&self, change: MemberChange) -> Result<(u64, Vec<Member>), MemberRefusal> {
+        members::change(&self.shared, change).await
+    }
+}
+
+/// The members, as the services tell of them.
+pub(super) fn told(members: Vec<MemberStatus>) -> Vec<Member> {
+    let told = members.into_iter().map(|member| Member {
+        id: member.id,
+        name: member.name,
+        peer_addr: member.peer_addr,
+        client_addr: member.client_addr,
+        is_learner: member.role == MemberRole::Learner,
+    });
+    told.collect()
 }
 
 fn refusal(error: RequestError) -> Refusal {

@@ -1,6 +1,7 @@
-//! The requests that change the cluster: `POST /members` and `POST /transfer`.
+//! The requests that change the cluster: `POST /members`, `POST /members/change` and `POST /transfer`.
 //!
-//! An error is JSON, too: `{"error": sentence, "kind": word, "leader_client_addr": address or null}`.
+//! An error is JSON, too: `{"error": sentence, "kind": word, "leader_client_addr": address or null}`; where a program
+//! may want to know the reason of a refusal it has a `reason`, too ([`MemberRefusal`](crate::handle::MemberRefusal)).
 //!
 //! | status | kind | meaning |
 //! |---|---|---|
@@ -25,7 +26,7 @@ use serde_json::json;
 
 use super::origin;
 use crate::front::Shared;
-use crate::handle::{AdminError, AdminRequest};
+use crate::handle::{AdminAnswer, AdminError, AdminRequest};
 
 /// The longest that a request may ask us to wait.
 const MAX_TIMEOUT_MS: u64 = 60_000;
@@ -36,6 +37,13 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) async fn change_members(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     match body(&shared, request).await {
         Ok(change) => ask(&shared, AdminRequest::ChangeMembers(change)).await,
+        Err(response) => response,
+    }
+}
+
+pub(super) async fn change_member(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match body(&shared, request).await {
+        Ok(change) => ask(&shared, AdminRequest::ChangeMember(change)).await,
         Err(response) => response,
     }
 }
@@ -68,26 +76,43 @@ async fn body<T: DeserializeOwned>(shared: &Shared, request: Request) -> Result<
         .map_err(|error| refused(StatusCode::BAD_REQUEST, &format!("the body cannot be understood: {error}")))
 }
 
-async fn ask(shared: &Shared, mut request: AdminRequest) -> Response {
-    let timeout_ms = match &mut request {
-        AdminRequest::ChangeMembers(change) => &mut change.timeout_ms,
-        AdminRequest::Transfer(transfer) => &mut transfer.timeout_ms,
-    };
-    *timeout_ms = (*timeout_ms).min(MAX_TIMEOUT_MS);
-    let patience = Duration::from_millis(*timeout_ms) + GRACE;
-    match tokio::time::timeout(patience, shared.handle.admin(request)).await {
-        Ok(Ok(answer)) => Json(answer).into_response(),
-        Ok(Err(error)) => failed(error),
-        Err(_) => failed(AdminError::Deadline(
-            "this server did not answer in time; the change may still come true: ask for the status"
-                .to_owned(),
-        )),
+async fn ask(shared: &Shared, request: AdminRequest) -> Response {
+    match in_time(shared, request).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(error) => failed(error),
     }
 }
 
+/// Asks the replica, which should give up by itself if it takes too long.
+pub(crate) async fn in_time(shared: &Shared, mut request: AdminRequest) -> Result<AdminAnswer, AdminError> {
+    let timeout_ms = match &mut request {
+        AdminRequest::ChangeMembers(change) => Some(&mut change.timeout_ms),
+        AdminRequest::Transfer(transfer) => Some(&mut transfer.timeout_ms),
+        AdminRequest::ChangeMember(change) => Some(&mut change.timeout_ms),
+        AdminRequest::ListMembers => None,
+    };
+    let asked = timeout_ms.map(|timeout_ms| {
+        *timeout_ms = (*timeout_ms).min(MAX_TIMEOUT_MS);
+        Duration::from_millis(*timeout_ms)
+    });
+    let patience = asked.unwrap_or_default() + GRACE;
+    tokio::time::timeout(patience, shared.handle.admin(request)).await.unwrap_or_else(|_| {
+        Err(AdminError::Deadline(
+            "this server did not answer in time; the change may still come true: ask for the status"
+                .to_owned(),
+        ))
+    })
+}
+
 fn failed(error: AdminError) -> Response {
+    if let AdminError::Member(refusal) = error {
+        let why = refusal.to_string();
+        let told = json!({ "error": why, "kind": "refused", "reason": refusal, "leader_client_addr": null });
+        return (StatusCode::CONFLICT, Json(told)).into_response();
+    }
     let (status, kind, why, leader) = match error {
         AdminError::Refused(why) => (StatusCode::CONFLICT, "refused", why, None),
+        AdminError::Member(refusal) => (StatusCode::CONFLICT, "refused", refusal.to_string(), None),
         AdminError::NotLeader { why, leader_client_addr } => {
             (StatusCode::MISDIRECTED_REQUEST, "not_leader", why, leader_client_addr)
         }

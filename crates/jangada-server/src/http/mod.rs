@@ -15,16 +15,18 @@
 //! | `GET`, `PUT`, `DELETE /kv/KEY` | a key's value as it is ([`keys`]) |
 //! | `POST /v3/…` | etcd's calls as JSON ([`gateway`]) |
 //! | `POST /members` | change the voters: [`ChangeMembers`](crate::handle::ChangeMembers) |
+//! | `POST /members/change` | change one member: [`ChangeMember`](crate::handle::ChangeMember) |
 //! | `POST /transfer` | move the leadership: [`Transfer`](crate::handle::Transfer) |
 //!
 //! A web page in somebody's browser must not be able to change a cluster. What changes something wants
 //! `Content-Type: application/json`, which no plain form sends, and accepts an `Origin` only from this very
 //! server under an address that no foreign name server can claim.
 
-mod admin; // the requests that change the cluster
+pub(crate) mod admin; // the requests that change the cluster
 mod gateway; // etcd's calls as JSON
 mod console; // the page for a browser
 mod keys; // keys without base64
+pub(crate) mod asking; // asking other members
 mod news; // what the page shows of each member
 mod health; // what etcd's clients look at first
 mod origin; // which pages may send them
@@ -67,6 +69,7 @@ pub(crate) fn router(shared: Arc<Shared>, services: Services<Seam>) -> Router {
         .route("/debug/news", get(news::own))
         .route("/debug/records", get(records))
         .route("/members", post(admin::change_members))
+        .route("/members/change", post(admin::change_member))
         .route("/transfer", post(admin::transfer))
         .fallback(unknown)
         .with_state(Arc::clone(&shared))

@@ -9,20 +9,16 @@
 //! which only the latest are given if there are many; the numbers that are missing show it. Of a member that cannot be asked
 //! the page gets one line, `{"silent": why}`.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::console;
+use super::{asking, console};
 use crate::front::Shared;
 
 /// This server's own.
@@ -81,22 +77,12 @@ pub(super) async fn of_member(
 
 /// Asks a member for its news.
 async fn ask(address: &str, query: &str, most_bytes: usize) -> Result<String, String> {
-    let say = |why: &dyn std::fmt::Display| why.to_string();
-    let stream = TcpStream::connect(address).await.map_err(|why| match why.kind() {
-        ErrorKind::ConnectionRefused => format!("nobody listens at {address}"),
-        _ => say(&why),
-    })?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|why| say(&why))?;
-    // It ends with its sender.
-    tokio::spawn(connection);
     let request = Request::get(format!("/debug/news?{query}")).header(header::HOST, address);
-    let request = request.body(Body::empty()).map_err(|why| say(&why))?;
-    let answer = sender.send_request(request).await.map_err(|why| say(&why))?;
-    if answer.status() != StatusCode::OK {
-        return Err(format!("it answers {}", answer.status()));
+    let request = request.body(Body::empty()).map_err(|why| why.to_string())?;
+    match asking::send(address, request, most_bytes).await? {
+        (StatusCode::OK, text) => Ok(text),
+        (status, _) => Err(format!("it answers {status}")),
     }
-    let bytes = to_bytes(Body::new(answer.into_body()), most_bytes).await.map_err(|why| say(&why))?;
-    String::from_utf8(bytes.into()).map_err(|why| say(&why))
 }
 
 fn lines(text: String) -> Response {

@@ -104,6 +104,11 @@ async fn admin(language: Language, asked: &Handle, request: AdminRequest) -> (An
         Ok(AdminAnswer::Transferred { term, .. }) => {
             Answer::Done(AdminDone::Transferred { term: Term(term) })
         }
+        // What no laboratory asks for.
+        Ok(AdminAnswer::Member { .. } | AdminAnswer::List { .. }) => {
+            Answer::Done(AdminDone::MembershipChanged)
+        }
+        Err(AdminError::Member(refusal)) => Answer::Refused(refusal.to_string()),
         Err(AdminError::Refused(why) | AdminError::NoQuorum(why) | AdminError::NotLeader { why, .. }) => {
             Answer::Refused(why)
         }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Cluster, expect_exit, http_get, installed, stderr, stdout, wait};
+use crate::support::{Cluster, Guarded, expect_exit, http_get, installed, ports, stderr, stdout, wait};
 
 /// `etcdctl ARGUMENTS` with all of three servers, and `input` typed into it.
 fn etcdctl(cluster: &Cluster, arguments: &[&str], input: &str) -> Output {
@@ -140,4 +140,74 @@ fn etcdctl_watches_through_a_member_that_does_not_lead() {
     watch.wait().unwrap();
     let expected = ["PUT", "d", "8", "PUT", "d", "8", "d", "9", "PUT", "dd", "10", "DELETE", "d", "9", "d"];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn etcdctl_changes_the_members() {
+    if !installed("etcdctl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    assert_eq!(said(&cluster, &["put", "d", "8"]), "OK\n");
+    let refused = |arguments: &[&str], why: &str| {
+        let output = etcdctl(&cluster, arguments, "");
+        expect_exit(&output, 1);
+        assert!(stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
+    };
+    let base = ports(4);
+    let url = |number: u16| format!("http://127.0.0.1:{}", base + 2 * number + 1);
+    let add = |name: &str, url: &str, more: &[&str]| {
+        let arguments = [&["member", "add", name, "--peer-urls", url], more].concat();
+        etcdctl(&cluster, &arguments, "")
+    };
+    refused(&["member", "add", "n4", "--peer-urls", &url(0)], "start the new member first");
+
+    // Two learners at once, through whichever member etcdctl asks.
+    let peers: Vec<String> =
+        (1..=3).map(|n| format!("n{n}=127.0.0.1:{}", cluster.base + 2 * (n - 1) + 1)).collect();
+    let start = |number: u16| {
+        let dir = cluster.data().join(format!("n{}", number + 4));
+        let name = format!("n{}", number + 4);
+        let more = ["--name", &name, "--join", "--peers", &peers.join(",")];
+        Guarded::serve(&dir, base + 2 * number, &more)
+    };
+    let joining = [start(0), start(1)];
+    for (number, server) in joining.iter().enumerate() {
+        server.wait_said("ready: ");
+        let number = u16::try_from(number).unwrap();
+        let added = add(&format!("n{}", number + 4), &url(number), &["--learner"]);
+        expect_exit(&added, 0);
+        let told = format!("Member {:>16} added to cluster", number + 4);
+        assert!(stdout(&added).contains(&told), "{}", stdout(&added));
+    }
+    refused(&["member", "add", "n4", "--peer-urls", &url(0)], "Peer URLs already exists");
+    let list = said(&cluster, &["member", "list"]);
+    assert_eq!(list.lines().filter(|line| line.ends_with(", true")).count(), 2, "{list}");
+
+    // A vote is given once a learner holds the log.
+    let promote = || etcdctl(&cluster, &["member", "promote", "4"], "");
+    let promoted =
+        wait("a learner that is in step", || Some(promote()).filter(|output| output.status.success()));
+    assert!(stdout(&promoted).contains("promoted in cluster"), "{}", stdout(&promoted));
+    refused(&["member", "promote", "4"], "can only promote a learner member");
+    // A member that does not lead asks the one that does, and tells its reason.
+    let follower: u16 = cluster.follower()[1..].parse().unwrap();
+    let through_follower = |arguments: &[&str]| {
+        let mut command = Command::new("etcdctl");
+        command.env("ETCDCTL_API", "3").args(["--endpoints", &cluster.address(follower)]).args(arguments);
+        command.output().unwrap()
+    };
+    let nobody = through_follower(&["member", "promote", "9"]);
+    assert!(stderr(&nobody).contains("member not found"), "{}", stderr(&nobody));
+    assert_eq!(cluster.status()["tolerance"]["voters"].as_array().unwrap().len(), 4);
+    let moved = url(9);
+    expect_exit(&through_follower(&["member", "update", "5", "--peer-urls", &moved]), 0);
+    assert!(said(&cluster, &["member", "list"]).contains(&format!("n5, {moved}, ")));
+    for id in ["5", "4"] {
+        let removed = said(&cluster, &["member", "remove", id]);
+        assert!(removed.contains("removed from cluster"), "{removed}");
+    }
+    refused(&["member", "remove", "4"], "member not found");
+    assert_eq!(said(&cluster, &["member", "list"]).lines().count(), 3);
+    assert_eq!(said(&cluster, &["get", "d", "--print-value-only"]), "8\n");
 }
