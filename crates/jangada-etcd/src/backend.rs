@@ -5,7 +5,8 @@
 use std::fmt;
 use std::future::Future;
 
-use jangada_kv::{Changes, Request, Response, Revision};
+use bytes::Bytes;
+use jangada_kv::{Changes, Error, Page, Request, Response, Revision};
 use tokio::sync::watch;
 
 /// What the services ask of a server. Cheap to clone.
@@ -26,6 +27,17 @@ pub trait Backend: Clone + Send + Sync + 'static {
         &self,
         from: Revision,
     ) -> impl Future<Output = Result<Result<Changes, Revision>, Refusal>> + Send;
+
+    /// The keys of this member's store from `from` on as they were at a revision, about as many as fit into one message.
+    /// The inner error says that the revision cannot be read.
+    fn page(
+        &self,
+        revision: Revision,
+        from: Bytes,
+    ) -> impl Future<Output = Result<Result<Page, Error>, Refusal>> + Send;
+
+    /// Makes another voter the leader, if this member leads.
+    fn move_leader(&self, to: u64) -> impl Future<Output = Result<(), NoMove>> + Send;
 
     /// Where the store of this member is: changes whenever it moves on, and ends with the server.
     fn revisions(&self) -> watch::Receiver<Revision>;
@@ -166,6 +178,21 @@ pub enum Refusal {
     TimedOut,
     /// The server is stopping. Nothing happened.
     Stopping,
+    /// Something else: a sentence.
+    Other(String),
+}
+
+/// Why the leadership stays where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoMove {
+    /// This member does not lead.
+    NotLeader,
+    /// Nobody does.
+    NoLeader,
+    /// The other one is no voter.
+    BadTarget,
+    /// The other one did not take over in time.
+    TimedOut,
     /// Something else: a sentence.
     Other(String),
 }

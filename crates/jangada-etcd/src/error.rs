@@ -71,6 +71,20 @@ known! {
     NO_LEADER = Unavailable, "etcdserver: no leader";
     /// No answer in time; a write may or may not have taken effect.
     TIMED_OUT = Unavailable, "etcdserver: request timed out";
+    /// Only the leader can give the leadership away.
+    NOT_LEADER = FailedPrecondition, "etcdserver: not leader";
+    /// Who is to lead is no voter.
+    BAD_TRANSFEREE = FailedPrecondition, "etcdserver: bad leader transferee";
+    /// Who is to lead did not take over.
+    TRANSFER_TIMED_OUT = Unavailable, "etcdserver: request timed out, leader transfer took too long";
+    /// A version to go back to is no version.
+    BAD_VERSION = InvalidArgument, "etcdserver: wrong downgrade target version format";
+    /// A version to go back to is not the one before.
+    BAD_DOWNGRADE = InvalidArgument, "etcdserver: invalid downgrade target version";
+    /// Nobody has begun to go back.
+    NO_DOWNGRADE = FailedPrecondition, "etcdserver: no inflight downgrade job";
+    /// Something that no version of etcd does.
+    UNKNOWN_METHOD = Unknown, "etcdserver: unknown method";
     /// The server is stopping.
     STOPPED = Unavailable, "etcdserver: server stopped";
 }

@@ -11,13 +11,16 @@ pub mod request; // messages to requests of the store
 pub mod response; // answers of the store to messages
 pub mod metadata; // what a call says beside its message
 pub mod services; // KV, Cluster, Maintenance
+mod snapshot; // the file of Maintenance/Snapshot
 pub mod watch; // Watch
 pub mod router; // from a path to a service
 pub mod gateway; // the same calls as JSON over HTTP
 #[cfg(feature = "client")]
 pub mod client; // a connection for the generated clients
 
-pub use backend::{Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, Refusal, Situation};
+pub use backend::{
+    Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Refusal, Situation,
+};
 pub use gateway::Gateway;
 pub use generated::{authpb, etcdserverpb, mvccpb, v3electionpb, v3lockpb};
 pub use router::Services;

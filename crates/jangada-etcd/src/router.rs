@@ -54,7 +54,7 @@ impl<B: Backend> Services<B> {
         let kv = KvServer::new(KvService(backend.clone()));
         let lease = LeaseServer::new(LeaseService(backend.clone()));
         let cluster = ClusterServer::new(ClusterService(backend.clone()));
-        let maintenance = MaintenanceServer::new(MaintenanceService(backend.clone()));
+        let maintenance = MaintenanceServer::new(MaintenanceService::new(backend.clone()));
         let watch = WatchService::new(backend, request_bytes);
         let lock = LockServer::new(LockService::new(Arc::clone(watch.hub())));
         let election = ElectionServer::new(ElectionService::new(Arc::clone(watch.hub())));

@@ -49,6 +49,7 @@ pub mod expiry; // deadlines
 mod glob;
 pub mod lease; // deadlines that keys share
 mod intervals; // which operations of a txn collide
+mod page; // all keys, a page at a time
 mod put; // put and delete range
 mod range;
 pub mod scan; // KEYS and SCAN
@@ -68,6 +69,7 @@ pub use command::{
     Command, CommandError, Exec, ExpireCondition, Expiry, KeyType, MAX_VALUE_BYTES, Reply, Set, SetCondition,
 };
 pub use lease::{LeaseLife, LeaseRequest, LeaseResponse};
+pub use page::Page;
 pub use request::{
     Compare, CompareOperator, CompareTarget, DeleteRange, Put, RangeRequest, Request, SortOrder, SortTarget,
     Txn, TxnOp,

@@ -37,6 +37,10 @@ fn main() -> std::io::Result<()> {
                 let changes = store.some_changes(request.from, request.enough, request.enough_bytes);
                 let _ = reply.send(changes);
             }
+            Submission::Page(request, reply) => {
+                let page = store.page(request.revision, &request.from, request.enough, request.enough_bytes);
+                let _ = reply.send(page);
+            }
             Submission::Admin(_, reply) => {
                 let _ = reply.send(Err(AdminError::Refused("there is no cluster here".to_owned())));
             }

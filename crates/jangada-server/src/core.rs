@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use jangada_kv::Changes;
+use jangada_kv::{Changes, Page};
 use jangada_node::book::Book;
 use jangada_node::effect::{Effect, Failure, Input, MAX_FORWARDED_ANSWERS_BYTES, Token};
 use jangada_node::event::{Event, NetEvent, Record};
@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::admin::AdminDesk;
 use crate::error::ServerError;
 use crate::event_log::EventLog;
-use crate::handle::{Answers, Batch, BatchItem, ChangesRequest, Kind, RequestError};
+use crate::handle::{Answers, Batch, BatchItem, ChangesRequest, Kind, PageRequest, RequestError};
 use crate::log_thread::{LogReport, LogThread};
 use crate::peer::accept::PeerBatch;
 use crate::peer::directory::Directory;
@@ -170,6 +170,16 @@ impl Core {
         let ChangesRequest { from, enough, enough_bytes } = request;
         // Whoever has gone meanwhile does not mind.
         let _gone = reply.send(self.replica.state().store.some_changes(from, enough, enough_bytes));
+    }
+
+    /// A copy or a hash of the whole store goes on.
+    pub(crate) fn on_page(
+        &self,
+        request: &PageRequest,
+        reply: oneshot::Sender<Result<Page, jangada_kv::Error>>,
+    ) {
+        let PageRequest { revision, from, enough, enough_bytes } = request;
+        let _gone = reply.send(self.replica.state().store.page(*revision, from, *enough, *enough_bytes));
     }
 
     pub(crate) fn on_peer_batch(&mut self, batch: PeerBatch) {

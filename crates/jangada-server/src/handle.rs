@@ -9,7 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jangada_kv::{Changes, Request, Response, Revision};
+use bytes::Bytes;
+use jangada_kv::{Changes, Page, Request, Response, Revision};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::replica::Replica;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub enum Submission {
     Batch(Batch),
     /// What has happened from a revision on, as far as this server knows.
     Changes(ChangesRequest, oneshot::Sender<Result<Changes, jangada_kv::Error>>),
+    /// Some of all keys, as this server knows them.
+    Page(PageRequest, oneshot::Sender<Result<Page, jangada_kv::Error>>),
     /// A change of the cluster itself.
     Admin(AdminRequest, oneshot::Sender<Result<AdminAnswer, AdminError>>),
     /// Of a laboratory, in the same process.
@@ -51,6 +54,19 @@ pub struct ChangesRequest {
     /// The first revision.
     pub from: Revision,
     /// After so many events there shall be no further revision.
+    pub enough: usize,
+    /// After so many bytes of keys and values neither.
+    pub enough_bytes: usize,
+}
+
+/// What a copy or a hash of the whole store wants to know next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The revision at which all keys are read.
+    pub revision: Revision,
+    /// The first key.
+    pub from: Bytes,
+    /// After so many keys there shall be no further one.
     pub enough: usize,
     /// After so many bytes of keys and values neither.
     pub enough_bytes: usize,
@@ -405,6 +421,17 @@ impl Handle {
     ) -> Result<Result<Changes, jangada_kv::Error>, RequestError> {
         let (reply, answer) = oneshot::channel();
         let sent = self.queue.send(Submission::Changes(request, reply)).await;
+        sent.map_err(|_| RequestError::Stopping)?;
+        answer.await.map_err(|_| RequestError::Stopping)
+    }
+
+    /// Asks for some of all keys, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`RequestError::Stopping`] if nobody answers any more. The inner error says that the revision cannot be read.
+    pub async fn page(&self, request: PageRequest) -> Result<Result<Page, jangada_kv::Error>, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.queue.send(Submission::Page(request, reply)).await;
         sent.map_err(|_| RequestError::Stopping)?;
         answer.await.map_err(|_| RequestError::Stopping)
     }

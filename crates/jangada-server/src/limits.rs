@@ -69,6 +69,10 @@ pub struct Limits {
     pub watch_events: usize,
     /// After so many bytes of keys and values neither.
     pub watch_bytes: usize,
+    /// After so many keys, one step of a copy or hash of the whole store ends.
+    pub page_keys: usize,
+    /// After so many bytes of keys and values it ends, too.
+    pub page_bytes: usize,
     /// How long a client of HTTP/2 may be silent before it is asked whether it is there.
     pub http2_ping_time: Duration,
     /// How long it may take to say so.
@@ -110,6 +114,8 @@ impl Default for Limits {
             http2_streams: 1_000,
             watch_events: 1_000,
             watch_bytes: 1024 * 1024,
+            page_keys: 2_000,
+            page_bytes: 4 * 1024 * 1024,
             http2_ping_time: Duration::from_secs(60),
             http2_ping_wait: Duration::from_secs(20),
             drain_time: Duration::from_secs(5),

@@ -127,6 +127,7 @@ fn on_submission(core: &mut Core, submission: Submission, probes: &UnboundedSend
     match submission {
         Submission::Batch(batch) => core.on_batch(batch),
         Submission::Changes(request, reply) => core.on_changes(request, reply),
+        Submission::Page(request, reply) => core.on_page(&request, reply),
         Submission::Admin(request, reply) => core.on_admin(request, reply, probes),
         Submission::Rig(request) => core.on_rig(request),
     }

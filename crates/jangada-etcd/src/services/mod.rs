@@ -6,6 +6,7 @@ mod kv; // KV
 mod lease; // Lease
 mod lock; // Lock
 mod maintenance; // Maintenance
+pub(crate) mod pages; // the whole store, and its hash
 mod queue; // what locks and elections have in common
 
 pub use cluster::ClusterService;

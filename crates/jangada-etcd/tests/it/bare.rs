@@ -8,9 +8,9 @@ use bytes::Bytes;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::kv_client::KvClient;
 use jangada_etcd::{
-    Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, Refusal, Services, Situation,
+    Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Refusal, Services, Situation,
 };
-use jangada_kv::{Changes, Error, Millis, Request, Response, Revision, Store};
+use jangada_kv::{Changes, Error, Millis, Page, Request, Response, Revision, Store};
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
@@ -71,6 +71,18 @@ impl Backend for Bare {
             Ok(changes) => Ok(Ok(changes)),
             Err(Error::Compacted { floor }) => Ok(Err(floor)),
             Err(other) => panic!("{other}"),
+        }
+    }
+
+    async fn page(&self, revision: Revision, from: Bytes) -> Result<Result<Page, Error>, Refusal> {
+        Ok(self.store.lock().unwrap().page(revision, &from, 7, 1 << 20))
+    }
+
+    async fn move_leader(&self, to: u64) -> Result<(), NoMove> {
+        match to {
+            1 => Ok(()),
+            _ if self.leaderless => Err(NoMove::NotLeader),
+            _ => Err(NoMove::BadTarget),
         }
     }
 

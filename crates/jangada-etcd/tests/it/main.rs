@@ -8,5 +8,6 @@ mod gateway; // the JSON gateway
 mod kv; // ranges, puts, deletes, transactions, compaction
 mod lease; // leases
 mod locks; // locks and elections
+mod maintenance; // hashes, snapshots, who leads
 mod refusals; // etcd's codes and texts
 mod watch; // watches

@@ -152,8 +152,9 @@ async fn what_is_not_there_yet_is_named() {
         (Code::Unimplemented, text)
     };
     let mut maintenance = MaintenanceClient::new(bare.services());
-    let snapshot = maintenance.snapshot(pb::SnapshotRequest {}).await;
-    assert_eq!(told(snapshot.map(|_| ())), said("etcdserverpb.Maintenance/Snapshot"));
+    let action = pb::alarm_request::AlarmAction::Activate.into();
+    let alarm = maintenance.alarm(pb::AlarmRequest { action, ..pb::AlarmRequest::default() }).await;
+    assert_eq!(told(alarm), said("etcdserverpb.Maintenance/Alarm with another action than GET"));
     let mut auth = AuthClient::new(bare.services());
     assert_eq!(told(auth.auth_enable(pb::AuthEnableRequest {}).await), said("etcdserverpb.Auth/AuthEnable"));
 }

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use jangada_etcd::{Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, Refusal, Situation};
-use jangada_kv::{Changes, Error, Request, Response, Revision};
+use bytes::Bytes;
+use jangada_etcd::{
+    Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Refusal, Situation,
+};
+use jangada_kv::{Changes, Error, Page, Request, Response, Revision};
 use tokio::sync::watch;
 
 use super::members;
 use crate::front::Shared;
-use crate::handle::{AdminAnswer, AdminRequest, BatchItem, ChangesRequest, Kind, RequestError, STAMP_BYTES};
+use crate::handle::{
+    AdminAnswer, AdminError, AdminRequest, BatchItem, ChangesRequest, Kind, PageRequest, RequestError,
+    STAMP_BYTES, Transfer,
+};
 use crate::http::admin::in_time;
 use crate::status::{MemberRole, MemberStatus};
 
@@ -70,6 +76,36 @@ impl Backend for Seam {
             Ok(changes) => Ok(Ok(changes)),
             Err(Error::Compacted { floor }) => Ok(Err(floor)),
             Err(other) => Err(Refusal::Other(other.to_string())),
+        }
+    }
+
+    async fn page(&self, revision: Revision, from: Bytes) -> Result<Result<Page, Error>, Refusal> {
+        let (enough, enough_bytes) = (self.shared.limits.page_keys, self.shared.limits.page_bytes);
+        let request = PageRequest { revision, from, enough, enough_bytes };
+        self.shared.handle.page(request).await.map_err(refusal)
+    }
+
+    async fn move_leader(&self, to: u64) -> Result<(), NoMove> {
+        let status = self.shared.handle.status();
+        let Some(leader) = &status.leader else { return Err(NoMove::NoLeader) };
+        if *leader != status.name {
+            return Err(NoMove::NotLeader);
+        }
+        let target = status.membership.members.iter().find(|member| member.id == to);
+        let target = target.filter(|member| member.role != MemberRole::Learner).ok_or(NoMove::BadTarget)?;
+        if target.id == status.id {
+            return Ok(());
+        }
+        let timeout_ms = u64::try_from(self.shared.limits.request_time.as_millis()).unwrap_or(u64::MAX);
+        let transfer = Transfer { to: target.name.clone(), timeout_ms };
+        match self.shared.handle.admin(AdminRequest::Transfer(transfer)).await {
+            Ok(AdminAnswer::Transferred { .. }) => Ok(()),
+            Ok(AdminAnswer::Members { .. } | AdminAnswer::Member { .. } | AdminAnswer::List { .. })
+            | Err(AdminError::Member(_)) => Err(NoMove::Other("an answer to something else".to_owned())),
+            Err(AdminError::NotLeader { .. }) => Err(NoMove::NotLeader),
+            Err(AdminError::NoQuorum(_)) => Err(NoMove::NoLeader),
+            Err(AdminError::Deadline(_) | AdminError::OutcomeUnknown(_)) => Err(NoMove::TimedOut),
+            Err(AdminError::Refused(why)) => Err(NoMove::Other(why)),
         }
     }
 

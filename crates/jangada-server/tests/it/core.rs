@@ -52,6 +52,15 @@ pub(crate) async fn serve(mut inbox: mpsc::Receiver<Submission>, core: SharedCor
             Submission::Changes(ChangesRequest { from, enough, enough_bytes }, reply) => {
                 let _ = reply.send(lock(&core).store.some_changes(from, enough, enough_bytes));
             }
+            Submission::Page(request, reply) => {
+                let page = lock(&core).store.page(
+                    request.revision,
+                    &request.from,
+                    request.enough,
+                    request.enough_bytes,
+                );
+                let _ = reply.send(page);
+            }
             Submission::Admin(request, reply) => {
                 let mut core = lock(&core);
                 core.asked.push(request);

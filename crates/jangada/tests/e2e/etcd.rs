@@ -58,6 +58,50 @@ fn etcdctl_reads_and_writes() {
 }
 
 #[test]
+fn etcdctl_compares_members_saves_a_snapshot_and_moves_the_leader() {
+    if !installed("etcdctl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    for number in 0..300 {
+        assert_eq!(said(&cluster, &["put", &format!("k{number:03}"), &"v".repeat(number)]), "OK\n");
+    }
+    assert_eq!(said(&cluster, &["del", "k007"]), "1\n");
+    let hashes = said(&cluster, &["endpoint", "hashkv", "--rev", "300"]);
+    let numbers: Vec<&str> = hashes.lines().filter_map(|line| line.split(", ").nth(1)).collect();
+    assert!(numbers.len() == 3 && numbers.iter().all(|number| *number == numbers[0]), "{hashes}");
+
+    let file = cluster.data().join("snapshot.db");
+    let (file, first) = (file.to_str().unwrap(), cluster.address(1));
+    let mut save = Command::new("etcdctl");
+    save.env("ETCDCTL_API", "3").args(["--endpoints", &first, "snapshot", "save", file]);
+    expect_exit(&save.output().unwrap(), 0);
+    let status = said(&cluster, &["snapshot", "status", file, "-w", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    // 299 keys, and four notes of etcd's own.
+    assert_eq!(
+        (status["revision"].as_u64(), status["totalKey"].as_u64()),
+        (Some(301), Some(303)),
+        "{status}"
+    );
+    // etcd itself begins a new cluster from it.
+    let data = cluster.data().join("restored");
+    expect_exit(
+        &etcdctl(&cluster, &["snapshot", "restore", file, "--data-dir", data.to_str().unwrap()], ""),
+        0,
+    );
+
+    let members = said(&cluster, &["endpoint", "status", "-w", "json"]);
+    let members: serde_json::Value = serde_json::from_str(&members).unwrap();
+    let status = |member: &serde_json::Value| member["Status"].clone();
+    let leader = status(&members[0])["leader"].as_u64().unwrap();
+    let id = |member: &serde_json::Value| status(member)["header"]["member_id"].as_u64().unwrap();
+    let other = members.as_array().unwrap().iter().map(id).find(|id| *id != leader).unwrap();
+    let moved = said(&cluster, &["move-leader", &format!("{other:x}")]);
+    assert_eq!(moved, format!("Leadership transferred from {leader:x} to {other:x}\n"));
+}
+
+#[test]
 fn etcdctl_grants_leases_and_keeps_them_alive() {
     if !installed("etcdctl") {
         return;
