@@ -12,7 +12,7 @@ use crate::commands::client::check_address;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::timeline::{
-    Kind, Look, Recording, Window, from_files, from_servers, plain_kind, tables, terminal_width,
+    Given, Kind, Look, Recording, Window, from_files, from_servers, plain_kind, tables, terminal_width,
 };
 
 const EXAMPLES: &str = "\
@@ -134,15 +134,20 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
         return live(arguments, kind, format);
     }
     let given = from_files(&arguments.files)?;
-    if given.unfinished > 0 {
-        output::note(&format!("{} lines that were cut off are left out", given.unfinished));
-    }
+    tell_damage(&given);
     let title = title(&arguments.files);
     let recording = Recording::of(title, given.sources, given.names);
     if recording.scene.records.is_empty() {
         return Err(Failure::usage("there are no records: nothing to paint"));
     }
     show(&recording, arguments, kind, format)
+}
+
+/// What cannot be read is told, and the rest is painted.
+fn tell_damage(given: &Given) {
+    for damage in &given.damaged {
+        output::note(&damage.sentence(Language::English));
+    }
 }
 
 /// What servers that run have just done.
@@ -184,6 +189,7 @@ fn each(arguments: &Arguments, kind: Kind) -> Result<(), Failure> {
     let mut recordings = Vec::new();
     for file in &arguments.files {
         let given = from_files(std::slice::from_ref(file))?;
+        tell_damage(&given);
         recordings.push(Recording::of(title(std::slice::from_ref(file)), given.sources, given.names));
     }
     let window = window(arguments);

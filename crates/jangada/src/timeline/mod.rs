@@ -23,7 +23,7 @@ use jangada_trace::timeline::{Scene, Tally, View, perfetto, svg, table};
 
 pub use fetch::from_servers;
 pub use kind::Kind;
-pub use read::from_files;
+pub use read::{Given, from_files};
 pub use terminal::{plain_kind, terminal_width};
 pub use window::Window;
 

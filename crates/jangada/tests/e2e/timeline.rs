@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::support::{expect_exit, jangada, ports, stdout, wait};
+use crate::support::{expect_exit, jangada, ports, stderr, stdout, wait};
 
 struct Cluster {
     dir: tempfile::TempDir,
@@ -90,6 +90,52 @@ fn nobody_there_is_an_answer_too() {
     expect_exit(&output, 2);
     let output = jangada().args(["timeline", "a", "--save", "picture.doc"]).output().unwrap();
     expect_exit(&output, 2);
+}
+
+/// A recording of three servers in a made-up world, 0.4 s long.
+fn recorded(dir: &Path) {
+    let script = "servers 3\nwait leader\nset d 8\nrun 100ms\ntimeline last 5s to run.jsonl\n";
+    std::fs::write(dir.join("script.txt"), script).unwrap();
+    let mut command = jangada();
+    command.current_dir(dir).args(["lab", "--sim", "--seed", "7", "--script", "script.txt"]);
+    expect_exit(&command.output().unwrap(), 0);
+}
+
+fn timeline(dir: &Path, arguments: &[&str]) -> Output {
+    jangada().current_dir(dir).arg("timeline").args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_damaged_line_is_left_out_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    recorded(dir.path());
+    let file = dir.path().join("run.jsonl");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let picture = stdout(&timeline(dir.path(), &["run.jsonl"]));
+    assert!(picture.contains("LEADER of term 1"), "{picture}");
+
+    std::fs::write(&file, &whole[..whole.len() - 20]).unwrap();
+    let torn = timeline(dir.path(), &["run.jsonl"]);
+    expect_exit(&torn, 0);
+    let last = whole.lines().count();
+    let said = format!("run.jsonl: line {last}, the last one, was cut off, and is left out");
+    assert!(stderr(&torn).contains(&said), "{}", stderr(&torn));
+
+    std::fs::write(&file, whole.replacen('\n', "\nnothing of the kind\n{\"time_ns\":", 1)).unwrap();
+    let damaged = timeline(dir.path(), &["run.jsonl"]);
+    expect_exit(&damaged, 0);
+    assert!(stdout(&damaged).contains("LEADER of term 1"));
+    let said = "run.jsonl: 2 lines cannot be read, and are left out; the first is line 2: ";
+    assert!(stderr(&damaged).contains(said), "{}", stderr(&damaged));
+
+    // Nothing that can be read is an error, unless it lies in a folder beside what can.
+    std::fs::write(dir.path().join("other.jsonl"), "nothing of the kind\n").unwrap();
+    let nothing = timeline(dir.path(), &["run.jsonl", "other.jsonl"]);
+    expect_exit(&nothing, 2);
+    assert!(stderr(&nothing).contains("other.jsonl has no record that can be read; line 1: "));
+    let folder = timeline(dir.path(), &["."]);
+    expect_exit(&folder, 0);
+    assert!(stderr(&folder).contains("other.jsonl: line 1 cannot be read"), "{}", stderr(&folder));
 }
 
 /// The blocks of a page that begin like this.
