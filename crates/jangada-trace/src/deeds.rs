@@ -108,15 +108,6 @@ impl Standing {
         Duration::from_nanos(self.delay.values().copied().max().unwrap_or(0))
     }
 
-    /// What is wrong with the network beside what is cut, in words: `30 % lost, 200 ms slower`.
-    #[must_use]
-    pub fn weather(&self) -> Option<String> {
-        let loss = (self.loss() > 0).then(|| format!("{} % lost", self.loss()));
-        let delay = (!self.delay().is_zero()).then(|| format!("{} slower", span(self.delay())));
-        let both: Vec<String> = loss.into_iter().chain(delay).collect();
-        (!both.is_empty()).then(|| both.join(", "))
-    }
-
     /// The deeds that would lead here, all at this time.
     #[must_use]
     pub fn records(&self, time: Time) -> Vec<Record> {
@@ -222,7 +213,7 @@ mod tests {
         }
         standing.see(NodeId(3), Deed::Crash);
         standing.see(NodeId(2), Deed::Slow { by_nanos: 200_000_000 });
-        assert_eq!(standing.weather().as_deref(), Some("30 % lost, 200 ms slower"));
+        assert_eq!((standing.loss(), standing.delay()), (30, Duration::from_millis(200)));
         let mut again = Standing::default();
         standing.records(Time(5)).iter().for_each(|record| again.see_record(record));
         assert_eq!(again, standing);

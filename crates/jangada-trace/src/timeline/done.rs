@@ -2,6 +2,7 @@
 //! Where nobody recorded any, `bands.rs` concludes it from what is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jangada_node::event::{DiskEvent, Event, Record};
 use jangada_raft::types::{NodeId, Time};
@@ -9,6 +10,9 @@ use jangada_raft::types::{NodeId, Time};
 use super::bands::{Absence, Quiet};
 use super::scene::Lane;
 use crate::deeds::{Standing, cut_off};
+use crate::language::Language;
+use crate::phrases::span;
+use crate::say;
 
 /// A time in which the network lost messages or held them up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +21,21 @@ pub struct Weather {
     pub begin: Time,
     /// To here.
     pub end: Time,
+    /// So many messages in a hundred are lost.
+    pub loss: u8,
+    /// The most that messages are held up.
+    pub delay: Duration,
+}
+
+impl Weather {
     /// How it was: `30 % lost, 200 ms slower`.
-    pub words: String,
+    #[must_use]
+    pub fn words(&self, language: Language) -> String {
+        let loss = (self.loss > 0).then(|| say!(language, "{percent} % lost", percent = self.loss));
+        let delay = (!self.delay.is_zero()).then(|| say!(language, "{by} slower", by = span(self.delay)));
+        let both: Vec<String> = loss.into_iter().chain(delay).collect();
+        both.join(", ")
+    }
 }
 
 /// Whether anybody recorded what was done.
@@ -49,7 +66,7 @@ pub(super) fn bands(records: &[Record], lanes: &mut [Lane], (begin, end): (Time,
         for (key, why) in away {
             open.entry(key).or_insert((now, why));
         }
-        turn(&mut weather, standing.weather(), now);
+        turn(&mut weather, (standing.loss(), standing.delay()), now);
     }
     for ((place, _), (begin, why)) in open {
         lanes[place].quiet.push(Quiet { begin, end, why });
@@ -93,14 +110,14 @@ fn away(standing: &Standing, nodes: &[NodeId]) -> BTreeMap<(usize, u8), Absence>
 }
 
 /// The network is like this from now on.
-fn turn(weather: &mut Vec<Weather>, words: Option<String>, now: Time) {
+fn turn(weather: &mut Vec<Weather>, (loss, delay): (u8, Duration), now: Time) {
     if let Some(last) = weather.last_mut().filter(|last| last.end == Time::NEVER) {
-        if words.as_deref() == Some(last.words.as_str()) {
+        if (last.loss, last.delay) == (loss, delay) {
             return;
         }
         last.end = now;
     }
-    if let Some(words) = words {
-        weather.push(Weather { begin: now, end: Time::NEVER, words });
+    if loss > 0 || !delay.is_zero() {
+        weather.push(Weather { begin: now, end: Time::NEVER, loss, delay });
     }
 }

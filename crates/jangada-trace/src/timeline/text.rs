@@ -287,16 +287,24 @@ impl<'a> Painter<'a> {
             }
             What::Record(record) => self.mark(first.record, record, &mut cells),
             What::Quiet(lane, quiet) => self.absence(lane, quiet, &mut cells),
-            What::Weather(Weather { begin, end, words }) if *end < self.scene.end => {
-                format!("for {}: messages {words}", span(end.since(*begin)))
-            }
-            What::Weather(weather) => format!("from here on: messages {}", weather.words),
+            What::Weather(weather) => self.weather(weather),
             What::Folded => String::new(),
         };
         let cells: String = cells.into_iter().collect();
         let time = millis(first.time);
         let line = format!("{time:>width$}  {cells}  {note}", width = self.margin - 4);
         self.push(&line);
+    }
+
+    fn weather(&self, weather: &Weather) -> String {
+        let words = weather.words(self.language);
+        match weather.end < self.scene.end {
+            true => {
+                let long = span(weather.end.since(weather.begin));
+                say!(self.language, "for {long}: messages {words}", long, words)
+            }
+            false => say!(self.language, "from here on: messages {words}", words),
+        }
     }
 
     /// One line for all that was folded away, if nothing else happened for long.

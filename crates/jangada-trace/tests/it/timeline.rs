@@ -4,6 +4,7 @@ use jangada_node::event::{Deed, DiskEvent, Event, Record};
 use jangada_raft::event::{Event as RaftEvent, MessageKind, RoleChange, RoleName};
 use jangada_raft::types::{Index, NodeId, Term, Time};
 use jangada_trace::deeds;
+use jangada_trace::language::Language;
 use jangada_trace::names::Names;
 use jangada_trace::timeline::svg;
 use jangada_trace::timeline::text::{Style, paint};
@@ -252,6 +253,11 @@ fn what_the_network_does_is_told_by_every_painter() {
     let scene = Scene::of(records);
     let picture = svg::paint("t", &scene, &Names::new(), &View::of(&scene), svg::Style::default());
     assert!(picture.contains("<title>messages 30 % lost, 50 ms slower for 200 ms</title>"), "{picture}");
+    let view = View { language: Language::Portuguese, ..View::of(&scene) };
+    let drawn = paint(&scene, &Names::new(), &view, Style::default()).text;
+    assert!(drawn.contains("por 200 ms: mensagens 30 % perdidas, 50 ms mais lentas"), "{drawn}");
+    let picture = svg::paint("t", &scene, &Names::new(), &view, svg::Style::default());
+    assert!(picture.contains("<title>mensagens 30 % perdidas por 100 ms</title>"), "{picture}");
     assert_eq!(scene.lanes.len(), 3);
     assert_eq!(scene.lanes[0].missing, 0, "deeds are not counted by servers");
 }

@@ -139,14 +139,15 @@ impl<'a> Drawing<'a> {
         for weather in shown {
             let begin = self.x(weather.begin.max(self.view.from));
             let end = self.x(weather.end.min(self.view.to));
-            let long = span(weather.end.since(weather.begin));
+            let language = self.view.language;
+            let (words, long) = (weather.words(language), span(weather.end.since(weather.begin)));
+            let title = say!(language, "messages {words} for {long}", words, long);
             put!(
                 self.out,
-                r##"<rect x="{begin:.1}" y="48" width="{:.1}" height="3" fill="#b8860b"><title>messages {} for {long}</title></rect>"##,
-                (end - begin).max(1.0),
-                weather.words
+                r##"<rect x="{begin:.1}" y="48" width="{:.1}" height="3" fill="#b8860b"><title>{title}</title></rect>"##,
+                (end - begin).max(1.0)
             );
-            self.word(begin + 2.0, 61.0, &weather.words, 10.0, "#8a6508");
+            self.word(begin + 2.0, 61.0, &words, 10.0, "#8a6508");
         }
     }
 
