@@ -487,7 +487,7 @@ export class Diagram {
       const kind = model.kind.data[message];
       const column = Math.round(this.x(model.sent.data[message]));
       if (model.folded.data[message] && this.hidden.has(HEARTBEATS)) {
-        if (column >= this.gutter && model.sent.data[message] <= this.now && FAMILY[kind] === HEARTBEATS) this.beats[column] = model.from.data[message];
+        if (column >= this.gutter && model.sent.data[message] <= this.now && [0, HEARTBEATS].includes(FAMILY[kind])) this.beats[column] = model.from.data[message];
         return true;
       }
       const link = few ? FAMILY[kind] : (model.from.data[message] * 16 + model.to.data[message]) * 16 + kind;
@@ -514,7 +514,7 @@ export class Diagram {
     return arrows.length;
   }
 
-  /** Heartbeats that are folded away leave a small trace on the leader's lane. */
+  /** What is folded away leaves a small trace on the sender's lane. */
   drawBeats() {
     const { paper, model } = this;
     paper.fillStyle = this.color.heartbeat;
@@ -632,13 +632,14 @@ export class Diagram {
     }
     paper.font = SMALL;
     let said = '';
-    for (const [place, { time, role, term }] of visible.entries()) {
+    for (const [place, { time, role, term, run }] of visible.entries()) {
       const x = this.x(time);
       // Where several follow within a few pixels, the last one counts.
       const next = visible[place + 1];
       if (next && this.x(next.time) - x < 7) continue;
       drawRole(paper, role, x, server.y, 7, this.color);
-      const text = `${roleWord(role)} t${term}`;
+      const times = run?.times.filter((other) => other <= this.now).length;
+      const text = `${roleWord(role)} t${term}` + (times ? `, asks ${times} times more` : '');
       if ((next && this.x(next.time) - x < 26) || x < this.gutter || text === said) continue;
       said = text;
       if (x > free && x + 9 + paper.measureText(text).width < this.width && this.label(text, x + 9, server.y - 10, role === 'leader' ? this.color.leader : role === 'follower' ? this.color.muted : this.color.candidate)) {

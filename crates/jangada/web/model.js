@@ -15,6 +15,8 @@ const KIND_NUMBER = new Map(KINDS.map((kind, number) => [kind, number]));
 const HEARTBEAT = KIND_NUMBER.get('heartbeat');
 const APPEND = KIND_NUMBER.get('append');
 const ACCEPTED = KIND_NUMBER.get('append_accepted');
+/** The kinds up to here are questions and answers of an election; the even ones ask. */
+const VOTES = KIND_NUMBER.get('vote_reply');
 /** What a server is after a deed. */
 const STATES = { crash: 'down', start: 'up', pause: 'paused', resume: 'up', silent: 'silent', heard: 'up' };
 /** What is done to links. */
@@ -88,7 +90,7 @@ export class Model {
     this.index = new Column(Float64Array);
     this.amount = new Column(Uint32Array);
     this.sequence = new Column(Float64Array);
-    /** Tells nothing new: a heartbeat, or the answer to one. */
+    /** Tells nothing new: a heartbeat, the answer to one, or what is asked and answered again while a campaign is in vain. */
     this.folded = new Column(Uint8Array);
     this.messageBlocks = new Blocks();
     /** Why a message was ignored, by its number. */
@@ -156,10 +158,14 @@ export class Model {
     }
     const server = this.server(record.node);
     if (record.event === 'role_changed') {
-      server.roles.push({ time, role: record.role, term: record.term, why: record.why });
+      const { role, term, why } = record;
+      const again = server.run?.role === role && why === 'election_timeout';
+      if (!again) server.run = role.endsWith('candidate') ? { role, said: new Set(), times: [] } : null;
+      server.roles.push({ time, role, term, why: again ? null : why, run: server.run });
     } else if (record.event === 'term_changed') {
       server.roles.push({ time, role: server.roles.at(-1)?.role ?? 'follower', term: record.new, why: null });
     } else if (record.event === 'log_opened') {
+      server.run = null;
       server.roles.push({ time, role: 'follower', term: server.roles.at(-1)?.term ?? 0, why: null });
       if (server.states.at(-1)?.state !== 'up') server.states.push({ time, state: 'up' });
     }
@@ -233,8 +239,21 @@ export class Model {
       this.folded.data[message] = heard && heard.kind === HEARTBEAT && record.index <= heard.told ? 1 : 0;
       if (heard) heard.told = Math.max(heard.told, record.index);
     }
+    if (kind <= VOTES) {
+      const asks = kind % 2 === 0;
+      const again = this.saidBefore(asks ? from : to, `${kind} ${from.number} ${to.number} ${record.count}`);
+      this.folded.data[message] = again ? 1 : 0;
+      if (again && asks && from.run.times.at(-1) !== time) from.run.times.push(time);
+    }
     from.records.push(message * 2);
     this.fly(message);
+  }
+
+  /** Whether this was said before in the campaign of this server. */
+  saidBefore({ run }, words) {
+    const before = run?.said.has(words);
+    run?.said.add(words);
+    return before;
   }
 
   readReceived(record, time) {
@@ -251,6 +270,8 @@ export class Model {
     }
     // A duplicate arrives at an arrow that has arrived.
     if (again) return;
+    // Whoever is reached at last is worth an arrow.
+    if (kind <= VOTES && kind % 2 === 0 && !this.saidBefore(from, `>${to.number}`)) this.folded.data[message] = 0;
     this.received.data[message] = time;
     this.messageBlocks.note(message, time);
     this.fly(message);

@@ -107,6 +107,11 @@ pub(super) fn roles(records: &[Record], node: NodeId, end: Time) -> Vec<RoleSpan
                 continue;
             }
         };
+        // Whoever becomes what it is goes on being that.
+        if spans.last().is_some_and(|last| (last.role, last.term) == (role, term) && last.end == end) {
+            last_seen = record.time;
+            continue;
+        }
         let restarts = matches!(record.event, Event::Disk(DiskEvent::Opened { .. }));
         if let Some(span) = spans.last_mut().filter(|_| !restarts) {
             span.end = begin;

@@ -8,6 +8,7 @@
 mod bands; // roles, and when a server was not there
 mod done; // the same by what was done
 pub mod perfetto; // for a trace viewer
+mod repeats; // campaigns in vain
 mod scene; // what became of each message
 pub mod svg; // for reports
 pub mod table; // the Go prototype's table
@@ -17,6 +18,7 @@ mod view; // which part of it is shown
 
 pub use bands::{Absence, Quiet, RoleSpan};
 pub use done::Weather;
+pub use repeats::Repeats;
 pub use scene::{Arrow, Fate, Lane, Scene, Tally};
 pub use topic::{Topic, Topics};
 pub use view::View;

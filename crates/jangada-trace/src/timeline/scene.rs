@@ -8,6 +8,7 @@ use jangada_raft::types::{Index, NodeId, Term, Time};
 
 use super::bands::{self, Quiet, RoleSpan};
 use super::done::{self, Weather};
+use super::repeats::{self, Folded, Repeats};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub struct Arrow {
     pub index: Index,
     /// A second one.
     pub count: u32,
-    /// A heartbeat, or an answer that says nothing new.
+    /// A heartbeat, an answer that says nothing new, or a question that is asked again as much in vain as before.
     pub is_routine: bool,
     /// It arrived before, too: a duplicate.
     pub is_duplicate: bool,
@@ -124,6 +125,10 @@ pub struct Scene {
     pub lanes: Vec<Lane>,
     /// All messages, by the first moment at which they were seen.
     pub arrows: Vec<Arrow>,
+    /// Campaigns that went on and on.
+    pub repeats: Vec<Repeats>,
+    /// What these say again: places among the records.
+    pub(super) repeated: BTreeSet<usize>,
     /// When the network lost messages or held them up, as far as somebody recorded that.
     pub weather: Vec<Weather>,
     /// What was done to servers and links was recorded; otherwise it is concluded from what is missing.
@@ -168,6 +173,7 @@ impl Scene {
         let deeds_known = done::is_known(&records);
         judge(&mut arrows, &watched, end, deeds_known);
         mark_routine(&mut arrows);
+        let Folded { repeats, records: repeated } = repeats::fold(&records, &nodes, &mut arrows);
         let lanes = nodes.iter().zip(&watched).enumerate();
         let mut lanes: Vec<Lane> = lanes
             .map(|(place, (node, watched))| Lane {
@@ -188,7 +194,7 @@ impl Scene {
             lanes.iter_mut().for_each(|lane| bands::end_roles(lane, end));
             bands::cut_off(&mut lanes, &arrows, (begin, end));
         }
-        Scene { records, lanes, arrows, weather, deeds_known, begin, end }
+        Scene { records, lanes, arrows, repeats, repeated, weather, deeds_known, begin, end }
     }
 
     /// How many messages had which fate.

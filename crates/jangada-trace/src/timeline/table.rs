@@ -128,7 +128,7 @@ fn rows(part: &Part<'_>) -> Vec<Row> {
         if record.time > part.view.to {
             break;
         }
-        if !part.view.shows_record(record) {
+        if !part.view.shows_record(record) || part.view.folds(part.scene, at) {
             words.sentence(record, Level::Warn);
             continue;
         }
@@ -136,6 +136,11 @@ fn rows(part: &Part<'_>) -> Vec<Row> {
         if let (Some(place), Some(sentence)) = (place, words.sentence(record, Level::Trace)) {
             rows.push((at, (record.time, place, sentence)));
         }
+    }
+    for repeats in part.scene.repeats.iter().filter(|repeats| part.view.tells(repeats)) {
+        let name = part.names.of(part.scene.lanes[repeats.lane].node);
+        let time = repeats.begin.max(part.view.from);
+        rows.push((repeats.record, (time, repeats.lane, repeats.sentence(language, &name))));
     }
     let lost = part.scene.arrows.iter().filter(|arrow| arrow.fate == Fate::Lost && !arrow.is_duplicate);
     for arrow in lost.filter(|arrow| part.view.shows(arrow)) {

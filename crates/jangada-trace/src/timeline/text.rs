@@ -20,6 +20,7 @@ use jangada_raft::types::Time;
 
 use super::bands::{Absence, Quiet};
 use super::done::Weather;
+use super::repeats::Repeats;
 use super::scene::{Arrow, Fate, Scene};
 use super::view::View;
 use crate::language::Language;
@@ -130,6 +131,7 @@ enum What<'a> {
     Record(&'a Record),
     Quiet(usize, &'a Quiet),
     Weather(&'a Weather),
+    Repeats(&'a Repeats),
     Folded,
 }
 
@@ -146,7 +148,7 @@ fn items<'a>(scene: &'a Scene, view: &View) -> Vec<Item<'a>> {
             continue;
         }
         let what = if view.shows(arrow) { What::Arrow(arrow) } else { What::Folded };
-        if view.shows(arrow) || arrow.is_routine {
+        if view.shows(arrow) || is_beat(arrow) {
             items.push(Item { time: arrow.first(), record: arrow.record, what });
         }
     }
@@ -155,7 +157,7 @@ fn items<'a>(scene: &'a Scene, view: &View) -> Vec<Item<'a>> {
         if record.time > view.to {
             break;
         }
-        if view.shows_record(record) {
+        if view.shows_record(record) && !view.folds(scene, at) {
             items.push(Item { time: record.time, record: at, what: What::Record(record) });
         }
     }
@@ -167,6 +169,10 @@ fn items<'a>(scene: &'a Scene, view: &View) -> Vec<Item<'a>> {
             let record = scene.records.partition_point(|record| record.time <= quiet.begin);
             items.push(Item { time: quiet.begin, record, what: What::Quiet(lane, quiet) });
         }
+    }
+    for repeats in scene.repeats.iter().filter(|repeats| view.tells(repeats)) {
+        let time = repeats.begin.max(view.from);
+        items.push(Item { time, record: repeats.record, what: What::Repeats(repeats) });
     }
     for weather in scene.weather.iter().filter(|weather| view.has(weather.begin)) {
         let record = scene.records.partition_point(|record| record.time <= weather.begin);
@@ -266,7 +272,12 @@ impl<'a> Painter<'a> {
                 {
                     seen.push(arrow.to);
                 }
-                What::Arrow(_) | What::Record(_) | What::Quiet(..) | What::Weather(_) | What::Folded => break,
+                What::Arrow(_)
+                | What::Record(_)
+                | What::Quiet(..)
+                | What::Weather(_)
+                | What::Repeats(_)
+                | What::Folded => break,
             }
         }
         seen.len()
@@ -287,11 +298,16 @@ impl<'a> Painter<'a> {
             }
             What::Record(record) => self.mark(first.record, record, &mut cells),
             What::Quiet(lane, quiet) => self.absence(lane, quiet, &mut cells),
+            What::Repeats(repeats) => {
+                cells[self.column(repeats.lane) + 2 - self.margin] = self.signs.fold;
+                repeats.sentence(self.language, &self.names.of(self.scene.lanes[repeats.lane].node))
+            }
             What::Weather(weather) => self.weather(weather),
             What::Folded => String::new(),
         };
         let cells: String = cells.into_iter().collect();
-        let time = millis(first.time);
+        let is_told = matches!(first.what, What::Repeats(_));
+        let time = if is_told { self.signs.fold.to_string() } else { millis(first.time) };
         let line = format!("{time:>width$}  {cells}  {note}", width = self.margin - 4);
         self.push(&line);
     }
@@ -473,10 +489,15 @@ impl<'a> Painter<'a> {
     }
 }
 
+/// A heartbeat, or an answer that says nothing new.
+fn is_beat(arrow: &Arrow) -> bool {
+    arrow.is_routine && matches!(arrow.kind, MessageKind::Heartbeat | MessageKind::AppendAccepted)
+}
+
 fn arrow_of<'a>(item: &Item<'a>) -> Option<&'a Arrow> {
     match item.what {
         What::Arrow(arrow) => Some(arrow),
-        What::Record(_) | What::Quiet(..) | What::Weather(_) | What::Folded => None,
+        What::Record(_) | What::Quiet(..) | What::Weather(_) | What::Repeats(_) | What::Folded => None,
     }
 }
 

@@ -4,6 +4,7 @@ use jangada_node::event::{Event, Record};
 use jangada_raft::event::Event as RaftEvent;
 use jangada_raft::types::Time;
 
+use super::repeats::Repeats;
 use super::scene::{Arrow, Scene};
 use super::topic::{Topic, Topics};
 use crate::language::Language;
@@ -45,6 +46,19 @@ impl View {
     pub fn shows(&self, arrow: &Arrow) -> bool {
         let topic = if arrow.is_routine { Topic::Heartbeats } else { Topic::Messages };
         self.topics.has(topic) && arrow.first() <= self.to && arrow.last() >= self.from
+    }
+
+    /// Whether a record of the scene only says again what is folded away.
+    #[must_use]
+    pub fn folds(&self, scene: &Scene, record: usize) -> bool {
+        !self.topics.has(Topic::Heartbeats) && scene.repeated.contains(&record)
+    }
+
+    /// Whether a campaign that goes on and on is to be told in a sentence: where it is not shown itself.
+    #[must_use]
+    pub fn tells(&self, repeats: &Repeats) -> bool {
+        let about = self.topics.has(Topic::Messages) || self.topics.has(Topic::Elections);
+        about && !self.topics.has(Topic::Heartbeats) && repeats.begin <= self.to && repeats.end >= self.from
     }
 
     /// Whether a record is to be seen as a thing of its own: messages are arrows.

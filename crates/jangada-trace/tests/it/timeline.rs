@@ -274,3 +274,94 @@ fn what_says_nothing_new_is_folded() {
         "{drawn}"
     );
 }
+
+/// n2 hears nobody any more and asks again and again: every 100 ms, with a new election timeout each third time; with
+/// `answers`, n1 says yes each time. At last it hears that there is a leader.
+fn in_vain(answers: bool) -> Vec<Record> {
+    let times_out = || RaftEvent::RoleChanged {
+        role: RoleName::PreCandidate,
+        term: Term(1),
+        why: RoleChange::ElectionTimeout,
+    };
+    let mut seqs = [0; 4];
+    let mut records = Vec::new();
+    let mut push = |micros: u64, node: u64, event: RaftEvent| {
+        seqs[node as usize] += 1;
+        records.push(at(micros, node, seqs[node as usize], event));
+    };
+    push(1_000, 1, RaftEvent::Committed { index: Index(1), term: Term(1) });
+    push(1_000, 3, RaftEvent::Committed { index: Index(1), term: Term(1) });
+    for time in 0..12 {
+        let now = 100_000 * (time + 1);
+        if time % 3 == 0 {
+            push(now, 2, times_out());
+        }
+        push(now, 2, sent(1, 2 * time, MessageKind::PreVote));
+        push(now, 2, sent(3, 2 * time + 1, MessageKind::PreVote));
+        if answers {
+            push(now + 400, 1, received(2, 2 * time, MessageKind::PreVote));
+            push(now + 400, 1, sent(2, time, MessageKind::PreVoteReply));
+            push(now + 800, 2, received(1, time, MessageKind::PreVoteReply));
+        }
+    }
+    let follower =
+        RaftEvent::RoleChanged { role: RoleName::Follower, term: Term(1), why: RoleChange::LeaderFound };
+    push(1_290_000, 2, follower);
+    push(1_300_000, 3, sent(2, 1, MessageKind::Append));
+    push(1_300_400, 2, received(3, 1, MessageKind::Append));
+    push(1_400_000, 1, RaftEvent::Committed { index: Index(2), term: Term(1) });
+    push(1_400_000, 3, RaftEvent::Committed { index: Index(2), term: Term(1) });
+    records
+}
+
+#[test]
+fn campaigns_in_vain_are_folded_into_one_line() {
+    // Where deeds are known, nobody is concluded to be cut off.
+    let in_vain = |answers| with(in_vain(answers), &[done(50, 3, Deed::Start)]);
+    let drawn = painted(in_vain(false), "+", Style::default());
+    let campaign: Vec<&str> = drawn.lines().skip(3).take(4).collect();
+    let expected = [
+        "  100.000    │             P             │  n2: election timeout → PreCandidate, asks who would vote for it",
+        "  100.000    │✕┄┄┄┄┄┄┄┄┄┄┄┄●┄┄┄┄┄┄┄┄┄┄┄┄✕│  PreVote (last log index 0), term 1; to n1: lost; to n3: lost",
+        "        ⋮    │             ⋮             │  n2 asks 11 times more in 1.0 s who would vote for it: nobody answers",
+        " 1290.000    │             F             │  n2: term 1 has a leader → Follower",
+    ];
+    assert_eq!(campaign, expected, "\n{drawn}");
+    // Whoever wants to see each of them can.
+    let all = painted(in_vain(false), "+heartbeats", Style::default());
+    assert_eq!(all.matches("PreVote (last").count(), 12, "{all}");
+    assert_eq!((all.matches("PreCandidate").count(), all.matches("times more").count()), (4, 0), "{all}");
+    // Answers that never suffice are folded, too.
+    let drawn = painted(in_vain(true), "+", Style::default());
+    assert!(
+        drawn.contains("n2 asks 11 times more in 1.0 s who would vote for it: too few answer"),
+        "{drawn}"
+    );
+    assert_eq!(drawn.matches("PreVote reply").count(), 1, "{drawn}");
+    // An answer to what is asked at last, and shown, is none to what was asked before.
+    let mut late = in_vain(false);
+    late.extend([
+        at(1_200_400, 1, 2, received(2, 22, MessageKind::PreVote)),
+        at(1_200_500, 1, 2, sent(2, 9, MessageKind::PreVoteReply)),
+        at(1_200_800, 2, 28, received(1, 9, MessageKind::PreVoteReply)),
+    ]);
+    late.sort_by_key(|record| record.time);
+    let drawn = painted(late, "+", Style::default());
+    assert!(
+        drawn.contains("n2 asks 11 times more in 1.0 s who would vote for it: nobody answers"),
+        "{drawn}"
+    );
+    assert_eq!(drawn.matches("PreVote (last").count(), 2, "{drawn}");
+    // An election that nobody wins at once is none that is in vain.
+    assert!(Scene::of(election()).repeats.is_empty());
+}
+
+#[test]
+fn campaigns_in_vain_are_one_band_and_a_line_in_the_picture_for_reports() {
+    let scene = Scene::of(in_vain(false));
+    assert_eq!(scene.lanes[1].roles.len(), 2, "{:?}", scene.lanes[1].roles);
+    let picture = svg::paint("t", &scene, &Names::new(), &View::of(&scene), svg::Style::default());
+    assert_eq!(picture.matches("n2 asks 11 times more in 1.0 s").count(), 1, "{picture}");
+    assert!(picture.contains(">11 times more</text>"), "{picture}");
+    assert_eq!(picture.matches("n2 → n1").count(), 1, "{picture}");
+}

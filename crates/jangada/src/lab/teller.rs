@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jangada_node::event::{DiskEvent, Event, Record};
-use jangada_raft::event::{Event as RaftEvent, MembershipStage};
+use jangada_raft::event::{Event as RaftEvent, MembershipStage, RoleChange, RoleName};
 use jangada_raft::types::{Index, NodeId, Time};
 use jangada_server::rig::Tap;
 use jangada_sim::script::command::Kind;
@@ -74,6 +74,7 @@ impl Teller {
             watched: vec![Kind::Leaders, Kind::Elections, Kind::Members],
             leading: BTreeSet::new(),
             members: BTreeMap::new(),
+            campaigns: Campaigns::default(),
         };
         let thread =
             std::thread::Builder::new().name("teller".to_owned()).spawn(move || telling.tell(&inbox));
@@ -167,6 +168,33 @@ struct Telling {
     leading: BTreeSet<NodeId>,
     /// The last configuration that each server told of.
     members: BTreeMap<NodeId, Record>,
+    campaigns: Campaigns,
+}
+
+/// Servers that campaign, and how many times in a row: one that is cut off would fill the screen with it.
+#[derive(Default)]
+struct Campaigns(BTreeMap<NodeId, (RoleName, u64)>);
+
+impl Campaigns {
+    /// Of the same over and over again every tenth time is told, with how many they were.
+    const EACH: u64 = 10;
+
+    /// How many times in a row a server has begun the campaign that this record tells of; 0 if it tells of none.
+    fn times(&mut self, record: &Record) -> u64 {
+        match record.event {
+            Event::Raft(RaftEvent::RoleChanged { role, why, .. }) => {
+                let (before, times) = self.0.entry(record.node).or_insert((role, 0));
+                let again = *before == role && why == RoleChange::ElectionTimeout;
+                (*before, *times) = (role, if again { *times + 1 } else { 1 });
+                *times
+            }
+            Event::Disk(DiskEvent::Opened { .. }) => {
+                self.0.remove(&record.node);
+                0
+            }
+            Event::Raft(_) | Event::Disk(_) | Event::Net(_) | Event::Client(_) | Event::Deed(_) => 0,
+        }
+    }
 }
 
 impl Telling {
@@ -180,6 +208,7 @@ impl Telling {
                     self.voice.say(&addresses);
                     self.words = Words::new(Names::new()).in_language(self.voice.language());
                     self.leading.clear();
+                    self.campaigns = Campaigns::default();
                     self.known.forget();
                 }
                 News::Watch(kinds) => self.watched = kinds,
@@ -202,8 +231,16 @@ impl Telling {
     fn happened(&mut self, record: &Record) {
         self.known.happened(&self.words, record);
         let line = watch::line(&mut self.words, &self.watched, &mut self.leading, record);
+        let times = self.campaigns.times(record);
         if let Some(line) = line.filter(|_| self.is_news(record)) {
-            self.voice.say(&line);
+            match times {
+                0 | 1 => self.voice.say(&line),
+                _ if times.is_multiple_of(Campaigns::EACH) => {
+                    let language = self.voice.language();
+                    self.voice.say(&say!(language, "{line} ({times} times in a row)", line, times));
+                }
+                _ => {}
+            }
         }
         self.remember_members(record);
     }
@@ -245,4 +282,30 @@ fn founded(node: NodeId, servers: u64) -> (NodeId, Record) {
         learners: 0,
     };
     (node, Record { time: Time::ZERO, node, seq: 0, event: Event::Raft(event) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jangada_raft::types::Term;
+
+    #[test]
+    fn campaigns_in_a_row_are_counted() {
+        let mut campaigns = Campaigns::default();
+        let mut times = |node, role, why| {
+            let event = Event::Raft(RaftEvent::RoleChanged { role, term: Term(1), why });
+            campaigns.times(&Record { time: Time::ZERO, node: NodeId(node), seq: 1, event })
+        };
+        use RoleChange::{ElectionTimeout, LeaderFound, PreVoteWon};
+        use RoleName::{Candidate, Follower, PreCandidate};
+        for expected in 1..=3 {
+            assert_eq!(times(4, PreCandidate, ElectionTimeout), expected);
+        }
+        assert_eq!(times(2, PreCandidate, ElectionTimeout), 1, "another server");
+        assert_eq!(times(4, Candidate, PreVoteWon), 1);
+        assert_eq!(times(4, PreCandidate, ElectionTimeout), 1, "it had become something else");
+        assert_eq!(times(4, Follower, LeaderFound), 1);
+        assert_eq!(times(4, PreCandidate, ElectionTimeout), 1);
+        assert_eq!(times(2, PreCandidate, ElectionTimeout), 2);
+    }
 }

@@ -7,9 +7,9 @@ import { saved } from './lab.mjs';
 export const STORY = ['wait leader', 'set d 8', 'crash leader', 'wait leader', 'set raft log', 'restart 1', 'run 100ms', 'isolate 2 4', 'run 900ms',
   'heal', 'lose 20%', 'run 300ms', 'lose 0%', 'run 300ms', 'set sea sand', 'run 100ms'];
 
-function withRecording(test) {
+function withRecording(test, story = STORY) {
   return async (browser) => {
-    const recording = await saved(browser, STORY);
+    const recording = await saved(browser, story);
     try {
       const page = await recording.open();
       await page.waitForSelector('body[data-state=ready]');
@@ -79,6 +79,22 @@ export const timeline = {
     await page.click('#legend button:text("heartbeats")');
     assert.ok((await shown(page)).messages > all.messages);
   }),
+
+  a_campaign_in_vain_is_folded: withRecording(async (page) => {
+    const titles = async () => {
+      const all = [];
+      for (let last = null; ;) {
+        await page.keyboard.press('[');
+        const title = await page.textContent('#told');
+        if (title === last) return all.filter((told) => told.startsWith('PreVote  n4')).length;
+        all.push(last = title);
+      }
+    };
+    assert.equal(await titles(), 4, 'asked once, of each of the others');
+    const folded = await shown(page);
+    await page.click('#legend button:text("heartbeats")');
+    assert.ok((await shown(page)).messages > folded.messages + 100, 'all of it can be seen');
+  }, ['wait leader', 'isolate 4', 'run 2s']),
 
   a_message_of_a_saved_recording_is_selected_and_read: withRecording(async (page) => {
     const told = await find(page, /^RequestVote  n/);

@@ -55,6 +55,7 @@ pub fn paint(title: &str, scene: &Scene, names: &Names, view: &View, style: Styl
     drawing.axis();
     drawing.weather();
     drawing.lanes();
+    drawing.repeats();
     drawing.arrows();
     drawing.marks();
     drawing.legend();
@@ -342,6 +343,26 @@ impl<'a> Drawing<'a> {
                     return;
                 }
             }
+        }
+    }
+
+    /// Campaigns that went on and on: a line above the band, as long as they did.
+    fn repeats(&mut self) {
+        let scene = self.scene;
+        for repeats in scene.repeats.iter().filter(|repeats| self.view.tells(repeats)) {
+            let (begin, end) =
+                (self.x(repeats.begin.max(self.view.from)), self.x(repeats.end.min(self.view.to)));
+            let y = Self::y(repeats.lane) - BAND - 4.0;
+            let name = self.names.of(scene.lanes[repeats.lane].node);
+            let title = escape(&repeats.sentence(self.view.language, &name));
+            let (color, dash) =
+                paint::stroke_paint(if repeats.stands { Stroke::Vote } else { Stroke::PreVote });
+            put!(
+                self.out,
+                r##"<g stroke="{color}"><title>{title}</title><path d="M{begin:.1} {y:.1}H{end:.1}" fill="none" stroke-width="2" {dash}/></g>"##
+            );
+            let times = say!(self.view.language, "{times} times more", times = repeats.times);
+            self.word(begin + 2.0, y - 4.0, &times, 9.5, color);
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) enum Stroke {
 
 pub(super) fn stroke(arrow: &Arrow) -> Stroke {
     match arrow.kind {
-        _ if arrow.is_routine => Stroke::Heartbeat,
+        MessageKind::AppendAccepted if arrow.is_routine => Stroke::Heartbeat,
         MessageKind::PreVote | MessageKind::PreVoteReply => Stroke::PreVote,
         MessageKind::Vote | MessageKind::VoteReply => Stroke::Vote,
         MessageKind::Append => Stroke::Append,
