@@ -330,15 +330,16 @@ export class Model {
     const sent = this.sent.data[message];
     const from = this.numbered[this.from.data[message]];
     const to = this.numbered[this.to.data[message]];
+    if (received > now) return { fate: 'travelling', why: null };
     const network = this.networkAt(sent);
     if (network.cut.some(([one, other]) => one === from.name && other === to.name)) return { fate: 'lost', why: 'cut' };
+    // A server that was killed may have taken it before, whatever it was afterwards.
+    if (latest(to.missing, sent + this.flight, 'time')?.until >= sent) return { fate: 'unrecorded', why: null };
     const state = this.stateAt(to, sent + this.flight);
     if (state === 'down') return { fate: 'lost', why: 'down' };
     if (state === 'silent') return { fate: 'unrecorded', why: null };
-    if (received > now) return { fate: 'travelling', why: null };
     if (this.stateAt(to, now) === 'paused') return { fate: 'travelling', why: 'paused' };
     if (now - sent < grace + 2 * (network.delay_ns ?? 0)) return { fate: 'travelling', why: null };
-    if (latest(to.missing, sent + this.flight, 'time')?.until >= sent) return { fate: 'unrecorded', why: null };
     return { fate: 'lost', why: network.loss > 0 ? 'chance' : null };
   }
 

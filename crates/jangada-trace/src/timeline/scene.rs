@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jangada_node::event::{Event, Record};
+use jangada_node::event::{DiskEvent, Event, Record};
 use jangada_raft::event::{Event as RaftEvent, IgnoreReason, MessageKind};
 use jangada_raft::types::{Index, NodeId, Term, Time};
 
@@ -149,6 +149,8 @@ struct Watched {
     last: Time,
     /// Its first record was its very first one: before that it did not run.
     from_birth: bool,
+    /// When it was started again, and its last record before each of these.
+    restarts: Vec<(Time, Time)>,
     /// Spans in which records of it are missing.
     gaps: Vec<(Time, Time)>,
 }
@@ -158,6 +160,16 @@ impl Watched {
     fn misses(&self, from: Time, to: Time) -> bool {
         let next = self.gaps.partition_point(|(_, end)| *end < from);
         self.gaps.get(next).is_some_and(|(begin, _)| *begin <= to)
+    }
+
+    /// How often it had been started again by then.
+    fn life(&self, time: Time) -> usize {
+        self.restarts.partition_point(|(start, _)| *start <= time)
+    }
+
+    /// Its last record before it was started again after this time; `None` if it was not.
+    fn last_before_restart(&self, time: Time) -> Option<Time> {
+        self.restarts.get(self.life(time)).map(|(_, last)| *last)
     }
 }
 
@@ -257,9 +269,13 @@ fn watched(records: &[Record], nodes: &[NodeId]) -> Vec<Option<Watched>> {
         let watched = all[place].get_or_insert_with(|| Watched {
             first: record.time,
             last: record.time,
-            from_birth: record.seq == 1,
+            from_birth: record.seq == 1 && !starts_again(record),
+            restarts: Vec::new(),
             gaps: Vec::new(),
         });
+        if matches!(record.event, Event::Disk(DiskEvent::Opened { .. })) && record.time > watched.last {
+            watched.restarts.push((record.time, watched.last));
+        }
         watched.last = record.time;
         if let Some(before) = last.insert(record.node, *record)
             && record.seq > before.seq + 1
@@ -268,6 +284,11 @@ fn watched(records: &[Record], nodes: &[NodeId]) -> Vec<Option<Watched>> {
         }
     }
     all
+}
+
+/// A server that finds a log when it starts has run before, whatever is recorded of that.
+fn starts_again(record: &Record) -> bool {
+    matches!(record.event, Event::Disk(DiskEvent::Opened { last, .. }) if last > Index::ZERO)
 }
 
 fn arrows(records: &[Record], nodes: &[NodeId]) -> Vec<Arrow> {
@@ -353,26 +374,38 @@ fn arrivals(records: &[Record], nodes: &[NodeId], departures: &[(Identity, usize
 /// arrived on the same way, and no message that arrived was under way for longer than that.
 ///
 /// Where nobody recorded who was killed and when, a recording that ends before the others proves nothing: the last thing
-/// that a killed server did may have been to take these messages.
+/// that a killed server did may have been to take these messages. That it was started again later changes nothing.
 fn judge(arrows: &mut [Arrow], watched: &[Option<Watched>], end: Time, deeds_known: bool) {
     let latency = |arrow: &Arrow| Some(arrow.arrived?.since(arrow.left?));
     let patience = arrows.iter().filter_map(latency).max().unwrap_or_default();
     let silence = bands::silence(arrows);
     let is_cut_short = |receiver: &Watched| !deeds_known && end.since(receiver.last) > silence;
-    let mut overtaken: BTreeMap<(usize, usize), Time> = BTreeMap::new();
+    let life = |lane: usize, time: Time| match (deeds_known, &watched[lane]) {
+        (false, Some(receiver)) => receiver.life(time),
+        (true, _) | (_, None) => 0,
+    };
+    // What arrives after a restart says nothing of what was sent before it.
+    let mut overtaken: BTreeMap<(usize, usize, usize), Time> = BTreeMap::new();
     for arrow in arrows.iter() {
-        if let (Some(left), Some(_)) = (arrow.left, arrow.arrived) {
-            let last = overtaken.entry((arrow.from, arrow.to)).or_default();
+        if let (Some(left), Some(arrived)) = (arrow.left, arrow.arrived) {
+            let last = overtaken.entry((arrow.from, arrow.to, life(arrow.to, arrived))).or_default();
             *last = left.max(*last);
         }
     }
+    let is_killed_later = |receiver: &Watched, left: Time| {
+        !deeds_known && receiver.last_before_restart(left).is_some_and(|last| left + patience >= last)
+    };
+    let is_overtaken = |arrow: &Arrow, left: Time| {
+        overtaken.get(&(arrow.from, arrow.to, life(arrow.to, left))).is_some_and(|last| left < *last)
+    };
     for arrow in arrows {
         let (Fate::Lost, Some(left)) = (arrow.fate, arrow.left) else { continue };
         arrow.fate = match &watched[arrow.to] {
             None => Fate::Unrecorded,
             Some(receiver) if left < receiver.first && !receiver.from_birth => Fate::Unrecorded,
             Some(receiver) if receiver.misses(left, left + patience) => Fate::Unrecorded,
-            Some(_) if overtaken.get(&(arrow.from, arrow.to)).is_some_and(|last| left < *last) => Fate::Lost,
+            Some(_) if is_overtaken(arrow, left) => Fate::Lost,
+            Some(receiver) if is_killed_later(receiver, left) => Fate::Unrecorded,
             Some(_) if left + patience >= end => Fate::OnTheWay,
             Some(receiver) if is_cut_short(receiver) && left + patience >= receiver.last => Fate::Unrecorded,
             Some(_) => Fate::Lost,

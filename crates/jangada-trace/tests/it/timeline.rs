@@ -186,6 +186,41 @@ fn what_was_sent_to_a_server_whose_recording_ends_is_not_said_to_be_lost() {
     assert_eq!((cut.tally().lost, cut.tally().unrecorded), (14, 0));
 }
 
+#[test]
+fn a_restart_does_not_make_lost_what_a_killed_server_may_have_taken() {
+    let opened = |last| {
+        Event::Disk(DiskEvent::Opened { entries: last, last: Index(last), snapshot: Index(0), torn_bytes: 0 })
+    };
+    let start = |millis: u64, last| Record {
+        time: Time(millis * 1_000_000),
+        node: NodeId(3),
+        seq: 1,
+        event: opened(last),
+    };
+    let away = 500_000..1_200_000;
+    let restarted =
+        with(beats(|to, left| (to == 2 || !away.contains(&left)).then_some(400)), &[start(1_190, 4)]);
+    // Those that it may have taken before it was killed, and those that came while it was away.
+    let tally = Scene::of(restarted.clone()).tally();
+    assert_eq!((tally.lost, tally.unrecorded), (0, 14), "{tally:?}");
+    // What left long before its last record and is not among its records was lost, as what was overtaken was.
+    let mut holed = beats(|to, left| (to == 2 || !(away.contains(&left) || left == 200_000)).then_some(400));
+    holed = with(holed, &[start(1_190, 4)]);
+    let tally = Scene::of(holed).tally();
+    assert_eq!((tally.lost, tally.unrecorded), (1, 14), "{tally:?}");
+    // Of a server whose recorder began anew with it nothing older is known.
+    let only_after: Vec<Record> = restarted
+        .into_iter()
+        .filter(|record| record.node != NodeId(3) || record.time.0 >= 1_190_000_000)
+        .collect();
+    let tally = Scene::of(only_after).tally();
+    assert_eq!((tally.lost, tally.unrecorded), (0, 24), "{tally:?}");
+    // One that starts for the first time cannot have got anything before.
+    let born = with(beats(|to, left| (to == 2 || left >= 1_200_000).then_some(400)), &[start(1_190, 0)]);
+    let tally = Scene::of(born).tally();
+    assert_eq!((tally.lost, tally.unrecorded), (24, 0), "{tally:?}");
+}
+
 /// What was done after so many milliseconds.
 fn done(millis: u64, node: u64, deed: Deed) -> Record {
     deeds::record(Time(millis * 1_000_000), NodeId(node), deed)
