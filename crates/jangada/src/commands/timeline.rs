@@ -127,6 +127,7 @@ struct ClockReport {
 /// 2 if a recording cannot be read, 1 if it violates a property of Raft.
 pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     let kind = form(arguments)?;
+    window(arguments).check().map_err(Failure::usage)?;
     if arguments.each {
         return each(arguments, kind);
     }
@@ -217,7 +218,8 @@ fn window(arguments: &Arguments) -> Window {
 
 /// Paints a recording to where it is wanted.
 fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure> {
-    let view = window(arguments).of(&recording.scene);
+    let window = window(arguments);
+    let view = window.within(&recording.scene).map_err(Failure::usage)?;
     let width = arguments.width.unwrap_or_else(terminal_width);
     let (width, max_rows) = match arguments.save {
         Some(_) => (arguments.width, usize::MAX),
@@ -243,9 +245,9 @@ fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format
     match format {
         Format::Json => output::json(&report(recording, arguments))?,
         Format::Text => {
-            if let Some(sentence) = recording.about_clocks(Language::English) {
-                output::note(&sentence);
-            }
+            let notes =
+                [window.about_nothing(&recording.scene, &view), recording.about_clocks(window.language)];
+            notes.into_iter().flatten().for_each(|sentence| output::note(&sentence));
             if let Some(file) = &arguments.save {
                 output::line(&format!("{}: {}", file.display(), recording.summary(Language::English)))?;
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jangada_raft::types::Time;
 use jangada_trace::language::Language;
+use jangada_trace::say;
 use jangada_trace::timeline::{Scene, Topics, View};
 
 /// Which part of a recording is shown.
@@ -22,6 +23,58 @@ pub struct Window {
 }
 
 impl Window {
+    /// What keeps this window from being one, whatever is looked at.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn check(&self) -> Result<(), String> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from > to => Err(say!(
+                self.language,
+                "--from {from} is later than --to {to}: nothing lies between them",
+                from = exact(from),
+                to = exact(to)
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The part of this scene that is to be shown.
+    ///
+    /// # Errors
+    /// It lies outside of the recording: a sentence that says what that spans.
+    pub fn within(&self, scene: &Scene) -> Result<View, String> {
+        let view = self.of(scene);
+        if view.from <= view.to {
+            return Ok(view);
+        }
+        Err(say!(
+            self.language,
+            "nothing lies there: the recording goes from {begin} to {end} s, and what is asked for from {from} to {to} s",
+            begin = seconds(scene.begin),
+            end = seconds(scene.end),
+            from = seconds(view.from),
+            to = self.to.map_or_else(|| seconds(scene.end), |to| format!("{:.3}", to.as_secs_f64()))
+        ))
+    }
+
+    /// A sentence, if nothing that is asked for happened in the part that is shown.
+    pub fn about_nothing(&self, scene: &Scene, view: &View) -> Option<String> {
+        let something = scene.between(view.from, view.to).iter().any(|record| view.shows_record(record))
+            || scene.arrows.iter().any(|arrow| view.shows(arrow));
+        let (begin, end) = (seconds(scene.begin), seconds(scene.end));
+        (!something).then(|| {
+            say!(
+                self.language,
+                "nothing of the kind happened from {from} to {to} s; the recording goes from {begin} to {end} s",
+                from = seconds(view.from),
+                to = seconds(view.to),
+                begin,
+                end
+            )
+        })
+    }
+
     /// The part of this scene.
     pub fn of(&self, scene: &Scene) -> View {
         let time = |duration: Duration| Time(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
@@ -33,4 +86,13 @@ impl Window {
         };
         View { from: from.max(scene.begin), to, topics: self.topics, language: self.language }
     }
+}
+
+fn seconds(time: Time) -> String {
+    format!("{:.3}", time.0 as f64 / 1e9)
+}
+
+/// A time as somebody may have typed it.
+fn exact(time: Duration) -> String {
+    format!("{time:?}")
 }

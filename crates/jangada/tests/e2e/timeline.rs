@@ -138,6 +138,38 @@ fn a_damaged_line_is_left_out_and_told() {
     assert!(stderr(&folder).contains("other.jsonl: line 1 cannot be read"), "{}", stderr(&folder));
 }
 
+#[test]
+fn a_span_in_which_nothing_lies_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    recorded(dir.path());
+    let backwards = timeline(dir.path(), &["run.jsonl", "--from", "5s", "--to", "1s"]);
+    expect_exit(&backwards, 2);
+    assert!(stderr(&backwards).contains("--from 5s is later than --to 1s"), "{}", stderr(&backwards));
+
+    let report = stdout(&timeline(dir.path(), &["run.jsonl", "-o", "json"]));
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let spans = format!(
+        "{:.3} to {:.3} s",
+        report["from_seconds"].as_f64().unwrap(),
+        report["to_seconds"].as_f64().unwrap()
+    );
+    for (more, from) in
+        [(&["--from", "7s"][..], "7.000"), (&["--to", "8s", "--from", "7s", "--save", "x.svg"], "7.000")]
+    {
+        let beyond = timeline(dir.path(), &[&["run.jsonl"][..], more].concat());
+        expect_exit(&beyond, 2);
+        let said = stderr(&beyond);
+        assert!(said.contains(&format!("from {from}")) && said.contains(&spans), "{said}");
+        assert_eq!(stdout(&beyond), "");
+    }
+    assert!(!dir.path().join("x.svg").exists());
+
+    // Inside the recording an empty span is a picture, of servers that do nothing; and so is one without such events.
+    let quiet = timeline(dir.path(), &["run.jsonl", "--events", "snapshots"]);
+    expect_exit(&quiet, 0);
+    assert!(stderr(&quiet).contains("nothing of the kind happened from"), "{}", stderr(&quiet));
+}
+
 /// The blocks of a page that begin like this.
 fn blocks(page: &str) -> Vec<&str> {
     let fenced = page.split("```text\n").skip(1);
