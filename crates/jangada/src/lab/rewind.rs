@@ -176,17 +176,7 @@ impl Rewindable {
                 Some(moves) => self.play(&moves, None),
                 None => Err(self.no_fork(&name)),
             },
-            Travel::Fork(name) => {
-                let name = name.unwrap_or_else(|| format!("fork{}", self.forks.len() + 1));
-                self.voice.say(&say!(
-                    self.voice.language(),
-                    "`goto {name}` comes back to {now}",
-                    name,
-                    now = since_start(self.session.now())
-                ));
-                self.forks.insert(name, self.moves.clone());
-                return Outcome::Done;
-            }
+            Travel::Fork(name) => self.fork(name),
         };
         match done {
             Ok(()) => Outcome::Done,
@@ -195,6 +185,30 @@ impl Rewindable {
                 Outcome::Refused
             }
         }
+    }
+
+    /// This moment gets a name, which it keeps.
+    fn fork(&mut self, name: Option<String>) -> Result<(), String> {
+        let language = self.voice.language();
+        let name = match name {
+            Some(name) if self.forks.contains_key(&name) => {
+                return Err(say!(
+                    language,
+                    "there is a fork `{name}` already, which `goto {name}` comes back to: choose another name",
+                    name
+                ));
+            }
+            Some(name) => name,
+            None => {
+                let mut names = (self.forks.len() + 1..).map(|number| format!("fork{number}"));
+                let free = names.find(|name| !self.forks.contains_key(name));
+                free.expect("there are more numbers than forks")
+            }
+        };
+        let now = since_start(self.session.now());
+        self.voice.say(&say!(language, "`goto {name}` comes back to {now}", name, now));
+        self.forks.insert(name, self.moves.clone());
+        Ok(())
     }
 
     fn no_fork(&self, name: &str) -> String {

@@ -14,7 +14,7 @@ use jangada_trace::language::Language;
 use jangada_trace::merge::Source;
 use jangada_trace::names::Names;
 use jangada_trace::say;
-use jangada_trace::timeline::Topics;
+use jangada_trace::timeline::{Topic, Topics};
 
 use crate::timeline::{Kind, Look, Recording, Window, plain_kind, terminal_width};
 
@@ -52,10 +52,20 @@ pub fn parse(language: Language, words: &[&str]) -> Result<Ask, String> {
                 rest
             }
             ["events", topics, rest @ ..] => {
-                ask.topics = Topics::parse(topics)
-                    .map_err(|word| say!(language, "`{word}` is no kind of event", word))?;
+                ask.topics = Topics::parse(topics).map_err(|word| no_topic(language, &word))?;
                 rest
             }
+            ["events"] => {
+                return Err(say!(
+                    language,
+                    "`events` wants to know which: {kinds}",
+                    kinds = topics_there_are()
+                ));
+            }
+            ["last"] => {
+                return Err(say!(language, "`last` wants a time behind it, such as 500ms or 2s"));
+            }
+            ["to"] => return Err(say!(language, "`to` wants the name of a file behind it, such as run.svg")),
             ["to", file, rest @ ..] => {
                 let path = PathBuf::from(file);
                 if Kind::of_file(&path).is_none() {
@@ -75,6 +85,20 @@ pub fn parse(language: Language, words: &[&str]) -> Result<Ask, String> {
             [word, ..] => return Err(say!(language, "`{word}` is not understood here", word)),
         }
     }
+}
+
+fn no_topic(language: Language, word: &str) -> String {
+    say!(
+        language,
+        "`{word}` is no kind of event; there are {kinds}, and `+` or `-` before them adds to the usual ones or takes away",
+        word,
+        kinds = topics_there_are()
+    )
+}
+
+fn topics_there_are() -> String {
+    let names: Vec<&str> = Topic::ALL.iter().map(|topic| topic.name()).collect();
+    format!("{}, all", names.join(", "))
 }
 
 /// Paints what was recorded; gives back what is to be said.
@@ -174,6 +198,21 @@ mod tests {
         assert!(parse(&["events", "votes,log"]).is_ok());
         for wrong in [&["last"][..], &["to", "run.doc"], &["last", "soon"], &["events", "moods"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+        for (wrong, says) in [
+            (
+                &["events", "moods"][..],
+                "`moods` is no kind of event; there are elections, terms, votes, messages",
+            ),
+            (&["events", "votes,moods"], "`moods` is no kind"),
+            (&["events"], "starts, timers, deeds, all"),
+            (&["last"], "`last` wants a time behind it"),
+            (&["last", "5"], "`5` is no time, such as 500ms or 2s"),
+            (&["last", "to", "run.svg"], "`to` is no time"),
+            (&["2s", "to"], "`to` wants the name of a file"),
+        ] {
+            let why = parse(wrong).unwrap_err();
+            assert!(why.contains(says), "{wrong:?}: {why}");
         }
     }
 }

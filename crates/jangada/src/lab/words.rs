@@ -126,7 +126,7 @@ pub fn parse(language: Language, line: &str) -> Result<Option<Word>, String> {
         ("back", [count]) => Word::Travel(Travel::Back(number(language, count).map_err(usage)?)),
         ("goto", [point]) => Word::Travel(goto(point)),
         ("fork", []) => Word::Travel(Travel::Fork(None)),
-        ("fork", [name]) => Word::Travel(Travel::Fork(Some((*name).to_owned()))),
+        ("fork", [name]) => Word::Travel(fork(language, name).map_err(usage)?),
         ("shutdown" | "exit" | "quit", []) => Word::Exit,
         ("help", []) => Word::Help(None),
         ("help", [of]) => Word::Help(Some((*of).to_owned())),
@@ -229,6 +229,16 @@ fn goto(point: &str) -> Travel {
     }
 }
 
+/// A name for this moment, which nothing else may be called: `goto` would not lead there, or nobody would know where.
+fn fork(language: Language, name: &str) -> Result<Travel, String> {
+    let is_a_server = !matches!(server(language, name), Ok(Server::Named(_)) | Err(_));
+    let is_a_time = matches!(goto(name), Travel::Time(_));
+    match is_a_server || is_a_time {
+        true => Err(say!(language, "`{name}` already means something: choose another name", name)),
+        false => Ok(Travel::Fork(Some(name.to_owned()))),
+    }
+}
+
 fn server(language: Language, text: &str) -> Result<Server, String> {
     match script::parse_in(language, &format!("why {text}"))? {
         Some(Command::Why(server)) => Ok(server),
@@ -280,6 +290,13 @@ mod tests {
             ("statis", "did you mean `status`?"),
             ("crash 0", "`0` is no server"),
             ("save", "`save` is not written so (usage: `save FILE`)"),
+            ("fork leader", "`leader` already means something: choose another name"),
+            ("fork all", "`all` already means something"),
+            ("fork n3", "`n3` already means something"),
+            ("fork 3", "`3` already means something"),
+            ("fork 1.5s", "`1.5s` already means something"),
+            ("timeline events moods", "`moods` is no kind of event; there are elections,"),
+            ("timeline last", "`last` wants a time"),
         ] {
             let why = parse(Language::English, line).expect_err(line);
             assert!(why.contains(says), "{line}: {why}");

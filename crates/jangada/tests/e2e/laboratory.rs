@@ -382,6 +382,19 @@ fn a_made_up_world_is_the_same_each_time_and_can_be_travelled_through() {
     assert_eq!(lines(&told, &went_on).len(), 2, "{told}");
     assert!(told.contains("`goto before` comes back to +"), "{told}");
 
+    // A fork keeps its name, and one without a name gets one that is free.
+    let forked = format!("{script}fork before\nfork fork2\nfork\nfork 3\ngoto before\n");
+    let output = place.piped(&forked, &["--sim", "--seed", "7"]);
+    let told = stdout(&output);
+    for says in [
+        "there is a fork `before` already, which `goto before` comes back to: choose another name",
+        "`goto fork3` comes back to",
+        "`3` already means something: choose another name",
+    ] {
+        assert!(told.contains(says), "{says}\n{told}");
+    }
+    assert_eq!(lines(&told, "it is +").len(), 1, "{told}");
+
     // In the middle of an election, and step by step.
     let moment = went_on.split(' ').next().unwrap();
     let travelled =
