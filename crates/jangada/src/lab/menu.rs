@@ -47,6 +47,10 @@ pub fn table(language: Language) -> &'static str {
 /// How long a leader is looked for: eight times 150 ms.
 const LOOK_FOR_LEADER: Duration = Duration::from_millis(1_200);
 
+/// The words of the laboratory that the menu has numbers for.
+const NUMBERS: [(&str, u64); 6] =
+    [("disconnect", 4), ("reconnect", 5), ("crash", 6), ("restart", 7), ("add", 11), ("remove", 12)];
+
 /// What one line of the menu comes to.
 type Said = Result<String, String>;
 
@@ -99,6 +103,11 @@ impl<B: Backend> Session<B> {
         }
     }
 
+    /// Carries out what a line comes to; what is wrong is said as the menu says things.
+    fn act(&mut self, command: &Command) -> Result<(), String> {
+        self.do_it(command).map_err(|why| in_numbers(&why))
+    }
+
     fn create(&mut self, arguments: &[&str]) -> Said {
         let language = self.language();
         let [count, ..] = arguments else { return Err(say!(language, "number of peers not passed")) };
@@ -108,7 +117,7 @@ impl<B: Backend> Session<B> {
         if !(1..=MAX_SERVERS).contains(&number) {
             return Err(wrong());
         }
-        self.do_it(&Command::Servers(number))?;
+        self.act(&Command::Servers(number))?;
         self.start()?;
         self.created();
         Ok(say!(language, "CLUSTER OF {number} PEERS CREATED !!!", number))
@@ -135,13 +144,13 @@ impl<B: Backend> Session<B> {
         let answer = self.ask(Request::Get { key: (*key).to_owned() }, at)?;
         match answer.as_str() {
             "not found" => Err(say!(language, "KeyNotFound:{key}", key)),
-            _ if self.was_refused() => Err(self.last_answer_told()),
+            _ if self.was_refused() => Err(in_numbers(&self.last_answer_told())),
             value => Ok(say!(language, "READ KEY {key} VALUE {value}", key, value)),
         }
     }
 
     fn ask(&mut self, request: Request, at: Option<Server>) -> Said {
-        self.do_it(&Command::Client { request, at, begin: false })?;
+        self.act(&Command::Client { request, at, begin: false })?;
         Ok(self.last_answer())
     }
 
@@ -153,7 +162,7 @@ impl<B: Backend> Session<B> {
     ) -> Said {
         let id = self.peer(arguments)?;
         let command = command(vec![Server::Number(id.0)]);
-        self.do_it(&command)?;
+        self.act(&command)?;
         Ok(self.language().render(done, &[("peer", &(id.0 - 1))]))
     }
 
@@ -166,13 +175,13 @@ impl<B: Backend> Session<B> {
     }
 
     fn shut_down(&mut self) -> Said {
-        self.do_it(&Command::Crash(vec![Server::All]))?;
+        self.act(&Command::Crash(vec![Server::All]))?;
         self.shut();
         Ok(say!(self.language(), "ALL SERVERS STOPPED AND RAFT SERVICE STOPPED"))
     }
 
     fn check_leader(&mut self) -> Said {
-        let found = self.do_it(&Command::Wait(Condition::SomeLeader, Some(LOOK_FOR_LEADER)));
+        let found = self.act(&Command::Wait(Condition::SomeLeader, Some(LOOK_FOR_LEADER)));
         let language = self.language();
         let nobody = || say!(language, "no leader found");
         found.map_err(|_| nobody())?;
@@ -211,7 +220,7 @@ impl<B: Backend> Session<B> {
         }
         let servers: Vec<Server> = ids.iter().map(|id| Server::Number(id + 1)).collect();
         let command = command(Change { servers: servers.clone(), at: None, begin: false });
-        self.do_it(&command)?;
+        self.act(&command)?;
         if self.last_answer() != "OK" {
             return Err(self.not_submitted());
         }
@@ -219,7 +228,7 @@ impl<B: Backend> Session<B> {
             // As the prototype did: whoever left is stopped.
             let running = servers.into_iter().filter(|server| self.runs(server)).collect::<Vec<_>>();
             if !running.is_empty() {
-                self.do_it(&Command::Crash(running))?;
+                self.act(&Command::Crash(running))?;
             }
         }
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
@@ -228,7 +237,11 @@ impl<B: Backend> Session<B> {
 
     /// The last request did not do what it was to.
     fn not_submitted(&self) -> String {
-        say!(self.language(), "command could not be submitted: {why}", why = self.last_answer_told())
+        say!(
+            self.language(),
+            "command could not be submitted: {why}",
+            why = in_numbers(&self.last_answer_told())
+        )
     }
 
     fn runs(&self, server: &Server) -> bool {
@@ -258,5 +271,75 @@ impl<B: Backend> Session<B> {
         }
         let last = known.last().map_or(0, |last| last.0 - 1);
         Err(say!(language, "invalid server id {number} passed: there are 0 to {last}", number, last))
+    }
+}
+
+/// What the laboratory says in its words, as the menu counts and commands: `n4` is peer 3, and `restart 4` is `7 3`.
+fn in_numbers(sentence: &str) -> String {
+    let mut said = String::with_capacity(sentence.len());
+    for (place, piece) in sentence.split('`').enumerate() {
+        // Every second piece stands between backticks: something to be typed.
+        if place > 0 {
+            said.push('`');
+        }
+        match (place % 2 == 1).then(|| as_menu_command(piece)).flatten() {
+            Some(command) => said.push_str(&command),
+            None => said.push_str(&with_peers(piece)),
+        }
+    }
+    said
+}
+
+/// `restart 4` as `7 3`; `None` if it is not a command that the menu has.
+fn as_menu_command(words: &str) -> Option<String> {
+    let mut words = words.split(' ');
+    let verb = words.next()?;
+    let (_, number) = NUMBERS.iter().find(|(known, _)| *known == verb)?;
+    let mut command = number.to_string();
+    for word in words {
+        let server: u64 = word.strip_prefix('n').unwrap_or(word).parse().ok()?;
+        command.push_str(&format!(" {}", server.checked_sub(1)?));
+    }
+    Some(command)
+}
+
+/// `n4` as `peer 3`, where it stands as a word.
+fn with_peers(text: &str) -> String {
+    let is_in_a_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut said = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|c| !is_in_a_word(c)) {
+        let word = piece.trim_end_matches(|c| !is_in_a_word(c));
+        let number = word.strip_prefix('n').and_then(|digits| digits.parse::<u64>().ok());
+        match number.and_then(|number| number.checked_sub(1)) {
+            Some(peer) => said.push_str(&format!("peer {peer}{}", &piece[word.len()..])),
+            None => said.push_str(piece),
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_in_words_is_said_in_the_menus_numbers() {
+        for (words, numbers) in [
+            ("n4 is down already: `restart 4`", "peer 3 is down already: `7 3`"),
+            (
+                "n1 is a member already: `remove 1` lets it go",
+                "peer 0 is a member already: `12 0` lets it go",
+            ),
+            (
+                "no quorum: n2, n3 silent for 2 s (n2_x, down2)",
+                "no quorum: peer 1, peer 2 silent for 2 s (n2_x, down2)",
+            ),
+            ("`lose 30%` of n9", "`lose 30%` of peer 8"),
+            ("não há n5", "não há peer 4"),
+            ("n", "n"),
+            ("", ""),
+        ] {
+            assert_eq!(in_numbers(words), numbers);
+        }
     }
 }

@@ -228,7 +228,9 @@ fn the_numbered_menu_has_the_prototypes_words_and_not_its_bugs() {
         assert!(out.contains(says), "{says}\n{out}");
     }
     assert_eq!(lines(&out, "Invalid Server ID: x").len(), 2, "`11 x` and `12 x` do nothing: {out}");
-    assert!(out.contains("n1 is a member already"), "`11 0` wipes nobody: {out}");
+    // `11 0` wipes nobody; and what to do instead is said in the menu's own numbers.
+    assert!(out.contains("peer 0 is a member already: `12 0` lets it go"), "{out}");
+    assert!(out.contains("peer 1 is down already: `7 1`"), "{out}");
     assert_eq!(lines(&out, "CREATED !!!").len(), 1, "nothing is taken after 10");
 }
 
