@@ -31,15 +31,23 @@ const FAMILIES = [
 const FAMILY = KINDS.map((kind) => FAMILIES.findIndex(([, , kinds]) => kinds.includes(kind)));
 const HEARTBEATS = FAMILIES.length - 1;
 
+// No two of what messages are drawn in look alike to anybody, whatever colours they see; shapes say the same once more.
 const LIGHT = {
   paper: '#ffffff', ink: '#1b2530', muted: '#5f6b78', faint: '#dfe4ea', lane: '#aeb8c2', band: '#8a6d00', bandFill: 'rgba(214,164,0,.13)',
-  leader: '#b26a00', candidate: '#c2410c', follower: '#64748b', down: '#b42318', election: '#c2410c', log: '#0b62b8',
-  refused: '#b42318', snapshot: '#8e3fb0', read: '#0b7a66', heartbeat: '#98a3ae', commit: '#1f7a3d', select: '#111111',
+  leader: '#b26a00', candidate: '#9a0f90', follower: '#64748b', down: '#b42318', election: '#9a0f90', log: '#0b6be0',
+  refused: '#8f5200', snapshot: '#3d0cc4', read: '#12603f', heartbeat: '#98a3ae', commit: '#1f7a3d', select: '#111111',
 };
 const DARK = {
   paper: '#12181f', ink: '#e4e9ee', muted: '#97a3b0', faint: '#27313b', lane: '#4d5966', band: '#e8c468', bandFill: 'rgba(232,196,104,.12)',
-  leader: '#f2b84b', candidate: '#ff8a5c', follower: '#93a1b0', down: '#ff7b72', election: '#ff8a5c', log: '#5fb0ff',
-  refused: '#ff7b72', snapshot: '#cf92ea', read: '#45c9ad', heartbeat: '#66727f', commit: '#56c271', select: '#ffffff',
+  leader: '#f2b84b', candidate: '#da4cf3', follower: '#93a1b0', down: '#ff7b72', election: '#da4cf3', log: '#8fbff8',
+  refused: '#e6b65c', snapshot: '#fb560b', read: '#3fc49c', heartbeat: '#66727f', commit: '#56c271', select: '#ffffff',
+};
+const HEAD = '<path d="M0 5h18"/><path d="M25 5l-9-4v8z" fill="currentColor"/>';
+/** What each family's arrows look like, for the legend: a dot where a vote begins, a bar where something is refused … */
+const SHAPES = {
+  election: `<circle cx="3" cy="5" r="2" fill="currentColor"/>${HEAD}`, log: HEAD, refused: '<path d="M0 5h22M22 0v10"/>',
+  snapshot: `<path d="M1 2h5v6H1z" fill="currentColor"/>${HEAD}`, read: '<path d="M0 5h16M24 5l-8-3v6z"/>',
+  heartbeat: '<path d="M4 1v8M13 1v8M22 1v8"/>',
 };
 
 const TOP = 40;
@@ -278,7 +286,9 @@ export class Diagram {
       const button = document.createElement('button');
       button.type = 'button';
       button.className = `legend ${family}`;
-      button.textContent = name;
+      button.innerHTML = `<svg width="26" height="10" fill="none" stroke="currentColor" stroke-width="1.6">${SHAPES[family]}</svg>`;
+      button.firstChild.style.color = `light-dark(${LIGHT[family]},${DARK[family]})`;
+      button.append(name);
       button.title = `show or hide ${name}`;
       button.setAttribute('aria-pressed', String(!this.hidden.has(place)));
       button.addEventListener('click', () => {
@@ -528,29 +538,42 @@ export class Diagram {
     const { paper, model } = this;
     const mine = arrows.filter(([message]) => FAMILY[model.kind.data[message]] === family);
     if (!mine.length) return;
-    const color = this.color[FAMILIES[family][0]];
-    const heads = new Path2D();
-    const crosses = new Path2D();
+    const name = FAMILIES[family][0];
+    const color = this.color[name];
+    const [heads, bars, tails, crosses] = [new Path2D(), new Path2D(), new Path2D(), new Path2D()];
+    const few = this.crowd > 0.5;
     for (const fate of ['arrived', 'travelling', 'unrecorded', 'lost']) {
       const path = new Path2D();
-      for (const [, [x0, y0, x1, y1, became]] of mine) {
+      for (const [message, [x0, y0, x1, y1, became]] of mine) {
         if (became !== fate) continue;
         path.moveTo(x0, y0);
         path.lineTo(x1, y1);
-        if (fate === 'arrived') addHead(heads, x0, y0, x1, y1, this.crowd < 0.5 ? 4 : 7);
-        else if (fate === 'lost') addCross(crosses, x1, y1, this.crowd < 0.9 ? 2 : 4);
+        const no = name === 'refused' || (KINDS[model.kind.data[message]].endsWith('vote_reply') && !model.amount.data[message]);
+        if (fate === 'lost') addCross(crosses, x1, y1, this.crowd < 0.9 ? 2 : 4);
+        else if (fate === 'arrived' && no) addBar(bars, x0, y0, x1, y1, few ? 5 : 3);
+        else if (fate === 'arrived') addHead(heads, x0, y0, x1, y1, few ? 7 : 4);
+        if (name === 'election' && few) {
+          tails.moveTo(x0, y0);
+          tails.arc(x0, y0, 2.5, 0, 7);
+        } else if (name === 'snapshot') tails.rect(x0 - 3, y0 - 3, 6, 6);
       }
-      paper.setLineDash(fate === 'arrived' ? [] : [5, 4]);
-      paper.lineWidth = this.crowd < 0.5 ? 0.8 : 1.4;
+      paper.setLineDash(fate === 'arrived' ? [] : fate === 'lost' ? [5, 4] : [1, 3]);
+      paper.lineWidth = few ? 1.4 : 0.8;
       paper.strokeStyle = color;
       paper.globalAlpha = this.crowd;
       paper.stroke(path);
     }
     paper.setLineDash([]);
     paper.fillStyle = color;
+    paper.fill(tails);
+    if (name === 'read') {
+      paper.fillStyle = this.color.paper;
+      paper.stroke(heads);
+    }
     paper.fill(heads);
-    paper.strokeStyle = this.color.down;
-    paper.lineWidth = this.crowd < 0.9 ? 1 : 2;
+    paper.lineWidth = few ? 2 : 1;
+    paper.stroke(bars);
+    paper.strokeStyle = this.color.ink;
     paper.stroke(crosses);
     paper.globalAlpha = 1;
   }
@@ -760,6 +783,14 @@ function addHead(path, x0, y0, x1, y1, size = 7) {
   path.lineTo(x1 - size * Math.cos(angle - 0.4), y1 - size * Math.sin(angle - 0.4));
   path.lineTo(x1 - size * Math.cos(angle + 0.4), y1 - size * Math.sin(angle + 0.4));
   path.closePath();
+}
+
+/** A bar just before the end: so far, and no further. On the end itself the lane would hide it. */
+function addBar(path, x0, y0, x1, y1, size) {
+  const far = size / (Math.hypot(x1 - x0, y1 - y0) || 1);
+  const [dx, dy] = [(x1 - x0) * far, (y1 - y0) * far];
+  path.moveTo(x1 - dx - dy, y1 - dy + dx);
+  path.lineTo(x1 - dx + dy, y1 - dy - dx);
 }
 
 function addCross(path, x, y, size = 4) {

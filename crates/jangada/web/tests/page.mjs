@@ -241,6 +241,27 @@ export const tests = {
     }
   }),
 
+  kinds_of_messages_differ_in_colour_and_in_shape: live(async ({ open }) => {
+    for (const scheme of ['light', 'dark']) {
+      const page = await open({ scheme });
+      await leader(page);
+      const signs = await page.$$eval('.legend', (buttons) => buttons.map((button) => {
+        const sign = button.querySelector('svg');
+        const [red, green, blue] = getComputedStyle(sign).color.match(/\d+/g).map(Number);
+        return { color: [red, green, blue], shape: sign.innerHTML, says: button.textContent };
+      }));
+      assert.equal(signs.length, 6);
+      for (const [place, one] of signs.entries()) {
+        assert.ok(one.says.length > 3);
+        for (const other of signs.slice(place + 1)) {
+          assert.notEqual(one.shape, other.shape, `${one.says}, ${other.says}`);
+          const far = Math.hypot(...one.color.map((value, channel) => value - other.color[channel]));
+          assert.ok(far > 60, `${one.says} is ${one.color}, ${other.says} ${other.color}`);
+        }
+      }
+    }
+  }),
+
   a_million_records_are_drawn_and_walked_through: live(async ({ open }) => {
     const page = await open();
     await leader(page);

@@ -23,7 +23,7 @@ use crate::names::Names;
 use crate::phrases::{message, span};
 use crate::{said, say};
 use labels::Labels;
-use paint::{Stroke, escape, role_paint, stroke, topic_word};
+use paint::{Stroke, Tip, escape, role_paint, stroke, topic_word};
 
 const LEFT: f64 = 74.0;
 const RIGHT: f64 = 26.0;
@@ -283,9 +283,13 @@ impl<'a> Drawing<'a> {
         };
         let start = if arrow.left.is_none() { whole.at(0.55) } else { (begin, from) };
         let thin = if arrow.is_routine { 0.8 } else { 1.3 };
+        let dot = match paint::has_dot(kind) && arrow.left.is_some() && !arrow.is_routine {
+            true => format!(r##"<circle cx="{:.1}" cy="{:.1}" r="2.4"/>"##, start.0, start.1),
+            false => String::new(),
+        };
         put!(
             self.out,
-            r##"<g stroke="{color}" fill="{color}"><title>{title}</title><path d="M{:.1} {:.1}L{:.1} {:.1}" fill="none" stroke-width="{thin}" {extra}/>{}</g>"##,
+            r##"<g stroke="{color}" fill="{color}"><title>{title}</title><path d="M{:.1} {:.1}L{:.1} {:.1}" fill="none" stroke-width="{thin}" {extra}/>{dot}{}</g>"##,
             start.0,
             start.1,
             tip.0,
@@ -410,31 +414,40 @@ impl<'a> Drawing<'a> {
         for kind in std::mem::take(&mut self.used) {
             let (color, dash) = paint::stroke_paint(kind);
             let text = self.view.language.of(paint::stroke_name(kind));
+            let end = match kind == Stroke::Refused {
+                true => format!("M{:.0} {:.0}h2v10h-2z", x + 22.0, y - 5.0),
+                false => format!("M{:.0} {y}l-6 -3v6z", x + 24.0),
+            };
+            let dot = if paint::has_dot(kind) { 2.4 } else { 0.0 };
             put!(
                 self.out,
-                r##"<path d="M{x:.0} {y}h22" stroke="{color}" stroke-width="1.6" {dash}/><path d="M{:.0} {y}l-6 -3v6z" fill="{color}"/><text x="{:.0}" y="{:.0}" fill="#33414e">{text}</text>"##,
-                x + 24.0,
+                r##"<path d="M{x:.0} {y}h22" stroke="{color}" stroke-width="1.6" {dash}/><circle cx="{:.0}" cy="{y}" r="{dot}" fill="{color}"/><path d="{end}" fill="{color}"/><text x="{:.0}" y="{:.0}" fill="#33414e">{text}</text>"##,
+                x + 2.0,
                 x + 29.0,
                 y + 4.0
             );
             x += 29.0 + labels::width(text, 11.0) + 18.0;
         }
         let y = y + 24.0;
-        let lost = self.view.language.of(said!("lost"));
-        let beyond = self.view.language.of(said!("one end is beyond the recording"));
-        let right = 45.0 + labels::width(lost, 11.0) + 16.0;
-        put!(
-            self.out,
-            r##"<path d="M14 {y}h22" stroke="#c0392b" stroke-width="1.4" stroke-dasharray="3 3"/><path d="M33 {:.0}l6 6m0 -6l-6 6" stroke="#c0392b" stroke-width="1.6"/><text x="45" y="{:.0}" fill="#33414e">{lost}</text>"##,
-            y - 3.0,
-            y + 4.0
-        );
-        put!(
-            self.out,
-            r##"<path d="M{right:.0} {y}h22" stroke="#5a6672" stroke-dasharray="1 3"/><text x="{:.0}" y="{:.0}" fill="#33414e">{beyond}</text>"##,
-            right + 27.0,
-            y + 4.0
-        );
+        let keys = [
+            (said!("lost"), "stroke-dasharray=\"3 3\"", "M-3 -3l6 6m0 -6l-6 6"),
+            (said!("one end is beyond the recording"), "stroke-dasharray=\"1 3\"", ""),
+            (said!("it refuses"), "", "M0 -5v10"),
+            (said!("ignored"), "", "M2 0L-5 -3V3z"),
+        ];
+        let mut x = 14.0;
+        for (name, dash, end) in keys {
+            let text = self.view.language.of(name);
+            put!(
+                self.out,
+                r##"<path d="M{x:.0} {y}h22" stroke="#5a6672" stroke-width="1.4" {dash}/><path d="{end}" fill="#ffffff" stroke="{}" stroke-width="1.6" transform="translate({:.0} {y})"/><text x="{:.0}" y="{:.0}" fill="#33414e">{text}</text>"##,
+                paint::LOST,
+                x + 22.0,
+                x + 31.0,
+                y + 4.0
+            );
+            x += 31.0 + labels::width(text, 11.0) + 18.0;
+        }
     }
 }
 
@@ -455,17 +468,22 @@ impl Ends {
 fn head(arrow: &Arrow, start: (f64, f64), tip: (f64, f64)) -> String {
     match arrow.fate {
         Fate::Lost => format!(
-            r##"<path d="M{:.1} {:.1}l7 7m0 -7l-7 7" stroke="#c0392b" stroke-width="1.8"/>"##,
+            r##"<path d="M{:.1} {:.1}l7 7m0 -7l-7 7" stroke="{}" stroke-width="1.8"/>"##,
             tip.0 - 3.5,
-            tip.1 - 3.5
+            tip.1 - 3.5,
+            paint::LOST
         ),
         Fate::OnTheWay | Fate::Unrecorded => String::new(),
         Fate::Received | Fate::Ignored(_) => {
             let angle = (tip.1 - start.1).atan2(tip.0 - start.0).to_degrees();
             let hollow = matches!(arrow.fate, Fate::Ignored(_));
             let fill = if hollow { " fill=\"#ffffff\"" } else { "" };
+            let shape = match paint::tip(arrow) {
+                Tip::Head => "M0 0L-7 -3V3z",
+                Tip::Bar => "M-1 -5h2v10h-2z",
+            };
             format!(
-                r##"<path d="M0 0L-7 -3V3z" transform="translate({:.1} {:.1}) rotate({angle:.1})" stroke-width="0.8"{fill}/>"##,
+                r##"<path d="{shape}" transform="translate({:.1} {:.1}) rotate({angle:.1})" stroke-width="0.8"{fill}/>"##,
                 tip.0, tip.1
             )
         }

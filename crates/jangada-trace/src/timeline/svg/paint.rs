@@ -64,20 +64,65 @@ pub(super) fn stroke(arrow: &Arrow) -> Stroke {
     }
 }
 
-/// Colour and dashes.
+/// Colour and dashes. The colours differ for those, too, who do not see all of them; what an arrow ends in, or begins with,
+/// says the same once more ([`Tip`]).
 pub(super) fn stroke_paint(stroke: Stroke) -> (&'static str, &'static str) {
     match stroke {
-        Stroke::PreVote => ("#a06cc9", "stroke-dasharray=\"6 2\""),
-        Stroke::Vote => ("#7030a8", ""),
-        Stroke::Append => ("#1f6fd0", ""),
-        Stroke::Accepted => ("#2f8f83", ""),
-        Stroke::Refused => ("#c2570c", ""),
-        Stroke::Heartbeat => ("#b3bcc6", ""),
-        Stroke::Snapshot => ("#8a5a00", "stroke-dasharray=\"8 2\""),
-        Stroke::Read => ("#637a1f", ""),
-        Stroke::Timeout => ("#c0267e", ""),
+        Stroke::PreVote => ("#9a0f90", "stroke-dasharray=\"6 2\""),
+        Stroke::Vote => ("#9a0f90", ""),
+        Stroke::Append => ("#0b6be0", ""),
+        Stroke::Accepted => ("#3f8fa8", ""),
+        Stroke::Refused => ("#8f5200", ""),
+        Stroke::Heartbeat => ("#98a3ae", ""),
+        Stroke::Snapshot => ("#3d0cc4", "stroke-dasharray=\"8 2\""),
+        Stroke::Read => ("#12603f", ""),
+        Stroke::Timeout => ("#9a0f90", "stroke-dasharray=\"10 2 2 2\""),
     }
 }
+
+/// What an arrow that arrives ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tip {
+    /// It is to have an effect.
+    Head,
+    /// It refuses.
+    Bar,
+}
+
+pub(super) fn tip(arrow: &Arrow) -> Tip {
+    match arrow.kind {
+        MessageKind::AppendRefused => Tip::Bar,
+        MessageKind::PreVoteReply | MessageKind::VoteReply if arrow.count == 0 => Tip::Bar,
+        MessageKind::PreVote
+        | MessageKind::PreVoteReply
+        | MessageKind::Vote
+        | MessageKind::VoteReply
+        | MessageKind::Append
+        | MessageKind::Heartbeat
+        | MessageKind::AppendAccepted
+        | MessageKind::Snapshot
+        | MessageKind::SnapshotReply
+        | MessageKind::TimeoutNow
+        | MessageKind::ReadIndex
+        | MessageKind::ReadIndexReply => Tip::Head,
+    }
+}
+
+/// Whether arrows of this look begin with a dot: all of an election.
+pub(super) fn has_dot(stroke: Stroke) -> bool {
+    match stroke {
+        Stroke::PreVote | Stroke::Vote | Stroke::Timeout => true,
+        Stroke::Append
+        | Stroke::Accepted
+        | Stroke::Refused
+        | Stroke::Heartbeat
+        | Stroke::Snapshot
+        | Stroke::Read => false,
+    }
+}
+
+/// What is lost ends in a cross of this colour, whatever it was.
+pub(super) const LOST: &str = "#18222c";
 
 /// What the legend calls them in English.
 pub(super) fn stroke_name(stroke: Stroke) -> &'static str {
