@@ -2,7 +2,8 @@
 //!
 //! Only the command line lives here. `cli` lists the words, `commands` does them, `cluster` runs real processes, `lab`
 //! servers in this one, `client` talks to servers, `demo` tells the story, `timeline` paints
-//! pictures, `load` measures, `etcd` is a server in etcd's words, `config_file` reads what `serve` is told.
+//! pictures, `load` measures, `etcd` is a server in etcd's words, `config_file` reads what `serve` is told, `tongue` knows
+//! what people are spoken to in.
 
 #![allow(unreachable_pub, reason = "a binary exports nothing; `pub` says: for the other modules")]
 
@@ -18,6 +19,7 @@ mod lab;
 mod load;
 mod output;
 mod timeline;
+mod tongue;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -9,6 +9,7 @@ use jangada_trace::language::Language;
 use crate::failure::Failure;
 use crate::lab::{self, Plan, Source};
 use crate::output::Format;
+use crate::tongue;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,20 +57,8 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "page")]
     pub no_page: bool,
     /// What you are spoken to in, `en` or `pt`; commands stay English words
-    #[arg(long, env = "JANGADA_LANG", value_parser = language, value_name = "LANG")]
+    #[arg(long, env = "JANGADA_LANG", value_parser = tongue::named, value_name = "LANG")]
     pub lang: Option<Language>,
-}
-
-fn language(name: &str) -> Result<Language, String> {
-    Language::named(name).ok_or_else(|| "there are `en` and `pt`".to_owned())
-}
-
-/// What the locale names, or English.
-fn of_locale() -> Language {
-    let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    set.and_then(|name| Language::named(&name)).unwrap_or_default()
 }
 
 /// Opens the laboratory, and stays until it is over.
@@ -97,7 +86,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
         keep: arguments.keep,
         page: arguments.page || (!arguments.no_page && matches!(source, Source::Prompt)),
         source,
-        language: arguments.lang.unwrap_or_else(of_locale),
+        language: tongue::spoken(arguments.lang),
     })
 }
 

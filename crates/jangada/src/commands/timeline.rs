@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jangada_trace::language::Language;
+use jangada_trace::say;
 use jangada_trace::timeline::{Topic, Topics};
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use crate::output::{self, Format};
 use crate::timeline::{
     Given, Kind, Look, Recording, Window, from_files, from_servers, plain_kind, tables, terminal_width,
 };
+use crate::tongue;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,9 +74,18 @@ pub struct Arguments {
     /// Write the picture to this file
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// What the picture speaks, `en` or `pt`
+    #[arg(long, env = "JANGADA_LANG", value_parser = tongue::named, value_name = "LANG")]
+    pub lang: Option<Language>,
     /// So many columns; otherwise those of the terminal, or 120
     #[arg(long, value_name = "N")]
     pub width: Option<usize>,
+}
+
+impl Arguments {
+    fn language(&self) -> Language {
+        tongue::spoken(self.lang)
+    }
 }
 
 pub(super) fn time(text: &str) -> Result<Duration, String> {
@@ -135,19 +146,19 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
         return live(arguments, kind, format);
     }
     let given = from_files(&arguments.files)?;
-    tell_damage(&given);
+    tell_damage(arguments.language(), &given);
     let title = title(&arguments.files);
     let recording = Recording::of(title, given.sources, given.names);
     if recording.scene.records.is_empty() {
-        return Err(Failure::usage("there are no records: nothing to paint"));
+        return Err(Failure::usage(say!(arguments.language(), "there are no records: nothing to paint")));
     }
     show(&recording, arguments, kind, format)
 }
 
 /// What cannot be read is told, and the rest is painted.
-fn tell_damage(given: &Given) {
+fn tell_damage(language: Language, given: &Given) {
     for damage in &given.damaged {
-        output::note(&damage.sentence(Language::English));
+        output::note(&damage.sentence(language));
     }
 }
 
@@ -159,25 +170,29 @@ fn live(arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure
     // Clocks are only known afterwards: a little more is asked for than is shown.
     let span = arguments.last.map_or(LONGEST, |last| last + Duration::from_millis(500));
     let heard = from_servers(&arguments.servers, span);
+    let language = arguments.language();
     for silent in &heard.silent {
-        output::note(&format!("nothing of {silent}"));
+        output::note(&say!(language, "nothing of {silent}", silent));
     }
     if !heard.nowhere.is_empty() {
-        output::note(&format!(
-            "nothing of {}: none of the servers that answer knows yet where to ask; name all of them: --servers {},HOST:PORT",
-            heard.nowhere.join(", "),
-            arguments.servers.join(",")
+        output::note(&say!(
+            language,
+            "nothing of {names}: none of the servers that answer knows yet where to ask; name all of them: --servers \
+             {servers},HOST:PORT",
+            names = heard.nowhere.join(", "),
+            servers = arguments.servers.join(",")
         ));
     }
     if heard.given.sources.is_empty() {
-        return Err(Failure::unreachable(format!(
-            "no server of {} gives its records; is the cluster up? (`jangada cluster status`)",
-            arguments.servers.join(", ")
+        return Err(Failure::unreachable(say!(
+            language,
+            "no server of {servers} gives its records; is the cluster up? (`jangada cluster status`)",
+            servers = arguments.servers.join(", ")
         )));
     }
     let recording = Recording::from_zero("live".to_owned(), heard.given.sources, heard.given.names);
     if recording.scene.records.is_empty() {
-        return Err(Failure::new(Exit::No, "nothing has happened in that time"));
+        return Err(Failure::new(Exit::No, say!(language, "nothing has happened in that time")));
     }
     show(&recording, arguments, kind, format)
 }
@@ -190,7 +205,7 @@ fn each(arguments: &Arguments, kind: Kind) -> Result<(), Failure> {
     let mut recordings = Vec::new();
     for file in &arguments.files {
         let given = from_files(std::slice::from_ref(file))?;
-        tell_damage(&given);
+        tell_damage(arguments.language(), &given);
         recordings.push(Recording::of(title(std::slice::from_ref(file)), given.sources, given.names));
     }
     let window = window(arguments);
@@ -212,7 +227,7 @@ fn window(arguments: &Arguments) -> Window {
         to: arguments.to,
         last: arguments.last,
         topics: arguments.events.unwrap_or_default(),
-        language: Language::English,
+        language: arguments.language(),
     }
 }
 
@@ -235,8 +250,10 @@ fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format
             let (picture, left_out) = recording.paint(&view, look);
             output::raw(picture.as_bytes())?;
             if left_out > 0 {
-                output::note(&format!(
-                    "{left_out} more rows: show less (--last 1s, --events elections), or --save run.html"
+                output::note(&say!(
+                    window.language,
+                    "{left_out} more rows: show less (--last 1s, --events elections), or --save run.html",
+                    left_out
                 ));
             }
         }
@@ -249,7 +266,7 @@ fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format
                 [window.about_nothing(&recording.scene, &view), recording.about_clocks(window.language)];
             notes.into_iter().flatten().for_each(|sentence| output::note(&sentence));
             if let Some(file) = &arguments.save {
-                output::line(&format!("{}: {}", file.display(), recording.summary(Language::English)))?;
+                output::line(&format!("{}: {}", file.display(), recording.summary(window.language)))?;
             }
         }
     }

@@ -12,7 +12,8 @@ use jangada_trace::language::{PORTUGUESE, pairs};
 use super::{scenarios, words};
 
 /// Where people are spoken to in their language.
-const SPOKEN: [&str; 4] = ["../jangada-trace/src", "../jangada-sim/src/script", "src/lab", "src/timeline"];
+const SPOKEN: [&str; 5] =
+    ["../jangada-trace/src", "../jangada-sim/src/script", "src/lab", "src/timeline", "src/commands"];
 
 fn sources(folder: &Path, texts: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {

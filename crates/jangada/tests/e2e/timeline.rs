@@ -170,6 +170,26 @@ fn a_span_in_which_nothing_lies_is_told() {
     assert!(stderr(&quiet).contains("nothing of the kind happened from"), "{}", stderr(&quiet));
 }
 
+#[test]
+fn a_picture_speaks_what_its_reader_does() {
+    let dir = tempfile::tempdir().unwrap();
+    recorded(dir.path());
+    for (more, environment, words) in [
+        (&["--lang", "pt"][..], None, "mandato 1"),
+        (&[], Some("pt"), "mandato 1"),
+        (&["--lang", "en"], Some("pt"), "term 1"),
+    ] {
+        let mut command = jangada();
+        command.current_dir(dir.path()).args(["timeline", "run.jsonl"]).args(more);
+        command.envs(environment.map(|language| ("JANGADA_LANG", language)));
+        let output = command.output().unwrap();
+        expect_exit(&output, 0);
+        assert!(stdout(&output).contains(words), "{more:?} {environment:?}: {}", stdout(&output));
+    }
+    let none = timeline(dir.path(), &["run.jsonl", "--lang", "pt", "--events", "snapshots"]);
+    assert!(stderr(&none).contains("nada disso aconteceu"), "{}", stderr(&none));
+}
+
 /// The blocks of a page that begin like this.
 fn blocks(page: &str) -> Vec<&str> {
     let fenced = page.split("```text\n").skip(1);

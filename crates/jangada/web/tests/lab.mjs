@@ -60,8 +60,8 @@ export async function saved(browser, lines, name = 'run.html') {
 /** Opens pages of this address, and notes what troubles them. */
 function opener(browser, url) {
   const troubles = [];
-  const open = async ({ hash = '', width = 1280, height = 800, scheme = 'light' } = {}) => {
-    const page = await browser.newPage({ viewport: { width, height }, colorScheme: scheme });
+  const open = async ({ hash = '', width = 1280, height = 800, scheme = 'light', locale = 'en-US' } = {}) => {
+    const page = await browser.newPage({ viewport: { width, height }, colorScheme: scheme, locale });
     const { host, href } = new URL(url);
     page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) troubles.push(message.text()); });
     page.on('pageerror', (error) => troubles.push(String(error)));

@@ -328,6 +328,27 @@ export const tests = {
     }
   },
 
+  a_console_speaks_the_language_of_the_browser_or_of_the_address: async (browser) => {
+    const server = await serve(browser, 1);
+    try {
+      for (const [wanted, words] of [
+        [{ locale: 'pt-BR' }, 'n1 lidera o mandato'], [{ hash: '/?lang=pt' }, 'n1 lidera o mandato'],
+        [{ locale: 'de-DE' }, 'n1 leads term'], [{ locale: 'pt-BR', hash: '/?lang=en' }, 'n1 leads term'],
+      ]) {
+        const page = await server.open(wanted);
+        await says(page, '#state', words);
+        const portuguese = words.includes('lidera');
+        assert.equal(await page.getAttribute('html', 'lang'), portuguese ? 'pt-BR' : 'en');
+        assert.equal(await page.textContent('#logs .key:nth-child(2)'), portuguese ? '1efetivada' : '1committed');
+        await page.close();
+      }
+      assert.deepEqual(server.troubles, []);
+    } finally {
+      for (const context of browser.contexts()) await context.close();
+      await server.end();
+    }
+  },
+
   a_console_shows_the_messages_and_logs_of_all_members: async (browser) => {
     const cluster = await serve(browser, 3);
     try {
