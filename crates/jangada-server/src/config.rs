@@ -157,7 +157,7 @@ impl ServerConfig {
     /// Where clients are told to connect: under this name a browser may call, too.
     #[must_use]
     pub fn known_client_addr(&self) -> String {
-        self.advertise_client.clone().unwrap_or_else(|| self.listen_client.to_string())
+        reachable_at(self.advertise_client.clone(), self.listen_client)
     }
 
     /// Does this server wait to be added to the cluster of `peers`?
@@ -206,6 +206,15 @@ impl ServerConfig {
     }
 }
 
+/// What others are told: what was said, or else where the port is open. Port 0 stands for the one that the system gave.
+pub(crate) fn reachable_at(said: Option<String>, bound: SocketAddr) -> String {
+    let said = said.unwrap_or_else(|| bound.to_string());
+    match said.rsplit_once(':') {
+        Some((host, "0")) => format!("{host}:{}", bound.port()),
+        Some(_) | None => said,
+    }
+}
+
 fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
@@ -213,6 +222,20 @@ fn is_name_char(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn others_are_told_the_port_that_is_open() {
+        let bound = SocketAddr::from(([127, 0, 0, 1], 43_210));
+        for (said, told) in [
+            (None, "127.0.0.1:43210"),
+            (Some("localhost:0"), "localhost:43210"),
+            (Some("[::1]:0"), "[::1]:43210"),
+            (Some("a.example:2379"), "a.example:2379"),
+            (Some("a.example:10"), "a.example:10"),
+        ] {
+            assert_eq!(reachable_at(said.map(str::to_owned), bound), told);
+        }
+    }
 
     #[test]
     fn clients_are_told_what_is_advertised() {

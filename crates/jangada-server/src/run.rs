@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use crate::auto_compaction;
-use crate::config::{LogStyle, Profile, ServerConfig};
+use crate::config::{LogStyle, Profile, ServerConfig, reachable_at};
 use crate::core::{Core, Parts};
 use crate::error::ServerError;
 use crate::event_log::EventLog;
@@ -389,7 +389,7 @@ fn raft_config(config: &ServerConfig, identity: &Identity, cluster: u64) -> Conf
 
 fn card(config: &ServerConfig, identity: &Identity) -> Card {
     let named = config.peers.iter().find(|(name, _)| *name == config.name).map(|(_, addr)| addr.clone());
-    let peer_addr = config.advertise_peer.clone().or(named).unwrap_or_else(|| config.listen_peer.to_string());
+    let peer_addr = reachable_at(config.advertise_peer.clone().or(named), config.listen_peer);
     Card {
         id: identity.id,
         name: identity.name.clone(),

@@ -71,10 +71,13 @@ impl Directory {
     }
 
     /// The address book of the configuration in force. Where it does not say where a server's clients connect, it has
-    /// what that server said itself, if it did.
+    /// what that server said itself, if it did; and of this server, what is so: it may have moved since it was founded.
     pub(crate) fn book(&self) -> Book {
         let inner = self.0.borrow();
         let mut book = inner.book.clone();
+        if let Some(me) = book.entries.iter_mut().find(|entry| entry.id.0 == inner.me.id) {
+            me.client_addr.clone_from(&inner.me.client_addr);
+        }
         for entry in book.entries.iter_mut().filter(|entry| entry.client_addr.is_empty()) {
             if let Some(said) = inner.client_addrs.get(&entry.id) {
                 entry.client_addr.clone_from(said);

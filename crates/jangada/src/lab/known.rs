@@ -162,3 +162,26 @@ fn is_for_the_journal(event: &RaftEvent) -> bool {
             | RaftEvent::MembershipChanged { .. }
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jangada_raft::event::RoleChange;
+    use jangada_trace::names::Names;
+
+    #[test]
+    fn what_is_remembered_stays_bounded_however_long_it_goes_on() {
+        let known = Known::default();
+        let words = Words::new(Names::new());
+        let last = 3 * MAX_JOURNAL as u64;
+        for number in 1..=last {
+            let (role, why) = (RoleName::PreCandidate, RoleChange::ElectionTimeout);
+            let event = Event::Raft(RaftEvent::RoleChanged { role, term: Term(number), why });
+            known.happened(&words, &Record { time: Time(number), node: NodeId(3), seq: number, event });
+            assert!(known.journal().len() <= MAX_JOURNAL);
+        }
+        assert!(known.journal().len() >= MAX_JOURNAL / 2);
+        assert_eq!(known.journal().last().unwrap().seq, last, "the newest stays");
+        assert_eq!(known.standing().evidence[&NodeId(3)].len(), MAX_EVIDENCE);
+    }
+}

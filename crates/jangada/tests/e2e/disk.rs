@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Cluster, Guarded, ask, expect_exit, ports, stderr, wait};
+use crate::support::{Cluster, Guarded, ask, expect_exit, http_get, jangada, ports, stderr, wait};
 use crate::wire::Reply;
 
 const A_WHILE: Duration = Duration::from_secs(10);
@@ -23,6 +23,34 @@ fn sigterm_is_a_clean_stop_and_everything_is_there_afterwards() {
         }
         assert_eq!(ask(&address, &["SET", "k", "v"], A_WHILE).unwrap(), Reply::Status("OK".into()));
         server.signal(if round == 1 { Signal::INT } else { Signal::TERM });
+        assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn a_port_that_the_system_chose_is_the_one_that_others_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for _round in 0..2 {
+        let mut command = jangada();
+        command.arg("serve").arg("--data-dir").arg(dir.path());
+        command.args(["--listen-client", "localhost:0", "--listen-peer", "127.0.0.1:0"]);
+        let mut server = Guarded::spawn(&mut command);
+        server.wait_said("ready");
+        let said = server.said();
+        let (_, rest) = said.split_once("clients on ").unwrap();
+        let (address, rest) = rest.split_once(", peers on ").unwrap();
+        let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+        let status = wait("a leader", || {
+            let status: serde_json::Value = serde_json::from_str(&http_get(address, "/status")?).ok()?;
+            (status["role"] == "leader").then_some(status)
+        });
+        let told = format!("localhost:{}", port(address));
+        assert_eq!(status["membership"]["members"][0]["client_addr"], told.as_str(), "{status}");
+        assert_eq!(status["leader_client_addr"], told.as_str(), "{status}");
+        let peer = status["membership"]["members"][0]["peer_addr"].as_str().unwrap();
+        assert_ne!(port(peer), "0", "{status}");
+        assert!(rest.starts_with("127.0.0.1:"), "{said}");
+        server.signal(Signal::TERM);
         assert_eq!(server.exit_code(), Some(0));
     }
 }
