@@ -312,15 +312,21 @@ fn what_the_exercise_cannot_do_is_told() {
     assert!(play::<Solution>("crsh 1").is_err_and(|why| why.contains("did you mean `crash`")));
 }
 
-/// docs/exercise.md shows what a student sees. `JANGADA_BLESS=1` writes down what that is now.
+/// docs/exercise.md, and the same in Portuguese, show what a student sees. `JANGADA_BLESS=1` writes down what that is now.
 #[test]
-fn the_document_shows_what_is_printed() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/exercise.md");
-    let document = std::fs::read_to_string(&path).expect("the document");
+fn the_documents_show_what_is_printed() {
     let printed = [check::<Skeleton>().to_string(), first_wrong(&check::<But<1, Mistaken>>())];
+    for name in ["exercise.md", "exercise.pt.md"] {
+        shows(name, &printed);
+    }
+}
+
+fn shows(name: &str, printed: &[String]) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    let document = std::fs::read_to_string(&path).expect("the document");
     let mut parts: Vec<String> = document.split("```").map(str::to_owned).collect();
     let blocks = parts.iter_mut().filter(|part| part.starts_with("text\n"));
-    for (block, printed) in blocks.zip(&printed) {
+    for (block, printed) in blocks.zip(printed) {
         *block = format!("text\n{}\n", printed.trim_end());
     }
     let now = parts.join("```");
@@ -328,7 +334,7 @@ fn the_document_shows_what_is_printed() {
         std::fs::write(&path, &now).expect("the document can be written");
     }
     let difference = jangada_sim::script::file::difference(&document, &now);
-    assert_eq!(difference, "", "JANGADA_BLESS=1 writes it anew");
+    assert_eq!(difference, "", "{name}: JANGADA_BLESS=1 writes it anew");
 }
 
 /// The three lines of the first hole that is wrong.
