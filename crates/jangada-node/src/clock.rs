@@ -10,10 +10,15 @@
 //! that wrote it. A server that saw an earlier leader's entries sooner than the present leader did has an
 //! estimate ahead of the leader's. It gives it up with the first stamp of that leader that it sees.
 //!
+//! Time in which nobody leads does not count: nobody can put a deadline off then, so none may come nearer. Whoever hears
+//! of a leader again, or becomes one, after a silence takes the silence out of its estimate.
+//!
 //! Two monotonic clocks do not run equally fast either. So whoever follows begins again at each stamp that it sees,
 //! back as well as forth: what it adds by its own clock is the time since the last one, never that of a whole term of
 //! office. By the time that a key is gone, all servers together have been too fast by no more than the fastest of
 //! them was during that key's life.
+
+use core::time::Duration;
 
 use jangada_raft::types::{Term, Time};
 
@@ -91,18 +96,27 @@ impl ReplicatedClock {
         (self.term, self.own) = (term, true);
     }
 
+    /// Nobody has led for so long until now: replicated time has stood still.
+    pub fn stood_still(&mut self, silence: Duration, now: Time) {
+        self.base_time = (self.base_time + silence).min(now);
+        let elapsed = u64::try_from(now.since(self.base_time).as_millis()).unwrap_or(u64::MAX);
+        if self.base.0.saturating_add(elapsed) < self.highest.0 {
+            // Whoever slept while it led, and stamped once more before it knew, goes on from there, not up to there.
+            (self.base, self.base_time) = (self.highest, now);
+        }
+    }
+
     /// When, on the local clock, the estimate will reach `stamp`.
     #[must_use]
     pub fn time_of(&self, stamp: Stamp) -> Time {
         let wait = stamp.0.saturating_sub(self.base.0);
-        self.base_time + core::time::Duration::from_millis(wait)
+        self.base_time + Duration::from_millis(wait)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::time::Duration;
 
     const fn at(ms: u64) -> Time {
         Time(ms * 1_000_000)
@@ -190,6 +204,28 @@ mod tests {
         leader.jumped_to(Stamp(9_000), Term(3), at(1_200));
         assert!(leader.leads(Term(3)));
         assert_eq!(leader.stamp(at(1_200)), Stamp(9_000));
+    }
+
+    #[test]
+    fn a_time_in_which_nobody_leads_does_not_count() {
+        let mut clock = ReplicatedClock::default();
+        clock.saw(Stamp(1_000), Term(1), at(1_000));
+        clock.stood_still(Duration::from_secs(5), at(7_000));
+        assert_eq!(clock.estimate(at(7_000)), Stamp(2_000));
+        // What was seen in the middle of the silence is as if seen at its end.
+        clock.saw(Stamp(2_500), Term(1), at(9_000));
+        clock.stood_still(Duration::from_secs(5), at(10_000));
+        assert_eq!(clock.estimate(at(10_000)), Stamp(2_500));
+    }
+
+    #[test]
+    fn after_a_silence_time_goes_on_from_the_last_stamp() {
+        let mut clock = ReplicatedClock::default();
+        clock.lead(Term(1));
+        // It stamps after a sleep of nine seconds, then hears that somebody else has led since then.
+        let stamp = clock.stamp(at(10_000));
+        clock.stood_still(Duration::from_secs(9), at(10_001));
+        assert_eq!(clock.estimate(at(11_001)), Stamp(stamp.0 + 1_000));
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub struct Replica<S: StateMachine> {
     /// `lastApplied` of the paper.
     pub(crate) applied: Index,
     pub(crate) clock: ReplicatedClock,
+    /// When somebody last led, as far as this server knows: it heard of its leader, or led itself.
+    led_until: Time,
     pub(crate) pending: Pending<S::Response>,
     pub(crate) requests: Requests<S::Query>,
     pub(crate) taking: Option<Taking<S>>,
@@ -113,6 +115,7 @@ impl<S: StateMachine> Replica<S> {
             election_timeout_max,
             applied: Index::ZERO,
             clock: ReplicatedClock::starting_at(Stamp(0), now),
+            led_until: now,
             pending: Pending::new(),
             requests: Requests::new(first_forward),
             taking: None,
@@ -166,6 +169,7 @@ impl<S: StateMachine> Replica<S> {
     pub fn take_effects(&mut self, now: Time, effects: &mut Vec<Effect<S>>, events: &mut Vec<Event>) {
         self.now = now;
         self.take_output();
+        self.watch_leadership();
         self.apply_committed();
         self.follow_leader();
         self.propose_due();
@@ -235,6 +239,25 @@ impl<S: StateMachine> Replica<S> {
             self.events.push(Event::Raft(event));
         }
         self.output = output;
+    }
+
+    /// Tells the clock of a silence between leaders. One that is shorter than any server waits for its leader is none: it is
+    /// what lies between two heartbeats, or an election.
+    fn watch_leadership(&mut self) {
+        let now = self.now;
+        if self.raft.is_leader() && self.clock.leads(self.raft.term()) {
+            self.led_until = now;
+            return;
+        }
+        if self.raft.leader().is_none() {
+            return;
+        }
+        let led = self.raft.leader_last_heard().unwrap_or(now).max(self.led_until);
+        let silence = led.since(self.led_until);
+        if silence > self.election_timeout() {
+            self.clock.stood_still(silence, now);
+        }
+        self.led_until = led;
     }
 
     fn apply_committed(&mut self) {

@@ -113,6 +113,29 @@ fn the_remaining_time_survives_an_idle_cluster_and_a_restart_of_all() {
 }
 
 #[test]
+fn a_time_in_which_nobody_leads_does_not_count() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let token = world.write(leader, &[set_for("k", 2_000)]);
+    let _ = world.wait(token);
+    let written = world.now;
+    let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    let (survivor, down) = (others[0], others[1]);
+    world.until("written everywhere", |world| keys(world, survivor) == 1);
+    // The survivor waits for the others for longer than the key was to live; then it leads them, sooner or later.
+    world.crash(leader);
+    world.crash(down);
+    world.run_ms(5_000);
+    world.start(down);
+    hand_over(&mut world, survivor);
+    world.run_ms(1_000);
+    assert_eq!(keys(&world, survivor), 1, "it has most of its time left");
+    world.until("gone", |world| keys(world, survivor) == 0);
+    let lived = world.now.since(written);
+    assert!(lived < Duration::from_millis(9_000), "lived {lived:?}");
+}
+
+#[test]
 fn a_leader_that_may_not_propose_what_is_due_asks_for_no_time_in_the_past() {
     let mut world = World::new(3);
     let leader = world.agree();
