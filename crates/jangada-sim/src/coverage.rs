@@ -156,6 +156,12 @@ named! {
     KeysExpired = "keys seen expired",
     /// A key could be said to be due: nothing had gone wrong for so long that it had to be gone.
     KeysDue = "keys that had to be gone",
+    /// A lease was kept alive.
+    LeasesKeptAlive = "leases kept alive",
+    /// A lease was ended by its holder.
+    LeasesRevoked = "leases revoked",
+    /// A key under a lease was gone with it.
+    LeasedKeysGone = "keys gone with their leases",
     /// A window without faults was looked at.
     CalmWindows = "calm windows",
     /// An operation was refused.

@@ -23,6 +23,7 @@ use jangada_trace::witness;
 
 use crate::check::Invariant;
 use crate::coverage::{Counter, Coverage};
+use crate::leases::{Bounds, Leases};
 use crate::plan::Settings;
 use crate::resolve::resolve;
 use crate::rng::{Dice, Rng};
@@ -66,6 +67,9 @@ pub struct Kv {
     drift_per_mille: u64,
     /// Some keys expire.
     mortals: bool,
+    /// Clients have leases.
+    leasing: bool,
+    leases: Leases,
 }
 
 impl Kv {
@@ -88,6 +92,7 @@ impl Kv {
         {
             self.lives.entry(call.client).or_default().asked(&set.value);
         }
+        self.leases.asked(call.client, &request);
         let noted = self.history.invoke(call.client as u64, call.at, request.clone());
         self.open.insert(call.id, noted);
         self.noted.insert(call.id, noted);
@@ -126,6 +131,15 @@ impl Kv {
         if let Some(wrong) = wrong {
             let client = call.client;
             self.wrong_life.get_or_insert_with(|| format!("client {client}'s key: {wrong}"));
+        }
+    }
+
+    /// A lease lives as long as it was told to, and not much longer.
+    fn watch_lease(&mut self, call: Call, at: Time, noted: Noted, outcome: &Outcome<Response>) {
+        let request = &self.history.operations()[noted.0].request;
+        let bounds = Bounds { drift_per_mille: self.drift_per_mille, grace: self.election + GONE_WITHIN };
+        if let Err(wrong) = self.leases.ended(call, at, request, outcome, bounds) {
+            self.wrong_life.get_or_insert(wrong);
         }
     }
 
@@ -301,8 +315,13 @@ impl Workload for Kv {
     fn next(&mut self, call: Call, rng: &mut Rng) -> Operation<Request> {
         if call.id.0 == 1 {
             self.mortals = rng.chance(500);
+            self.leasing = rng.chance(300);
         }
-        let request = self.draw_large(call, rng).unwrap_or_else(|| draw(call, rng, self.mortals));
+        let large = self.draw_large(call, rng);
+        let request = large.unwrap_or_else(|| match self.leasing && call.id.0 > 1 && rng.chance(300) {
+            true => self.leases.draw(call, value(call), rng),
+            false => draw(call, rng, self.mortals),
+        });
         self.invoke(call, request)
     }
 
@@ -317,13 +336,17 @@ impl Workload for Kv {
             None => Ok(()),
             Some(deadline) => Err((
                 Invariant::Ttl,
-                format!("a key is still there that was to be gone at {} ms of replicated time", deadline.0),
+                format!(
+                    "a key or a lease is still there that was to be gone at {} ms of replicated time",
+                    deadline.0
+                ),
             )),
         }
     }
 
     fn cover(&self, coverage: &mut Coverage) {
         *coverage += &self.seen;
+        self.leases.cover(coverage);
     }
 
     fn words(&self, call: Call) -> String {
@@ -348,6 +371,7 @@ impl Workload for Kv {
     fn ended(&mut self, call: Call, at: Time, outcome: Outcome<Response>) {
         let Some(noted) = self.open.remove(&call.id) else { return };
         self.watch_life(call, at, noted, &outcome);
+        self.watch_lease(call, at, noted, &outcome);
         self.watch_kinds(noted, &outcome);
         match outcome {
             Outcome::Answered(response) => self.history.returned(noted, at, response),

@@ -29,6 +29,7 @@ pub mod coverage; // what has happened
 pub mod workload; // what clients do
 mod client; // who they ask, and how long they wait
 pub mod kv; // clients of the key-value store
+mod leases; // their leases
 mod resolve; // what became of what nobody answered
 
 // The whole.

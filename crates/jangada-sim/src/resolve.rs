@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jangada_kv::{KeyRange, RangeRequest, Request, Response, Revision};
+use jangada_kv::{
+    DeleteRange, DeleteRangeResponse, Error, KeyRange, RangeRequest, Request, Response, Revision, Store,
+};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::state_machine::StateMachine;
 use jangada_raft::types::Time;
@@ -38,7 +40,7 @@ const SERVERS: u64 = u64::MAX;
 /// # Errors
 /// If somebody was told something else than what the log says.
 pub(crate) fn resolve(history: &History, committed: &[CommittedCommand]) -> Result<History, String> {
-    let mut done = replay(committed);
+    let (mut done, gone) = replay(committed);
     let mut operations = history.operations().to_vec();
     // Who was answered has the first claim. Of equal commands each must be there in its own time: whoever had least
     // time left takes the earliest.
@@ -53,7 +55,16 @@ pub(crate) fn resolve(history: &History, committed: &[CommittedCommand]) -> Resu
         }
     }
     operations.extend(done.into_iter().flat_map(|(command, places)| unclaimed(&command, places)));
+    operations.retain(is_about_keys);
+    operations.extend(gone);
     Ok(operations.into_iter().collect())
+}
+
+/// Leases are judged elsewhere (`leases.rs`), and what they do to keys is in the history as deletes. Whoever asks for a
+/// lease that is not there changes nothing, and the answer is that of the log.
+fn is_about_keys(operation: &Operation) -> bool {
+    let refused = Response::Error(Error::LeaseNotFound);
+    !matches!(operation.request, Request::Lease(_)) && operation.response() != Some(&refused)
 }
 
 /// Finds the place of a write that was answered.
@@ -122,8 +133,9 @@ fn command(request: &Request) -> Option<Bytes> {
     Some(Bytes::from(command))
 }
 
-/// What a fresh store answers to each command.
-fn replay(committed: &[CommittedCommand]) -> BTreeMap<Bytes, Vec<Done>> {
+/// What a fresh store answers to each command, and what was deleted together with leases.
+fn replay(committed: &[CommittedCommand]) -> (BTreeMap<Bytes, Vec<Done>>, Vec<Operation>) {
+    let mut gone = Vec::new();
     let mut machine = KvMachine::new();
     let mut done: BTreeMap<Bytes, Vec<Done>> = BTreeMap::new();
     for entry in committed {
@@ -135,8 +147,24 @@ fn replay(committed: &[CommittedCommand]) -> BTreeMap<Bytes, Vec<Done>> {
         let revision = machine.store.revision();
         let place = Done { at: entry.at, response, revision, made: revision != before, expired };
         done.entry(entry.command.clone()).or_default().push(place);
+        if matches!(Request::decode(entry.command.clone()), Ok(Request::Lease(_))) {
+            gone.extend(deleted(&machine.store, before, entry.at));
+        }
     }
-    done
+    (done, gone)
+}
+
+/// What was deleted after `before`, each as an operation of its own.
+fn deleted(store: &Store, before: Revision, at: Time) -> Vec<Operation> {
+    let Ok(changes) = store.changes(before.next()) else { return Vec::new() };
+    let operation = |key: Bytes, revision: Revision| {
+        let request = Request::DeleteRange(DeleteRange { range: KeyRange::One(key), prev_kv: false });
+        let response = DeleteRangeResponse { revision, deleted: 1, prev_kvs: Vec::new() };
+        let outcome =
+            Outcome::Returned { at, response: Response::DeleteRange(response), revision: Some(revision) };
+        Operation { client: SERVERS, invoked: Time::ZERO, request, outcome }
+    };
+    changes.map(|event| operation(event.kv.key.clone(), event.kv.mod_revision)).collect()
 }
 
 fn to_expire(command: &Bytes) -> Vec<Bytes> {
