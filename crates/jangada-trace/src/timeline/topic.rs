@@ -14,7 +14,7 @@ pub enum Topic {
     Votes,
     /// Messages, but for heartbeats.
     Messages,
-    /// Heartbeats, and answers that say nothing new.
+    /// Heartbeats, answers that say nothing new, and what is asked again in vain.
     Heartbeats,
     /// Entries appended, durable, removed, in conflict.
     Log,
