@@ -153,3 +153,30 @@ fn old_revisions_go_by_the_clock() {
     wait("the compaction of old revisions", || old().contains("has been compacted").then_some(()));
     assert_eq!(ask("/kv/a?revision=4", &[]), "4", "the last one is kept");
 }
+
+#[test]
+fn a_lock_goes_from_one_member_to_the_next() {
+    if !installed("curl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    let call = |member, path: &str, body: &str| curl(&cluster, member, path, &["-d", body]);
+    for lease in ["255", "1"] {
+        let granted = call(1, "/v3/lease/grant", &format!(r#"{{"ID":"{lease}","TTL":"60"}}"#));
+        assert!(granted.contains(r#""TTL":"60""#), "{granted}");
+    }
+    // The lock L, whose keys are L/ff and L/1.
+    let held = call(1, "/v3/lock/lock", r#"{"name":"TA==","lease":"255"}"#);
+    assert!(held.contains(r#""revision":"2""#) && held.contains(r#""key":"TC9mZg==""#), "{held}");
+    let (_waiting, mut next) =
+        Listening::start(&cluster, 3, "/v3/lock/lock", &["-d", r#"{"name":"TA==","lease":"1"}"#]);
+    wait("the second to stand in line", || {
+        call(2, "/v3/kv/range", r#"{"key":"TC8x"}"#).contains(r#""count":"1""#).then_some(())
+    });
+    // Its holder ends its lease instead of giving the lock back.
+    call(2, "/v3/lease/revoke", r#"{"ID":"255"}"#);
+    let held = next.next().unwrap();
+    assert!(held.contains(r#""revision":"3""#) && held.contains(r#""key":"TC8x""#), "{held}");
+    let nobody = call(3, "/v3/election/leader", r#"{"name":"TA=="}"#);
+    assert!(nobody.contains(r#""key":"TC8x""#), "a lock and an election of one name are one queue: {nobody}");
+}
