@@ -25,6 +25,7 @@ pub use gateway::Gateway;
 pub use generated::{authpb, etcdserverpb, mvccpb, v3electionpb, v3lockpb};
 pub use router::Services;
 pub use tonic::body::Body as GrpcBody;
+pub use watch::WatchLimits;
 
 /// The version of etcd whose API this is. Programs read it and refuse what they do not know.
 pub const SPOKEN_VERSION: &str = "3.5.17";

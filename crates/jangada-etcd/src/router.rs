@@ -22,7 +22,7 @@ use crate::services::{
 };
 use crate::v3electionpb::election_server::ElectionServer;
 use crate::v3lockpb::lock_server::LockServer;
-use crate::watch::WatchService;
+use crate::watch::{WatchLimits, WatchService};
 
 /// What a message may be longer than a request: its framing, and whatever the limit of requests does not count.
 const MESSAGE_OVERHEAD: usize = 512 << 10;
@@ -47,15 +47,16 @@ pub struct Services<B> {
 pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl<B: Backend> Services<B> {
-    /// The services of `backend`, for requests of up to `request_bytes` and answers of up to `answer_bytes`.
+    /// The services of `backend`, for requests of up to `request_bytes`, answers of up to `answer_bytes`, and so many
+    /// watches.
     #[must_use]
-    pub fn new(backend: B, request_bytes: usize, answer_bytes: usize) -> Services<B> {
+    pub fn new(backend: B, request_bytes: usize, answer_bytes: usize, watches: WatchLimits) -> Services<B> {
         let message_bytes = request_bytes.saturating_add(MESSAGE_OVERHEAD);
         let kv = KvServer::new(KvService(backend.clone()));
         let lease = LeaseServer::new(LeaseService(backend.clone()));
         let cluster = ClusterServer::new(ClusterService(backend.clone()));
         let maintenance = MaintenanceServer::new(MaintenanceService::new(backend.clone()));
-        let watch = WatchService::new(backend, request_bytes);
+        let watch = WatchService::new(backend, request_bytes, watches);
         let lock = LockServer::new(LockService::new(Arc::clone(watch.hub())));
         let election = ElectionServer::new(ElectionService::new(Arc::clone(watch.hub())));
         let watch = WatchServer::new(watch);

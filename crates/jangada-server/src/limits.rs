@@ -69,6 +69,12 @@ pub struct Limits {
     pub watch_events: usize,
     /// After so many bytes of keys and values neither.
     pub watch_bytes: usize,
+    /// The most watches of one stream.
+    pub stream_watches: usize,
+    /// The most watches of all connections of a thread.
+    pub watches: usize,
+    /// The most bytes of the keys of their ranges.
+    pub watch_key_bytes: usize,
     /// After so many keys, one step of a copy or hash of the whole store ends.
     pub page_keys: usize,
     /// After so many bytes of keys and values it ends, too.
@@ -114,6 +120,9 @@ impl Default for Limits {
             http2_streams: 1_000,
             watch_events: 1_000,
             watch_bytes: 1024 * 1024,
+            stream_watches: 20_000,
+            watches: 200_000,
+            watch_key_bytes: 64 * 1024 * 1024,
             page_keys: 2_000,
             page_bytes: 4 * 1024 * 1024,
             http2_ping_time: Duration::from_secs(60),

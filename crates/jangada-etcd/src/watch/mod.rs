@@ -3,10 +3,10 @@
 //! Nobody pushes. A stream waits until the store has moved on, then asks the `hub` for what has happened since it
 //! looked last; the streams of one thread share what the hub has read. A client that does not keep up makes its own
 //! stream wait, and nobody else; what it has missed is read from the history, however late. So what waits for a client
-//! is bounded by `stream::WAITING_RESPONSES`, and nothing is ever dropped. How many watches a stream may have is not
-//! bounded yet.
+//! is bounded by `stream::WAITING_RESPONSES`, and nothing is ever dropped. How many watches there may be, `room` says.
 
 pub(crate) mod hub; // recent changes, read once for all streams
+mod room; // how many there may be
 mod stream; // one stream with its watches
 mod watcher; // one watch
 
@@ -20,11 +20,14 @@ use crate::etcdserverpb as pb;
 use crate::etcdserverpb::watch_server::Watch;
 use crate::metadata;
 use hub::Hub;
+use room::Room;
+pub use room::WatchLimits;
 
 /// Watch over a backend.
 #[derive(Clone, Debug)]
 pub struct WatchService<B> {
     hub: Arc<Hub<B>>,
+    room: Arc<Room>,
     /// Longer responses of watches that allow it are split.
     fragment_bytes: usize,
 }
@@ -32,8 +35,8 @@ pub struct WatchService<B> {
 impl<B: Backend> WatchService<B> {
     /// A hub for the streams of one thread. Responses that may be split are split at `fragment_bytes`.
     #[must_use]
-    pub fn new(backend: B, fragment_bytes: usize) -> WatchService<B> {
-        WatchService { hub: Arc::new(Hub::new(backend)), fragment_bytes }
+    pub fn new(backend: B, fragment_bytes: usize, limits: WatchLimits) -> WatchService<B> {
+        WatchService { hub: Arc::new(Hub::new(backend)), room: Arc::new(Room::new(limits)), fragment_bytes }
     }
 }
 
@@ -56,8 +59,8 @@ impl<B: Backend> Watch for WatchService<B> {
         metadata::check_token(&metadata)?;
         metadata::check_leader(&metadata, self.hub.backend())?;
         let wants_leader = metadata::wants_leader(&metadata);
-        let responses =
-            stream::Stream::start(Arc::clone(&self.hub), requests, self.fragment_bytes, wants_leader);
+        let (hub, room) = (Arc::clone(&self.hub), Arc::clone(&self.room));
+        let responses = stream::Stream::start(hub, room, requests, self.fragment_bytes, wants_leader);
         Ok(Answer::new(ReceiverStream::new(responses)))
     }
 }

@@ -19,6 +19,7 @@ use crate::etcdserverpb as pb;
 use crate::etcdserverpb::watch_request::RequestUnion;
 use crate::response;
 use crate::watch::hub::{Hub, NoSlice, Slice};
+use crate::watch::room::Room;
 use crate::watch::watcher::Watcher;
 
 /// Responses of a stream that its client has not taken yet; then the stream waits.
@@ -37,6 +38,7 @@ type Responses = mpsc::Sender<Result<pb::WatchResponse, Status>>;
 /// A stream and its watches.
 pub(crate) struct Stream<B> {
     hub: Arc<Hub<B>>,
+    room: Arc<Room>,
     responses: Responses,
     revisions: watch::Receiver<Revision>,
     watchers: BTreeMap<i64, Watcher>,
@@ -69,6 +71,7 @@ impl<B: Backend> Stream<B> {
     /// Starts the task of a stream, and returns where its responses arrive.
     pub(crate) fn start(
         hub: Arc<Hub<B>>,
+        room: Arc<Room>,
         requests: Streaming<pb::WatchRequest>,
         fragment_bytes: usize,
         wants_leader: bool,
@@ -79,6 +82,7 @@ impl<B: Backend> Stream<B> {
         let stream = Stream {
             head,
             hub,
+            room,
             responses,
             revisions,
             watchers: BTreeMap::new(),
@@ -157,11 +161,16 @@ impl<B: Backend> Stream<B> {
             cancel_reason: reason.to_owned(),
             ..created.clone()
         };
-        let Some(watcher) = Watcher::new(request, next) else {
+        let key_bytes = request.key.len() + request.range_end.len();
+        let Some(mut watcher) = Watcher::new(request, next) else {
             return self.send(refused("mvcc: watcher range is empty")).await;
         };
         if chosen != 0 && self.watchers.contains_key(&chosen) {
             return self.send(refused("mvcc: duplicate watch ID provided on the WatchStream")).await;
+        }
+        watcher.place = Room::take(&self.room, self.watchers.len(), key_bytes);
+        if watcher.place.is_none() {
+            return self.send(refused(error::TOO_MANY_REQUESTS.text)).await;
         }
         let id = if chosen == 0 { self.free_id() } else { chosen };
         if self.watchers.is_empty() {

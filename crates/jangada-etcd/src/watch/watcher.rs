@@ -1,5 +1,6 @@
 //! One watch: which keys, from when on, and what of it is told.
 
+use bytes::Bytes;
 use jangada_kv::{ChangeEvent, KeyRange, Revision};
 
 use crate::etcdserverpb as pb;
@@ -7,6 +8,7 @@ use crate::etcdserverpb::watch_create_request::FilterType;
 use crate::mvccpb;
 use crate::mvccpb::event::EventType;
 use crate::response;
+use crate::watch::room::Place;
 
 /// A watch of a stream.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Watcher {
     pub(crate) progress_notify: bool,
     /// Whether it was told something since it was last told how far the store is.
     pub(crate) was_told: bool,
+    /// What it takes up, once it is there.
+    pub(crate) place: Option<Place>,
 }
 
 impl Watcher {
@@ -34,7 +38,8 @@ impl Watcher {
             return None;
         }
         Some(Watcher {
-            range: KeyRange::from_etcd(key, end),
+            // Copied: the message is let go, however long it was.
+            range: KeyRange::from_etcd(Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&end)),
             next,
             no_puts,
             no_deletes,
@@ -42,6 +47,7 @@ impl Watcher {
             fragment: message.fragment,
             progress_notify: message.progress_notify,
             was_told: false,
+            place: None,
         })
     }
 

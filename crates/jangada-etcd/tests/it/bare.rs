@@ -9,6 +9,7 @@ use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::kv_client::KvClient;
 use jangada_etcd::{
     Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Refusal, Services, Situation,
+    WatchLimits,
 };
 use jangada_kv::{Changes, Error, Millis, Page, Request, Response, Revision, Store};
 use tokio::sync::watch;
@@ -16,6 +17,9 @@ use tonic::{Code, Status};
 
 /// Longest request that these tests may send.
 pub(crate) const REQUEST_BYTES: usize = 64 << 10;
+
+/// How many watches these tests may open, but for the one that opens too many.
+const WATCHES: WatchLimits = WatchLimits { of_a_stream: 20_000, of_a_thread: 20_000, key_bytes: 1 << 20 };
 
 /// The store, and what the test wants of it.
 #[derive(Clone, Default)]
@@ -131,7 +135,7 @@ impl Backend for Bare {
 
 impl Bare {
     pub(crate) fn services(&self) -> Services<Bare> {
-        Services::new(self.clone(), REQUEST_BYTES, usize::MAX)
+        Services::new(self.clone(), REQUEST_BYTES, usize::MAX, WATCHES)
     }
 
     pub(crate) fn kv(&self) -> KvClient<Services<Bare>> {

@@ -3,11 +3,12 @@
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::watch_client::WatchClient;
 use jangada_etcd::etcdserverpb::watch_request::RequestUnion;
+use jangada_etcd::{Services, WatchLimits};
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Streaming};
 
-use crate::bare::{Bare, delete, op, put};
+use crate::bare::{Bare, REQUEST_BYTES, delete, op, put};
 
 /// A stream of watches, from the client's side.
 struct Stream {
@@ -285,4 +286,42 @@ async fn a_server_that_stops_ends_the_stream_and_says_so() {
     *bare.moved.lock().unwrap() = None;
     let status = stream.responses.message().await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: server stopped"));
+}
+
+#[tokio::test]
+async fn watches_are_bounded_by_stream_by_thread_and_by_their_keys() {
+    let bare = Bare::default();
+    // Streams of one client: those of one thread.
+    let limits = WatchLimits { of_a_stream: 200, of_a_thread: 250, key_bytes: 1_000 };
+    let mut client = WatchClient::new(Services::new(bare, REQUEST_BYTES, usize::MAX, limits));
+    let mut open = async || {
+        let (requests, sent) = mpsc::unbounded_channel();
+        let responses = client.watch(UnboundedReceiverStream::new(sent)).await.unwrap().into_inner();
+        Stream { requests, responses }
+    };
+    let refused = |created: &pb::WatchResponse| {
+        assert_eq!(created.canceled, created.watch_id == -1);
+        assert_eq!(created.cancel_reason == "etcdserver: too many requests", created.canceled, "{created:?}");
+        created.canceled
+    };
+    let (mut one, mut other) = (open().await, open().await);
+    for _ in 0..200 {
+        assert!(!refused(&one.create(create("a", "")).await));
+    }
+    assert!(refused(&one.create(create("a", "")).await), "the stream is full");
+    for _ in 0..50 {
+        assert!(!refused(&other.create(create("a", "")).await));
+    }
+    assert!(refused(&other.create(create("a", "")).await), "the thread is full");
+    one.cancel(7);
+    assert!(one.next().await.canceled);
+    assert!(!refused(&other.create(create("a", "")).await), "there is room again");
+
+    one.cancel(8);
+    assert!(one.next().await.canceled);
+    let long = "k".repeat(700);
+    assert!(!refused(&other.create(create(&long, "")).await));
+    other.cancel(0);
+    assert!(other.next().await.canceled);
+    assert!(refused(&other.create(create(&long, "")).await), "too many bytes of keys");
 }

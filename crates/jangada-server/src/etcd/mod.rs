@@ -17,7 +17,7 @@ use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use jangada_etcd::{GrpcBody, Services};
+use jangada_etcd::{GrpcBody, Services, WatchLimits};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service as _;
 
@@ -29,7 +29,12 @@ use crate::limits::Limits;
 /// The services of a server.
 pub(crate) fn services(shared: Arc<Shared>) -> Services<Seam> {
     let (request_bytes, answer_bytes) = (shared.limits.request_bytes, shared.limits.reply_bytes);
-    Services::new(Seam::new(shared), request_bytes, answer_bytes)
+    let watches = WatchLimits {
+        of_a_stream: shared.limits.stream_watches,
+        of_a_thread: shared.limits.watches,
+        key_bytes: shared.limits.watch_key_bytes,
+    };
+    Services::new(Seam::new(shared), request_bytes, answer_bytes, watches)
 }
 
 /// Serves one connection until it ends.
