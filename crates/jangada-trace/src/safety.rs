@@ -143,8 +143,12 @@ impl Safety {
         server.last_seq = record.seq;
         let read = match &record.event {
             Event::Raft(event) => self.raft(record.node, &mut server, event),
-            Event::Disk(DiskEvent::Opened { last, .. }) => {
+            Event::Disk(DiskEvent::Opened { last, snapshot, .. }) => {
                 server.restart();
+                if last == snapshot {
+                    // The snapshot may have replaced another log, just before a crash that let nobody tell of it.
+                    server.log = Runs::default();
+                }
                 server.log.truncate(last.next());
                 server.last = Some(*last);
                 Ok(())

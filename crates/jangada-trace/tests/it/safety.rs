@@ -159,6 +159,19 @@ fn numbers_that_go_back() {
 }
 
 #[test]
+fn a_snapshot_that_a_crash_let_nobody_tell_of_is_no_violation() {
+    let mut story = begun();
+    story.append(1, 4, 4, 1).unwrap();
+    story.elect(2, 2).unwrap();
+    story.append(2, 4, 4, 2).unwrap();
+    story.append(2, 5, 5, 2).unwrap();
+    // n2 has sent n1 a snapshot up to 4; n1 is killed when that is on its disk.
+    let (last, snapshot) = (Index(4), Index(4));
+    story.tell(1, Event::Disk(DiskEvent::Opened { entries: 0, last, snapshot, torn_bytes: 0 })).unwrap();
+    story.append(1, 5, 5, 2).unwrap();
+}
+
+#[test]
 fn what_was_dropped_is_no_violation() {
     let mut story = begun();
     // n3 has truncated and appended again, but nobody saw the records of that.
