@@ -330,6 +330,8 @@ impl<S: StateMachine> Replica<S> {
         if self.clock.leads(term) {
             return;
         }
+        // A request may come with the last vote: the silence before it must not get into the first stamp.
+        self.watch_leadership();
         let seen = self.applied.max(self.raft.snapshot_meta().last_included_index);
         if seen < self.raft.last_index() {
             for entry in self.raft.entries(seen.next()..=self.raft.last_index()) {

@@ -136,6 +136,37 @@ fn a_time_in_which_nobody_leads_does_not_count() {
 }
 
 #[test]
+fn the_first_stamp_after_a_silence_leaves_it_out_too() {
+    let mut world = World::new(3);
+    let leader = world.agree();
+    let token = world.write(leader, &[set_for("k", 2_000)]);
+    let _ = world.wait(token);
+    let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    let (survivor, down) = (others[0], others[1]);
+    world.until("written everywhere", |world| keys(world, survivor) == 1);
+    world.crash(leader);
+    world.crash(down);
+    world.run_ms(5_000);
+    world.start(down);
+    let node = world.nodes.get_mut(&survivor).expect("it runs");
+    node.replica.handle(world.now, Input::Campaign);
+    world.act();
+    // A client's write comes with the last vote, before anything follows from that.
+    for _ in 0..100 {
+        world.deliver();
+        if world.nodes[&survivor].replica.raft().is_leader() {
+            break;
+        }
+        world.act();
+    }
+    let token = world.write(survivor, &[set_for("x", 60_000)]);
+    world.act();
+    let _ = world.wait(token);
+    world.run_ms(1_000);
+    assert_eq!(keys(&world, survivor), 2, "k has most of its time left");
+}
+
+#[test]
 fn a_leader_that_may_not_propose_what_is_due_asks_for_no_time_in_the_past() {
     let mut world = World::new(3);
     let leader = world.agree();
