@@ -8,7 +8,7 @@ use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request as Call, Response as Answer, Status};
 
 use crate::backend::Backend;
-use crate::services::queue::{Held, News, Place, Queue, as_of_a_client, lease_or_new, message};
+use crate::services::queue::{News, Place, Queue, as_of_a_client, lease_or_new, message};
 use crate::v3electionpb as pb;
 use crate::v3electionpb::election_server::Election;
 use crate::watch::hub::Hub;
@@ -105,16 +105,14 @@ impl<B: Backend> ElectionService<B> {
     async fn elected(&self, wanted: pb::CampaignRequest) -> Result<pb::CampaignResponse, Status> {
         let pb::CampaignRequest { name, lease, value } = wanted;
         let lease = lease_or_new(self.backend(), lease).await?;
-        let queue = Queue::of(&self.hub, &name);
-        let joined = queue.join(lease, value.clone().into()).await?;
+        let joined = Queue::of(&self.hub, &name).join(lease, value.clone().into()).await?;
         if joined.found.is_some_and(|found| found != value) {
             // Who campaigns again may say something else.
-            let (stays, _) = queue.put(&joined.place, lease, value.into()).await?;
-            if !stays {
+            if !joined.held.put(lease, value.into()).await? {
                 return Err(not_leader());
             }
         }
-        let place = Held::new(queue, joined.place).wait().await?.ok_or_else(not_leader)?;
+        let place = joined.held.wait().await?.ok_or_else(not_leader)?;
         let (key, rev) = (place.key.into(), response::signed(place.created.0));
         Ok(pb::CampaignResponse {
             header: response::header(self.backend(), joined.revision),

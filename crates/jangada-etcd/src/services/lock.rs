@@ -10,7 +10,7 @@ use jangada_kv::{DeleteRange, KeyRange, Request, Response};
 use tonic::{Request as Call, Response as Answer, Status};
 
 use crate::backend::Backend;
-use crate::services::queue::{Held, Queue, as_of_a_client, lease_or_new};
+use crate::services::queue::{Queue, as_of_a_client, lease_or_new};
 use crate::v3lockpb as pb;
 use crate::v3lockpb::lock_server::Lock;
 use crate::watch::hub::Hub;
@@ -47,9 +47,8 @@ impl<B: Backend> LockService<B> {
     async fn held(&self, wanted: pb::LockRequest) -> Result<pb::LockResponse, Status> {
         let backend = self.hub.backend();
         let lease = lease_or_new(backend, wanted.lease).await?;
-        let queue = Queue::of(&self.hub, &wanted.name);
-        let joined = queue.join(lease, Bytes::new()).await?;
-        match Held::new(queue, joined.place).wait().await? {
+        let joined = Queue::of(&self.hub, &wanted.name).join(lease, Bytes::new()).await?;
+        match joined.held.wait().await? {
             Some(place) => {
                 let header = response::header(backend, place.created);
                 Ok(pb::LockResponse { header, key: place.key.into() })

@@ -26,7 +26,7 @@ use crate::{error, response};
 const LEASE_SECONDS: i64 = 60;
 
 /// The queue of one name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Queue<B> {
     hub: Arc<Hub<B>>,
     prefix: Vec<u8>,
@@ -41,9 +41,8 @@ pub(crate) struct Place {
 }
 
 /// What came of joining a queue.
-#[derive(Debug)]
-pub(crate) struct Joined {
-    pub(crate) place: Place,
+pub(crate) struct Joined<B: Backend> {
+    pub(crate) held: Held<B>,
     /// The store's revision then.
     pub(crate) revision: Revision,
     /// What the place holds, if the caller had it already.
@@ -74,23 +73,39 @@ impl<B: Backend> Queue<B> {
     }
 
     /// Takes a place, or finds the one that the lease has already. What is found there stays.
-    pub(crate) async fn join(&self, lease: i64, value: Bytes) -> Result<Joined, Status> {
+    ///
+    /// It has a task of its own: who goes away while the place is written gives it up as soon as it is there.
+    pub(crate) async fn join(self, lease: i64, value: Bytes) -> Result<Joined<B>, Status> {
+        let joining = tokio::spawn(self.take_or_find(lease, value));
+        joining.await.map_err(|ended| Status::internal(format!("joining a queue: {ended}")))?
+    }
+
+    async fn take_or_find(self, lease: i64, value: Bytes) -> Result<Joined<B>, Status> {
         let key = self.key(lease);
         let put = Put { lease: Some(LeaseId(lease)), ..Put::new(key.clone(), value) };
+        let own = RangeRequest::new(KeyRange::One(key.clone()));
+        let front = first_of(self.keys(), SortOrder::Ascend);
         let txn = Txn {
             compare: vec![created(&key, Revision::ZERO)],
             success: vec![TxnOp::Put(put)],
-            failure: vec![TxnOp::Range(RangeRequest::new(KeyRange::One(key.clone())))],
+            failure: vec![TxnOp::Range(own), TxnOp::Range(front)],
         };
         let answer = self.write(txn).await?;
         let revision = answer.revision;
         if answer.succeeded {
-            return Ok(Joined { place: Place { key, created: revision }, revision, found: None });
+            let place = Place { key, created: revision };
+            return Ok(Joined {
+                held: Held { queue: self, place, turn: Turn::OfNew },
+                revision,
+                found: None,
+            });
         }
-        let found = ranges(answer).next().and_then(|range| range.kvs.into_iter().next());
-        let found = found.ok_or_else(|| Status::internal("a key that was created is not there"))?;
-        let place = Place { key, created: found.create_revision };
-        Ok(Joined { place, revision, found: Some(found.value) })
+        let mut read = ranges(answer).map(|range| range.kvs.into_iter().next());
+        let (own, front) = (read.next().flatten(), read.next().flatten());
+        let own = own.ok_or_else(|| Status::internal("a key that was created is not there"))?;
+        let turn = if front.is_some_and(|front| front.key == key) { Turn::Come } else { Turn::OfFound };
+        let place = Place { key, created: own.create_revision };
+        Ok(Joined { held: Held { queue: self, place, turn }, revision, found: Some(own.value) })
     }
 
     /// Waits until nobody stands before `place`. False: the place itself is lost, its lease has ended.
@@ -254,35 +269,54 @@ fn ranges(txn: TxnResponse) -> impl Iterator<Item = RangeResponse> {
     })
 }
 
-/// Gives a place up when it is dropped: its holder has gone away, or something went wrong, before it was told of it.
+/// A place in a queue, on behalf of a call that has not been answered yet.
+///
+/// If it was made for this call, it is given up when this is dropped: its holder has gone away, or something went wrong,
+/// before it was told of it. A place that was found there stays, whatever becomes of this call: an earlier one made it,
+/// and may have been told that it holds the lock.
 pub(crate) struct Held<B: Backend> {
-    /// Taken out once the holder is told.
-    waiting: Option<(Queue<B>, Place)>,
+    queue: Queue<B>,
+    place: Place,
+    turn: Turn,
+}
+
+/// How far a call has come with its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It made the place, and waits.
+    OfNew,
+    /// It found the place, and waits.
+    OfFound,
+    /// Nobody stands before the place, or it is lost: it is not this call's to give up.
+    Come,
 }
 
 impl<B: Backend> Held<B> {
-    pub(crate) fn new(queue: Queue<B>, place: Place) -> Held<B> {
-        Held { waiting: Some((queue, place)) }
+    /// Puts another value at the place. False: the place is lost.
+    pub(crate) async fn put(&self, lease: i64, value: Bytes) -> Result<bool, Status> {
+        Ok(self.queue.put(&self.place, lease, value).await?.0)
     }
 
-    /// Waits until nobody stands before the place. Then it is the caller's to give up.
+    /// Waits until nobody stands before the place. Then it is the caller's to give up. Nothing: the place is lost.
     pub(crate) async fn wait(mut self) -> Result<Option<Place>, Status> {
-        let Some((queue, place)) = &self.waiting else { return Ok(None) };
-        if !queue.wait(place).await? {
-            self.waiting = None;
-            return Ok(None);
-        }
-        Ok(self.waiting.take().map(|(_, place)| place))
+        // The log itself has said who stands at the front: that needs no further read, which may be refused.
+        let is_there = self.turn == Turn::Come || self.queue.wait(&self.place).await?;
+        self.turn = Turn::Come;
+        Ok(is_there.then(|| self.place.clone()))
     }
 }
 
 impl<B: Backend> Drop for Held<B> {
     fn drop(&mut self) {
-        if let Some((queue, place)) = self.waiting.take() {
-            tokio::spawn(async move {
-                // If it cannot be given up now, it ends with its lease.
-                let _left = queue.leave(&place).await;
-            });
+        match self.turn {
+            Turn::OfNew => {
+                let (queue, place) = (self.queue.clone(), self.place.clone());
+                tokio::spawn(async move {
+                    // If it cannot be given up now, it ends with its lease.
+                    let _left = queue.leave(&place).await;
+                });
+            }
+            Turn::OfFound | Turn::Come => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A store without Raft, as what stands behind the services.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -27,6 +27,10 @@ pub(crate) struct Bare {
     pub(crate) store: Arc<Mutex<Store>>,
     /// If set, every request is refused so.
     pub(crate) refusal: Option<Refusal>,
+    /// While set, linearizable reads are refused: the member has lost the others.
+    pub(crate) reads_refused: Arc<AtomicBool>,
+    /// While somebody holds it, writes take effect and are not answered.
+    pub(crate) answers: Arc<tokio::sync::Mutex<()>>,
     /// The freshness of each read that came.
     pub(crate) reads: Arc<Mutex<Vec<Freshness>>>,
     pub(crate) leaderless: bool,
@@ -54,16 +58,23 @@ impl Backend for Bare {
             return Err(Refusal::TooLarge);
         }
         let request = Request::decode(Bytes::from(encoded)).unwrap();
-        let mut store = self.store.lock().unwrap();
-        let answer = store.apply(Millis(self.clock.load(Relaxed)), &request);
-        if let Some(moved) = &*self.moved.lock().unwrap() {
-            moved.send_replace(store.revision());
-        }
+        let answer = {
+            let mut store = self.store.lock().unwrap();
+            let answer = store.apply(Millis(self.clock.load(Relaxed)), &request);
+            if let Some(moved) = &*self.moved.lock().unwrap() {
+                moved.send_replace(store.revision());
+            }
+            answer
+        };
+        let _answered = self.answers.lock().await;
         Ok(answer)
     }
 
     async fn read(&self, request: Request, freshness: Freshness) -> Result<Response, Refusal> {
         self.reads.lock().unwrap().push(freshness);
+        if freshness == Freshness::Linearizable && self.reads_refused.load(Relaxed) {
+            return Err(Refusal::NoLeader);
+        }
         match &self.refusal {
             Some(refusal) if freshness == Freshness::Linearizable => Err(refusal.clone()),
             _ => Ok(self.store.lock().unwrap().read(Millis(self.clock.load(Relaxed)), &request)),

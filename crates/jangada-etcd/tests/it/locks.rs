@@ -92,6 +92,51 @@ async fn whoever_stops_waiting_leaves_the_queue() {
 }
 
 #[tokio::test]
+async fn whoever_goes_away_while_it_joins_leaves_the_queue() {
+    let bare = Bare::default();
+    lease(&bare, 1).await;
+    let unanswered = bare.answers.lock().await;
+    let its = bare.clone();
+    let joining = tokio::spawn(async move { lock(&its, 1).await });
+    until(&bare, "L/1", true).await;
+    joining.abort();
+    assert!(joining.await.unwrap_err().is_cancelled());
+    drop(unanswered);
+    until(&bare, "L/1", false).await;
+}
+
+#[tokio::test]
+async fn a_place_that_a_call_found_stays_whatever_becomes_of_the_call() {
+    let bare = Bare::default();
+    lease(&bare, 255).await;
+    lease(&bare, 254).await;
+    let first = held(lock(&bare, 255).await.unwrap());
+    let leader = campaign(&bare, 254, "a").await.leader;
+    let second = waiting(&bare, 1).await;
+
+    bare.reads_refused.store(true, Relaxed);
+    // The log says that they are at the front.
+    assert_eq!(held(lock(&bare, 255).await.unwrap()), first);
+    assert_eq!(campaign(&bare, 254, "b").await.leader, leader);
+    assert_eq!(told(lock(&bare, 1).await).0, Code::Unavailable);
+    bare.reads_refused.store(false, Relaxed);
+
+    let its = bare.clone();
+    let reads = bare.reads.lock().unwrap().len();
+    let again = tokio::spawn(async move { lock(&its, 1).await });
+    while bare.reads.lock().unwrap().len() == reads {
+        tokio::task::yield_now().await;
+    }
+    again.abort();
+    assert!(again.await.unwrap_err().is_cancelled());
+
+    assert_eq!(bare.shown(range("L/", "L0")).await, ["L/1=", "L/ff="]);
+    unlock(&bare, "L/ff").await;
+    assert_eq!(held(second.await.unwrap().unwrap()).0, "L/1");
+    assert_eq!(bare.shown(range("E/", "L0")).await, ["E/fe=b", "L/1="]);
+}
+
+#[tokio::test]
 async fn who_waits_longer_than_its_lease_does_not_get_the_lock() {
     let bare = Bare::default();
     lease(&bare, 255).await;
