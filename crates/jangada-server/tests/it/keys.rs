@@ -1,5 +1,7 @@
 //! Keys over plain HTTP.
 
+use std::time::Duration;
+
 use crate::client::Client;
 
 /// One exchange: the code, the head in small letters, and the body.
@@ -85,6 +87,21 @@ async fn keys_that_begin_alike_are_listed_and_deleted_together() {
     assert_eq!(says(&client, "GET", "/kv/?prefix", &[], "").await, "200 apple");
     assert_eq!(says(&client, "DELETE", "/kv/?prefix", &[], "").await, "200 1");
     assert_eq!(says(&client, "DELETE", "/kv/?prefix", &[], "").await, "200 0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_comes_too_late_is_told_so_and_ends() {
+    let client = Client::new();
+    for value in ["1", "2", "3"] {
+        says(&client, "PUT", "/kv/a", &[], value).await;
+    }
+    let compaction = r#"{"revision":"3"}"#;
+    assert_eq!(ask(&client, "POST", "/v3/kv/compaction", &[], compaction).await.0, 200);
+    let watch = ask(&client, "GET", "/kv/a?watch&revision=1", &[], "");
+    let ended = tokio::time::timeout(Duration::from_secs(60), watch).await;
+    let (code, _, body) = ended.expect("the connection ends with the error");
+    assert_eq!(code, 200);
+    assert!(body.contains("event: error") && body.contains("before revision 3 is compacted"), "{body}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,19 +97,19 @@ fn told(change: &Change, numbered: bool) -> Event {
     if numbered { event.id(kv.mod_revision.to_string()) } else { event }
 }
 
-/// The events up to the first error, which is an event of its own and the last.
+/// The events up to the first error, which is an event of its own and the last. Nothing is waited for behind it: a
+/// stream of etcd's API outlives the watches on it.
 fn ended_by_an_error(
-    events: impl Stream<Item = Result<Event, String>>,
-) -> impl Stream<Item = Result<Event, Infallible>> {
-    events.scan(false, |ended, event| {
-        let next = match event {
-            _ if *ended => None,
-            Ok(event) => Some(Ok(event)),
+    events: impl Stream<Item = Result<Event, String>> + Send,
+) -> impl Stream<Item = Result<Event, Infallible>> + Send {
+    stream::unfold(Some(Box::pin(events)), async |events| {
+        let mut events = events?;
+        Some(match events.next().await? {
+            Ok(event) => (Ok(event), Some(events)),
             Err(why) => {
-                *ended = true;
-                Some(Ok(Event::default().event("error").data(json!({ "error": why }).to_string())))
+                let last = Event::default().event("error").data(json!({ "error": why }).to_string());
+                (Ok(last), None)
             }
-        };
-        std::future::ready(next)
+        })
     })
 }
