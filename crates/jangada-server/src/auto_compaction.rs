@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use jangada_kv::{Request, Revision};
+use jangada_kv::{Error, Request, Response, Revision};
 use tokio::time::MissedTickBehavior;
 
-use crate::handle::{BatchItem, Handle, Kind, STAMP_BYTES};
+use crate::handle::{BatchItem, Handle, Kind, RequestError, STAMP_BYTES};
 use crate::status::RoleName;
 
 /// How much history is kept.
@@ -49,9 +49,17 @@ async fn run(handle: Handle, kept: AutoCompaction) {
         let Some(target) = target.filter(|_| handle.status().role == RoleName::Leader) else { continue };
         let mut encoded = vec![0; STAMP_BYTES];
         Request::Compact { revision: target }.encode(&mut encoded);
-        // If it cannot be done now, the next look asks again; and what is compacted already is as it should be.
-        let _answers = handle.submit(Kind::Write, vec![BatchItem::Write { encoded }], PATIENCE).await;
+        let answers = handle.submit(Kind::Write, vec![BatchItem::Write { encoded }], PATIENCE).await;
+        if answers.iter().all(is_done) {
+            plan.is_compacted(target);
+        }
     }
+}
+
+/// Whether nothing is left to do. If it could not be done now, the next look asks again; and what is compacted already
+/// is as it should be.
+fn is_done(answer: &Result<Response, RequestError>) -> bool {
+    matches!(answer, Ok(Response::Compact { .. } | Response::Error(Error::Compacted { .. })))
 }
 
 /// When what is forgotten.
@@ -60,6 +68,7 @@ struct Plan {
     kept: AutoCompaction,
     /// Where the store was, and when; the oldest first, and only one that is old enough.
     seen: VecDeque<(Duration, Revision)>,
+    /// What this server knows to be compacted.
     done: Revision,
 }
 
@@ -75,7 +84,7 @@ impl Plan {
         }
     }
 
-    /// The store is at `revision` now: to which one it should be compacted, if that is new.
+    /// The store is at `revision` now: to which one it should be compacted, if it is not known to be.
     fn look(&mut self, now: Duration, revision: Revision) -> Option<Revision> {
         let target = match self.kept {
             AutoCompaction::Revisions(count) => Revision(revision.0.saturating_sub(count)),
@@ -89,10 +98,11 @@ impl Plan {
             }
         };
         let is_new = target > self.done && target > Revision::FIRST;
-        is_new.then(|| {
-            self.done = target;
-            target
-        })
+        is_new.then_some(target)
+    }
+
+    fn is_compacted(&mut self, target: Revision) {
+        self.done = self.done.max(target);
     }
 }
 
@@ -103,9 +113,28 @@ mod tests {
     #[test]
     fn so_many_revisions_are_kept() {
         let mut plan = Plan::new(AutoCompaction::Revisions(10));
-        let mut look = |revision| plan.look(Duration::ZERO, Revision(revision)).map(|target| target.0);
+        let mut look = |revision| {
+            let target = plan.look(Duration::ZERO, Revision(revision))?;
+            plan.is_compacted(target);
+            Some(target.0)
+        };
         assert_eq!((look(5), look(11)), (None, None), "nothing is before the first revision");
         assert_eq!((look(12), look(12), look(30)), (Some(2), None, Some(20)));
+    }
+
+    #[test]
+    fn what_was_not_compacted_is_asked_for_again() {
+        let mut plan = Plan::new(AutoCompaction::Revisions(10));
+        assert_eq!(plan.look(Duration::ZERO, Revision(30)), Some(Revision(20)));
+        assert!(!is_done(&Err(RequestError::Stopping)) && !is_done(&Ok(Response::Error(Error::EmptyKey))));
+        assert_eq!(plan.look(Duration::ZERO, Revision(30)), Some(Revision(20)), "nobody has done it");
+        assert!(is_done(&Ok(Response::Compact { revision: Revision(30) })));
+        assert!(
+            is_done(&Ok(Response::Error(Error::Compacted { floor: Revision(25) }))),
+            "another leader has"
+        );
+        plan.is_compacted(Revision(20));
+        assert_eq!(plan.look(Duration::ZERO, Revision(30)), None);
     }
 
     #[test]
@@ -118,6 +147,7 @@ mod tests {
             let revision = Revision(2 + 10 * second.min(12));
             let target = plan.look(Duration::from_secs(second), revision);
             targets.extend(target.map(|target| (second, target.0)));
+            target.into_iter().for_each(|target| plan.is_compacted(target));
         }
         let expected: Vec<(u64, u64)> = (10..23).map(|second| (second, 2 + 10 * (second - 10))).collect();
         assert_eq!(targets, expected);
