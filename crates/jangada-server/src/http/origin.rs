@@ -32,13 +32,17 @@ pub(crate) fn names_us(headers: &HeaderMap, client_addr: &str) -> bool {
 }
 
 /// Refuses to let a browser read under a name that somebody else may own. A browser names no origin when a page reads
-/// from where it came from, so it is known by what no browser leaves out; programs pass, under whatever name.
+/// from where it came from, so it is known by what no browser leaves out; programs pass, under whatever name. A page of
+/// another site may not even have the answer brought into its process, where it could not read it by right.
 pub(crate) fn check_reader(headers: &HeaderMap, client_addr: &str) -> Result<(), &'static str> {
     let is_browser = ["accept-language", "sec-fetch-site", "sec-fetch-mode"]
         .iter()
         .any(|name| headers.contains_key(*name));
     if is_browser && !names_us(headers, client_addr) {
         return Err("a browser is shown keys under the server's own address alone");
+    }
+    if headers.get("sec-fetch-site").is_some_and(|site| site.as_bytes() == b"cross-site") {
+        return Err("a page of another site may not read keys");
     }
     Ok(())
 }
@@ -74,6 +78,16 @@ mod tests {
         assert!(read("127.0.0.1:2379", true) && read("db1.example:2379", true));
         assert!(!read("evil.example:2379", true));
         assert!(read("jangada.default.svc:2379", false), "a program under any name");
+    }
+
+    #[test]
+    fn a_page_of_another_site_reads_nothing() {
+        for (site, allowed) in [("none", true), ("same-origin", true), ("cross-site", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "127.0.0.1:2379".parse().unwrap());
+            headers.insert("sec-fetch-site", site.parse().unwrap());
+            assert_eq!(check_reader(&headers, "127.0.0.1:2379").is_ok(), allowed, "{site}");
+        }
     }
 
     fn allowed(origin: Option<&str>, host: &str) -> bool {

@@ -78,6 +78,7 @@ async fn keys_that_begin_alike_are_listed_and_deleted_together() {
     assert_eq!(says(&client, "GET", "/kv/?prefix&limit=1", &[], "").await, "200 app/a%20b");
     let (_, head, _) = ask(&client, "GET", "/kv/?prefix&limit=1", &[], "").await;
     assert!(head.contains("jangada-more: true"), "{head}");
+    assert!(head.contains("x-content-type-options: nosniff"), "a listing is no page: {head}");
     let (_, _, json) = ask(&client, "GET", "/kv/app/?prefix", &["Accept: application/json"], "").await;
     let entries: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&entries[0]["key"], &entries[0]["value"]), (&"app/a b".into(), &"1".into()), "{json}");
@@ -127,6 +128,22 @@ async fn what_cannot_be_is_told() {
             "",
             "400 If-Match is about one key, not about all that begin so",
         ),
+        ("PUT", "/kv/a?limit=1", &[], "x", "400 PUT knows no ?limit: nothing was put"),
+        (
+            "DELETE",
+            "/kv/a?prefix&limit=1",
+            &[],
+            "",
+            "400 DELETE knows no ?limit, but ?prefix alone: nothing was deleted",
+        ),
+        (
+            "DELETE",
+            "/kv/a?revision=1",
+            &[],
+            "",
+            "400 DELETE knows no ?revision, but ?prefix alone: nothing was deleted",
+        ),
+        ("GET", "/kv/a", &["Sec-Fetch-Site: cross-site"], "", "403 a page of another site may not read keys"),
         ("POST", "/kv/a", &[], "x", "405 GET, PUT or DELETE"),
         ("GET", "/kv/a", &["Authorization: somebody"], "", "401 etcdserver: invalid auth token"),
         ("GET", "/kv/a?watch", &["Last-Event-ID: x"], "", "400 Last-Event-ID is no revision"),

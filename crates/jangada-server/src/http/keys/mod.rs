@@ -39,6 +39,9 @@ use precondition::Precondition;
 /// Where all keys are.
 const PREFIX: &str = "/kv/";
 
+/// No browser may take what somebody wrote for a page.
+const NO_PAGE: [(&str, &str); 1] = [("x-content-type-options", "nosniff")];
+
 /// What a request needs.
 #[derive(Clone)]
 struct Door {
@@ -140,9 +143,8 @@ impl Door {
         };
         let head = [(header::ETAG, etag), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
         let value = if status == StatusCode::OK { kv.value } else { Bytes::new() };
-        let kind =
-            [(header::CONTENT_TYPE, "application/octet-stream"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
-        Ok((status, head, kind, value).into_response())
+        let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
+        Ok((status, head, kind, NO_PAGE, value).into_response())
     }
 
     async fn list(&self, asked: Asked, headers: &HeaderMap) -> Result<Response, Status> {
@@ -152,15 +154,18 @@ impl Door {
         let more = [("jangada-more", if answer.more { "true" } else { "false" })];
         if as_json {
             let entries: Vec<_> = answer.kvs.iter().map(entry::json).collect();
-            return Ok((more, axum::Json(entries)).into_response());
+            return Ok((more, NO_PAGE, axum::Json(entries)).into_response());
         }
         let lines: String = answer.kvs.iter().map(|kv| entry::path(&kv.key) + "\n").collect();
-        Ok((more, lines).into_response())
+        Ok((more, NO_PAGE, lines).into_response())
     }
 
     async fn put(&self, asked: Asked, request: Request) -> Result<Response, Status> {
         if asked.options.prefix {
             return Ok(text(StatusCode::BAD_REQUEST, "a value is put to one key, not to all that begin so"));
+        }
+        if let Some(option) = asked.options.beyond(&[]) {
+            return Ok(text(StatusCode::BAD_REQUEST, &format!("PUT knows no ?{option}: nothing was put")));
         }
         let (head, body) = request.into_parts();
         let value = match self.body(body).await {
@@ -185,6 +190,10 @@ impl Door {
     }
 
     async fn delete(&self, asked: Asked, headers: &HeaderMap) -> Result<Response, Status> {
+        if let Some(option) = asked.options.beyond(&["prefix"]) {
+            let why = format!("DELETE knows no ?{option}, but ?prefix alone: nothing was deleted");
+            return Ok(text(StatusCode::BAD_REQUEST, &why));
+        }
         let range = asked.range();
         let delete = pb::DeleteRangeRequest { key: range.key, range_end: range.range_end, prev_kv: false };
         let deleted = match Precondition::of(headers) {

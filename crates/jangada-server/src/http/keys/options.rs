@@ -41,6 +41,18 @@ impl Options {
         }
         Ok(options)
     }
+
+    /// What is asked for and is none of these; a request that cannot have it must not be carried out without it.
+    pub(super) fn beyond(&self, honoured: &[&str]) -> Option<&'static str> {
+        let asked = [
+            ("prefix", self.prefix),
+            ("watch", self.watch),
+            ("serializable", self.serializable),
+            ("revision", self.revision != 0),
+            ("limit", self.limit != 0),
+        ];
+        asked.into_iter().find(|(name, asked)| *asked && !honoured.contains(name)).map(|(name, _)| name)
+    }
 }
 
 fn positive(name: &str, number: &str) -> Result<i64, String> {
