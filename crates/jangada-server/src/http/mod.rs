@@ -1,4 +1,4 @@
-//! HTTP/1.1 on the client port: health, metrics, status, and the two requests that change the cluster.
+//! HTTP/1.1 on the client port: health, metrics, status, keys, etcd's calls as JSON, and what changes the cluster.
 //!
 //! | request | answer |
 //! |---|---|
@@ -18,9 +18,10 @@
 //! | `POST /members/change` | change one member: [`ChangeMember`](crate::handle::ChangeMember) |
 //! | `POST /transfer` | move the leadership: [`Transfer`](crate::handle::Transfer) |
 //!
-//! A web page in somebody's browser must not be able to change a cluster. What changes something wants
-//! `Content-Type: application/json`, which no plain form sends, and accepts an `Origin` only from this very
-//! server under an address that no foreign name server can claim.
+//! A web page in somebody's browser must not be able to change a cluster. `/members`, `/transfer`, `/v3/` and `/kv/`
+//! accept an `Origin` only from this very server under an address that no foreign name server can claim (`origin`);
+//! `/members` and `/transfer` want `Content-Type: application/json`, too, which no plain form sends. `/kv/` shows a
+//! browser nothing for another site's page.
 
 pub(crate) mod admin; // the requests that change the cluster
 mod gateway; // etcd's calls as JSON
