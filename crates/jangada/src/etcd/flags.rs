@@ -227,22 +227,22 @@ impl Said {
 
     /// Refuses what cannot be honoured, and notes what is passed over.
     fn judge(mut self) -> Result<Said, String> {
-        for (name, value) in &self.values {
+        for (name, value) in &mut self.values {
             let flag =
                 FLAGS.iter().find(|flag| flag.name == *name).expect("only flags of the table are kept");
-            if flag.is_switch && !["true", "false", "1", "0", "t", "f"].contains(&value.as_str()) {
-                return Err(format!("--{name}={value}: a switch is true or false"));
+            if flag.is_switch {
+                // Go's ways to say so, before anybody compares.
+                *value = match value.as_str() {
+                    "1" | "t" | "T" | "true" | "TRUE" | "True" => "true".to_owned(),
+                    "0" | "f" | "F" | "false" | "FALSE" | "False" => "false".to_owned(),
+                    _ => return Err(format!("--{name}={value}: a switch is true or false")),
+                };
             }
             match flag.treatment {
                 Honoured => {}
                 Ignored(why) => self.notes.push(format!("--{name} changes nothing here: {why}")),
                 Only(allowed, _) if allowed.contains(&value.as_str()) => {}
                 Only(_, why) => return Err(format!("--{name} {value} cannot be honoured: {why}")),
-            }
-        }
-        for switch in self.values.iter_mut().filter(|(_, value)| ["1", "t"].contains(&value.as_str())) {
-            if FLAGS.iter().any(|flag| flag.is_switch && flag.name == *switch.0) {
-                *switch.1 = "true".to_owned();
             }
         }
         Ok(self)
@@ -271,6 +271,18 @@ mod tests {
         assert_eq!((said.get("heartbeat-interval"), said.is_on("debug")), (Some("10"), true));
         assert_eq!(said.notes, Vec::<String>::new());
         assert!(read("-h", &[]).unwrap().is_on("help"));
+    }
+
+    #[test]
+    fn a_switch_may_be_said_in_all_of_gos_ways() {
+        for yes in ["--pre-vote", "--pre-vote=1", "--pre-vote=t", "--pre-vote=TRUE"] {
+            assert!(read(yes, &[]).unwrap().is_on("pre-vote"), "{yes}");
+        }
+        assert!(read("", &[("ETCD_PRE_VOTE", "1")]).unwrap().is_on("pre-vote"));
+        for no in ["--auto-tls=0", "--auto-tls=f", "--auto-tls=False"] {
+            assert_eq!(read(no, &[]).unwrap().get("auto-tls"), Some("false"), "{no}");
+        }
+        assert!(read("--pre-vote=f", &[]).is_err() && read("--auto-tls=1", &[]).is_err());
     }
 
     #[test]
