@@ -5,10 +5,12 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jangada_etcd::etcdserverpb::WatchCreateRequest;
+use tokio::sync::watch;
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
 use super::grpc::{Grpc, Watching};
 use super::plan::{Dice, Plan};
@@ -20,8 +22,6 @@ const FROM: &[u8] = b"load/";
 const TO: &[u8] = b"load0";
 /// The time at the front of a value: hexadecimal digits of nanoseconds.
 const STAMP_BYTES: usize = 16;
-/// Between two looks at whether everybody has heard everything.
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// Runs a plan of watches. What is counted in the report are deliveries.
 ///
@@ -33,7 +33,8 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
     Ok(tasks.block_on(&runtime, async {
         let (writer, streams) = open(plan, servers).await;
         let run = Rc::new(Run::new(plan));
-        let heard = Rc::new(Cell::new(0_u64));
+        let (heard, mut hearing) = watch::channel(0_u64);
+        let heard = Rc::new(heard);
         let mut listening = 0;
         for stream in streams {
             match stream {
@@ -47,13 +48,12 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
         let puts = Cell::new(0_u64);
         let all = async {
             write(&run, &writer, &puts).await;
-            let deadline = Instant::now() + plan.patience;
-            while heard.get() < puts.get() * listening && Instant::now() < deadline {
-                tokio::time::sleep(PAUSE).await;
-            }
+            // Whoever has not heard of everything by then is counted below.
+            let everybody = hearing.wait_for(|heard| *heard >= puts.get() * listening);
+            let _late = timeout(plan.patience, everybody).await;
         };
         watched(all, || glance(run.look())).await;
-        for _ in heard.get()..puts.get() * listening {
+        for _ in *heard.borrow()..puts.get() * listening {
             run.failed("not delivered");
         }
         let mut report = run.report(servers);
@@ -98,14 +98,14 @@ async fn write(run: &Run, writer: &Grpc, puts: &Cell<u64>) {
     }
 }
 
-async fn listen(run: Rc<Run>, heard: Rc<Cell<u64>>, mut stream: Watching) {
+async fn listen(run: Rc<Run>, heard: Rc<watch::Sender<u64>>, mut stream: Watching) {
     loop {
         match stream.next().await {
             Ok(response) => {
                 for event in &response.events {
                     let value = event.kv.as_ref().map_or(&[][..], |kv| &kv.value);
                     if let Some(since) = stamped(value) {
-                        heard.set(heard.get() + 1);
+                        heard.send_modify(|heard| *heard += 1);
                         run.answered(run.begun + since, true);
                     }
                 }
