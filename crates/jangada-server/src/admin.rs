@@ -18,7 +18,7 @@ use crate::handle::{
 };
 use crate::member_change;
 use crate::peer::directory::Directory;
-use crate::peer::handshake::{Purpose, Welcome};
+use crate::peer::handshake::{Card, Purpose, Welcome};
 use crate::peer::link::knock;
 
 /// Longest time that an administrator waits.
@@ -199,11 +199,7 @@ impl Core {
         let membership = self.replica.raft().membership();
         let mut book = self.directory.book();
         book.entries.retain(|entry| membership.contains(entry.id));
-        // A server that was alone may have moved since its cluster was founded; those who join must find it.
-        let me = self.directory.me();
-        if let Some(entry) = book.entries.iter_mut().find(|entry| entry.id == NodeId(me.id)) {
-            (entry.peer_addr, entry.client_addr) = (me.peer_addr, me.client_addr);
-        }
+        follow_own_move(&mut book, self.directory.me());
         book
     }
 
@@ -321,6 +317,16 @@ impl Core {
     }
 }
 
+/// A server that is alone may have moved since its cluster was founded; those who join must find it. Among others it is
+/// where the book says, which an administrator may have changed.
+fn follow_own_move(book: &mut Book, me: Card) {
+    if let [only] = book.entries.as_mut_slice()
+        && only.id == NodeId(me.id)
+    {
+        (only.peer_addr, only.client_addr) = (me.peer_addr, me.client_addr);
+    }
+}
+
 /// Asks each new server who it is.
 async fn probe(directory: &Directory, new: &[NewMember]) -> Result<Vec<BookEntry>, String> {
     let mut questions = JoinSet::new();
@@ -346,4 +352,34 @@ async fn probe(directory: &Directory, new: &[NewMember]) -> Result<Vec<BookEntry
         });
     }
     questions.join_all().await.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_among_others_stays_where_the_book_says() {
+        let entry = |id: u64| BookEntry {
+            id: NodeId(id),
+            name: format!("n{id}"),
+            incarnation: 1,
+            peer_addr: format!("book:{id}"),
+            client_addr: String::new(),
+        };
+        let me = Card {
+            id: 1,
+            name: "n1".to_owned(),
+            incarnation: 1,
+            cluster: Some(7),
+            peer_addr: "moved:1".to_owned(),
+            client_addr: String::new(),
+            named_at: Default::default(),
+        };
+        for (members, expected) in [(vec![entry(1)], "moved:1"), (vec![entry(1), entry(2)], "book:1")] {
+            let mut book = Book::new(members);
+            follow_own_move(&mut book, me.clone());
+            assert_eq!(book.get(NodeId(1)).unwrap().peer_addr, expected);
+        }
+    }
 }
