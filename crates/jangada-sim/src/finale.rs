@@ -133,7 +133,7 @@ impl<W: Workload> World<W> {
         let timeout = self.plan.settings.election_timeout_max;
         let in_line = self.network.drained().since(self.now);
         self.run_for(in_line + self.plan.network.straggle_by + self.plan.disk.stall_by + timeout);
-        let patience = timeout * LEADER_WITHIN;
+        let patience = timeout * LEADER_WITHIN + self.backlog_takes();
         let leads = |world: &World<W>| {
             let leader = world.leader().and_then(|id| world.replica(id));
             leader.is_some_and(|leader| leader.raft().has_committed_own_term())
@@ -178,6 +178,22 @@ impl<W: Workload> World<W> {
         }
         self.check_rest();
         true
+    }
+
+    /// How long whoever is furthest behind may take to get what the others have: where many are dead, nobody commits
+    /// anything before. Of a stream on links that reorder at least one message arrives in order in a round trip; the
+    /// disk syncs what it brings.
+    fn backlog_takes(&self) -> Duration {
+        let longest =
+            self.running().map(Replica::raft).max_by_key(|raft| (raft.last_term(), raft.last_index()));
+        let Some(longest) = longest else { return Duration::ZERO };
+        let members = longest.membership().members();
+        let last = longest.last_index().0;
+        let lasts = self.running().filter(|it| members.contains(&it.id())).map(|it| it.raft().last_index().0);
+        let behind = last.saturating_sub(lasts.min().unwrap_or(last));
+        let messages = behind.div_ceil(self.plan.settings.max_append_entries as u64);
+        let each = self.plan.network.delay_max * 2 + self.plan.disk.sync_max;
+        each * u32::try_from(messages).unwrap_or(u32::MAX)
     }
 
     /// Whoever was removed and has not heard of it campaigns for ever, with ever later terms; what keeps it from
