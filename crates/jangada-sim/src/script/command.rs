@@ -148,6 +148,59 @@ pub enum Command {
     Help(Option<String>),
 }
 
+impl Command {
+    /// Whether it does something to servers, to their links or to who is a member, so that another one may lead
+    /// afterwards.
+    #[must_use]
+    // tidy: flat table
+    pub(super) fn is_a_deed(&self) -> bool {
+        match self {
+            Command::Crash(_)
+            | Command::Restart(_)
+            | Command::Pause(_)
+            | Command::Resume(_)
+            | Command::Campaign(_)
+            | Command::Stall(_)
+            | Command::Unstall(_)
+            | Command::Isolate(_)
+            | Command::Partition(_)
+            | Command::Disconnect(_)
+            | Command::Reconnect(_)
+            | Command::Cut(_)
+            | Command::Heal(_)
+            | Command::Lose(_)
+            | Command::Slow(_)
+            | Command::Hold(_)
+            | Command::Drop { .. }
+            | Command::Add(_)
+            | Command::Remove(_)
+            | Command::Members(_)
+            | Command::Transfer { .. } => true,
+            Command::Servers(_)
+            | Command::Profile(_)
+            | Command::Seed(_)
+            | Command::Config { .. }
+            | Command::Log { .. }
+            | Command::Client { .. }
+            | Command::Snapshot(_)
+            | Command::Deliver { .. }
+            | Command::Duplicate(_)
+            | Command::Release
+            | Command::Run(_)
+            | Command::Wait(..)
+            | Command::Always(..)
+            | Command::Expect(_)
+            | Command::Cannot { .. }
+            | Command::Mark
+            | Command::Let { .. }
+            | Command::Show(_)
+            | Command::Watch(_)
+            | Command::Why(_)
+            | Command::Help(_) => false,
+        }
+    }
+}
+
 /// How the servers are set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -204,7 +257,7 @@ pub enum Server {
     Number(u64),
     /// `leader`: whoever leads in the highest term.
     Leader,
-    /// `follower`, `follower2` ..: the how-manieth of the running servers that do not lead, from 1 on.
+    /// `follower`, `follower2` ..: the how-manieth of the running members that do not lead, from 1 on.
     Follower(usize),
     /// A name that `let` gave.
     Named(String),
@@ -283,15 +336,15 @@ pub enum Condition {
     SomeLeader,
     /// `leader S`: this one does.
     Leader(Server),
-    /// `leader same`: the leader at the `mark`.
+    /// `leader same`: the leader at the `mark`, or, without one, before something was last done.
     LeaderSame,
-    /// `leader changed`: another one than at the `mark`.
+    /// `leader changed`: another one than then.
     LeaderChanged,
     /// `no leader`, `one leader`, `leaders N`: so many running servers believe that they lead.
     Leaders(u64),
     /// `role S ROLE`.
     Role(Server, Role),
-    /// `term same`: the highest term is that of the `mark`.
+    /// `term same`: the highest term is that of the `mark`, or, without one, that before something was last done.
     TermSame,
     /// `term rises`: it is higher.
     TermRises,

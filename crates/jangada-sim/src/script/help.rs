@@ -102,11 +102,11 @@ pub const COMMANDS: &[Help] = &[
 #[rustfmt::skip]
 pub const CONDITIONS: &[(&str, &str, &str)] = &[
     ("leader [S]", "somebody (S) leads in the highest term and has committed an entry of it", "leader 2"),
-    ("leader same|changed", "compared with the leader at the `mark`", "leader changed"),
+    ("leader same|changed", "compared with the leader at the `mark`; without one, with who led before something was last done to the servers", "leader changed"),
     ("no leader, one leader, leaders N", "so many running servers believe that they lead", "no leader"),
     ("role S follower|precandidate|candidate|leader", "the server's role", "role 2 follower"),
     ("term T [at S]", "the highest term, or that of S", "term 2 at 3"),
-    ("term same|rises", "the highest term, compared with the `mark`", "term rises"),
+    ("term same|rises", "the highest term, compared in the same way", "term rises"),
     ("vote S none|for S", "whom the server voted for in its term", "vote 2 for 1"),
     ("value K V WHERE", "the applied state has this value", "value d 8 at 2"),
     ("absent K WHERE", "the applied state has no such key", "absent d everywhere"),

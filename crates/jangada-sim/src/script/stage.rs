@@ -48,9 +48,11 @@ pub struct Stage<C> {
     kept: Option<Vec<Record>>,
 }
 
-/// What `mark` remembers.
+/// What `mark` remembers; without one, how it was before something was last done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mark {
+    /// Somebody said `mark`.
+    pub(super) said: bool,
     pub(super) leader: Option<NodeId>,
     pub(super) term: Term,
 }
@@ -163,6 +165,7 @@ impl<C: Cluster> Stage<C> {
 
     // tidy: flat table
     fn perform(&mut self, command: &Command) -> Result<(), String> {
+        self.remember_before(command);
         let language = self.language;
         match command {
             Command::Servers(count) => self.begin_anew(*count),
@@ -513,8 +516,17 @@ impl<C: Cluster> Stage<C> {
     fn set_mark(&mut self) -> Result<(), String> {
         let cluster = self.cluster()?;
         cluster.mark();
-        self.mark = Mark { leader: leader(cluster), term: highest_term(cluster) };
+        self.mark = Mark { said: true, leader: leader(cluster), term: highest_term(cluster) };
         Ok(())
+    }
+
+    /// As long as nobody said `mark`, whatever is done to the servers is compared with how it was just before: otherwise
+    /// `leader changed` would be so at once.
+    fn remember_before(&mut self, command: &Command) {
+        if self.founded && !self.mark.said && command.is_a_deed() {
+            let cluster = &self.cluster;
+            self.mark = Mark { said: false, leader: leader(cluster), term: highest_term(cluster) };
+        }
     }
 
     /// How things stand, for whoever sees an expectation fail.

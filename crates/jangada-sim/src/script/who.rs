@@ -40,8 +40,12 @@ pub(super) fn one_server<C: Cluster>(
         )),
         Server::Leader => Ok(leader(cluster)),
         Server::Follower(rank) => {
-            let leader = leader(cluster);
-            let mut followers = running(cluster).map(|view| view.id).filter(|id| Some(*id) != leader);
+            let leader = leader(cluster).and_then(|id| cluster.view(id));
+            // Whoever was removed follows nobody, though it runs.
+            let is_member = |id: NodeId| leader.as_ref().is_none_or(|view| view.membership.contains(id));
+            let is_leader = |id: NodeId| leader.as_ref().is_some_and(|view| view.id == id);
+            let mut followers =
+                running(cluster).map(|view| view.id).filter(|id| is_member(*id) && !is_leader(*id));
             Ok(followers.nth(rank - 1))
         }
         Server::Named(name) => match names.get(name) {

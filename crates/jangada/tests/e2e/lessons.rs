@@ -169,6 +169,36 @@ fn lessons_are_played_on_real_servers_and_need_a_made_up_world_only_where_they_s
     assert!(out.contains("real time goes one way"), "{out}");
 }
 
+/// The commands of each task's hint, in their order, by lesson.
+fn hints() -> Vec<Vec<String>> {
+    let text = include_str!("../../src/lab/lessons/en.toml");
+    let lessons = text.split("[[lesson]]").skip(1);
+    let commands = |hint: &str| {
+        let quoted = hint.split('`').skip(1).step_by(2);
+        quoted.map(|command| format!("{command}\n")).collect::<String>()
+    };
+    lessons
+        .map(|lesson| lesson.lines().filter_map(|line| line.strip_prefix("hint = ")).map(commands).collect())
+        .collect()
+}
+
+#[test]
+fn what_the_hints_say_does_the_tasks_when_it_is_typed_word_for_word() {
+    let place = Place::new();
+    for (number, tasks) in (1..).zip(hints()) {
+        let script = format!("lesson {number}\n{}lesson check\n", tasks.join("lesson check\n"));
+        let real: &[&str] = &[];
+        let worlds = if [2, 4, 5].contains(&number) { vec![] } else { vec![real] };
+        for more in worlds.into_iter().chain([&["--sim"][..]]) {
+            let output = place.piped(&script, more);
+            let out = stdout(&output);
+            assert_eq!(lines(&out, "not yet, because").len(), 0, "{script}\n{out}");
+            assert_eq!(checked(&out), tasks.len(), "{script}\n{out}");
+            expect_exit(&output, 0);
+        }
+    }
+}
+
 #[test]
 fn lessons_are_listed_repeated_and_left() {
     let place = Place::new();

@@ -21,7 +21,7 @@ pub fn somebody_leads(scene: &Scene<'_>, notes: &mut Notes) -> Verdict {
     if with_it.len() < majority(voters.len()) {
         return Err(say!(
             scene.language,
-            "{id} leads term {term}, but only {with} know it, and {needs} are a majority of {of}: let time pass",
+            "{id} leads term {term}, known to {with} only, and {needs} are a majority of {of}: let time pass",
             id = leader.id,
             term = leader.term,
             with = names(&with_it),
@@ -152,7 +152,7 @@ pub fn a_write_is_kept(scene: &Scene<'_>, notes: &mut Notes) -> Verdict {
     if holders.len() < majority(of) {
         return Err(say!(
             scene.language,
-            "so far only {holders} have applied it: let time pass",
+            "so far it is applied at {holders} only: let time pass (`run 200ms`)",
             holders = names(&holders)
         ));
     }

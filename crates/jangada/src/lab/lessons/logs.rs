@@ -160,7 +160,7 @@ pub fn it_is_overwritten(scene: &Scene<'_>, notes: &mut Notes) -> Verdict {
     if !have.is_empty() {
         return Err(say!(
             scene.language,
-            "{have} have entry 2 of term 2 still, and {leader} leads: let time pass",
+            "entry 2 of term 2 is on {have} still, and {leader} leads: let time pass",
             have = names(&have),
             leader = leader.id
         ));
