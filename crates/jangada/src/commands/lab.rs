@@ -26,29 +26,29 @@ docs/scripts.md has the language.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Servers at the beginning, 1 to 9
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=9), value_name = "N")]
-    pub servers: u64,
+    /// Servers at the beginning, 1 to 9 [default: 5]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=9), value_name = "N")]
+    pub servers: Option<u64>,
     /// In a made-up world instead, whose time stands still until it is told to pass, and can be travelled through
     #[arg(long)]
     pub sim: bool,
-    /// Decides all that chance decides in a made-up world
-    #[arg(long, requires = "sim", default_value_t = 1, value_name = "N")]
-    pub seed: u64,
+    /// Decides all that chance decides in a made-up world (`--sim`) [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Plays this script, and ends; `-` reads it from stdin
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// The first of twenty ports: nK's clients connect to the K-th behind it
-    #[arg(long, env = "JANGADA_LAB_PORTS", default_value_t = 3_000, value_name = "PORT")]
-    pub ports: u16,
+    /// The first of twenty ports: nK's clients connect to the K-th behind it [default: 3000]
+    #[arg(long, env = "JANGADA_LAB_PORTS", value_name = "PORT")]
+    pub ports: Option<u16>,
     /// Where the servers have their disks
-    #[arg(long, default_value = "./lab-data", value_name = "DIR")]
+    #[arg(long, default_value = "./lab-data", value_name = "DIR", conflicts_with = "sim")]
     pub data_dir: PathBuf,
     /// Each server writes everything that happens to NAME.jsonl in this folder
     #[arg(long, value_name = "DIR", conflicts_with = "sim")]
     pub record: Option<PathBuf>,
-    /// The disks stay behind
-    #[arg(long)]
+    /// The disks stay behind, and the next `--keep` goes on with them
+    #[arg(long, conflicts_with = "sim")]
     pub keep: bool,
     /// Serves the page for the browser, even if lines come from a pipe or a script
     #[arg(long)]
@@ -72,13 +72,18 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
              and `jangada client -o json`",
         ));
     }
+    if let (Some(seed), false) = (arguments.seed, arguments.sim) {
+        return Err(Failure::usage(format!(
+            "real servers have no seed, only a made-up world has: `jangada lab --sim --seed {seed}`"
+        )));
+    }
     let source = match &arguments.script {
         Some(file) => Source::Script { name: file.display().to_string(), text: read(file)? },
         None if std::io::stdin().is_terminal() => Source::Prompt,
         None => Source::Pipe,
     };
     lab::run(Plan {
-        seed: arguments.sim.then_some(arguments.seed),
+        seed: arguments.sim.then(|| arguments.seed.unwrap_or(1)),
         servers: arguments.servers,
         ports: arguments.ports,
         folder: arguments.data_dir.clone(),

@@ -17,7 +17,7 @@ use crate::failure::{Exit, Failure};
 use crate::output;
 
 use super::classroom::{Classroom, Progress};
-use super::house::{Folder, Ports};
+use super::house::{Folder, Last, Ports};
 use super::known::Known;
 use super::live::Live;
 use super::page::{self, Door, Eye, Feed};
@@ -28,6 +28,9 @@ use super::teller::Teller;
 use super::voice::Voice;
 use super::words;
 
+/// Servers at the beginning, and the first port, unless somebody says otherwise.
+const SERVERS: u64 = 5;
+const PORTS: u16 = 3_000;
 /// Longest line of a pipe; no server takes a value of that size.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 
@@ -35,10 +38,10 @@ const MAX_LINE_BYTES: u64 = 64 << 20;
 pub struct Plan {
     /// The seed of a made-up world; `None` for real servers.
     pub seed: Option<u64>,
-    /// Servers at the beginning.
-    pub servers: u64,
-    /// The first port.
-    pub ports: u16,
+    /// Servers at the beginning, if somebody said how many.
+    pub servers: Option<u64>,
+    /// The first port, if somebody said which.
+    pub ports: Option<u16>,
     /// Where the disks are.
     pub folder: PathBuf,
     /// They stay behind.
@@ -83,8 +86,8 @@ enum Told {
 /// What opens a laboratory.
 struct Opening {
     seed: Option<u64>,
-    servers: u64,
-    ports: u16,
+    servers: Option<u64>,
+    ports: Option<u16>,
     folder: PathBuf,
     keep: bool,
     record: Option<PathBuf>,
@@ -174,36 +177,31 @@ type Opened = (Classroom, Option<Door>);
 fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened, String> {
     let progress = Progress::of(opening.progress.clone());
     let language = voice.language();
-    let servers = many_servers(language, opening.servers);
     if let Some(seed) = opening.seed {
-        greeting.say(&say!(
-            language,
-            "jangada lab · {servers} in a made-up world, seed {seed}: time stands still until `run 1s`",
-            servers,
-            seed
-        ));
-        let door = if opening.page {
-            Some(door(&Ports::take(language, opening.ports)?, None, voice)?)
-        } else {
-            None
-        };
-        greeting.page(language, door.as_ref());
-        let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed), language));
-        return Ok((Classroom::made_up(opening.servers, seed, voice.clone(), progress, eye)?, door));
+        return open_world(opening, seed, progress, voice, greeting);
     }
-    let ports = Ports::take(language, opening.ports)?;
     let folder = Folder::take(language, &opening.folder, opening.keep)?;
+    let wanted = opening.ports.or(folder.last().map(|last| last.base)).unwrap_or(PORTS);
+    let ports = Ports::take(language, wanted)?;
+    let servers = how_many(opening, &ports, &folder, language)?;
     let path = folder.path().display();
     let fate = if opening.keep { said!("kept") } else { said!("deleted on exit; --keep") };
     greeting.say(&say!(
         language,
         "jangada lab · {servers} in this process, each with its own disk under {path} ({fate})",
-        servers,
+        servers = many_servers(language, servers),
         path,
         fate = language.of(fate)
     ));
-    if ports.base() != opening.ports {
-        let (wanted, base) = (opening.ports, ports.base());
+    if folder.path() != opening.folder {
+        greeting.say(&say!(
+            language,
+            "  {wanted} has disks that are kept, or belongs to somebody else: it is left alone",
+            wanted = opening.folder.display()
+        ));
+    }
+    if ports.base() != wanted {
+        let base = ports.base();
         greeting.say(&say!(
             language,
             "  somebody uses ports from {wanted} on: this laboratory begins at {base}",
@@ -211,7 +209,13 @@ fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened,
             base
         ));
     }
-    let servers = goes_on_with(opening, &ports, &folder, language, greeting);
+    if folder.last().is_some() {
+        greeting.say(&say!(
+            language,
+            "  goes on with the disks of the last time; `servers {servers}` would put them aside and begin anew",
+            servers
+        ));
+    }
     let teller = Teller::start(voice.clone())?;
     let epoch = teller.reporter().epoch();
     let door = if opening.page { Some(door(&ports, Some(epoch), voice)?) } else { None };
@@ -230,32 +234,67 @@ fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened,
     Ok((Classroom::real(session, servers, voice.clone(), progress), door))
 }
 
-/// How many servers begin: as many as wanted, or those whose disks were kept.
-fn goes_on_with(
+/// A made-up world.
+fn open_world(
     opening: &Opening,
-    ports: &Ports,
-    folder: &Folder,
-    language: Language,
+    seed: u64,
+    progress: Progress,
+    voice: &Voice,
     greeting: &Greeting,
-) -> u64 {
-    match folder.last() {
-        Some(last) if last.base == ports.base() => {
-            greeting.say(&say!(
+) -> Result<Opened, String> {
+    let language = voice.language();
+    let servers = opening.servers.unwrap_or(SERVERS);
+    greeting.say(&say!(
+        language,
+        "jangada lab · {servers} in a made-up world, seed {seed}: time stands still until `run 1s`",
+        servers = many_servers(language, servers),
+        seed
+    ));
+    let door = if opening.page {
+        Some(door(&Ports::take(language, opening.ports.unwrap_or(PORTS))?, None, voice)?)
+    } else {
+        None
+    };
+    greeting.page(language, door.as_ref());
+    let eye = door.as_ref().map(|door| Eye::new(Arc::clone(&door.feed), language));
+    Ok((Classroom::made_up(servers, seed, voice.clone(), progress, eye)?, door))
+}
+
+/// How many servers begin: as many as wanted, or those whose disks were kept.
+///
+/// # Errors
+/// What was kept is not what is wanted: a sentence that says what would go on with it, and what begins anew.
+fn how_many(opening: &Opening, ports: &Ports, folder: &Folder, language: Language) -> Result<u64, String> {
+    let Some(Last { servers, base }) = folder.last() else { return Ok(opening.servers.unwrap_or(SERVERS)) };
+    let path = folder.path().display();
+    if base != ports.base() {
+        return Err(if opening.ports.is_none_or(|wanted| wanted == base) {
+            say!(
                 language,
-                "  goes on with the disks of the last time: `servers {servers}` would begin anew",
-                servers = last.servers
-            ));
-            last.servers
-        }
-        Some(last) => {
-            greeting.say(&say!(
+                "the disks kept in {path} know one another by ports from {base} on, and somebody uses these now: wait \
+                 until they are free, or give another --data-dir",
+                path,
+                base
+            )
+        } else {
+            say!(
                 language,
-                "  the disks of the last time know one another by ports from {base} on: this laboratory begins anew",
-                base = last.base
-            ));
-            opening.servers
-        }
-        None => opening.servers,
+                "the disks kept in {path} know one another by ports from {base} on: `--ports {base}` goes on with them, \
+                 another --data-dir begins anew",
+                path,
+                base
+            )
+        });
+    }
+    match opening.servers {
+        Some(wanted) if wanted != servers => Err(say!(
+            language,
+            "the disks kept in {path} are those of a laboratory of {servers}: without --servers it goes on with them, \
+             another --data-dir begins anew",
+            path,
+            servers = many_servers(language, servers)
+        )),
+        Some(_) | None => Ok(servers),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A block of twenty ports belongs to it: the first is its own, which it holds as long as it lives, so that no other
 //! laboratory takes the block; nK's clients connect to the K-th port behind it, its peers ten further on. The folder
-//! holds the servers' disks. It is marked as ours: what is not marked is never deleted.
+//! holds the servers' disks. It is marked as ours: what is not marked is never deleted, nor what somebody wanted kept.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -23,9 +23,13 @@ const TO_PEERS: u16 = 10;
 const TRIES: u16 = 50;
 /// What marks a folder as a laboratory's.
 const MARK: &str = "lab.txt";
+/// The line in it by which disks may be deleted.
+const NOT_KEPT: &str = "not kept";
 /// What stands in it first.
 const WHAT: &str =
-    "The disks of a `jangada lab`. With --keep the next one goes on with them, otherwise it begins anew.\n";
+    "The disks of a `jangada lab`. If they are kept, the next one with --keep goes on with them.\n";
+/// Folders that are tried, one beside the other.
+const FOLDERS: u32 = 99;
 
 /// A block of ports that nobody else has.
 pub struct Ports {
@@ -93,13 +97,15 @@ fn loopback(port: u16) -> SocketAddr {
 pub struct Folder {
     path: PathBuf,
     keep: bool,
-    /// What a laboratory that kept its disks has left here.
+    /// What a laboratory that kept its disks has left here, until other servers begin.
     last: Option<Last>,
+    /// The disks have what an earlier laboratory was asked to keep.
+    inherited: Option<Last>,
     /// Locked for as long as the laboratory lives.
     mark: File,
 }
 
-/// What a laboratory has left.
+/// What a laboratory has left that was asked to keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Last {
     /// Servers at its beginning.
@@ -109,22 +115,16 @@ pub struct Last {
 }
 
 impl Folder {
-    /// Takes this folder, or, if it is somebody else's, the next one that is free: `lab-data-2`, and so on.
+    /// Takes this folder, or, if it is somebody else's, or keeps disks and this laboratory would not, the next one that is
+    /// free: `lab-data-2`, and so on.
     ///
     /// # Errors
     /// It cannot be made: a sentence.
     pub fn take(language: Language, wanted: &Path, keep: bool) -> Result<Folder, String> {
-        for number in 1..=99 {
-            let path = match number {
-                1 => wanted.to_owned(),
-                more => PathBuf::from(format!("{}-{more}", wanted.display())),
-            };
-            if let Some((mark, last)) =
-                claim(&path, keep).map_err(|why| format!("{}: {why}", path.display()))?
-            {
-                // Whoever keeps disks goes on with those that were kept.
-                let last = last.filter(|_| keep);
-                let folder = Folder { path, keep, last, mark };
+        for path in beside(wanted) {
+            let claimed = claim(&path, keep).map_err(|why| format!("{}: {why}", path.display()))?;
+            if let Some((mark, last)) = claimed {
+                let folder = Folder { path, keep, last, inherited: last, mark };
                 if last.is_none() {
                     folder.sweep()?;
                 }
@@ -154,13 +154,30 @@ impl Folder {
     /// The system refuses: a sentence.
     pub fn note(&mut self, now: Last) -> Result<(), String> {
         self.last = None;
-        let text = format!("{WHAT}servers {}\nports {}\n", now.servers, now.base);
-        let mut write = || {
-            self.mark.set_len(0)?;
-            self.mark.rewind()?;
-            self.mark.write_all(text.as_bytes())
+        write(&mut self.mark, &now.written(self.keep))
+            .map_err(|why| format!("{}: {why}", self.path.display()))
+    }
+
+    /// Removes all disks, so that other servers can begin; those that an earlier laboratory was asked to keep are moved
+    /// to a folder of their own instead, which is told.
+    ///
+    /// # Errors
+    /// The system refuses: a sentence.
+    pub fn clear(&mut self) -> Result<Option<PathBuf>, String> {
+        let Some(inherited) = self.inherited else { return self.sweep().map(|()| None) };
+        let path = beside(&self.path).find(|path| !path.exists());
+        let path = path.ok_or_else(|| format!("{}: no free name beside it", self.path.display()))?;
+        let set_aside = || {
+            fs::create_dir(&path)?;
+            fs::write(path.join(MARK), inherited.written(true))?;
+            for id in (1..=MAX_SERVERS).map(NodeId).filter(|id| self.disk(*id).exists()) {
+                fs::rename(self.disk(id), path.join(id.to_string()))?;
+            }
+            Ok(())
         };
-        write().map_err(|why| format!("{}: {why}", self.path.display()))
+        set_aside().map_err(|why: std::io::Error| format!("{}: {why}", path.display()))?;
+        self.inherited = None;
+        Ok(Some(path))
     }
 
     /// The folder.
@@ -174,10 +191,7 @@ impl Folder {
     }
 
     /// Removes all disks.
-    ///
-    /// # Errors
-    /// The system refuses: a sentence.
-    pub fn sweep(&self) -> Result<(), String> {
+    fn sweep(&self) -> Result<(), String> {
         debug_assert!(self.mark.metadata().is_ok(), "it is ours");
         for id in (1..=MAX_SERVERS).map(NodeId) {
             self.remove(id)?;
@@ -186,10 +200,7 @@ impl Folder {
     }
 
     /// Removes a server's disk.
-    ///
-    /// # Errors
-    /// The system refuses: a sentence.
-    pub fn remove(&self, id: NodeId) -> Result<(), String> {
+    fn remove(&self, id: NodeId) -> Result<(), String> {
         let disk = self.disk(id);
         match fs::remove_dir_all(&disk) {
             Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
@@ -211,8 +222,23 @@ impl Drop for Folder {
     }
 }
 
-/// The mark in this folder, locked; `None` if the folder is somebody else's. To whoever `keeps`, disks of which the mark
-/// does not tell are an error: they are not gone on with, and not removed either.
+/// This folder, and those that are named after it.
+fn beside(wanted: &Path) -> impl Iterator<Item = PathBuf> {
+    (1..=FOLDERS).map(move |number| match number {
+        1 => wanted.to_owned(),
+        more => PathBuf::from(format!("{}-{more}", wanted.display().to_string().trim_end_matches('/'))),
+    })
+}
+
+fn write(mark: &mut File, text: &str) -> std::io::Result<()> {
+    mark.set_len(0)?;
+    mark.rewind()?;
+    mark.write_all(text.as_bytes())
+}
+
+/// The mark in this folder, locked, with what can be gone on with; `None` if the folder is somebody else's, or has disks
+/// that are to be kept and whoever asks does not keep any. To whoever `keeps`, disks of which the mark does not tell are an
+/// error: they are not gone on with, and not removed either.
 fn claim(path: &Path, keeps: bool) -> std::io::Result<Option<(File, Option<Last>)>> {
     let is_new = match fs::read_dir(path) {
         Ok(mut entries) => entries.next().is_none(),
@@ -231,20 +257,33 @@ fn claim(path: &Path, keeps: bool) -> std::io::Result<Option<(File, Option<Last>
         return Ok(None);
     }
     let mut text = String::new();
-    let last = file.read_to_string(&mut text).ok().and_then(|_| Last::read(&text));
-    if keeps && last.is_none() && (1..=MAX_SERVERS).any(|id| path.join(NodeId(id).to_string()).exists()) {
-        return Err(std::io::Error::other(format!(
+    let readable = file.read_to_string(&mut text).is_ok();
+    let has_disks = (1..=MAX_SERVERS).any(|id| path.join(NodeId(id).to_string()).exists());
+    // Whoever was killed before it could delete its disks left them, and nobody wants them.
+    let left_over = readable && text.lines().any(|line| line == NOT_KEPT);
+    if !has_disks || left_over {
+        write(&mut file, WHAT)?;
+        return Ok(Some((file, None)));
+    }
+    if !keeps {
+        return Ok(None);
+    }
+    match Last::read(&text) {
+        Some(last) => Ok(Some((file, Some(last)))),
+        None => Err(std::io::Error::other(format!(
             "{MARK} does not say which servers have their disks here: put it right (`servers 5` and `ports 3000`, a line \
              each), give another --data-dir, or remove the folder"
-        )));
+        ))),
     }
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(WHAT.as_bytes())?;
-    Ok(Some((file, last)))
 }
 
 impl Last {
+    /// As it stands in a mark.
+    fn written(self, kept: bool) -> String {
+        let kept = if kept { "kept" } else { NOT_KEPT };
+        format!("{WHAT}servers {}\nports {}\n{kept}\n", self.servers, self.base)
+    }
+
     /// Out of a mark.
     fn read(text: &str) -> Option<Last> {
         let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
@@ -285,10 +324,47 @@ mod tests {
         let third = Folder::take(Language::English, &wanted, true).unwrap();
         assert_eq!((third.path(), third.last()), (wanted.as_path(), Some(noted)));
         assert!(wanted.join("n2").exists(), "it is gone on with");
-        drop(third);
+    }
+
+    #[test]
+    fn whoever_keeps_nothing_leaves_kept_disks_alone_and_sweeps_what_a_killed_laboratory_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = dir.path().join("lab-data");
+        let mut first = Folder::take(Language::English, &wanted, true).unwrap();
+        first.note(Last { servers: 3, base: 3_000 }).unwrap();
+        fs::create_dir_all(first.disk(NodeId(2))).unwrap();
+        drop(first);
+        let mut second = Folder::take(Language::English, &wanted, false).unwrap();
+        assert_eq!(second.path(), dir.path().join("lab-data-2"));
+        second.note(Last { servers: 3, base: 3_000 }).unwrap();
+        fs::create_dir_all(second.disk(NodeId(2))).unwrap();
+        // As after `kill -9`: nobody deletes anything.
+        second.keep = true;
+        drop(second);
         let third = Folder::take(Language::English, &wanted, false).unwrap();
-        assert_eq!(third.path(), wanted);
-        assert!(!wanted.join("n2").exists());
+        assert_eq!(third.path(), dir.path().join("lab-data-2"));
+        assert!(!third.disk(NodeId(2)).exists() && wanted.join("n2").exists());
+    }
+
+    #[test]
+    fn other_servers_begin_beside_the_disks_that_were_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = dir.path().join("lab-data");
+        let noted = Last { servers: 3, base: 3_000 };
+        let mut first = Folder::take(Language::English, &wanted, true).unwrap();
+        first.note(noted).unwrap();
+        fs::create_dir_all(first.disk(NodeId(2)).join("log")).unwrap();
+        assert_eq!(first.clear(), Ok(None), "its own disks");
+        fs::create_dir_all(first.disk(NodeId(2)).join("log")).unwrap();
+        drop(first);
+        let mut second = Folder::take(Language::English, &wanted, true).unwrap();
+        second.forget();
+        let aside = dir.path().join("lab-data-2");
+        assert_eq!(second.clear(), Ok(Some(aside.clone())));
+        assert!(!second.disk(NodeId(2)).exists());
+        assert_eq!(second.clear(), Ok(None), "it has none but its own any more");
+        let third = Folder::take(Language::English, &aside, true).unwrap();
+        assert!(third.last() == Some(noted) && third.disk(NodeId(2)).join("log").exists());
     }
 
     #[test]

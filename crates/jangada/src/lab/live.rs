@@ -337,8 +337,13 @@ impl Cluster for Live {
         self.account.end_all(self.now(), &running);
         let now = Last { servers: setup.servers, base: self.ports.base() };
         let goes_on = self.folder.last() == Some(now);
-        if !goes_on {
-            self.folder.sweep()?;
+        if !goes_on && let Some(path) = self.folder.clear()? {
+            let path = path.display();
+            self.teller.remark(&say!(
+                self.language(),
+                "the disks of the last time are in {path} now: `--keep --data-dir {path}` goes on with them",
+                path
+            ));
         }
         self.folder.note(now)?;
         self.servers.clear();

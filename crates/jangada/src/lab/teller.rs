@@ -53,6 +53,8 @@ enum News {
     },
     /// New servers start, and are found here.
     Begin(u64, String),
+    /// Something about the laboratory itself.
+    Remark(String),
     Watch(Vec<Kind>),
     Flush(SyncSender<()>),
     End,
@@ -139,6 +141,11 @@ impl Reporter {
         self.send(News::Begin(servers, addresses));
     }
 
+    /// Something happened to the laboratory itself.
+    pub fn remark(&self, what: &str) {
+        self.send(News::Remark(what.to_owned()));
+    }
+
     /// Somebody interrupted what is under way. Asking forgets it.
     pub fn was_interrupted(&self) -> bool {
         self.known.was_interrupted()
@@ -211,6 +218,7 @@ impl Telling {
                     self.campaigns = Campaigns::default();
                     self.known.forget();
                 }
+                News::Remark(what) => self.voice.say(&what),
                 News::Watch(kinds) => self.watched = kinds,
                 News::Flush(done) => {
                     let _impatient = done.send(());

@@ -297,12 +297,66 @@ fn whoever_keeps_the_disks_goes_on_with_them() {
         place.piped("wait leader at most 20s\nget d\nexpect answer 8\nexpect members 1 2 3\n", &["--keep"]);
     expect_exit(&output, 0);
     assert!(stderr(&output).contains("goes on with the disks of the last time"), "{}", stderr(&output));
-    let output =
-        place.piped("servers 3\nwait leader at most 20s\nget d\nexpect answer not found\n", &["--keep"]);
+}
+
+#[test]
+fn what_one_laboratory_was_asked_to_keep_no_other_one_deletes() {
+    let place = Place::new();
+    let begins = "servers 3\nset d 8\nexpect answer OK\nwait settled at most 20s\n";
+    expect_exit(&place.piped(begins, &["--keep"]), 0);
+    let is_empty = "wait leader at most 20s\nget d\nexpect answer not found\n";
+    let output = place.piped(is_empty, &[]);
     expect_exit(&output, 0);
-    let output = place.piped("wait leader at most 20s\nget d\nexpect answer not found\n", &[]);
+    assert!(stderr(&output).contains("./lab-data has disks that are kept"), "{}", stderr(&output));
+    assert!(!place.dir.path().join("lab-data-2").exists(), "nobody wants these");
+    // Others than were kept are not begun with.
+    let (ports, base) = ((place.base + 20).to_string(), place.base);
+    for (more, says) in [
+        (["--servers", "5"], "are those of a laboratory of 3 servers: without --servers".to_owned()),
+        (["--ports", &ports], format!("`--ports {base}` goes on with them")),
+    ] {
+        let mut command = jangada();
+        command.current_dir(place.dir.path()).args(["lab", "--keep"]).args(more);
+        if more[0] != "--ports" {
+            command.args(["--ports", &base.to_string()]);
+        }
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(stderr(&output).contains(&says), "{says}\n{}", stderr(&output));
+        assert!(!output.status.success());
+    }
+    // Without a word about ports it finds its own; and whoever begins anew puts the disks aside.
+    let mut command = jangada();
+    command.current_dir(place.dir.path()).args(["lab", "--keep"]);
+    let mut child = pipes(&mut command).spawn().unwrap();
+    let anew = format!("wait leader at most 20s\nget d\nexpect answer 8\nservers 3\n{is_empty}");
+    child.stdin.take().unwrap().write_all(anew.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
     expect_exit(&output, 0);
-    assert!(place.disks().is_empty());
+    assert!(
+        stdout(&output).contains("`--keep --data-dir ./lab-data-2` goes on with them"),
+        "{}",
+        stdout(&output)
+    );
+    let output = place
+        .piped("wait leader at most 20s\nget d\nexpect answer 8\n", &["--keep", "--data-dir", "lab-data-2"]);
+    expect_exit(&output, 0);
+}
+
+#[test]
+fn options_that_a_world_has_no_use_for_are_refused() {
+    let place = Place::new();
+    for (more, says) in [
+        (&["--sim", "--keep"][..], "cannot be used with '--keep'"),
+        (&["--sim", "--data-dir", "x"], "cannot be used with '--data-dir"),
+        (
+            &["--seed", "8"],
+            "real servers have no seed, only a made-up world has: `jangada lab --sim --seed 8`",
+        ),
+    ] {
+        let output = place.piped("", more);
+        expect_exit(&output, 2);
+        assert!(stderr(&output).contains(says), "{}", stderr(&output));
+    }
 }
 
 #[test]
