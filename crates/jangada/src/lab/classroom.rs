@@ -162,7 +162,7 @@ impl Classroom {
         match done {
             Ok(()) => Outcome::Done,
             Err(why) => {
-                self.voice.say(&why);
+                self.voice.refuse(&why);
                 Outcome::Refused
             }
         }

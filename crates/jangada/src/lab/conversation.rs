@@ -33,6 +33,8 @@ const SERVERS: u64 = 5;
 const PORTS: u16 = 3_000;
 /// Longest line of a pipe; no server takes a value of that size.
 const MAX_LINE_BYTES: u64 = 64 << 20;
+/// Characters of a line that a complaint about it repeats.
+const MAX_SHOWN: usize = 80;
 
 /// How a laboratory is to be.
 pub struct Plan {
@@ -73,8 +75,8 @@ pub enum Source {
 
 /// What the session's thread is told.
 enum Told {
-    /// Carry this out.
-    Line(String, SyncSender<Outcome>),
+    /// Carry this out, which stands there if nobody types it.
+    Line(String, Option<String>, SyncSender<Outcome>),
     /// The same, from the page, which knows nothing of the menu.
     Words(String, SyncSender<Outcome>),
     /// Let so much time pass in a made-up world.
@@ -118,7 +120,7 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
     let serve = move || match open(&opening, &speaks, &greets) {
         Ok((session, door)) => {
             let _waiting = ready.send(Ok((session.known(), door)));
-            serve(session, &inbox);
+            serve(session, &inbox, &speaks);
         }
         Err(why) => {
             let _waiting = ready.send(Err(why));
@@ -142,11 +144,8 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
     watch_signals(language, &talk, &over, matches!(source, Source::Prompt))?;
     let ended = match source {
         Source::Prompt => converse(&talk, &voice),
-        Source::Pipe => read_all(&voice, &talk, &mut std::io::stdin().lock()),
-        Source::Script { text, .. } => {
-            let lines: Vec<&str> = scenarios::commands(&text).collect();
-            read_all(&voice, &talk, &mut lines.join("\n").as_bytes())
-        }
+        Source::Pipe => Reading::new("stdin", &voice, &talk).pipe(&mut std::io::stdin().lock()),
+        Source::Script { name, text } => Reading::new(&name, &voice, &talk).script(&text),
     };
     over.end();
     ended
@@ -310,13 +309,15 @@ fn many_servers(language: Language, count: u64) -> String {
 }
 
 /// The session's thread.
-fn serve(mut session: Classroom, inbox: &Receiver<Told>) {
+fn serve(mut session: Classroom, inbox: &Receiver<Told>, voice: &Voice) {
     let mut begun = false;
     loop {
         match inbox.recv_timeout(GLIMPSE) {
-            Ok(Told::Line(line, done)) => {
+            Ok(Told::Line(line, place, done)) => {
                 begun = true;
+                voice.reads(place);
                 let outcome = session.line(&line);
+                voice.reads(None);
                 let _gone = done.send(outcome);
             }
             Ok(Told::Words(line, done)) => {
@@ -351,8 +352,8 @@ struct Talk {
 }
 
 impl Talk {
-    fn line(&self, line: &str) -> Outcome {
-        self.ask(|done| Told::Line(line.to_owned(), done))
+    fn line(&self, line: &str, place: Option<String>) -> Outcome {
+        self.ask(|done| Told::Line(line.to_owned(), place, done))
     }
 
     fn ask(&self, what: impl FnOnce(SyncSender<Outcome>) -> Told) -> Outcome {
@@ -399,7 +400,7 @@ fn converse(talk: &Talk, voice: &Voice) -> Result<(), Failure> {
         match prompt::read(&mut lines) {
             Ok(Some(line)) => {
                 // Several lines that are pasted at once arrive as one.
-                if line.split(['\n', '\r']).any(|line| talk.line(line) == Outcome::Over) {
+                if line.split(['\n', '\r']).any(|line| talk.line(line, None) == Outcome::Over) {
                     break Ok(());
                 }
             }
@@ -412,40 +413,82 @@ fn converse(talk: &Talk, voice: &Voice) -> Result<(), Failure> {
 }
 
 /// Line after line. What cannot be read or done is told, and the next line is read all the same; what is not as it was
-/// expected to be is the end.
-fn read_all(voice: &Voice, talk: &Talk, input: &mut impl BufRead) -> Result<(), Failure> {
-    let language = voice.language();
-    let mut worst: Option<Exit> = None;
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
-            break;
+/// expected to be is the end. Each complaint names the line that it is about.
+struct Reading<'a> {
+    name: &'a str,
+    voice: &'a Voice,
+    talk: &'a Talk,
+    worst: Option<Exit>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(name: &'a str, voice: &'a Voice, talk: &'a Talk) -> Reading<'a> {
+        Reading { name, voice, talk, worst: None }
+    }
+
+    fn script(mut self, text: &str) -> Result<(), Failure> {
+        for (number, line) in scenarios::numbered(text) {
+            if !self.line(number, line)? {
+                break;
+            }
         }
-        if line.len() as u64 == MAX_LINE_BYTES {
-            return Err(Failure::usage(say!(
-                language,
-                "a line is longer than {max} bytes",
-                max = MAX_LINE_BYTES
-            )));
+        self.end()
+    }
+
+    fn pipe(mut self, input: &mut impl BufRead) -> Result<(), Failure> {
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            if line.len() as u64 == MAX_LINE_BYTES {
+                return Err(Failure::usage(say!(
+                    self.voice.language(),
+                    "a line is longer than {max} bytes",
+                    max = MAX_LINE_BYTES
+                )));
+            }
+            if !self.line(number, &String::from_utf8_lossy(&line))? {
+                break;
+            }
         }
-        let outcome = talk.line(&String::from_utf8_lossy(&line));
-        if talk.known.is_ending() {
+        self.end()
+    }
+
+    /// Whether it goes on.
+    fn line(&mut self, number: usize, line: &str) -> Result<bool, Failure> {
+        let outcome = self.talk.line(line, Some(place(self.name, number, line)));
+        if self.talk.known.is_ending() {
             // Whatever was under way failed because of that.
-            return Ok(());
+            self.worst = None;
+            return Ok(false);
         }
-        if voice.is_unheard() {
+        if self.voice.is_unheard() {
             return Err(Failure::silent(Exit::No));
         }
         match outcome {
             Outcome::Done => {}
-            Outcome::Refused => worst = worst.or(Some(Exit::No)),
-            Outcome::Unread => worst = Some(Exit::Usage),
+            Outcome::Refused => self.worst = self.worst.or(Some(Exit::No)),
+            Outcome::Unread => self.worst = Some(Exit::Usage),
             Outcome::Failed => return Err(Failure::silent(Exit::No)),
-            Outcome::Over => break,
+            Outcome::Over => return Ok(false),
         }
+        Ok(true)
     }
-    worst.map_or(Ok(()), |exit| Err(Failure::silent(exit)))
+
+    fn end(self) -> Result<(), Failure> {
+        self.worst.map_or(Ok(()), |exit| Err(Failure::silent(exit)))
+    }
+}
+
+/// `session.txt:3: get d`. Of a long line the beginning will do.
+fn place(name: &str, number: usize, line: &str) -> String {
+    let line = line.trim();
+    match line.char_indices().nth(MAX_SHOWN) {
+        Some((at, _)) => format!("{name}:{number}: {}…", &line[..at]),
+        None => format!("{name}:{number}: {line}"),
+    }
 }
 
 /// A script is read whole before anything happens.
@@ -456,13 +499,8 @@ fn check(language: Language, name: &str, text: &str) -> Result<(), Failure> {
             numbered = !numbered;
         }
         if !numbered && let Err(why) = words::parse(language, line) {
-            return Err(Failure::usage(say!(
-                language,
-                "{name}, line {number}: {why}; nothing was played",
-                name,
-                number,
-                why
-            )));
+            let place = place(name, number, line);
+            return Err(Failure::usage(say!(language, "{place}: {why}; nothing was played", place, why)));
         }
     }
     Ok(())

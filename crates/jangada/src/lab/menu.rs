@@ -97,7 +97,7 @@ impl<B: Backend> Session<B> {
                 Outcome::Done
             }
             Err(why) => {
-                self.say_line(&why);
+                self.voice.refuse(&why);
                 Outcome::Refused
             }
         }

@@ -181,7 +181,7 @@ impl Rewindable {
         match done {
             Ok(()) => Outcome::Done,
             Err(why) => {
-                self.voice.say(&why);
+                self.voice.refuse(&why);
                 Outcome::Refused
             }
         }

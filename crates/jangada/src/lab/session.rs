@@ -264,7 +264,7 @@ impl<B: Backend> Session<B> {
             Ok(None) => Outcome::Done,
             Ok(Some(word)) => self.carry_out(line, word),
             Err(why) => {
-                self.voice.say(&why);
+                self.voice.refuse(&why);
                 Outcome::Unread
             }
         }
@@ -317,7 +317,7 @@ impl<B: Backend> Session<B> {
                 Outcome::Done
             }
             Err(why) => {
-                self.voice.say(&why);
+                self.voice.refuse(&why);
                 Outcome::Refused
             }
         }
@@ -379,7 +379,7 @@ impl<B: Backend> Session<B> {
         self.tell();
         if let Err(why) = done {
             self.flush();
-            self.voice.say(&why);
+            self.voice.refuse(&why);
             let checks = matches!(
                 command,
                 Command::Expect(_) | Command::Wait(..) | Command::Always(..) | Command::Cannot { .. }
@@ -490,7 +490,7 @@ impl<B: Backend> Session<B> {
         let Some(text) = scenarios::text(name) else {
             let names: Vec<String> = scenarios::list(self.language());
             let no_such = say!(self.language(), "there is no scenario `{name}`; there are:", name);
-            self.voice.say(&format!("{no_such}\n{}", names.join("\n")));
+            self.voice.refuse(&format!("{no_such}\n{}", names.join("\n")));
             return Outcome::Refused;
         };
         for line in scenarios::commands(text) {

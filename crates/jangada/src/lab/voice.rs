@@ -17,6 +17,8 @@ pub struct Voice {
     mute: Arc<AtomicBool>,
     unheard: Arc<AtomicBool>,
     page: Arc<OnceLock<Arc<Feed>>>,
+    /// Where the line stands that is being carried out, if it was not typed.
+    line: Arc<Mutex<Option<String>>>,
     language: Language,
 }
 
@@ -34,6 +36,7 @@ impl Voice {
             mute: Arc::default(),
             unheard: Arc::default(),
             page: Arc::default(),
+            line: Arc::default(),
             language,
         }
     }
@@ -62,6 +65,20 @@ impl Voice {
     /// Nobody reads any more what is said.
     pub fn is_unheard(&self) -> bool {
         self.unheard.load(Relaxed)
+    }
+
+    /// The line that is carried out next stands here: `session.txt:3: get d`.
+    pub fn reads(&self, line: Option<String>) {
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = line;
+    }
+
+    /// Why something was not done, behind the line that asked for it: who typed it knows which.
+    pub fn refuse(&self, why: &str) {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match line {
+            Some(line) => self.say(&format!("{line}: {why}")),
+            None => self.say(why),
+        }
     }
 
     /// One line, or several. What keys and values bring along to steer a terminal is shown, not sent.

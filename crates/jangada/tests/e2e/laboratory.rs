@@ -376,7 +376,7 @@ fn members_come_and_go_and_leadership_is_handed_over() {
     let place = Place::new();
     let script = "servers 3\nset d 8\nadd 4 5\nexpect answer OK\nwait members 1 2 3 4 5 at most 20s\n\
                   wait value d 8 on 5 servers at most 20s\nlet new = follower\ntransfer new\nexpect answer OK\n\
-                  wait leader new at most 20s\nremove leader\nexpect answer OK\nwait leader at most 20s\n\
+                  wait leader new at most 20s\nwait settled at most 20s\nremove leader\nexpect answer OK\nwait leader at most 20s\n\
                   timeout follower\nwait leader at most 20s\nset d 9\nexpect answer OK\nlog leader\n";
     let output = place.piped(script, &[]);
     expect_exit(&output, 0);
@@ -527,13 +527,37 @@ fn values_cannot_steer_the_terminal() {
 }
 
 #[test]
+fn whatever_fails_in_a_script_or_a_pipe_is_named_by_its_line_and_its_command() {
+    let place = Place::new();
+    let script =
+        "# a story\n\nwait leader\ncrash 1\ncrash 1\nback 0 0\nlesson check\nmenu\n99\nmenu\nexpect term 7\n";
+    let without = script.replace("back 0 0\n", "\n");
+    std::fs::write(place.dir.path().join("story.txt"), without).unwrap();
+    let (piped, played) =
+        (place.piped(script, &["--sim"]), place.piped("", &["--sim", "--script", "story.txt"]));
+    for (output, name, all) in [(&piped, "stdin", true), (&played, "story.txt", false)] {
+        expect_exit(output, 1);
+        let out = stdout(output);
+        for (says, always) in [
+            (":5: crash 1: n1 is down already: `restart 1`", true),
+            (":6: back 0 0: ", false),
+            (":7: lesson check: no lesson is under way", true),
+            (":9: 99: Invalid Command", true),
+            (":11: expect term 7: it is not so\n", true),
+        ] {
+            assert_eq!(out.contains(&format!("\n{name}{says}")), all || always, "{name}{says}\n{out}");
+        }
+    }
+}
+
+#[test]
 fn a_script_with_a_wrong_line_says_which_and_plays_nothing() {
     let place = Place::new();
     let script = place.dir.path().join("story.txt");
     std::fs::write(&script, "# a story\n\nset d 8\nfoo bar\n").unwrap();
     let output = place.piped("", &["--sim", "--script", "story.txt"]);
     expect_exit(&output, 2);
-    assert!(stderr(&output).contains("story.txt, line 4: `foo` is no command"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("story.txt:4: foo bar: `foo` is no command"), "{}", stderr(&output));
     assert!(stdout(&output).is_empty(), "{}", stdout(&output));
 }
 
