@@ -16,8 +16,8 @@ use crate::failure::{Exit, Failure};
 
 /// How long a server may take to start: it may have a long log to read.
 pub const START_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a cluster may take to elect.
-pub const READY_PATIENCE: Duration = Duration::from_secs(10);
+/// So many servers that are not ready are named, each with its reason; of the others there are only more.
+const MAX_NAMED: usize = 3;
 /// How long a server may take to stop after SIGTERM.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a port may still belong to a process that is ending.
@@ -132,7 +132,12 @@ pub fn wait_for(
             let waiting = started.iter().zip(&why).zip(&ready).filter(|(_, ready)| !**ready);
             let waiting: Vec<String> =
                 waiting.map(|((one, why), _)| format!("{}: {why}", one.server.name)).collect();
-            return Err(Failure::unreachable(format!("not ready in time: {}", waiting.join("; "))));
+            let more = match waiting.len().saturating_sub(MAX_NAMED) {
+                0 => String::new(),
+                more => format!("; and {more} more"),
+            };
+            let named = waiting[..waiting.len().min(MAX_NAMED)].join("; ");
+            return Err(Failure::unreachable(format!("not ready in time: {named}{more}")));
         }
         thread::sleep(POLL);
     }

@@ -10,7 +10,7 @@ use super::{members, ping};
 use crate::cluster::admin;
 use crate::cluster::layout::{Layout, Server};
 use crate::cluster::process::{self, State};
-use crate::cluster::run::{self, READY_PATIENCE, START_PATIENCE, STOP_PATIENCE, Stage};
+use crate::cluster::run::{self, START_PATIENCE, STOP_PATIENCE, Stage};
 use crate::cluster::status::{self, Overview};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Format};
@@ -29,6 +29,9 @@ Examples:
 
 NAME is n1, n2 …, or `leader`, or `all`. n1 serves clients on --base-port and peers on the next one, \
 n2 on the next two, and so on.";
+
+/// Most servers of a cluster on one machine.
+const MAX_COUNT: u32 = 25;
 
 /// Which cluster, and what to do with it.
 #[derive(Args, Debug)]
@@ -54,7 +57,7 @@ pub struct Arguments {
 pub enum Command {
     /// Start a cluster of N servers, or again one that was stopped
     Up {
-        /// How many servers
+        /// How many servers, 25 at most
         #[arg(default_value_t = 3, value_name = "N")]
         count: u32,
         /// The client port of n1; each server takes two ports
@@ -63,6 +66,9 @@ pub enum Command {
         /// Each server writes everything that happens to NAME.jsonl in this folder
         #[arg(long, value_name = "DIR")]
         record: Option<PathBuf>,
+        /// Give up after this many seconds
+        #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+        timeout: u64,
         /// More flags for each `jangada serve`
         #[arg(last = true, value_name = "SERVE FLAGS")]
         more: Vec<String>,
@@ -129,11 +135,12 @@ pub struct Names {
 /// Says what, why and what now.
 pub fn run(arguments: Arguments, format: Format) -> Result<(), Failure> {
     let dir = arguments.dir;
-    if let Command::Up { count, base_port, record, mut more } = arguments.command {
+    if let Command::Up { count, base_port, record, timeout, mut more } = arguments.command {
+        may_be(count)?;
         if let Some(folder) = record {
             more.extend(recording_in(&folder)?);
         }
-        return up(dir, count, base_port, more, format);
+        return up(dir, count, base_port, Duration::from_secs(timeout), more, format);
     }
     let changes = !matches!(arguments.command, Command::Status | Command::Ping { .. });
     let layout = Layout::load(&dir)?;
@@ -166,13 +173,29 @@ fn recording_in(folder: &std::path::Path) -> Result<[String; 2], Failure> {
     Ok(["--record".to_owned(), whole.display().to_string()])
 }
 
-fn up(dir: PathBuf, count: u32, base_port: u16, more: Vec<String>, format: Format) -> Result<(), Failure> {
-    let begun = Instant::now();
-    if count == 0 {
-        return Err(Failure::usage(
-            "a cluster of 0 servers holds nothing; 3 survive one failure, 5 survive two",
-        ));
+/// Whether a cluster of so many servers makes sense on one machine.
+fn may_be(count: u32) -> Result<(), Failure> {
+    match count {
+        0 => {
+            Err(Failure::usage("a cluster of 0 servers holds nothing; 3 survive one failure, 5 survive two"))
+        }
+        1..=MAX_COUNT => Ok(()),
+        _ => Err(Failure::usage(format!(
+            "{count} servers are too many for one machine: {MAX_COUNT} at most. 3 survive one failure, 5 survive two; \
+             more only let every write wait for more disks"
+        ))),
     }
+}
+
+fn up(
+    dir: PathBuf,
+    count: u32,
+    base_port: u16,
+    patience: Duration,
+    more: Vec<String>,
+    format: Format,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
     let _lock = Layout::lock(&dir)?;
     let layout = match Layout::exists(&dir) {
         true => again(Layout::load(&dir)?, count)?,
@@ -180,23 +203,24 @@ fn up(dir: PathBuf, count: u32, base_port: u16, more: Vec<String>, format: Forma
     };
     let known = Layout::exists(&dir);
     let members: Vec<Server> = layout.members().cloned().collect();
+    // Whoever was never ready has nothing that anybody could miss.
+    let ours = |server: &&Server| !known && !layout.data_dir(&server.name).exists();
+    let ours: Vec<Server> = members.iter().filter(ours).cloned().collect();
     if !known {
         layout.save()?;
     }
-    let deadline = Instant::now() + READY_PATIENCE;
     let started = run::start(&layout, &members, &[]).and_then(|mut started| {
-        run::wait_for(&layout, &mut started, Stage::Ready, deadline).inspect_err(|_| {
-            // One that ended takes the others with it; one that is only slow does not.
-            if started.iter_mut().any(|one| matches!(one.child.try_wait(), Ok(Some(_)))) {
-                run::abandon(&mut started);
-            }
-        })
+        let ready = run::wait_for(&layout, &mut started, Stage::Ready, Instant::now() + patience);
+        ready.map_err(|failure| given_up(failure, &layout, &mut started, known))
     });
     if let Err(failure) = started {
         let nobody_runs = members.iter().all(|server| process::state(&layout, server) == State::Gone);
         if !known && nobody_runs {
-            // As if it had never been asked for.
+            // As if it had never been asked for; the logs stay, to be read.
             let _ = std::fs::remove_file(layout.dir.join("cluster.toml"));
+            for server in ours {
+                let _ = std::fs::remove_dir_all(layout.data_dir(&server.name));
+            }
         }
         return Err(failure);
     }
@@ -214,6 +238,24 @@ fn up(dir: PathBuf, count: u32, base_port: u16, more: Vec<String>, format: Forma
         ));
     }
     Ok(())
+}
+
+/// What becomes of servers that were not ready in time, and what now. New ones are stopped; those with a log to read may
+/// only be slow, and go on; but one that ended takes the others with it.
+fn given_up(failure: Failure, layout: &Layout, started: &mut Vec<run::Started>, known: bool) -> Failure {
+    let dir = layout.dir.display();
+    let ended = started.iter_mut().any(|one| matches!(one.child.try_wait(), Ok(Some(_))));
+    let now = if ended || !known {
+        run::abandon(started);
+        format!("none of them is left running; their logs are {dir}/NAME/jangada.log")
+    } else {
+        let shown = arguments_for(&layout.dir);
+        format!(
+            "they go on starting: `jangada cluster{shown} status` tells how far they are, `jangada cluster{shown} down` \
+             stops them"
+        )
+    };
+    Failure { message: format!("{}; {now}", failure.message.trim_end()), ..failure }
 }
 
 /// The flag that names this directory in a command to paste.

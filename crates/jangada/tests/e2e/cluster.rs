@@ -38,6 +38,39 @@ fn up_status_down_and_up_again() {
 }
 
 #[test]
+fn a_cluster_that_is_not_ready_in_time_leaves_no_process_behind_and_says_so() {
+    let cluster = Cluster::place();
+    let base = cluster.base.to_string();
+    let failed = cluster.run(&["up", "5", "--base-port", &base, "--timeout", "0"]);
+    expect_exit(&failed, 3);
+    let said = stderr(&failed);
+    assert!(said.contains("; and 2 more; none of them is left running; their logs are "), "{said}");
+    for number in 1..=5 {
+        assert!(TcpListener::bind(cluster.address(number)).is_ok(), "n{number} is gone");
+    }
+    expect_exit(&cluster.run(&["status"]), 2);
+    // It is as if nobody had asked: another size may begin here.
+    expect_exit(&cluster.run(&["up", "1", "--base-port", &base]), 0);
+    cluster.ok(&["down"]);
+    // Servers that were here before may have a long log to read.
+    let slow = cluster.run(&["up", "1", "--timeout", "0"]);
+    expect_exit(&slow, 3);
+    assert!(stderr(&slow).contains("they go on starting: `jangada cluster --dir "), "{}", stderr(&slow));
+    wait("a server that goes on starting", || cluster.status()["leader"].as_str().map(str::to_owned));
+}
+
+#[test]
+fn more_servers_than_make_sense_are_refused_at_once() {
+    let cluster = Cluster::place();
+    for count in ["99", "26", "4294967295"] {
+        let many = cluster.run(&["up", count]);
+        expect_exit(&many, 2);
+        assert!(stderr(&many).contains("too many for one machine: 25 at most"), "{}", stderr(&many));
+    }
+    assert!(!cluster.data().exists(), "nothing was begun");
+}
+
+#[test]
 fn metrics_know_the_configuration_that_was_not_changed_since_the_start() {
     let cluster = Cluster::up(3);
     let leader = cluster.leader();
