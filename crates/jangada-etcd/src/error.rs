@@ -1,6 +1,6 @@
 //! etcd's error codes and texts. Clients compare the texts, so they are exact, odd ones included.
 
-use jangada_kv::{Error, Response};
+use jangada_kv::{AuthError, Error, Response};
 use tonic::{Code, Status};
 
 use crate::backend::{MemberRefusal, Refusal};
@@ -55,6 +55,38 @@ known! {
     TOO_MANY_REQUESTS = ResourceExhausted, "etcdserver: too many requests";
     /// The token is none of ours.
     INVALID_AUTH_TOKEN = Unauthenticated, "etcdserver: invalid auth token";
+    /// Nobody can begin to ask who everybody is without a user root.
+    NO_ROOT_USER = FailedPrecondition, "etcdserver: root user does not exist";
+    /// The user root has not the role root.
+    NO_ROOT_ROLE = FailedPrecondition, "etcdserver: root user does not have root role";
+    /// There is such a user already.
+    USER_EXISTS = FailedPrecondition, "etcdserver: user name already exists";
+    /// A user is needed: a name for one, or somebody who asks.
+    USER_EMPTY = InvalidArgument, "etcdserver: user name is empty";
+    /// There is no such user.
+    USER_NOT_FOUND = FailedPrecondition, "etcdserver: user name not found";
+    /// There is such a role already.
+    ROLE_EXISTS = FailedPrecondition, "etcdserver: role name already exists";
+    /// There is no such role.
+    ROLE_NOT_FOUND = FailedPrecondition, "etcdserver: role name not found";
+    /// A role needs a name.
+    ROLE_EMPTY = InvalidArgument, "etcdserver: role name is empty";
+    /// The user or the password is wrong.
+    AUTH_FAILED = InvalidArgument, "etcdserver: authentication failed, invalid user ID or password";
+    /// It is not said what shall be permitted.
+    PERMISSION_NOT_GIVEN = InvalidArgument, "etcdserver: permission not given";
+    /// The user may not do that.
+    PERMISSION_DENIED = PermissionDenied, "etcdserver: permission denied";
+    /// The user has not that role.
+    ROLE_NOT_GRANTED = FailedPrecondition, "etcdserver: role is not granted to the user";
+    /// The role has not that permission.
+    PERMISSION_NOT_GRANTED = FailedPrecondition, "etcdserver: permission is not granted to the role";
+    /// Nobody is asked who they are.
+    AUTH_NOT_ENABLED = FailedPrecondition, "etcdserver: authentication is not enabled";
+    /// It would leave nobody who could manage users, or a permission is for no keys.
+    INVALID_AUTH_MANAGEMENT = InvalidArgument, "etcdserver: invalid auth management";
+    /// The user was made without a password. etcd has no code for that.
+    NO_PASSWORD_USER = Unknown, "auth: authentication failed, password was given for no password user";
     /// A member has this peer URL already.
     PEER_URL_EXISTS = FailedPrecondition, "etcdserver: Peer URLs already exists";
     /// These are no peer URLs.
@@ -110,10 +142,32 @@ pub fn of_store(error: Error) -> Status {
         Error::TtlTooLong => LEASE_TTL_TOO_LARGE,
         Error::TooManyOps => TOO_MANY_OPS,
         Error::DuplicateKey => DUPLICATE_KEY,
+        Error::Auth(error) => of_auth(error),
         // These two are faults of ours, for which etcd has no words.
         Error::NotReadOnly | Error::Malformed => return Status::internal(error.to_string()),
     };
     known.into()
+}
+
+fn of_auth(error: AuthError) -> Known {
+    match error {
+        AuthError::NoRootUser => NO_ROOT_USER,
+        AuthError::RootLacksRole => NO_ROOT_ROLE,
+        AuthError::UserExists => USER_EXISTS,
+        AuthError::NoUser => USER_EMPTY,
+        AuthError::UserNotFound => USER_NOT_FOUND,
+        AuthError::RoleExists => ROLE_EXISTS,
+        AuthError::RoleNotFound => ROLE_NOT_FOUND,
+        AuthError::NoRoleName => ROLE_EMPTY,
+        AuthError::LoginFailed => AUTH_FAILED,
+        AuthError::Denied => PERMISSION_DENIED,
+        AuthError::RoleNotGranted => ROLE_NOT_GRANTED,
+        AuthError::PermissionNotGranted => PERMISSION_NOT_GRANTED,
+        AuthError::NotEnabled => AUTH_NOT_ENABLED,
+        AuthError::InvalidToken => INVALID_AUTH_TOKEN,
+        AuthError::InvalidManagement => INVALID_AUTH_MANAGEMENT,
+        AuthError::NoPassword => NO_PASSWORD_USER,
+    }
 }
 
 /// Why there is no answer, in etcd's words.
@@ -158,6 +212,7 @@ pub fn of_mismatch(response: Response) -> Status {
         | Response::Compact { .. }
         | Response::Expired { .. }
         | Response::Lease(_)
+        | Response::Auth(_)
         | Response::Done => Status::internal("the store gave an answer to something else"),
     }
 }

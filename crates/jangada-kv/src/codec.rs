@@ -64,6 +64,8 @@ wire_enum!(Request, "a request" {
     10 => Tick,
     11 => SetRetention(retention),
     12 => Lease(lease),
+    13 => Auth(auth),
+    14 => OnBehalf(asked),
 });
 
 wire_enum!(Command, "a command" {
@@ -148,6 +150,7 @@ wire_enum!(Response, "a response" {
     10 => Done,
     11 => Error(error),
     12 => Lease(lease),
+    13 => Auth(auth),
 });
 
 wire_enum!(Reply, "a reply" {
@@ -178,6 +181,7 @@ wire_enum!(Error, "an error" {
     11 => Malformed,
     12 => LeaseExists,
     13 => TtlTooLong,
+    14 => Auth(error),
 });
 wire_enum!(LeaseRequest, "a request about leases" {
     1 => Grant { lease, ttl_seconds },

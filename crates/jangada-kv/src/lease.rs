@@ -333,6 +333,11 @@ impl Store {
         self.live_bytes -= LEASE_BYTES;
     }
 
+    /// What is under a lease, in key order; nothing, if it is not there.
+    pub(crate) fn keys_under(&self, lease: LeaseId) -> Vec<Bytes> {
+        self.leases.by_id.get(&lease).map_or_else(Vec::new, |lease| self.keys_of(lease))
+    }
+
     fn keys_of(&self, lease: &Lease) -> Vec<Bytes> {
         let mut keys: Vec<Bytes> =
             lease.keys.iter().map(|slot| self.index.entry(*slot).key.to_bytes()).collect();

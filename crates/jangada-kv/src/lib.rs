@@ -58,12 +58,16 @@ pub mod strings; // Redis's commands that read
 mod txn;
 mod write; // the one way in which a key changes
 
+// Who may.
+pub mod auth; // users, roles, permissions
+
 // Bytes.
 mod codec; // requests and responses
 mod restore; // reading a snapshot
 mod snapshot; // writing one
 pub mod wire; // the alphabet of all encodings
 
+pub use auth::{AuthError, AuthRequest, AuthResponse, Caller};
 pub use changes::{ChangeEvent, Changes};
 pub use command::{
     Command, CommandError, Exec, ExpireCondition, Expiry, KeyType, MAX_VALUE_BYTES, Reply, Set, SetCondition,

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::auth::{AuthRequest, OnBehalf};
 use crate::command::{Command, Exec};
 use crate::lease::LeaseRequest;
 use crate::types::{KeyRange, LeaseId, Retention, Revision};
@@ -49,6 +50,10 @@ pub enum Request {
     SetRetention(Retention),
     /// Something about leases.
     Lease(LeaseRequest),
+    /// Something about users and roles.
+    Auth(AuthRequest),
+    /// Any of the others, and who asks for it.
+    OnBehalf(Box<OnBehalf>),
 }
 
 /// Read a range of keys (etcd's `Range`).
@@ -223,6 +228,15 @@ pub enum CompareTarget {
 }
 
 impl Request {
+    /// What is asked, without who asks.
+    #[must_use]
+    pub fn asked(&self) -> &Request {
+        match self {
+            Request::OnBehalf(asked) => &asked.request,
+            other => other,
+        }
+    }
+
     /// Whether the request can be answered without the log, by [`Store::read`](crate::Store::read).
     #[must_use]
     pub fn is_read_only(&self) -> bool {
@@ -232,6 +246,8 @@ impl Request {
             Request::WatchRevision { .. } | Request::Range(_) => true,
             Request::Txn(txn) => txn.is_read_only(),
             Request::Lease(lease) => lease.is_read_only(),
+            Request::Auth(auth) => auth.is_read_only(),
+            Request::OnBehalf(asked) => asked.request.is_read_only(),
             Request::Put(_)
             | Request::DeleteRange(_)
             | Request::Compact { .. }

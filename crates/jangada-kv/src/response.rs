@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::auth::{AuthError, AuthResponse};
 use crate::command::Reply;
 use crate::lease::LeaseResponse;
 use crate::types::{KeyValue, Revision};
@@ -41,6 +42,8 @@ pub enum Response {
     Error(Error),
     /// To `Lease`.
     Lease(LeaseResponse),
+    /// To `Auth`.
+    Auth(AuthResponse),
 }
 
 impl Response {
@@ -54,6 +57,7 @@ impl Response {
             Response::Txn(txn) => Some(txn.revision),
             Response::Compact { revision } => Some(*revision),
             Response::Lease(lease) => lease.revision(),
+            Response::Auth(auth) => auth.revision(),
             Response::Reply(_)
             | Response::Exec(_)
             | Response::WatchRevision(_)
@@ -156,6 +160,8 @@ pub enum Error {
     LeaseExists,
     /// A lease's time to live is longer than [`MAX_LEASE_SECONDS`](crate::lease::MAX_LEASE_SECONDS).
     TtlTooLong,
+    /// Something about users, or about who asks.
+    Auth(AuthError),
 }
 
 impl fmt::Display for Error {
@@ -174,6 +180,7 @@ impl fmt::Display for Error {
             Error::LeaseNotFound => f.write_str("there is no such lease"),
             Error::LeaseExists => f.write_str("there is such a lease already"),
             Error::TtlTooLong => f.write_str("the lease's time to live is too long"),
+            Error::Auth(error) => error.fmt(f),
             Error::TooManyOps => f.write_str("the txn has too many comparisons or operations"),
             Error::DuplicateKey => f.write_str("the txn writes a key twice"),
             Error::NotReadOnly => f.write_str("the request changes the store and must go through the log"),

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::auth::AuthRecord;
 use crate::entry::{ChangeId, Entry, Life};
 use crate::hash::Hasher;
 use crate::key_index::SortedEntries;
@@ -171,6 +172,7 @@ impl Restore {
             Record::Change(change) => self.take_change(change),
             Record::End(end) => self.take_end(end, hash_before),
             Record::Lease(lease) => self.take_lease(lease),
+            Record::Auth(auth) => self.take_auth(auth),
             Record::LeasedKey(leased) => {
                 let key = self.unpacked(leased)?;
                 self.take_key(key)
@@ -208,6 +210,12 @@ impl Restore {
         self.last_lease = Some(lease.lease);
         self.store.add_lease(lease);
         Ok(())
+    }
+
+    fn take_auth(&mut self, auth: AuthRecord) -> Result<(), RestoreError> {
+        let is_in_place = matches!(self.stage, Stage::Keys(_)) && self.keys == 0;
+        self.require(is_in_place, "users stand between the header and the keys")?;
+        self.store.take_auth(auth).map_err(|rule| self.contradiction(rule))
     }
 
     /// A record that says of its version which lease it is under.

@@ -3,7 +3,7 @@
 //! Beginning one copies nothing. It notes the revision and the floor of this moment and pins the floor, so that the
 //! history from there on is not collected. All that a key is, its deadline included, belongs to its versions; so each
 //! key can be written as it was, however late its turn comes and whatever has happened to it since. Leases have no history:
-//! their names and deadlines are noted too, 24 bytes of each.
+//! their names and deadlines are noted too, 24 bytes of each; so are users, roles and tokens.
 //!
 //! The stream is what the store knows of its past, and nothing that depends on how it came to know it, so equal states
 //! give equal bytes on all replicas:
@@ -11,6 +11,7 @@
 //! ```text
 //! header   clock, revision, floor, retention
 //! lease …  each lease, by name, with its time to live and its deadline
+//! auth …   who may do what, if anybody was ever told: the state, each role, user, token
 //! key …    each key that existed just before the floor, in key order, with its version of then
 //! change … each change from the floor on, in order, with the version that it made
 //! end      how many keys and changes there were; a hash of everything before
@@ -22,6 +23,7 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::auth::AuthRecord;
 use crate::entry::{ChangeId, Life, Version};
 use crate::hash::Hasher;
 use crate::lease::LeaseRecord;
@@ -30,8 +32,9 @@ use crate::store::Store;
 use crate::types::{LeaseId, Millis, Retention, Revision};
 use crate::wire::{DecodeError, Reader, Wire, encode_bytes, wire_enum, wire_struct};
 
-/// The version of the stream's format. It became 2 with leases; what is written in format 1 is read as ever.
-pub(crate) const FORMAT: u64 = 2;
+/// The version of the stream's format. It became 2 with leases and 3 with users; what is written in an older format is read
+/// as ever.
+pub(crate) const FORMAT: u64 = 3;
 
 /// A snapshot that is being read keeps the history from `floor` on.
 pub(crate) struct Pin {
@@ -46,6 +49,7 @@ pub struct SnapshotCursor {
     pin: Option<u64>,
     header: Header,
     leases: Vec<LeaseRecord>,
+    auth: Vec<AuthRecord>,
     position: Position,
     /// The first change that is not part of it.
     end: ChangeId,
@@ -70,6 +74,8 @@ enum Position {
     Header,
     /// Next is the lease with this number.
     Leases(usize),
+    /// Next is the part of users and roles with this number.
+    Auth(usize),
     /// Next are the keys after this one.
     Keys(Option<SmallKey>),
     /// Next is this change.
@@ -88,10 +94,11 @@ pub(crate) enum Record {
     LeasedKey(LeasedRecord),
     /// A change that put a key under a lease.
     LeasedChange(LeasedRecord),
+    Auth(AuthRecord),
 }
 wire_enum!(Record, "a record of a snapshot" {
     1 => Header(header), 2 => Key(key), 3 => Change(change), 4 => End(end),
-    5 => Lease(lease), 6 => LeasedKey(key), 7 => LeasedChange(change),
+    5 => Lease(lease), 6 => LeasedKey(key), 7 => LeasedChange(change), 8 => Auth(auth),
 });
 
 /// What the state is beside its keys.
@@ -195,6 +202,7 @@ impl Store {
             pin: None,
             header: Header { format: FORMAT, clock, revision, floor, retention: self.retention },
             leases: self.leases.records().collect(),
+            auth: self.auth.records(),
             position: Position::Header,
             end: self.history.next(),
             keys: 0,
@@ -217,6 +225,13 @@ impl Store {
                     Some(lease) => {
                         cursor.position = Position::Leases(next + 1);
                         cursor.push(&Record::Lease(lease));
+                    }
+                    None => cursor.position = Position::Auth(0),
+                },
+                Position::Auth(next) => match cursor.auth.get(*next).cloned() {
+                    Some(auth) => {
+                        cursor.position = Position::Auth(next + 1);
+                        cursor.push(&Record::Auth(auth));
                     }
                     None => cursor.position = Position::Keys(None),
                 },

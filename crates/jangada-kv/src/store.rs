@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::auth::{Auth, Caller};
 use crate::entry::ChangeId;
 use crate::expiry::Due;
 use crate::history::History;
@@ -31,6 +32,7 @@ pub struct Store {
     /// changes of `floor` itself.
     pub(crate) first_above_floor: ChangeId,
     pub(crate) leases: Leases,
+    pub(crate) auth: Auth,
     /// The deadlines of the newest versions and of the leases, soonest first.
     pub(crate) deadlines: BTreeSet<(Millis, Due)>,
     /// Keys that are not deleted.
@@ -72,6 +74,7 @@ impl Store {
             history: History::new(),
             first_above_floor: ChangeId(1),
             leases: Leases::default(),
+            auth: Auth::default(),
             deadlines: BTreeSet::new(),
             key_count: 0,
             live_bytes: 0,
@@ -85,7 +88,21 @@ impl Store {
     /// Read-only requests are answered too, as of this place in the log.
     pub fn apply(&mut self, now: Millis, request: &Request) -> Response {
         self.clock = self.clock.max(now);
-        let response = match request {
+        let (caller, request) = whose(request);
+        let response = match self.permit(now, caller, request) {
+            Ok(()) => {
+                self.auth.touch(caller, self.clock);
+                self.carry_out(now, caller, request)
+            }
+            Err(error) => Response::Error(Error::Auth(error)),
+        };
+        self.close_revision();
+        response
+    }
+
+    /// Does what is asked, for a caller who may.
+    fn carry_out(&mut self, now: Millis, caller: &Caller, request: &Request) -> Response {
+        match request {
             Request::Command(command) => Response::Reply(self.run(command)),
             Request::Exec(exec) => Response::Exec(self.exec(exec)),
             Request::Put(put) => self.put(put).map_or_else(Response::Error, Response::Put),
@@ -101,10 +118,12 @@ impl Store {
                 Response::Done
             }
             Request::Lease(lease) => Store::lease_response(self.lease(lease)),
-            Request::WatchRevision { .. } | Request::Range(_) => self.read(now, request),
-        };
-        self.close_revision();
-        response
+            Request::WatchRevision { .. } | Request::Range(_) => self.tell(now, caller, request),
+            Request::Auth(auth) => self
+                .auth(caller, auth)
+                .map_or_else(|error| Response::Error(Error::Auth(error)), Response::Auth),
+            Request::OnBehalf(_) => Response::Error(Error::Malformed),
+        }
     }
 
     /// Answers a request that [is read-only](Request::is_read_only); any other is refused with
@@ -114,6 +133,15 @@ impl Store {
     /// depends on it.
     #[must_use]
     pub fn read(&self, now: Millis, request: &Request) -> Response {
+        let (caller, request) = whose(request);
+        match self.permit(now, caller, request) {
+            Ok(()) => self.tell(now, caller, request),
+            Err(error) => Response::Error(Error::Auth(error)),
+        }
+    }
+
+    /// Answers what is asked, for a caller who may know.
+    fn tell(&self, now: Millis, caller: &Caller, request: &Request) -> Response {
         match request {
             Request::Command(command) => {
                 self.query(now, command).map_or(Response::Error(Error::NotReadOnly), Response::Reply)
@@ -123,12 +151,17 @@ impl Store {
             Request::Range(range) => self.range(range).map_or_else(Response::Error, Response::Range),
             Request::Txn(txn) => self.txn_queries(txn).map_or_else(Response::Error, Response::Txn),
             Request::Lease(lease) => Store::lease_response(self.lease_query(now, lease)),
+            Request::Auth(auth) if !auth.is_read_only() => Response::Error(Error::NotReadOnly),
+            Request::Auth(auth) => self
+                .auth_query(caller, auth)
+                .map_or_else(|error| Response::Error(Error::Auth(error)), Response::Auth),
             Request::Put(_)
             | Request::DeleteRange(_)
             | Request::Compact { .. }
             | Request::ExpireKeys { .. }
             | Request::Tick
             | Request::SetRetention(_) => Response::Error(Error::NotReadOnly),
+            Request::OnBehalf(_) => Response::Error(Error::Malformed),
         }
     }
 
@@ -178,5 +211,13 @@ impl Store {
     fn close_revision(&mut self) {
         self.revision_is_open = false;
         self.retain();
+    }
+}
+
+/// Who asks, and what for. Whoever asks for another one's request is asked for in vain: that is refused.
+fn whose(request: &Request) -> (&Caller, &Request) {
+    match request {
+        Request::OnBehalf(asked) => (&asked.caller, &asked.request),
+        other => (&Caller::Nobody, other),
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use jangada_kv::{Error, Request, Response, Revision};
+use jangada_kv::{Caller, Error, Request, Response, Revision};
 use tokio::time::MissedTickBehavior;
 
 use crate::handle::{BatchItem, Handle, Kind, RequestError, STAMP_BYTES};
@@ -48,7 +48,7 @@ async fn run(handle: Handle, kept: AutoCompaction) {
         let target = plan.look(begun.elapsed(), revision);
         let Some(target) = target.filter(|_| handle.status().role == RoleName::Leader) else { continue };
         let mut encoded = vec![0; STAMP_BYTES];
-        Request::Compact { revision: target }.encode(&mut encoded);
+        Caller::Server.asks(Request::Compact { revision: target }).encode(&mut encoded);
         let answers = handle.submit(Kind::Write, vec![BatchItem::Write { encoded }], PATIENCE).await;
         if answers.iter().all(is_done) {
             plan.is_compacted(target);

@@ -121,6 +121,7 @@ fn key_values<'h>(response: &'h Response, tell: &mut dyn FnMut(&'h KeyValue)) {
         | Response::Compact { .. }
         | Response::Expired { .. }
         | Response::Lease(_)
+        | Response::Auth(_)
         | Response::Done
         | Response::Error(_) => {}
     }

@@ -35,9 +35,12 @@ pub(crate) fn reach(request: &Request) -> Reach {
         Request::DeleteRange(delete) => ranges.push(delete.range.clone()),
         Request::Txn(txn) => txn_reach(txn, &mut ranges),
         Request::ExpireKeys { keys } => ranges.extend(keys.iter().cloned().map(KeyRange::One)),
-        Request::Compact { .. } | Request::Tick | Request::SetRetention(_) | Request::Lease(_) => {
-            return Reach::Nothing;
-        }
+        Request::Compact { .. }
+        | Request::Tick
+        | Request::SetRetention(_)
+        | Request::Lease(_)
+        | Request::Auth(_) => return Reach::Nothing,
+        Request::OnBehalf(asked) => return reach(&asked.request),
     }
     if ranges.is_empty() { Reach::Nothing } else { Reach::Ranges(ranges) }
 }

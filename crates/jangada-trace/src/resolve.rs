@@ -332,7 +332,9 @@ pub(crate) fn visit<'h>(request: &'h Request, tell: &mut dyn FnMut(What<'h>)) {
         | Request::ExpireKeys { .. }
         | Request::Tick
         | Request::SetRetention(_)
-        | Request::Lease(_) => {}
+        | Request::Lease(_)
+        | Request::Auth(_) => {}
+        Request::OnBehalf(asked) => visit(&asked.request, tell),
     }
 }
 
@@ -409,6 +411,7 @@ pub(crate) fn shown<'h>(response: &'h Response, tell: &mut dyn FnMut(&'h Bytes))
         | Response::Compact { .. }
         | Response::Expired { .. }
         | Response::Lease(_)
+        | Response::Auth(_)
         | Response::Done
         | Response::Error(_) => {}
     }

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use bytes::Bytes;
 use jangada_kv::request::{Compare, CompareOperator, CompareTarget};
 use jangada_kv::{
-    Command, KeyRange, KeyValue, LeaseId, LeaseRequest, LeaseResponse, Reply, Request, Response,
-    SetCondition, Txn, TxnOp, TxnOpResponse,
+    AuthRequest, AuthResponse, Caller, Command, KeyRange, KeyValue, LeaseId, LeaseRequest, LeaseResponse,
+    Reply, Request, Response, SetCondition, Txn, TxnOp, TxnOpResponse,
 };
 use jangada_raft::types::Time;
 
@@ -89,6 +89,52 @@ pub fn request(request: &Request) -> String {
         Request::Tick => "tick".to_string(),
         Request::SetRetention(_) => "set the retention".to_string(),
         Request::Lease(request) => lease_request(request),
+        Request::Auth(request) => auth_request(request),
+        Request::OnBehalf(asked) => format!("{}: {}", caller(&asked.caller), self::request(&asked.request)),
+    }
+}
+
+fn caller(caller: &Caller) -> String {
+    match caller {
+        Caller::Nobody => "nobody".to_string(),
+        Caller::Server => "the server".to_string(),
+        Caller::Token(_) => "by token".to_string(),
+        Caller::User { name, .. } => text(name),
+    }
+}
+
+fn auth_request(request: &AuthRequest) -> String {
+    match request {
+        AuthRequest::Enable => "enable auth".to_string(),
+        AuthRequest::Disable => "disable auth".to_string(),
+        AuthRequest::UserAdd { name, .. } => format!("add user {}", text(name)),
+        AuthRequest::UserDelete { name } => format!("delete user {}", text(name)),
+        AuthRequest::UserChangePassword { name, .. } => format!("change the password of {}", text(name)),
+        AuthRequest::UserGrantRole { user, role } => format!("grant role {} to {}", text(role), text(user)),
+        AuthRequest::UserRevokeRole { user, role } => {
+            format!("revoke role {} from {}", text(role), text(user))
+        }
+        AuthRequest::RoleAdd { name } => format!("add role {}", text(name)),
+        AuthRequest::RoleDelete { name } => format!("delete role {}", text(name)),
+        AuthRequest::RoleGrantPermission { role, permission } => {
+            let range = KeyRange::from_etcd(permission.key.clone(), permission.range_end.clone());
+            format!("let role {} have {}", text(role), self::range(&range))
+        }
+        AuthRequest::RoleRevokePermission { role, key, range_end } => {
+            let range = KeyRange::from_etcd(key.clone(), range_end.clone());
+            format!("let role {} not have {}", text(role), self::range(&range))
+        }
+        AuthRequest::Login { name, .. } => format!("a token for {}", text(name)),
+        AuthRequest::Touch => "keep the token".to_string(),
+        AuthRequest::Status => "is auth enabled".to_string(),
+        AuthRequest::UserGet { name } => format!("roles of {}", text(name)),
+        AuthRequest::UserList => "list users".to_string(),
+        AuthRequest::RoleGet { name } => format!("permissions of {}", text(name)),
+        AuthRequest::RoleList => "list roles".to_string(),
+        AuthRequest::Credentials { name } => format!("credentials of {}", text(name)),
+        AuthRequest::WhoAmI => "who am I".to_string(),
+        AuthRequest::MayRead { ranges } => format!("may I read {}", list(ranges, range)),
+        AuthRequest::MayManage => "may I manage".to_string(),
     }
 }
 
@@ -198,6 +244,18 @@ pub fn response(response: &Response) -> String {
         Response::Expired { keys } => format!("{keys} expired"),
         Response::Error(error) => format!("error: {error}"),
         Response::Lease(response) => lease_response(response),
+        Response::Auth(response) => auth_response(response),
+    }
+}
+
+fn auth_response(response: &AuthResponse) -> String {
+    match response {
+        AuthResponse::Done { .. } => "OK".to_string(),
+        AuthResponse::Status { enabled, .. } => if *enabled { "enabled" } else { "disabled" }.to_string(),
+        AuthResponse::Names { names, .. } => format!("[{}]", keys(names)),
+        AuthResponse::Permissions { permissions, .. } => format!("{} permissions", permissions.len()),
+        AuthResponse::Credentials(_) => "credentials".to_string(),
+        AuthResponse::Caller(one) => caller(one),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Bytes that are on disks already: none of these may ever change. docs/store-format.md explains them.
 
 use bytes::Bytes;
+use jangada_kv::auth::{Credentials, PasswordHash, Permission, PermissionKind, TokenDigest};
 use jangada_kv::{
-    Command, CommandError, Compare, CompareOperator, CompareTarget, Error, Exec, Expiry, KeyRange, LeaseId,
-    LeaseLife, LeaseRequest, LeaseResponse, Millis, Put, Reply, Request, Response, Retention, Revision, Set,
-    SetCondition, Txn, TxnOp,
+    AuthError, AuthRequest, AuthResponse, Caller, Command, CommandError, Compare, CompareOperator,
+    CompareTarget, Error, Exec, Expiry, KeyRange, LeaseId, LeaseLife, LeaseRequest, LeaseResponse, Millis,
+    Put, Reply, Request, Response, Retention, Revision, Set, SetCondition, Txn, TxnOp,
 };
 
 use crate::support::{World, bytes, one, restore, snapshot};
@@ -29,6 +30,10 @@ fn requests() {
     let delete = jangada_kv::DeleteRange { range: span, prev_kv: true };
     let retention = Retention { revisions: 10_000, bytes: u64::MAX };
     let lease = Request::Lease;
+    let (token, hash) = (TokenDigest([0xab; 32]), || PasswordHash(bytes("h")));
+    let permission = Permission { kind: PermissionKind::Write, key: bytes("k"), range_end: bytes("l") };
+    let digest = "ab".repeat(32);
+    let (login, by_token) = (format!("0d0c0175ac02{digest}05"), format!("0e02{digest}0a"));
     for (request, expected) in [
         (Request::Command(Command::Get { key: bytes("d") }), "01010164"),
         (Request::Command(Command::Set(set)), "0102016b0176010003ac02"),
@@ -51,6 +56,17 @@ fn requests() {
             Request::Put(Put { lease: Some(LeaseId(1)), ..Put::new(bytes("k"), bytes("v")) }),
             "05016b01760102000000",
         ),
+        (Request::Auth(AuthRequest::Enable), "0d01"),
+        (Request::Auth(AuthRequest::UserAdd { name: bytes("u"), password: Some(hash()) }), "0d030175010168"),
+        (
+            Request::Auth(AuthRequest::RoleGrantPermission { role: bytes("r"), permission }),
+            "0d0a017201016b016c",
+        ),
+        (Request::Auth(AuthRequest::Login { name: bytes("u"), since: 300, token, ttl_seconds: 5 }), &login),
+        (Request::Auth(AuthRequest::MayRead { ranges: vec![one("k")] }), "0d150101016b"),
+        (Caller::Server.asks(Request::Tick), "0e010a"),
+        (Caller::Token(token).asks(Request::Tick), &by_token),
+        (Caller::User { name: bytes("u"), since: 300 }.asks(Request::Tick), "0e030175ac020a"),
     ] {
         let mut encoded = Vec::new();
         request.encode(&mut encoded);
@@ -62,6 +78,7 @@ fn requests() {
 fn responses() {
     let kvs = Reply::Values(vec![Some(bytes("v")), None]);
     let (revision, lease) = (Revision(7), Response::Lease);
+    let credentials = Credentials { enabled: true, exists: true, password: None, since: 9 };
     let life = LeaseLife { ttl_seconds: 5, remaining_ms: 9, keys: vec![bytes("k")] };
     for (response, expected) in [
         (Response::Reply(Reply::Ok), "0101"),
@@ -84,6 +101,11 @@ fn responses() {
             lease(LeaseResponse::TimeToLive { revision, lease: LeaseId(1), life: Some(life) }),
             "0c06070201050901016b",
         ),
+        (Response::Error(Error::Auth(AuthError::Denied)), "0b0e0a"),
+        (Response::Auth(AuthResponse::Status { revision, enabled: true, auth_revision: 9 }), "0d02070109"),
+        (Response::Auth(AuthResponse::Names { revision, names: vec![bytes("u")] }), "0d0307010175"),
+        (Response::Auth(AuthResponse::Credentials(credentials)), "0d0501010009"),
+        (Response::Auth(AuthResponse::Caller(Caller::Nobody)), "0d0600"),
     ] {
         let mut encoded = Vec::new();
         response.encode(&mut encoded);
@@ -115,8 +137,8 @@ const KEYS: [&str; 4] = [
 
 #[test]
 fn snapshots() {
-    let header = "0b0102050503904e80808010"; // Format 2, clock 5, revision 5, floor 3, retention.
-    let end = "0d040103bacbe4f5fbd4dcc6f901"; // One key, three changes, and the hash.
+    let header = "0b0103050503904e80808010"; // Format 3, clock 5, revision 5, floor 3, retention.
+    let end = "0c04010382f1dbb78ba1fbb31a"; // One key, three changes, and the hash.
     let expected = [header, &KEYS.concat(), end].concat();
     assert_eq!(hex(&snapshot(&mut some_store().store, 1 << 20)), expected);
 }
@@ -132,23 +154,62 @@ fn snapshots_with_leases() {
     world.put("d", "5");
     world.apply(Request::Compact { revision: Revision(7) });
     let expected = [
-        "0b0102050707904e80808010", // Header: format 2, clock 5, revision 7, floor 7, retention.
+        "0b0103050707904e80808010", // Header: format 3, clock 5, revision 7, floor 7, retention.
         "05050102d50f",             // Lease -1: 2 seconds, until 2005.
         "0605023ce5d403",           // Lease 1: 60 seconds, until 60005.
         "0b0201610402028407010133", // Key a before revision 7, with a deadline;
         "0b0602016306060100010134", // key c under lease 1.
         "0a03016407070100010135",   // Revision 7: d = 5.
-        "0c040201d39392fa9be8aabd6b", // The end: two keys, one change, and the hash.
+        "0c040201efd194ffd8b2dcf376", // The end: two keys, one change, and the hash.
     ];
     assert_eq!(hex(&snapshot(&mut world.store, 1 << 20)), expected.concat());
 }
 
 #[test]
-fn snapshots_of_before_there_were_leases_are_read() {
-    let header = "0b0101050503904e80808010"; // Format 1.
-    let end = "0c0401038daf9393a49dc89051";
-    let old = [header, &KEYS.concat(), end].concat();
-    let old: Vec<u8> =
-        (0..old.len()).step_by(2).map(|at| u8::from_str_radix(&old[at..at + 2], 16).unwrap()).collect();
-    assert_eq!(restore(&old, 7).state_hash(), some_store().store.state_hash());
+fn snapshots_with_users() {
+    let mut world = some_store();
+    let mut done = |request| {
+        let answer = world.apply(Caller::Server.asks(Request::Auth(request)));
+        assert!(matches!(answer, Response::Auth(_)), "{answer:?}");
+    };
+    done(AuthRequest::RoleAdd { name: bytes("r") });
+    let permission = Permission { kind: PermissionKind::ReadWrite, key: bytes("a"), range_end: bytes("b") };
+    done(AuthRequest::RoleGrantPermission { role: bytes("r"), permission });
+    done(AuthRequest::UserAdd { name: bytes("root"), password: Some(PasswordHash(bytes("h"))) });
+    done(AuthRequest::UserGrantRole { user: bytes("root"), role: bytes("root") });
+    done(AuthRequest::UserAdd { name: bytes("z"), password: None });
+    done(AuthRequest::UserGrantRole { user: bytes("z"), role: bytes("r") });
+    done(AuthRequest::Enable);
+    let token = TokenDigest([0xab; 32]);
+    done(AuthRequest::Login { name: bytes("root"), since: 4, token, ttl_seconds: 300 });
+    let digest = "ab".repeat(32);
+    let expected = [
+        "0b0103050503904e80808010",             // Header: format 3, as above.
+        "0408010107",                           // Auth is on, in revision 7.
+        "0a08020172010201610162",               // Role r: read and write, from a to b.
+        "11080304726f6f74010168040104726f6f74", // Root: a hash, of revision 4, role root.
+        "090803017a0006010172",                 // User z: no password, of revision 6, role r.
+        "2c0804",
+        &digest,
+        "04726f6f74ac02e5a712", // A token of root's: 300 seconds, until 300005.
+        &KEYS.concat(),
+        "0c040103a3c4a9d6a7b4d3ce14",
+    ];
+    let written = snapshot(&mut world.store, 1 << 20);
+    assert_eq!(hex(&written), expected.concat());
+    assert_eq!(restore(&written, 7).state_hash(), world.store.state_hash());
+}
+
+#[test]
+fn snapshots_of_before_there_were_leases_or_users_are_read() {
+    let ends = [
+        ("0b0101050503904e80808010", "0c0401038daf9393a49dc89051"), // Format 1.
+        ("0b0102050503904e80808010", "0d040103bacbe4f5fbd4dcc6f901"), // Format 2.
+    ];
+    for (header, end) in ends {
+        let old = [header, &KEYS.concat(), end].concat();
+        let byte = |at| u8::from_str_radix(&old[at..at + 2], 16).unwrap();
+        let old: Vec<u8> = (0..old.len()).step_by(2).map(byte).collect();
+        assert_eq!(restore(&old, 7).state_hash(), some_store().store.state_hash());
+    }
 }

@@ -1,6 +1,8 @@
 //! What the store promises, seen from outside.
 #![allow(clippy::unwrap_used)] // Everything here is a test.
 
+mod auth; // users, roles, permissions
+mod auth_matrix; // every leaf, every place, every user
 mod etcd; // etcd's operations
 mod format; // bytes that never change
 mod generate; // random requests

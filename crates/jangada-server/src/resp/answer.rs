@@ -56,6 +56,7 @@ fn response_bytes(response: &Response) -> usize {
         | Response::Expired { .. }
         | Response::Done
         | Response::Lease(_)
+        | Response::Auth(_)
         | Response::Error(_) => 0,
     }
 }
