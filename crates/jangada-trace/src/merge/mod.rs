@@ -14,6 +14,8 @@ mod offsets; // how far clocks are apart, from bounds
 mod order; // one stream out of many
 mod starts; // which records have one clock
 
+use std::collections::BTreeMap;
+
 use jangada_node::event::{Event, Record};
 use jangada_raft::types::{NodeId, Time};
 
@@ -126,6 +128,14 @@ fn take_deeds(sources: &mut Vec<Source>) -> Vec<Found> {
         source.records.retain(|record| !is_deed(record));
     }
     sources.retain(|source| !source.records.is_empty());
+    // A recording that is given twice tells of each deed twice.
+    let mut seen: BTreeMap<(Time, NodeId), Vec<Record>> = BTreeMap::new();
+    deeds.retain(|(deed, _)| {
+        let same_moment = seen.entry((deed.time, deed.node)).or_default();
+        let is_new = !same_moment.contains(deed);
+        same_moment.push(*deed);
+        is_new
+    });
     deeds
 }
 

@@ -83,23 +83,24 @@ pub(super) fn split(sources: Vec<Source>) -> Vec<Start> {
     starts
 }
 
-/// A start that an older source has a part of, too, goes there: two copies of a recorder's ring overlap.
+/// A start that an older source has a part of, too, goes there: two copies of a recorder's ring overlap, and a recording
+/// may be given twice.
 fn join_twins(starts: &mut Vec<Start>, from: usize) {
-    let mut at = from;
-    while at < starts.len() {
-        let twin = (0..from).find(|old| are_one(&starts[*old], &starts[at]));
-        // Whoever is followed keeps its place.
-        let is_followed = starts.iter().any(|start| start.follows == Some(at));
-        match twin {
-            Some(old) if at + 1 == starts.len() && !is_followed => {
-                let new = starts.pop().expect("it is the last one");
-                let (mine, prior) =
-                    (std::mem::take(&mut starts[old].records), starts[old].prior.or(new.prior));
-                starts[old].records = united(mine, new.records);
-                starts[old].prior = prior;
-            }
-            Some(_) | None => at += 1,
-        }
+    let mut places: Vec<usize> = Vec::new();
+    for mut new in starts.split_off(from) {
+        // It follows one of the same source, wherever that has come to stand.
+        new.follows = new.follows.map(|at| places[at - from]);
+        let twin = (0..from).find(|old| are_one(&starts[*old], &new));
+        let Some(old) = twin else {
+            places.push(starts.len());
+            starts.push(new);
+            continue;
+        };
+        let mine = std::mem::take(&mut starts[old].records);
+        starts[old].records = united(mine, new.records);
+        starts[old].prior = starts[old].prior.or(new.prior);
+        starts[old].follows = starts[old].follows.or(new.follows.filter(|before| *before < old));
+        places.push(old);
     }
 }
 

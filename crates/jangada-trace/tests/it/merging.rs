@@ -218,6 +218,36 @@ fn two_copies_of_one_ring_are_one() {
 }
 
 #[test]
+fn a_recording_that_is_given_twice_says_the_same_as_once() {
+    let mut chance = Chance::new(6);
+    let life = truth(&mut chance, 3, 400, 900 * MILLI);
+    // All servers start again, with clocks and counters that begin anew; then the same in one file for all.
+    let mut sources = by_own_clocks(&mut chance, &life, 0);
+    for source in &mut sources {
+        let again = source.records.iter().map(|record| match record.event {
+            Event::Raft(RaftEvent::Sent { to, sequence, .. }) => {
+                Record { event: Event::Raft(sent(to.0, sequence + 10_000)), ..*record }
+            }
+            Event::Raft(RaftEvent::Received { from, sequence, .. }) => {
+                Record { event: Event::Raft(received(from.0, sequence + 10_000)), ..*record }
+            }
+            _ => *record,
+        });
+        let again: Vec<Record> = again.collect();
+        source.records.extend(again);
+    }
+    let one_file: Vec<Record> = [life.clone(), life].concat();
+    for sources in [sources, vec![Source { records: one_file, shift_ns: None }]] {
+        let once = merge(sources.clone());
+        let twice = merge([sources.clone(), sources.clone()].concat());
+        assert_eq!((&twice.records, twice.agreement), (&once.records, once.agreement));
+        let (first, all) = (sources[0].clone(), sources);
+        let and_one_more = merge([all, vec![first]].concat());
+        assert_eq!(and_one_more.records, once.records);
+    }
+}
+
+#[test]
 fn deeds_stand_where_they_were_done_and_only_where_that_is_known() {
     let mut chance = Chance::new(41);
     let all = truth(&mut chance, 3, 200, 50 * MILLI);
