@@ -141,6 +141,23 @@ pub(super) fn silence(arrows: &[Arrow]) -> Duration {
     heartbeat(arrows) * SILENT_HEARTBEATS
 }
 
+/// When a server was seen to do something, by its own records or by messages of it that arrived though nobody recorded
+/// that it sent them; and whether it started then.
+fn signs_of_life(records: &[Record], arrows: &[Arrow], (place, node): (usize, NodeId)) -> Vec<(Time, bool)> {
+    let own = records.iter().filter(|record| record.node == node);
+    let starts = |record: &Record| matches!(record.event, Event::Disk(DiskEvent::Opened { .. }));
+    let mut signs: Vec<(Time, bool)> = own.map(|record| (record.time, starts(record))).collect();
+    signs.extend(unrecorded(arrows, place).map(|time| (time, false)));
+    signs.sort_by_key(|(time, _)| *time);
+    signs
+}
+
+/// When messages of a server arrived whose departure nobody recorded.
+fn unrecorded(arrows: &[Arrow], place: usize) -> impl Iterator<Item = Time> {
+    let of_it = arrows.iter().filter(move |arrow| arrow.from == place && arrow.left.is_none());
+    of_it.filter_map(|arrow| arrow.arrived)
+}
+
 /// When a server was down or silent.
 pub(super) fn absences(
     records: &[Record],
@@ -149,52 +166,65 @@ pub(super) fn absences(
     end: Time,
 ) -> Vec<Quiet> {
     let long = silence(arrows);
+    let own: Vec<Time> =
+        records.iter().filter(|record| record.node == node).map(|record| record.time).collect();
     let mut quiet = Vec::new();
     let mut last = records.first().map_or(Time::ZERO, |record| record.time);
-    let mut seen = false;
+    // Of a server that nobody recorded, the others' messages tell from the beginning on.
+    let mut seen = own.is_empty();
     let mut gaps = Vec::new();
-    for record in records.iter().filter(|record| record.node == node) {
-        let starts = matches!(record.event, Event::Disk(DiskEvent::Opened { .. }));
-        if starts && record.time > last {
-            quiet.push(Quiet { begin: last, end: record.time, why: Absence::Down });
-        } else if seen && record.time.since(last) > long {
-            gaps.push((last, record.time));
+    for (time, starts) in signs_of_life(records, arrows, (place, node)) {
+        if starts && time > last {
+            quiet.push(Quiet { begin: last, end: time, why: Absence::Down });
+        } else if seen && time.since(last) > long {
+            gaps.push((last, time));
         }
-        (last, seen) = (record.time, true);
+        (last, seen) = (time, true);
     }
     if seen && end.since(last) > long {
         gaps.push((last, end));
     }
-    // Silence alone proves nothing: a follower without a leader has nothing to say. Messages that wait for it do.
-    let waits = |arrow: &&Arrow, (begin, over): (Time, Time)| {
-        // At the end of the recording nobody knows what became of them, which is what is to be shown.
-        let is_known = over == end || arrow.fate != Fate::Unrecorded;
-        let is_kept_waiting = arrow.arrived.is_none_or(|arrived| arrived >= over) && is_known;
-        let left = arrow.left.unwrap_or(over);
-        arrow.to == place && begin <= left && left + long < over && is_kept_waiting
-    };
-    for (begin, over) in gaps {
-        let from = arrows.partition_point(|arrow| arrow.first() < begin);
-        let meanwhile = arrows[from..].iter().take_while(|arrow| arrow.first() < over);
-        let (waiting, lost): (Vec<&Arrow>, Vec<&Arrow>) =
-            meanwhile.filter(|arrow| waits(arrow, (begin, over))).partition(|arrow| arrow.arrived.is_some());
-        if !waiting.is_empty() || (over == end && !lost.is_empty()) {
-            quiet.push(Quiet { begin, end: over, why: Absence::Silent });
+    for gap in gaps {
+        // Where its own recording does not reach, what others sent in vain is all there is.
+        let beyond =
+            own.first().is_none_or(|first| gap.1 <= *first) || own.last().is_none_or(|last| *last <= gap.0);
+        if is_silent(arrows, place, gap, (long, beyond || gap.1 == end)) {
+            quiet.push(Quiet { begin: gap.0, end: gap.1, why: Absence::Silent });
         }
     }
     quiet.sort_by_key(|quiet| quiet.begin);
     quiet
 }
 
-/// A server of which nothing more is heard has no role from then on.
-pub(super) fn end_roles(lane: &mut Lane, end: Time) {
-    let Some(quiet) = lane.quiet.last().filter(|quiet| quiet.why == Absence::Silent && quiet.end >= end)
-    else {
-        return;
+/// Silence alone proves nothing: a follower without a leader has nothing to say. Messages that wait for it do; and, where
+/// nobody knows what became of them, those that were lost.
+fn is_silent(
+    arrows: &[Arrow],
+    place: usize,
+    (begin, over): (Time, Time),
+    (long, is_unknown): (Duration, bool),
+) -> bool {
+    let waits = |arrow: &&Arrow| {
+        let is_kept_waiting = arrow.arrived.is_none_or(|arrived| arrived >= over);
+        let is_known = is_unknown || arrow.fate != Fate::Unrecorded;
+        let left = arrow.left.unwrap_or(over);
+        arrow.to == place && begin <= left && left + long < over && is_kept_waiting && is_known
     };
-    lane.roles.retain(|role| role.begin <= quiet.begin);
+    let from = arrows.partition_point(|arrow| arrow.first() < begin);
+    let mut meanwhile = arrows[from..].iter().take_while(|arrow| arrow.first() < over).filter(waits);
+    meanwhile.any(|arrow| arrow.arrived.is_some() || is_unknown)
+}
+
+/// A server of which nothing more is heard, or nothing more is recorded though others hear it, has no known role from then
+/// on.
+pub(super) fn end_roles(lane: &mut Lane, records: &[Record], (place, arrows): (usize, &[Arrow]), end: Time) {
+    let silent = lane.quiet.last().filter(|quiet| quiet.why == Absence::Silent && quiet.end >= end);
+    let own = records.iter().rev().find(|record| record.node == lane.node).map(|record| record.time);
+    let cut = own.filter(|last| unrecorded(arrows, place).any(|arrived| arrived > *last + silence(arrows)));
+    let Some(over) = silent.map(|quiet| quiet.begin).into_iter().chain(cut).min() else { return };
+    lane.roles.retain(|role| role.begin <= over);
     if let Some(last) = lane.roles.last_mut() {
-        last.end = quiet.begin;
+        last.end = last.end.min(over);
     }
 }
 

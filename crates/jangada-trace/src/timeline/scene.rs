@@ -203,7 +203,9 @@ impl Scene {
         if deeds_known {
             weather = done::bands(&records, &mut lanes, (begin, end));
         } else {
-            lanes.iter_mut().for_each(|lane| bands::end_roles(lane, end));
+            for (place, lane) in lanes.iter_mut().enumerate() {
+                bands::end_roles(lane, &records, (place, &arrows), end);
+            }
             bands::cut_off(&mut lanes, &arrows, (begin, end));
         }
         Scene { records, lanes, arrows, repeats, repeated, weather, deeds_known, begin, end }

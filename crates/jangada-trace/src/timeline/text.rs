@@ -396,7 +396,7 @@ impl<'a> Painter<'a> {
             return Some(say!(self.language, "arrives once more"));
         }
         let Some(left) = arrow.left else {
-            return Some(say!(self.language, "left before the recording begins"));
+            return Some(say!(self.language, "its departure is not recorded"));
         };
         match arrow.fate {
             Fate::Received | Fate::Ignored(_) => {

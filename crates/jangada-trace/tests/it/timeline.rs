@@ -114,7 +114,7 @@ fn every_message_has_a_fate() {
     assert_eq!(scene.tally(), tally);
     let drawn = painted(scene.records.clone(), "+", Style::default());
     for note in
-        ["to n2: arrives once more", "left before the recording begins", "to n3: its arrival is not recorded"]
+        ["to n2: arrives once more", "its departure is not recorded", "to n3: its arrival is not recorded"]
     {
         assert!(drawn.contains(note), "{note}\n{drawn}");
     }
@@ -170,6 +170,57 @@ fn a_server_that_is_cut_off_stands_still_or_is_down_is_seen() {
     let start = Record { time: Time(1_199_000_000), node: NodeId(3), seq: 1, event: Event::Disk(opened) };
     down.insert(place, start);
     assert_eq!(quiet(down), [(3, Absence::Down, 450, 1_199)]);
+}
+
+/// A leader's heartbeats to two followers, each of which is answered while `answers` says so.
+fn answered(answers: impl Fn(u64, u64) -> bool) -> Vec<Record> {
+    let mut records = beats(|to, left| answers(to, left).then_some(400));
+    let mut sequences = [1_000; 4];
+    for beat in 0..40 {
+        for from in [2, 3].into_iter().filter(|from| answers(*from, beat * 50_000)) {
+            let sequence = &mut sequences[usize::try_from(from).unwrap()];
+            *sequence += 1;
+            let (left, kind) = (beat * 50_000 + 500, MessageKind::AppendAccepted);
+            records.push(at(left, from, 0, sent(1, *sequence, kind)));
+            records.push(at(left + 300, 1, 0, received(from, *sequence, kind)));
+        }
+    }
+    records.sort_by_key(|record| record.time);
+    let mut seqs = [0; 4];
+    for record in &mut records {
+        let seq = &mut seqs[usize::try_from(record.node.0).unwrap()];
+        *seq += 1;
+        record.seq = *seq;
+    }
+    records
+}
+
+#[test]
+fn a_server_that_nobody_recorded_is_seen_to_fall_silent_by_what_the_others_heard_of_it() {
+    let without_n3 = |records: Vec<Record>| -> Vec<Record> {
+        records.into_iter().filter(|record| record.node != NodeId(3)).collect()
+    };
+    assert_eq!(quiet(without_n3(answered(|_, _| true))), [], "it answers all the time");
+    let killed = without_n3(answered(|to, left| to == 2 || left < 500_000));
+    assert_eq!(quiet(killed), [(3, Absence::Silent, 450, 1_950)]);
+    let never = without_n3(answered(|to, _| to == 2));
+    assert_eq!(quiet(never), [(3, Absence::Silent, 0, 1_950)]);
+    let away = without_n3(answered(|to, left| to == 2 || !(500_000..1_200_000).contains(&left)));
+    assert_eq!(quiet(away), [(3, Absence::Silent, 450, 1_200)]);
+}
+
+#[test]
+fn a_recording_that_was_cut_says_nothing_of_a_role_beyond_its_end() {
+    let elected =
+        RaftEvent::RoleChanged { role: RoleName::Leader, term: Term(1), why: RoleChange::ElectionWon };
+    let mut records = answered(|_, _| true);
+    records.insert(0, at(0, 1, 0, elected));
+    let cut =
+        records.into_iter().filter(|record| record.node != NodeId(1) || record.time < Time(600_000_000));
+    let scene = Scene::of(cut.collect());
+    assert_eq!(scene.lanes[0].quiet, [], "the others hear it all the time");
+    let last = scene.lanes[0].roles.last().unwrap();
+    assert_eq!((last.role, last.end.0 / 1_000_000), (RoleName::Leader, 550));
 }
 
 #[test]

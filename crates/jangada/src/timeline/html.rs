@@ -11,7 +11,7 @@ use jangada_raft::event::{Event as RaftEvent, MessageKind};
 use jangada_raft::types::{NodeId, Time};
 use jangada_trace::deeds::Standing;
 use jangada_trace::language::Language;
-use jangada_trace::timeline::{Absence, Fate, Scene, Tally, View};
+use jangada_trace::timeline::{Absence, Fate, Lane, Quiet, Scene, Tally, View};
 use jangada_trace::{jsonl, kinds, say};
 use serde_json::json;
 
@@ -150,7 +150,15 @@ fn besides(recording: &Recording, view: &View) -> Vec<(Time, String)> {
                 "term": role.term.0, "state": "up"});
             rows.push((view.from, row));
         }
-        for quiet in lane.quiet.iter().filter(|quiet| quiet.begin <= view.to && quiet.end >= view.from) {
+        let cut = recording_ends(lane, scene);
+        if let Some(end) = cut.filter(|end| *end <= view.to) {
+            let begin = end.max(view.from);
+            rows.push((begin, json!({"time_ns": begin.0, "event": "deed", "node": name, "what": "silent"})));
+        }
+        let shown = |quiet: &&Quiet| {
+            quiet.begin <= view.to && quiet.end >= view.from && cut.is_none_or(|end| quiet.begin < end)
+        };
+        for quiet in lane.quiet.iter().filter(shown) {
             let (goes, comes) = match quiet.why {
                 // A server that was not there yet leaves no deed.
                 Absence::Down if !scene.deeds_known || quiet.begin <= scene.begin => ("crash", "start"),
@@ -189,6 +197,13 @@ fn besides(recording: &Recording, view: &View) -> Vec<(Time, String)> {
     let mut rows: Vec<(Time, String)> = rows.chain(deeds).map(|(time, row)| (time, harmless(&row))).collect();
     rows.sort_by_key(|(time, _)| *time);
     rows
+}
+
+/// When a recording ends that was cut, though the others hear its server further on.
+fn recording_ends(lane: &Lane, scene: &Scene) -> Option<Time> {
+    let end = lane.roles.last()?.end;
+    let is_absent = lane.quiet.iter().any(|quiet| quiet.begin <= end && quiet.end >= scene.end);
+    (!scene.deeds_known && end < scene.end && !is_absent).then_some(end)
 }
 
 /// The links that seem cut from each moment on: those between servers that are cut off and all others.

@@ -14,6 +14,7 @@ use jangada_node::event::{DiskEvent, Event, Record};
 use jangada_raft::event::Event as RaftEvent;
 use jangada_raft::types::Time;
 
+use super::bands::Absence;
 use super::scene::{Arrow, Fate, Scene};
 use super::text::{ignored, label};
 use super::topic::Topic;
@@ -202,6 +203,26 @@ impl<'a> Drawing<'a> {
             // What stands between the lanes does not cover them.
             self.labels.take((LEFT, y - BAND), (self.width - LEFT, 2.0 * BAND));
             self.roles(place);
+            self.veil(place);
+        }
+    }
+
+    /// Whoever is down or stands still is no leader that one could ask: what it was last is only just to be seen.
+    fn veil(&mut self, place: usize) {
+        let y = Self::y(place);
+        for quiet in self.scene.lanes[place].quiet.iter().filter(|quiet| quiet.why != Absence::CutOff) {
+            if quiet.begin > self.view.to || quiet.end < self.view.from {
+                continue;
+            }
+            let (begin, end) = (self.x(quiet.begin.max(self.view.from)), self.x(quiet.end.min(self.view.to)));
+            let (pattern, _) = paint::absence(quiet.why);
+            put!(
+                self.out,
+                r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.0}" fill="url(#{pattern})" fill-opacity="0.8" pointer-events="none"/>"##,
+                y - BAND - 0.5,
+                (end - begin).max(1.0),
+                2.0 * BAND + 1.0
+            );
         }
     }
 
