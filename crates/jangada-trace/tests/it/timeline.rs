@@ -178,7 +178,7 @@ fn answered(answers: impl Fn(u64, u64) -> bool) -> Vec<Record> {
     let mut sequences = [1_000; 4];
     for beat in 0..40 {
         for from in [2, 3].into_iter().filter(|from| answers(*from, beat * 50_000)) {
-            let sequence = &mut sequences[usize::try_from(from).unwrap()];
+            let sequence = &mut sequences[from as usize];
             *sequence += 1;
             let (left, kind) = (beat * 50_000 + 500, MessageKind::AppendAccepted);
             records.push(at(left, from, 0, sent(1, *sequence, kind)));
@@ -188,7 +188,7 @@ fn answered(answers: impl Fn(u64, u64) -> bool) -> Vec<Record> {
     records.sort_by_key(|record| record.time);
     let mut seqs = [0; 4];
     for record in &mut records {
-        let seq = &mut seqs[usize::try_from(record.node.0).unwrap()];
+        let seq = &mut seqs[record.node.0 as usize];
         *seq += 1;
         record.seq = *seq;
     }
