@@ -51,6 +51,10 @@ known! {
     LEASE_TTL_TOO_LARGE = OutOfRange, "etcdserver: too large lease TTL";
     /// There is no such lease.
     LEASE_NOT_FOUND = NotFound, "etcdserver: requested lease not found";
+    /// The store is full, or an alarm says so.
+    NO_SPACE = ResourceExhausted, "etcdserver: mvcc: database space exceeded";
+    /// An alarm says that the members' stores differ.
+    CORRUPT = DataLoss, "etcdserver: corrupt cluster";
     /// Too much is under way.
     TOO_MANY_REQUESTS = ResourceExhausted, "etcdserver: too many requests";
     /// The token is none of ours.
@@ -140,6 +144,8 @@ pub fn of_store(error: Error) -> Status {
         Error::LeaseNotFound => LEASE_NOT_FOUND,
         Error::LeaseExists => LEASE_EXISTS,
         Error::TtlTooLong => LEASE_TTL_TOO_LARGE,
+        Error::NoSpace => NO_SPACE,
+        Error::Corrupt => CORRUPT,
         Error::TooManyOps => TOO_MANY_OPS,
         Error::DuplicateKey => DUPLICATE_KEY,
         Error::Auth(error) => of_auth(error),
@@ -213,6 +219,7 @@ pub fn of_mismatch(response: Response) -> Status {
         | Response::Expired { .. }
         | Response::Lease(_)
         | Response::Auth(_)
+        | Response::Alarm(_)
         | Response::Done => Status::internal("the store gave an answer to something else"),
     }
 }

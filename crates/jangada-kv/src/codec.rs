@@ -18,6 +18,7 @@ use crate::request::{
 use crate::response::{
     DeleteRangeResponse, Error, PutResponse, RangeResponse, Response, TxnOpResponse, TxnResponse,
 };
+use crate::space::{Alarm, AlarmKind, AlarmRequest, AlarmResponse, Quota};
 use crate::types::{KeyRange, KeyValue, Retention};
 use crate::wire::{DecodeError, Reader, Wire, decode_all, wire_enum, wire_struct};
 
@@ -66,6 +67,8 @@ wire_enum!(Request, "a request" {
     12 => Lease(lease),
     13 => Auth(auth),
     14 => OnBehalf(asked),
+    15 => SetQuota(quota),
+    16 => Alarm(alarm),
 });
 
 wire_enum!(Command, "a command" {
@@ -117,6 +120,9 @@ wire_struct! {
     DeleteRange { range, prev_kv }
     Compare { range, operator, target }
     Retention { revisions, bytes }
+    Quota { bytes, member }
+    Alarm { kind, member }
+    AlarmResponse { revision, alarms }
 }
 
 /// Not by the macro: a txn may contain txns.
@@ -151,6 +157,7 @@ wire_enum!(Response, "a response" {
     11 => Error(error),
     12 => Lease(lease),
     13 => Auth(auth),
+    14 => Alarm(alarm),
 });
 
 wire_enum!(Reply, "a reply" {
@@ -182,7 +189,11 @@ wire_enum!(Error, "an error" {
     12 => LeaseExists,
     13 => TtlTooLong,
     14 => Auth(error),
+    15 => NoSpace,
+    16 => Corrupt,
 });
+wire_enum!(AlarmKind, "an alarm" { 1 => NoSpace, 2 => Corrupt });
+wire_enum!(AlarmRequest, "a request about alarms" { 1 => List, 2 => Raise(alarm), 3 => Clear(alarm) });
 wire_enum!(LeaseRequest, "a request about leases" {
     1 => Grant { lease, ttl_seconds },
     2 => Revoke { lease },

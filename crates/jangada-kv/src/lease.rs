@@ -24,7 +24,7 @@ pub const MIN_LEASE_SECONDS: u64 = 2;
 pub const MAX_LEASE_SECONDS: u64 = 9_000_000_000;
 
 /// Accounting: what a lease costs beside its keys. About right, and the same everywhere.
-const LEASE_BYTES: u64 = 128;
+pub(crate) const LEASE_BYTES: u64 = 128;
 
 /// What can be asked of leases.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -280,6 +280,7 @@ impl Store {
         if self.leases.exists(lease) {
             return Err(Error::LeaseExists);
         }
+        self.make_room(LEASE_BYTES, |_| LEASE_BYTES)?;
         let ttl_seconds = ttl_seconds.max(MIN_LEASE_SECONDS);
         self.add_lease(LeaseRecord { lease, ttl_seconds, deadline: self.clock + ttl_seconds * 1_000 });
         Ok(LeaseResponse::Granted { revision: self.revision, lease, ttl_seconds })

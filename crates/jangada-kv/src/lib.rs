@@ -40,6 +40,7 @@ mod history; // all older versions
 mod key_index; // finding entries
 mod slab; // where entries lie
 mod small_key;
+pub mod space; // how much there may be, and alarms
 mod store; // the whole, and its two doors
 
 // What requests do.
@@ -83,6 +84,7 @@ pub use response::{
 };
 pub use restore::{Restore, RestoreError};
 pub use snapshot::SnapshotCursor;
+pub use space::{Alarm, AlarmKind, AlarmRequest, AlarmResponse, Quota};
 pub use store::Store;
 pub use txn::MAX_TXN_OPS;
 pub use types::{KeyRange, KeyValue, LeaseId, Millis, Retention, Revision};

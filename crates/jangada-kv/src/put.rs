@@ -11,12 +11,14 @@ use crate::range::check_range;
 use crate::request::{DeleteRange, Put};
 use crate::response::{DeleteRangeResponse, Error, PutResponse};
 use crate::slab::Slot;
+use crate::space::put_bytes;
 use crate::store::Store;
 
 impl Store {
     pub(crate) fn put(&mut self, put: &Put) -> Result<PutResponse, Error> {
         check_put(put)?;
         self.can_put(put)?;
+        self.make_room(put_bytes(put), |store| store.put_growth(put))?;
         Ok(self.do_put(put))
     }
 

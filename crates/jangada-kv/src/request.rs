@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::auth::{AuthRequest, OnBehalf};
 use crate::command::{Command, Exec};
 use crate::lease::LeaseRequest;
+use crate::space::{AlarmRequest, Quota};
 use crate::types::{KeyRange, LeaseId, Retention, Revision};
 
 /// One request. Its effect depends on nothing but the store's state, itself and the stamp that it is applied with.
@@ -54,6 +55,10 @@ pub enum Request {
     Auth(AuthRequest),
     /// Any of the others, and who asks for it.
     OnBehalf(Box<OnBehalf>),
+    /// Change how much the store may hold, from now on.
+    SetQuota(Quota),
+    /// Something about alarms.
+    Alarm(AlarmRequest),
 }
 
 /// Read a range of keys (etcd's `Range`).
@@ -248,12 +253,14 @@ impl Request {
             Request::Lease(lease) => lease.is_read_only(),
             Request::Auth(auth) => auth.is_read_only(),
             Request::OnBehalf(asked) => asked.request.is_read_only(),
+            Request::Alarm(alarm) => *alarm == AlarmRequest::List,
             Request::Put(_)
             | Request::DeleteRange(_)
             | Request::Compact { .. }
             | Request::ExpireKeys { .. }
             | Request::Tick
-            | Request::SetRetention(_) => false,
+            | Request::SetRetention(_)
+            | Request::SetQuota(_) => false,
         }
     }
 }

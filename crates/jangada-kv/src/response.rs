@@ -7,6 +7,7 @@ use core::fmt;
 use crate::auth::{AuthError, AuthResponse};
 use crate::command::Reply;
 use crate::lease::LeaseResponse;
+use crate::space::AlarmResponse;
 use crate::types::{KeyValue, Revision};
 
 /// The answer to a [`Request`](crate::Request).
@@ -36,7 +37,7 @@ pub enum Response {
         /// How many keys were deleted.
         keys: u64,
     },
-    /// To `Tick` and `SetRetention`.
+    /// To `Tick`, `SetRetention` and `SetQuota`.
     Done,
     /// The request was refused and changed nothing.
     Error(Error),
@@ -44,6 +45,8 @@ pub enum Response {
     Lease(LeaseResponse),
     /// To `Auth`.
     Auth(AuthResponse),
+    /// To `Alarm`.
+    Alarm(AlarmResponse),
 }
 
 impl Response {
@@ -58,6 +61,7 @@ impl Response {
             Response::Compact { revision } => Some(*revision),
             Response::Lease(lease) => lease.revision(),
             Response::Auth(auth) => auth.revision(),
+            Response::Alarm(alarm) => Some(alarm.revision),
             Response::Reply(_)
             | Response::Exec(_)
             | Response::WatchRevision(_)
@@ -162,6 +166,10 @@ pub enum Error {
     TtlTooLong,
     /// Something about users, or about who asks.
     Auth(AuthError),
+    /// The store would exceed its [`Quota`](crate::Quota), or has and the alarm stands.
+    NoSpace,
+    /// An alarm says that the members' stores differ: clients change nothing.
+    Corrupt,
 }
 
 impl fmt::Display for Error {
@@ -181,6 +189,12 @@ impl fmt::Display for Error {
             Error::LeaseExists => f.write_str("there is such a lease already"),
             Error::TtlTooLong => f.write_str("the lease's time to live is too long"),
             Error::Auth(error) => error.fmt(f),
+            Error::NoSpace => {
+                f.write_str("the store is full: delete something, or raise the quota (--quota-backend-bytes)")
+            }
+            Error::Corrupt => f.write_str(
+                "an alarm says that the members' stores differ; nothing is written until it is cleared",
+            ),
             Error::TooManyOps => f.write_str("the txn has too many comparisons or operations"),
             Error::DuplicateKey => f.write_str("the txn writes a key twice"),
             Error::NotReadOnly => f.write_str("the request changes the store and must go through the log"),

@@ -10,6 +10,7 @@ use crate::key_index::SortedEntries;
 use crate::lease::{LeaseRecord, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS};
 use crate::small_key::SmallKey;
 use crate::snapshot::{End, FORMAT, Header, KeyRecord, LeasedRecord, Record};
+use crate::space::{AlarmRecord, Quota};
 use crate::store::Store;
 use crate::types::{LeaseId, Revision};
 use crate::wire::{DecodeError, Reader, Wire};
@@ -70,6 +71,7 @@ pub struct Restore {
     /// Bytes of a record that has not come whole yet.
     pending: Vec<u8>,
     records: u64,
+    quota_is_there: bool,
     last_lease: Option<LeaseId>,
     keys: u64,
     changes: u64,
@@ -100,6 +102,7 @@ impl Restore {
             stage: Stage::Header,
             pending: Vec::new(),
             records: 0,
+            quota_is_there: false,
             last_lease: None,
             keys: 0,
             changes: 0,
@@ -173,6 +176,8 @@ impl Restore {
             Record::End(end) => self.take_end(end, hash_before),
             Record::Lease(lease) => self.take_lease(lease),
             Record::Auth(auth) => self.take_auth(auth),
+            Record::Quota(quota) => self.take_quota(quota),
+            Record::Alarm(alarm) => self.take_alarm(alarm),
             Record::LeasedKey(leased) => {
                 let key = self.unpacked(leased)?;
                 self.take_key(key)
@@ -200,9 +205,29 @@ impl Restore {
         Ok(())
     }
 
+    fn take_quota(&mut self, quota: Quota) -> Result<(), RestoreError> {
+        let is_in_place = self.is_before_keys() && self.last_lease.is_none() && !self.quota_is_there;
+        self.require(is_in_place, "the quota comes right behind the header, once")?;
+        self.store.space.quota = quota;
+        self.quota_is_there = true;
+        Ok(())
+    }
+
+    fn take_alarm(&mut self, record: AlarmRecord) -> Result<(), RestoreError> {
+        let last = self.store.space.alarms.last_key_value().map(|(alarm, _)| *alarm);
+        let is_in_place = self.is_before_keys() && self.last_lease.is_none() && self.quota_is_there;
+        let is_next = last.is_none_or(|last| last < record.alarm);
+        self.require(is_in_place && is_next, "alarms stand in order behind the quota, each once")?;
+        self.store.space.alarms.insert(record.alarm, record.is_own);
+        Ok(())
+    }
+
+    fn is_before_keys(&self) -> bool {
+        matches!(self.stage, Stage::Keys(_)) && self.keys == 0
+    }
+
     fn take_lease(&mut self, lease: LeaseRecord) -> Result<(), RestoreError> {
-        let is_in_place = matches!(self.stage, Stage::Keys(_)) && self.keys == 0;
-        self.require(is_in_place, "leases stand between the header and the keys")?;
+        self.require(self.is_before_keys(), "leases stand between the header and the keys")?;
         let is_next = self.last_lease.is_none_or(|last| last < lease.lease) && lease.lease.0 != 0;
         self.require(is_next, "leases come in the order of their names, each once")?;
         let is_sound = (MIN_LEASE_SECONDS..=MAX_LEASE_SECONDS).contains(&lease.ttl_seconds);

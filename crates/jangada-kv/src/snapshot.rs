@@ -10,6 +10,7 @@
 //!
 //! ```text
 //! header   clock, revision, floor, retention
+//! quota    how much there may be; with each alarm behind it. Not there while nobody has set or raised one
 //! lease …  each lease, by name, with its time to live and its deadline
 //! auth …   who may do what, if anybody was ever told: the state, each role, user, token
 //! key …    each key that existed just before the floor, in key order, with its version of then
@@ -28,12 +29,13 @@ use crate::entry::{ChangeId, Life, Version};
 use crate::hash::Hasher;
 use crate::lease::LeaseRecord;
 use crate::small_key::SmallKey;
+use crate::space::{AlarmRecord, Quota};
 use crate::store::Store;
 use crate::types::{LeaseId, Millis, Retention, Revision};
 use crate::wire::{DecodeError, Reader, Wire, encode_bytes, wire_enum, wire_struct};
 
-/// The version of the stream's format. It became 2 with leases and 3 with users; what is written in an older format is read
-/// as ever.
+/// The version of the stream's format. It became 2 with leases and 3 with users, the quota and alarms; what is written in an
+/// older format is read as ever.
 pub(crate) const FORMAT: u64 = 3;
 
 /// A snapshot that is being read keeps the history from `floor` on.
@@ -48,6 +50,9 @@ pub(crate) struct Pin {
 pub struct SnapshotCursor {
     pin: Option<u64>,
     header: Header,
+    /// If there is anything to say of space.
+    quota: Option<Quota>,
+    alarms: Vec<AlarmRecord>,
     leases: Vec<LeaseRecord>,
     auth: Vec<AuthRecord>,
     position: Position,
@@ -72,6 +77,8 @@ impl SnapshotCursor {
 
 enum Position {
     Header,
+    /// Next is the quota, with all alarms: there are few.
+    Space,
     /// Next is the lease with this number.
     Leases(usize),
     /// Next is the part of users and roles with this number.
@@ -95,10 +102,13 @@ pub(crate) enum Record {
     /// A change that put a key under a lease.
     LeasedChange(LeasedRecord),
     Auth(AuthRecord),
+    Quota(Quota),
+    Alarm(AlarmRecord),
 }
 wire_enum!(Record, "a record of a snapshot" {
     1 => Header(header), 2 => Key(key), 3 => Change(change), 4 => End(end),
     5 => Lease(lease), 6 => LeasedKey(key), 7 => LeasedChange(change), 8 => Auth(auth),
+    9 => Quota(quota), 10 => Alarm(alarm),
 });
 
 /// What the state is beside its keys.
@@ -136,6 +146,7 @@ wire_struct! {
     KeyRecord { key, version }
     LeasedRecord { lease, record }
     LeaseRecord { lease, ttl_seconds, deadline }
+    AlarmRecord { alarm, is_own }
     End { keys, changes, hash }
 }
 
@@ -198,9 +209,12 @@ impl Store {
 
     fn cursor(&self) -> SnapshotCursor {
         let (clock, revision, floor) = (self.clock, self.revision, self.floor);
+        let quota = (!self.space.is_default()).then_some(self.space.quota);
         SnapshotCursor {
             pin: None,
             header: Header { format: FORMAT, clock, revision, floor, retention: self.retention },
+            quota,
+            alarms: self.space.records(),
             leases: self.leases.records().collect(),
             auth: self.auth.records(),
             position: Position::Header,
@@ -219,6 +233,15 @@ impl Store {
             match &cursor.position {
                 Position::Header => {
                     cursor.push(&Record::Header(cursor.header));
+                    cursor.position = Position::Space;
+                }
+                Position::Space => {
+                    if let Some(quota) = cursor.quota {
+                        cursor.push(&Record::Quota(quota));
+                    }
+                    for alarm in core::mem::take(&mut cursor.alarms) {
+                        cursor.push(&Record::Alarm(alarm));
+                    }
                     cursor.position = Position::Leases(0);
                 }
                 Position::Leases(next) => match cursor.leases.get(*next).copied() {

@@ -13,6 +13,7 @@ use crate::lease::Leases;
 use crate::request::Request;
 use crate::response::{Error, Response};
 use crate::snapshot::Pin;
+use crate::space::{AlarmRequest, Space};
 use crate::types::{Millis, Retention, Revision};
 
 /// A key-value store with history. Apply the same requests with the same stamps, in the same order, and you get the
@@ -33,6 +34,7 @@ pub struct Store {
     pub(crate) first_above_floor: ChangeId,
     pub(crate) leases: Leases,
     pub(crate) auth: Auth,
+    pub(crate) space: Space,
     /// The deadlines of the newest versions and of the leases, soonest first.
     pub(crate) deadlines: BTreeSet<(Millis, Due)>,
     /// Keys that are not deleted.
@@ -75,6 +77,7 @@ impl Store {
             first_above_floor: ChangeId(1),
             leases: Leases::default(),
             auth: Auth::default(),
+            space: Space::default(),
             deadlines: BTreeSet::new(),
             key_count: 0,
             live_bytes: 0,
@@ -88,23 +91,28 @@ impl Store {
     /// Read-only requests are answered too, as of this place in the log.
     pub fn apply(&mut self, now: Millis, request: &Request) -> Response {
         self.clock = self.clock.max(now);
+        let live_bytes = self.live_bytes;
         let (caller, request) = whose(request);
-        let response = match self.permit(now, caller, request) {
+        let permitted = self.permit(now, caller, request).map_err(Error::Auth);
+        let response = match permitted.and_then(|()| self.heed_alarms(request)) {
             Ok(()) => {
                 self.auth.touch(caller, self.clock);
                 self.carry_out(now, caller, request)
             }
-            Err(error) => Response::Error(Error::Auth(error)),
+            Err(error) => Response::Error(error),
         };
         self.close_revision();
+        if self.live_bytes < live_bytes {
+            self.look_at_space();
+        }
         response
     }
 
     /// Does what is asked, for a caller who may.
     fn carry_out(&mut self, now: Millis, caller: &Caller, request: &Request) -> Response {
         match request {
-            Request::Command(command) => Response::Reply(self.run(command)),
-            Request::Exec(exec) => Response::Exec(self.exec(exec)),
+            Request::Command(command) => self.command(command).map_or_else(Response::Error, Response::Reply),
+            Request::Exec(exec) => self.exec(exec).map_or_else(Response::Error, Response::Exec),
             Request::Put(put) => self.put(put).map_or_else(Response::Error, Response::Put),
             Request::DeleteRange(delete) => {
                 self.delete_range(delete).map_or_else(Response::Error, Response::DeleteRange)
@@ -118,6 +126,11 @@ impl Store {
                 Response::Done
             }
             Request::Lease(lease) => Store::lease_response(self.lease(lease)),
+            Request::SetQuota(quota) => {
+                self.set_quota(*quota);
+                Response::Done
+            }
+            Request::Alarm(alarm) => self.alarm(alarm),
             Request::WatchRevision { .. } | Request::Range(_) => self.tell(now, caller, request),
             Request::Auth(auth) => self
                 .auth(caller, auth)
@@ -155,12 +168,17 @@ impl Store {
             Request::Auth(auth) => self
                 .auth_query(caller, auth)
                 .map_or_else(|error| Response::Error(Error::Auth(error)), Response::Auth),
+            Request::Alarm(AlarmRequest::List) => self.alarm_list(),
             Request::Put(_)
             | Request::DeleteRange(_)
             | Request::Compact { .. }
             | Request::ExpireKeys { .. }
             | Request::Tick
-            | Request::SetRetention(_) => Response::Error(Error::NotReadOnly),
+            | Request::SetRetention(_)
+            | Request::SetQuota(_)
+            | Request::Alarm(AlarmRequest::Raise(_) | AlarmRequest::Clear(_)) => {
+                Response::Error(Error::NotReadOnly)
+            }
             Request::OnBehalf(_) => Response::Error(Error::Malformed),
         }
     }

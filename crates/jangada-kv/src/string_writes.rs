@@ -10,13 +10,21 @@ use crate::command::{
 };
 use crate::entry::Life;
 use crate::expiry::NewDeadline;
+use crate::response::Error;
 use crate::slab::Slot;
+use crate::space::command_bytes;
 use crate::store::Store;
 use crate::strings::{integer, value_or_nil};
 use crate::types::Millis;
 
 impl Store {
-    /// Runs any command.
+    /// Runs a command on its own.
+    pub(crate) fn command(&mut self, command: &Command) -> Result<Reply, Error> {
+        self.make_room(command_bytes(command), |store| store.command_growth(command))?;
+        Ok(self.run(command))
+    }
+
+    /// Runs any command for which there is room.
     pub(crate) fn run(&mut self, command: &Command) -> Reply {
         match command {
             Command::Set(set) => self.set(set),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::command::{Command, Exec, Expiry, KeyType, Reply};
 use crate::entry::Version;
 use crate::response::Error;
+use crate::space::command_bytes;
 use crate::store::Store;
 use crate::types::Millis;
 
@@ -56,11 +57,15 @@ impl Store {
     }
 
     /// Runs all commands as one revision, unless a watched key has changed.
-    pub(crate) fn exec(&mut self, exec: &Exec) -> Option<Vec<Reply>> {
+    pub(crate) fn exec(&mut self, exec: &Exec) -> Result<Option<Vec<Reply>>, Error> {
         if !self.is_as_watched(exec) {
-            return None;
+            return Ok(None);
         }
-        Some(exec.commands.iter().map(|command| self.run(command)).collect())
+        let at_most = exec.commands.iter().map(command_bytes).sum();
+        self.make_room(at_most, |store| {
+            exec.commands.iter().map(|command| store.command_growth(command)).sum()
+        })?;
+        Ok(Some(exec.commands.iter().map(|command| self.run(command)).collect()))
     }
 
     /// The same, if no command writes.

@@ -10,8 +10,9 @@ use crate::entry::Version;
 use crate::intervals::check_duplicates;
 use crate::put::check_put;
 use crate::range::check_range;
-use crate::request::{Compare, CompareOperator, CompareTarget, Txn, TxnOp};
+use crate::request::{Compare, CompareOperator, CompareTarget, Put, Txn, TxnOp};
 use crate::response::{Error, TxnOpResponse, TxnResponse};
+use crate::space::put_bytes;
 use crate::store::Store;
 use crate::types::Revision;
 
@@ -45,6 +46,8 @@ impl Txn {
 impl Store {
     pub(crate) fn txn(&mut self, txn: &Txn) -> Result<TxnResponse, Error> {
         let path = self.plan(txn)?;
+        let at_most = sum_puts(txn, &path, &put_bytes);
+        self.make_room(at_most, |store| sum_puts(txn, &path, &|put| store.put_growth(put)))?;
         Ok(self.do_txn(txn, &path))
     }
 
@@ -139,6 +142,18 @@ fn each_op(txn: &Txn, path: &Path, check: &dyn Fn(&TxnOp) -> Result<(), Error>) 
         }
     }
     Ok(())
+}
+
+/// Adds up something of all puts of the chosen branches. What is deleted beside them is not taken off: the quota need not
+/// be exact, and a deletion in one txn can be followed by a put in the next.
+fn sum_puts(txn: &Txn, path: &Path, bytes: &dyn Fn(&Put) -> u64) -> u64 {
+    let mut nested_paths = path.nested.iter();
+    let of_op = |op: &TxnOp| match op {
+        TxnOp::Put(put) => bytes(put),
+        TxnOp::Txn(nested) => sum_puts(nested, next(&mut nested_paths), bytes),
+        TxnOp::Range(_) | TxnOp::DeleteRange(_) => 0,
+    };
+    txn.branch(path.succeeded).iter().map(of_op).sum()
 }
 
 fn next<'a>(paths: &mut impl Iterator<Item = &'a Path>) -> &'a Path {

@@ -59,6 +59,8 @@ pub struct ServerConfig {
     /// How much history is kept, beyond which old revisions are compacted by the leader; `None`: what the store keeps by
     /// itself.
     pub auto_compaction: Option<AutoCompaction>,
+    /// How many live bytes the store may have, if this server leads; `None`: etcd's default, 2 GiB.
+    pub quota_bytes: Option<u64>,
     /// How long a request may wait for its answer.
     pub request_timeout: Duration,
     /// What the log on stderr looks like.
@@ -139,6 +141,7 @@ impl ServerConfig {
             max_connections: 10_000,
             snapshot_after_bytes: 64 << 20,
             auto_compaction: None,
+            quota_bytes: None,
             request_timeout: Duration::from_secs(5),
             log: LogStyle::Text,
             log_level: LogLevel::Info,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::handle::{Kind, RequestError};
 use crate::resp::commands::{SPECS, Spec};
-use crate::status::{RoleName, Status, StatusBoard};
+use crate::status::{AlarmName, RoleName, Status, StatusBoard};
 
 /// The counters of the client side. All begin at zero with the process.
 #[derive(Debug)]
@@ -233,6 +233,14 @@ fn write_server_state(out: &mut String, status: &Status) {
     gauge(out, "jangada_log_bytes", "Bytes of entries since the last snapshot.", status.log_bytes);
     gauge(out, "jangada_revision", "The store's revision.", status.revision);
     gauge(out, "jangada_keys", "Keys in the store.", status.keys);
+    gauge(out, "jangada_live_bytes", "About how many bytes are current.", status.live_bytes);
+    gauge(out, "jangada_quota_bytes", "How many bytes may be current.", status.quota.bytes);
+    let name = "jangada_alarm";
+    family(out, name, "gauge", "1 while an alarm of this kind stands, for whichever member.");
+    for kind in AlarmName::ALL {
+        let stands = status.alarms.iter().any(|alarm| alarm.alarm == kind);
+        sample(out, name, &format!("alarm={:?}", kind.as_str()), stands.into());
+    }
     let tolerates = status.membership.tolerates;
     gauge(out, "jangada_failures_tolerated", "Voters that may fail while the cluster serves.", tolerates);
 }

@@ -50,6 +50,8 @@ impl Core {
             log: self.log_end(),
             store_bytes: store.bytes(),
             live_bytes: store.live_bytes(),
+            quota: store.quota().into(),
+            alarms: store.alarms().map(Into::into).collect(),
             membership: members,
             problem,
         }

@@ -39,6 +39,7 @@ use crate::peer::directory::Directory;
 use crate::peer::founding::{Founded, found};
 use crate::peer::handshake::{Card, FoundingRecord, Position};
 use crate::peer::link::Links;
+use crate::quota;
 use crate::record_file::RecordFile;
 use crate::recorder::Recorder;
 use crate::replica_thread::{self, Ended, Inboxes};
@@ -189,7 +190,7 @@ async fn serve(
     if let Some(warning) = core.moved() {
         eprintln!("{}: {warning}", config.name);
     }
-    auto_compaction::start(&handle, config.auto_compaction);
+    begin_upkeep(&handle, &config);
     let front = open_to_clients(&config, client_listener, handle.clone())?;
     ready(&Ready {
         name: config.name.clone(),
@@ -200,6 +201,12 @@ async fn serve(
     });
     let outcome = replica_thread::run(&mut core, &mut inboxes).await;
     close(&mut core, &mut inboxes, front, outcome)
+}
+
+/// What this server does for the store while it leads.
+fn begin_upkeep(handle: &Handle, config: &ServerConfig) {
+    auto_compaction::start(handle, config.auto_compaction);
+    quota::start(handle, config.quota_bytes);
 }
 
 /// The end, after which nobody waits for anything any more.

@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jangada_kv::{Alarm, AlarmKind, Quota};
 use jangada_trace::metrics::Metrics as Counted;
 use serde::{Deserialize, Serialize};
 
@@ -58,10 +59,74 @@ pub struct Status {
     /// About how many of them are current.
     #[serde(default)]
     pub live_bytes: u64,
+    /// How many of them may be current.
+    #[serde(default)]
+    pub quota: QuotaStatus,
+    /// What is wrong with the cluster, as its alarms say.
+    #[serde(default)]
+    pub alarms: Vec<AlarmStatus>,
     /// Who belongs to the cluster.
     pub membership: MembershipStatus,
     /// Why the server cannot serve at the moment, as a sentence; `None` while it can.
     pub problem: Option<String>,
+}
+
+/// How much the store may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaStatus {
+    /// Most bytes that may be current.
+    pub bytes: u64,
+    /// The number of the member that has said so; 0 if nobody has.
+    pub member: u64,
+}
+
+impl From<Quota> for QuotaStatus {
+    fn from(Quota { bytes, member }: Quota) -> QuotaStatus {
+        QuotaStatus { bytes, member }
+    }
+}
+
+/// An alarm that stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmStatus {
+    /// What is wrong.
+    pub alarm: AlarmName,
+    /// The number of the member that it is raised for.
+    pub member: u64,
+}
+
+/// What can be wrong, in etcd's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum AlarmName {
+    /// The store is full.
+    NoSpace,
+    /// The members' stores differ.
+    Corrupt,
+}
+
+impl AlarmName {
+    /// All of them.
+    pub const ALL: [AlarmName; 2] = [AlarmName::NoSpace, AlarmName::Corrupt];
+
+    /// The word of the JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AlarmName::NoSpace => "NOSPACE",
+            AlarmName::Corrupt => "CORRUPT",
+        }
+    }
+}
+
+impl From<Alarm> for AlarmStatus {
+    fn from(Alarm { kind, member }: Alarm) -> AlarmStatus {
+        let alarm = match kind {
+            AlarmKind::NoSpace => AlarmName::NoSpace,
+            AlarmKind::Corrupt => AlarmName::Corrupt,
+        };
+        AlarmStatus { alarm, member }
+    }
 }
 
 /// The last entries of a log.
@@ -185,6 +250,8 @@ impl Status {
             log: LogEnd::default(),
             store_bytes: 0,
             live_bytes: 0,
+            quota: Quota::default().into(),
+            alarms: Vec::new(),
             membership: MembershipStatus { stage: MembershipStage::Final, tolerates: 0, members: Vec::new() },
             problem: Some("starting: no leader is known yet".to_owned()),
         }
@@ -262,6 +329,9 @@ mod tests {
         assert_eq!(json["role"], status.role.as_str());
         assert_eq!(json["membership"]["stage"], "catch_up");
         assert_eq!(json["leader"], serde_json::Value::Null);
+        for alarm in AlarmName::ALL {
+            assert_eq!(serde_json::to_value(alarm).unwrap(), alarm.as_str());
+        }
         assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
     }
 

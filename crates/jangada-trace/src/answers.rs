@@ -35,7 +35,8 @@ pub(crate) fn fits(request: &Request, expected: &Response, given: &Response) -> 
         (_, Response::DeleteRange(expected), Response::DeleteRange(given)) => delete_fits(expected, given),
         (Request::Txn(txn), Response::Txn(expected), Response::Txn(given)) => txn_fits(txn, expected, given),
         (_, Response::Compact { .. }, Response::Compact { .. }) => true,
-        (Request::Lease(_), _, Response::Lease(_) | Response::Error(_)) => true,
+        (Request::Lease(_), _, Response::Lease(_) | Response::Error(_))
+        | (Request::Alarm(_), _, Response::Alarm(_)) => true,
         (Request::Auth(_), _, Response::Auth(_) | Response::Error(_)) => true,
         (Request::OnBehalf(asked), expected, given) => fits(&asked.request, expected, given),
         _ => expected == given,

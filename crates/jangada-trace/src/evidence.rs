@@ -122,6 +122,7 @@ fn key_values<'h>(response: &'h Response, tell: &mut dyn FnMut(&'h KeyValue)) {
         | Response::Expired { .. }
         | Response::Lease(_)
         | Response::Auth(_)
+        | Response::Alarm(_)
         | Response::Done
         | Response::Error(_) => {}
     }

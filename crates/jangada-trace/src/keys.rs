@@ -39,6 +39,8 @@ pub(crate) fn reach(request: &Request) -> Reach {
         | Request::Tick
         | Request::SetRetention(_)
         | Request::Lease(_)
+        | Request::SetQuota(_)
+        | Request::Alarm(_)
         | Request::Auth(_) => return Reach::Nothing,
         Request::OnBehalf(asked) => return reach(&asked.request),
     }

@@ -156,7 +156,12 @@ impl<'a, C: Cells> Step<'a, C> {
             }
             Request::Compact { .. } => Response::Compact { revision: ANY_REVISION },
             // Leases are judged by whoever knows the time, users by nobody.
-            Request::Tick | Request::SetRetention(_) | Request::Lease(_) | Request::Auth(_) => Response::Done,
+            Request::Tick
+            | Request::SetRetention(_)
+            | Request::Lease(_)
+            | Request::SetQuota(_)
+            | Request::Alarm(_)
+            | Request::Auth(_) => Response::Done,
             Request::OnBehalf(asked) => self.run(&asked.request),
         }
     }

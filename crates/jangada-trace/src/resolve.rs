@@ -332,6 +332,8 @@ pub(crate) fn visit<'h>(request: &'h Request, tell: &mut dyn FnMut(What<'h>)) {
         | Request::ExpireKeys { .. }
         | Request::Tick
         | Request::SetRetention(_)
+        | Request::SetQuota(_)
+        | Request::Alarm(_)
         | Request::Lease(_)
         | Request::Auth(_) => {}
         Request::OnBehalf(asked) => visit(&asked.request, tell),
@@ -412,6 +414,7 @@ pub(crate) fn shown<'h>(response: &'h Response, tell: &mut dyn FnMut(&'h Bytes))
         | Response::Expired { .. }
         | Response::Lease(_)
         | Response::Auth(_)
+        | Response::Alarm(_)
         | Response::Done
         | Response::Error(_) => {}
     }

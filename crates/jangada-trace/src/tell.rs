@@ -5,8 +5,8 @@ use std::fmt::Write;
 use bytes::Bytes;
 use jangada_kv::request::{Compare, CompareOperator, CompareTarget};
 use jangada_kv::{
-    AuthRequest, AuthResponse, Caller, Command, KeyRange, KeyValue, LeaseId, LeaseRequest, LeaseResponse,
-    Reply, Request, Response, SetCondition, Txn, TxnOp, TxnOpResponse,
+    Alarm, AlarmKind, AlarmRequest, AuthRequest, AuthResponse, Caller, Command, KeyRange, KeyValue, LeaseId,
+    LeaseRequest, LeaseResponse, Reply, Request, Response, SetCondition, Txn, TxnOp, TxnOpResponse,
 };
 use jangada_raft::types::Time;
 
@@ -88,6 +88,10 @@ pub fn request(request: &Request) -> String {
         Request::ExpireKeys { keys: due } => format!("expire {}", keys(due)),
         Request::Tick => "tick".to_string(),
         Request::SetRetention(_) => "set the retention".to_string(),
+        Request::SetQuota(quota) => format!("set the quota to {} bytes", quota.bytes),
+        Request::Alarm(AlarmRequest::List) => "list alarms".to_string(),
+        Request::Alarm(AlarmRequest::Raise(which)) => format!("raise {}", alarm(*which)),
+        Request::Alarm(AlarmRequest::Clear(which)) => format!("clear {}", alarm(*which)),
         Request::Lease(request) => lease_request(request),
         Request::Auth(request) => auth_request(request),
         Request::OnBehalf(asked) => format!("{}: {}", caller(&asked.caller), self::request(&asked.request)),
@@ -149,6 +153,14 @@ fn lease_request(request: &LeaseRequest) -> String {
         LeaseRequest::List => "list leases".to_string(),
         LeaseRequest::TimeToLive { lease, .. } => format!("how long has {}", self::lease(*lease)),
     }
+}
+
+fn alarm(alarm: Alarm) -> String {
+    let kind = match alarm.kind {
+        AlarmKind::NoSpace => "no space",
+        AlarmKind::Corrupt => "corrupt",
+    };
+    format!("the alarm {kind} of {:x}", alarm.member)
 }
 
 fn lease(lease: LeaseId) -> String {
@@ -244,6 +256,7 @@ pub fn response(response: &Response) -> String {
         Response::Expired { keys } => format!("{keys} expired"),
         Response::Error(error) => format!("error: {error}"),
         Response::Lease(response) => lease_response(response),
+        Response::Alarm(response) => format!("[{}]", list(&response.alarms, |one| alarm(*one))),
         Response::Auth(response) => auth_response(response),
     }
 }

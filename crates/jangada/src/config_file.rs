@@ -72,6 +72,9 @@ pub struct Options {
     /// Forget old revisions: older than a time (1h, 30s), or all but so many (1000) [default: the last 10000 are kept]
     #[arg(long, env = "JANGADA_AUTO_COMPACTION", value_name = "TIME|COUNT")]
     pub auto_compaction: Option<String>,
+    /// How many bytes of keys and values the store may hold; the leader's word holds for all [default: 2147483648]
+    #[arg(long, env = "JANGADA_QUOTA_BACKEND_BYTES", value_name = "BYTES")]
+    pub quota_backend_bytes: Option<u64>,
     /// Write everything that happens to this file, or, if it is a folder, to NAME.jsonl there
     #[arg(long, env = "JANGADA_RECORD", value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -191,6 +194,7 @@ impl Options {
             max_connections: self.max_connections.or(other.max_connections),
             auto_compaction: self.auto_compaction.or(other.auto_compaction),
             snapshot_log_bytes: self.snapshot_log_bytes.or(other.snapshot_log_bytes),
+            quota_backend_bytes: self.quota_backend_bytes.or(other.quota_backend_bytes),
             record: self.record.or(other.record),
             connection_threads: self.connection_threads.or(other.connection_threads),
         }

@@ -6,6 +6,7 @@
 //! before it is told. docs/etcd-differences.md has the differences that are meant; a sequence must not show them.
 
 mod corpus; // sequences written by hand
+mod corpus_alarms; // alarms written by hand
 mod corpus_watch; // watches written by hand
 mod generate; // sequences made of a seed
 mod server; // the two servers
@@ -78,7 +79,14 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
         println!("etcd-diff: skipped: etcd is not installed (Debian: etcd-server)");
         println!(
             "{}",
-            totals(0, 0, corpus::all().len() + corpus_watch::all().len() + arguments.seeds.clone().count())
+            totals(
+                0,
+                0,
+                corpus::all().len()
+                    + corpus_alarms::all().len()
+                    + corpus_watch::all().len()
+                    + arguments.seeds.clone().count()
+            )
         );
         return Ok(true);
     };
@@ -91,6 +99,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
         let mut played = 0;
         let by_hand = corpus::all()
             .into_iter()
+            .chain(corpus_alarms::all())
             .chain(corpus_watch::all())
             .map(|(name, steps)| (name.to_owned(), Box::new(steps) as Sequence));
         let generated = arguments.seeds.clone().map(|seed| {

@@ -29,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) cluster: ClusterClient<Channel>,
     pub(crate) watch: WatchClient<Channel>,
     channels: Vec<Channel>,
+    /// Whose turn it is.
+    turn: usize,
     _processes: Vec<Process>,
     _folder: TempDir,
 }
@@ -57,7 +59,8 @@ impl Pair {
     /// From now on this member of each is asked. What was answered before, it has seen.
     pub(crate) async fn turn_to(&mut self, member: usize) -> Result<()> {
         for server in [&mut self.etcd, &mut self.ours] {
-            let channel = &server.channels[member % server.channels.len()];
+            server.turn = member % server.channels.len();
+            let channel = &server.channels[server.turn];
             (server.kv, server.cluster, server.watch) = clients(channel);
             if server.channels.len() > 1 {
                 server.kv.range(probe()).await?;
@@ -95,6 +98,11 @@ impl Pair {
 }
 
 impl Server {
+    /// The connection of the member whose turn it is.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channels[self.turn].clone()
+    }
+
     /// How many members there are.
     pub(crate) fn members(&self) -> usize {
         self.channels.len()
@@ -124,7 +132,7 @@ impl Server {
             channels.push(channel);
         }
         let (kv, cluster, watch) = clients(&channels[0]);
-        Ok(Server { name, kv, cluster, watch, channels, _processes: processes, _folder: folder })
+        Ok(Server { name, kv, cluster, watch, channels, turn: 0, _processes: processes, _folder: folder })
     }
 }
 

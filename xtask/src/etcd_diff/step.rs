@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::lease_client::LeaseClient;
+use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
 use tonic::{Code, Request, Response, Status};
 
@@ -26,6 +28,9 @@ pub(crate) enum Step {
     /// A put with a token that nobody issued.
     PutWithToken(pb::PutRequest),
     Members,
+    Alarm(pb::AlarmRequest),
+    Grant(pb::LeaseGrantRequest),
+    Revoke(pb::LeaseRevokeRequest),
     Watch(Vec<Moment>),
 }
 
@@ -55,6 +60,9 @@ impl Step {
             | Step::Compact(_)
             | Step::PutWithToken(_)
             | Step::Members
+            | Step::Alarm(_)
+            | Step::Grant(_)
+            | Step::Revoke(_)
             | Step::Watch(_) => false,
         }
     }
@@ -77,6 +85,24 @@ impl Step {
                 let mut request = Request::new(request);
                 request.metadata_mut().insert("token", "nonsense".parse()?);
                 told(server.kv.put(request).await, |answer| &mut answer.header)
+            }
+            Step::Alarm(request) => {
+                let mut answer = MaintenanceClient::new(server.channel()).alarm(request).await;
+                if let Ok(answer) = &mut answer {
+                    // 3.4 leaves the header out.
+                    answer.get_mut().header = None;
+                    // etcd tells them in the order of chance.
+                    answer.get_mut().alarms.sort_by_key(|alarm| (alarm.alarm, alarm.member_id));
+                }
+                told(answer, |answer| &mut answer.header)
+            }
+            Step::Grant(request) => {
+                let answer = LeaseClient::new(server.channel()).lease_grant(request).await;
+                told(answer, |answer| &mut answer.header)
+            }
+            Step::Revoke(request) => {
+                let answer = LeaseClient::new(server.channel()).lease_revoke(request).await;
+                told(answer, |answer| &mut answer.header)
             }
             Step::Watch(moments) => watching::watch(server, &moments).await,
             Step::Members => {

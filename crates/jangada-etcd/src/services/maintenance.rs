@@ -11,7 +11,7 @@ use crate::backend::{Backend, Freshness, NoMove};
 use crate::etcdserverpb as pb;
 use crate::etcdserverpb::downgrade_request::DowngradeAction;
 use crate::etcdserverpb::maintenance_server::Maintenance;
-use crate::services::{not_yet, pages};
+use crate::services::{alarms, not_yet, pages};
 use crate::{SPOKEN_CLUSTER_VERSION, SPOKEN_VERSION, error, metadata, response, snapshot};
 
 /// Maintenance over a backend.
@@ -36,14 +36,15 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
 
     async fn status(&self, call: Call<pb::StatusRequest>) -> Result<Answer<pb::StatusResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
-        let revision = super::revision(&self.backend, Freshness::Serializable).await?;
+        let listed = alarms::read(&self.backend, Freshness::Serializable).await?;
         let situation = self.backend.situation();
         let mut errors = Vec::new();
         if situation.leader.is_none() {
             errors.push(error::NO_LEADER.text.to_owned());
         }
+        errors.extend(listed.alarms.iter().map(|alarm| alarms::in_words(*alarm)));
         Ok(Answer::new(pb::StatusResponse {
-            header: response::header(&self.backend, revision),
+            header: response::header(&self.backend, listed.revision),
             version: SPOKEN_VERSION.to_owned(),
             db_size: response::signed(situation.store_bytes),
             leader: situation.leader.unwrap_or(0),
@@ -64,16 +65,12 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
         Ok(Answer::new(pb::DefragmentResponse::default()))
     }
 
-    /// There are no alarms yet, so the list of them is empty; to raise or clear one is refused.
     async fn alarm(&self, call: Call<pb::AlarmRequest>) -> Result<Answer<pb::AlarmResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
-        if call.get_ref().action() != pb::alarm_request::AlarmAction::Get {
-            return Err(not_yet("etcdserverpb.Maintenance/Alarm with another action than GET"));
-        }
-        let revision = super::revision(&self.backend, Freshness::Serializable).await?;
+        let answered = alarms::answer(&self.backend, call.get_ref()).await?;
         Ok(Answer::new(pb::AlarmResponse {
-            header: response::header(&self.backend, revision),
-            alarms: Vec::new(),
+            header: response::header(&self.backend, answered.revision),
+            alarms: answered.alarms.into_iter().map(alarms::told).collect(),
         }))
     }
 

@@ -1,5 +1,6 @@
 //! The services. Each method translates, asks the [`Backend`], translates back, and decides nothing.
 
+mod alarms; // what Maintenance and its status say of alarms
 mod cluster; // Cluster
 mod election; // Election
 mod kv; // KV

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
+mod alarms; // alarms, and a store that is full
 mod bare; // the store behind the services
 mod cluster; // members and status
 mod gateway; // the JSON gateway

@@ -2,7 +2,6 @@
 
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::auth_client::AuthClient;
-use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
 use jangada_etcd::{Freshness, Refusal};
 use tonic::{Code, Request};
@@ -151,10 +150,6 @@ async fn what_is_not_there_yet_is_named() {
         let text = format!("jangada does not serve {call} yet (docs/etcd.md says what it serves)");
         (Code::Unimplemented, text)
     };
-    let mut maintenance = MaintenanceClient::new(bare.services());
-    let action = pb::alarm_request::AlarmAction::Activate.into();
-    let alarm = maintenance.alarm(pb::AlarmRequest { action, ..pb::AlarmRequest::default() }).await;
-    assert_eq!(told(alarm), said("etcdserverpb.Maintenance/Alarm with another action than GET"));
     let mut auth = AuthClient::new(bare.services());
     assert_eq!(told(auth.auth_enable(pb::AuthEnableRequest {}).await), said("etcdserverpb.Auth/AuthEnable"));
 }

@@ -11,6 +11,7 @@ use super::{Auth, User};
 use crate::command::{Command, Exec, Expiry};
 use crate::lease::LeaseRequest;
 use crate::request::{DeleteRange, Put, Request, Txn, TxnOp};
+use crate::space::AlarmRequest;
 use crate::store::Store;
 use crate::types::{KeyRange, LeaseId, Millis};
 
@@ -83,7 +84,12 @@ impl Store {
             Request::Lease(lease) => self.lease_leaves(lease, need),
             Request::Auth(auth) => auth_leaves(auth, need),
             // What the servers do by themselves; no protocol has words for it.
-            Request::ExpireKeys { .. } | Request::Tick | Request::SetRetention(_) => Ok(()),
+            Request::ExpireKeys { .. } | Request::Tick | Request::SetRetention(_) | Request::SetQuota(_) => {
+                Ok(())
+            }
+            // Whoever looks after the members may see what is wrong without a word.
+            Request::Alarm(AlarmRequest::List) => Ok(()),
+            Request::Alarm(AlarmRequest::Raise(_) | AlarmRequest::Clear(_)) => need(Need::Manage),
             // It is refused whoever asks.
             Request::OnBehalf(_) => need(Need::Server),
         }

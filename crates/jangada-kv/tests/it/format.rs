@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use jangada_kv::auth::{Credentials, PasswordHash, Permission, PermissionKind, TokenDigest};
 use jangada_kv::{
-    AuthError, AuthRequest, AuthResponse, Caller, Command, CommandError, Compare, CompareOperator,
-    CompareTarget, Error, Exec, Expiry, KeyRange, LeaseId, LeaseLife, LeaseRequest, LeaseResponse, Millis,
-    Put, Reply, Request, Response, Retention, Revision, Set, SetCondition, Txn, TxnOp,
+    Alarm, AlarmKind, AlarmRequest, AlarmResponse, AuthError, AuthRequest, AuthResponse, Caller, Command,
+    CommandError, Compare, CompareOperator, CompareTarget, Error, Exec, Expiry, KeyRange, LeaseId, LeaseLife,
+    LeaseRequest, LeaseResponse, Millis, Put, Quota, Reply, Request, Response, Retention, Revision, Set,
+    SetCondition, Txn, TxnOp,
 };
 
 use crate::support::{World, bytes, one, restore, snapshot};
@@ -29,11 +30,11 @@ fn requests() {
     let span = KeyRange::Span { from: bytes("a"), to: bytes("b") };
     let delete = jangada_kv::DeleteRange { range: span, prev_kv: true };
     let retention = Retention { revisions: 10_000, bytes: u64::MAX };
-    let lease = Request::Lease;
     let (token, hash) = (TokenDigest([0xab; 32]), || PasswordHash(bytes("h")));
     let permission = Permission { kind: PermissionKind::Write, key: bytes("k"), range_end: bytes("l") };
     let digest = "ab".repeat(32);
     let (login, by_token) = (format!("0d0c0175ac02{digest}05"), format!("0e02{digest}0a"));
+    let (lease, alarm) = (Request::Lease, Alarm { kind: AlarmKind::NoSpace, member: 7 });
     for (request, expected) in [
         (Request::Command(Command::Get { key: bytes("d") }), "01010164"),
         (Request::Command(Command::Set(set)), "0102016b0176010003ac02"),
@@ -51,6 +52,10 @@ fn requests() {
         (lease(LeaseRequest::KeepAlive { lease: LeaseId(300) }), "0c03d804"),
         (lease(LeaseRequest::Expire { leases: vec![LeaseId(1), LeaseId(2)] }), "0c04020204"),
         (lease(LeaseRequest::List), "0c05"),
+        (Request::SetQuota(Quota { bytes: 300, member: 7 }), "0fac0207"),
+        (Request::Alarm(AlarmRequest::List), "1001"),
+        (Request::Alarm(AlarmRequest::Raise(alarm)), "10020107"),
+        (Request::Alarm(AlarmRequest::Clear(Alarm { kind: AlarmKind::Corrupt, member: 0 })), "10030200"),
         (lease(LeaseRequest::TimeToLive { lease: LeaseId(1), keys: true }), "0c060201"),
         (
             Request::Put(Put { lease: Some(LeaseId(1)), ..Put::new(bytes("k"), bytes("v")) }),
@@ -79,6 +84,7 @@ fn responses() {
     let kvs = Reply::Values(vec![Some(bytes("v")), None]);
     let (revision, lease) = (Revision(7), Response::Lease);
     let credentials = Credentials { enabled: true, exists: true, password: None, since: 9 };
+    let alarms = vec![Alarm { kind: AlarmKind::NoSpace, member: 7 }];
     let life = LeaseLife { ttl_seconds: 5, remaining_ms: 9, keys: vec![bytes("k")] };
     for (response, expected) in [
         (Response::Reply(Reply::Ok), "0101"),
@@ -89,6 +95,9 @@ fn responses() {
         (Response::Error(Error::Compacted { floor: Revision(7) }), "0b0207"),
         (Response::Error(Error::LeaseExists), "0b0c"),
         (Response::Error(Error::TtlTooLong), "0b0d"),
+        (Response::Error(Error::NoSpace), "0b0f"),
+        (Response::Error(Error::Corrupt), "0b10"),
+        (Response::Alarm(AlarmResponse { revision, alarms }), "0e07010107"),
         (lease(LeaseResponse::Granted { revision, lease: LeaseId(1), ttl_seconds: 60 }), "0c0107023c"),
         (lease(LeaseResponse::Revoked { revision }), "0c0207"),
         (
@@ -161,6 +170,23 @@ fn snapshots_with_leases() {
         "0b0602016306060100010134", // key c under lease 1.
         "0a03016407070100010135",   // Revision 7: d = 5.
         "0c040201efd194ffd8b2dcf376", // The end: two keys, one change, and the hash.
+    ];
+    assert_eq!(hex(&snapshot(&mut world.store, 1 << 20)), expected.concat());
+}
+
+#[test]
+fn snapshots_with_a_quota_and_alarms() {
+    let mut world = some_store();
+    world.apply(Request::SetQuota(Quota { bytes: 300, member: 7 }));
+    assert_eq!(world.apply(Request::Put(Put::new(bytes("c"), bytes("4")))), Response::Error(Error::NoSpace));
+    world.apply(Request::Alarm(AlarmRequest::Raise(Alarm { kind: AlarmKind::Corrupt, member: 0 })));
+    let expected = [
+        "0b0103050503904e80808010", // Header: format 3.
+        "0409ac0207",               // The quota: 300 bytes, says member 7.
+        "040a010701",               // It is full there, which the store itself has found.
+        "040a020000",               // Corrupt at 0, says somebody.
+        &KEYS.concat(),
+        "0d040103d9d4c082a7befddf9901",
     ];
     assert_eq!(hex(&snapshot(&mut world.store, 1 << 20)), expected.concat());
 }

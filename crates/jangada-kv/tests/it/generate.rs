@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use jangada_kv::{
-    Command, Compare, CompareOperator, CompareTarget, DeleteRange, Exec, ExpireCondition, Expiry, KeyRange,
-    LeaseId, LeaseRequest, Millis, Put, RangeRequest, Request, Retention, Revision, Set, SetCondition,
-    SortOrder, SortTarget, Txn, TxnOp,
+    Alarm, AlarmKind, AlarmRequest, Command, Compare, CompareOperator, CompareTarget, DeleteRange, Exec,
+    ExpireCondition, Expiry, KeyRange, LeaseId, LeaseRequest, Millis, Put, Quota, RangeRequest, Request,
+    Retention, Revision, Set, SetCondition, SortOrder, SortTarget, Txn, TxnOp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -230,6 +230,25 @@ fn lease_request() -> impl Strategy<Value = LeaseRequest> {
     ]
 }
 
+/// Mostly enough for some keys.
+fn quota() -> impl Strategy<Value = Quota> {
+    (prop_oneof![Just(u64::MAX), 0..2_500_u64], 0..3_u64).prop_map(|(bytes, member)| Quota { bytes, member })
+}
+
+fn alarm_request() -> impl Strategy<Value = AlarmRequest> {
+    let alarm = || {
+        prop_oneof![
+            6 => (0..3_u64).prop_map(|member| Alarm { kind: AlarmKind::NoSpace, member }),
+            1 => Just(Alarm { kind: AlarmKind::Corrupt, member: 0 }),
+        ]
+    };
+    prop_oneof![
+        2 => Just(AlarmRequest::List),
+        1 => alarm().prop_map(AlarmRequest::Raise),
+        6 => alarm().prop_map(AlarmRequest::Clear),
+    ]
+}
+
 pub(crate) fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         12 => command().prop_map(Request::Command),
@@ -245,5 +264,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         1 => retention().prop_map(Request::SetRetention),
         1 => Just(Request::Command(Command::FlushAll)),
         8 => lease_request().prop_map(Request::Lease),
+        2 => quota().prop_map(Request::SetQuota),
+        3 => alarm_request().prop_map(Request::Alarm),
     ]
 }

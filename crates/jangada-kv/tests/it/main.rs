@@ -9,7 +9,9 @@ mod generate; // random requests
 mod leases; // deadlines that keys share
 mod model; // the store as naive as can be
 mod model_leases; // its leases
+mod model_space; // its quota and alarms
 mod model_strings; // its string commands
 mod props; // the two compared
+mod space; // how much there may be, and alarms
 mod strings; // Redis's commands
 mod support; // short ways to say things

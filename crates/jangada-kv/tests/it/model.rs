@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use jangada_kv::{
-    Compare, CompareOperator, CompareTarget, DeleteRange, DeleteRangeResponse, Error, KeyRange, KeyValue,
-    LeaseId, MAX_TXN_OPS, Millis, Put, PutResponse, RangeRequest, RangeResponse, Request, Response,
-    Retention, Revision, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse, TxnResponse,
+    Alarm, Compare, CompareOperator, CompareTarget, DeleteRange, DeleteRangeResponse, Error, KeyRange,
+    KeyValue, LeaseId, MAX_TXN_OPS, Millis, Put, PutResponse, Quota, RangeRequest, RangeResponse, Request,
+    Response, Retention, Revision, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse, TxnResponse,
 };
 
 /// What `Retention::bytes` counts for a replaced version beside its value.
@@ -60,6 +60,9 @@ pub(crate) struct Model {
     pub(crate) clock: Millis,
     /// The time to live of each lease, in seconds, and its deadline.
     pub(crate) leases: BTreeMap<LeaseId, (u64, Millis)>,
+    pub(crate) quota: Quota,
+    /// With whether the store has raised it by itself.
+    pub(crate) alarms: BTreeMap<Alarm, bool>,
     pub(crate) floor: u64,
     pub(crate) retention: Retention,
     /// `states[r]` is the state at revision `r`.
@@ -75,6 +78,8 @@ impl Model {
         Model {
             clock: Millis(0),
             leases: BTreeMap::new(),
+            quota: Quota::default(),
+            alarms: BTreeMap::new(),
             floor: 0,
             retention: Retention::default(),
             states: vec![State::new(), State::new()],
@@ -86,7 +91,21 @@ impl Model {
 
     pub(crate) fn apply(&mut self, now: Millis, request: &Request) -> Response {
         self.clock = self.clock.max(now);
-        let response = match request {
+        if let Some(error) = self.forbidden(request) {
+            return Response::Error(error);
+        }
+        let (before, live_bytes) = (self.next.clone(), self.live_bytes());
+        let response = self.carry_out(request);
+        let response = self.keep_room(&before, live_bytes, request, response);
+        self.commit();
+        if self.live_bytes() < live_bytes {
+            self.look_at_space();
+        }
+        response
+    }
+
+    fn carry_out(&mut self, request: &Request) -> Response {
+        match request {
             Request::Command(command) => Response::Reply(self.run(command)),
             Request::Exec(exec) => {
                 let is_as_watched = exec.watched.iter().all(|(key, revision)| self.watch(key) == *revision);
@@ -121,9 +140,13 @@ impl Model {
             }
             Request::Lease(lease) => self.lease(lease).map_or_else(Response::Error, Response::Lease),
             Request::Auth(_) | Request::OnBehalf(_) => unreachable!("nobody is asked who they are here"),
-        };
-        self.commit();
-        response
+            Request::SetQuota(quota) => {
+                self.quota = *quota;
+                self.look_at_space();
+                Response::Done
+            }
+            Request::Alarm(alarm) => Response::Alarm(self.alarm(alarm)),
+        }
     }
 
     /// The revision before the request that is being applied.
@@ -346,7 +369,7 @@ pub(crate) fn key_value(key: &Bytes, value: &Value) -> KeyValue {
     }
 }
 
-fn holds(state: &State, compare: &Compare) -> bool {
+pub(crate) fn holds(state: &State, compare: &Compare) -> bool {
     let number = |own: u64, other: i64| Some((own as i64).cmp(&other));
     let holds_for = |value: Option<&Value>| {
         let ordering = match &compare.target {

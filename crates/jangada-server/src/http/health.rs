@@ -6,11 +6,12 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jangada_etcd::{SPOKEN_CLUSTER_VERSION, SPOKEN_VERSION};
-use jangada_kv::{KeyRange, RangeRequest, Request};
+use jangada_kv::{AlarmRequest, KeyRange, RangeRequest, Request, Response as KvResponse};
 use serde::Serialize;
 
 use crate::front::Shared;
 use crate::handle::{BatchItem, Kind};
+use crate::status::{AlarmName, AlarmStatus};
 
 /// The state of health; a truth value in quotation marks, as etcd writes it.
 #[derive(Serialize)]
@@ -26,9 +27,15 @@ struct Version {
     etcdcluster: &'static str,
 }
 
-/// Healthy is who can answer a read: with `?serializable=true` by itself, else for the cluster.
+/// Healthy is who can answer a read, with `?serializable=true` by itself, else for the cluster, while no alarm stands but
+/// those named by `?exclude=NOSPACE`.
 pub(super) async fn health(State(shared): State<Arc<Shared>>, RawQuery(asked): RawQuery) -> Response {
-    let alone = asked.is_some_and(|asked| asked.split('&').any(|part| part == "serializable=true"));
+    let asked = asked.unwrap_or_default();
+    let alone = asked.split('&').any(|part| part == "serializable=true");
+    let excluded: Vec<&str> = asked.split('&').filter_map(|part| part.strip_prefix("exclude=")).collect();
+    if let Some(alarm) = alarm(&shared, &excluded).await {
+        return sick(format!("ALARM {}", alarm.as_str()));
+    }
     if !alone && shared.handle.status().leader.is_none() {
         return sick("RAFT NO LEADER".to_owned());
     }
@@ -40,6 +47,15 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>, RawQuery(asked): R
         None => axum::Json(Health { health: "true", reason: String::new() }).into_response(),
         Some(why) => sick(format!("QGET ERROR:{why}")),
     }
+}
+
+/// The first alarm that counts, as this member knows it.
+async fn alarm(shared: &Shared, excluded: &[&str]) -> Option<AlarmName> {
+    let list = BatchItem::Read(Request::Alarm(AlarmRequest::List));
+    let answers = shared.handle.submit(Kind::Local, vec![list], shared.limits.request_time).await;
+    let Some(Ok(KvResponse::Alarm(listed))) = answers.into_iter().next() else { return None };
+    let names = listed.alarms.into_iter().map(|alarm| AlarmStatus::from(alarm).alarm);
+    names.into_iter().find(|name| !excluded.contains(&name.as_str()))
 }
 
 pub(super) async fn version() -> Response {

@@ -14,7 +14,7 @@
 //!
 //! Redis's own codes `EXECABORT`, `NOPROTO`, `WRONGPASS` and `NOAUTH` mean what they mean there.
 
-use jangada_kv::{KeyType, Reply as StoreReply, Response};
+use jangada_kv::{Error, KeyType, Reply as StoreReply, Response};
 
 use super::reply::{Reply, Version};
 use super::translate::{Shape, unix_millis};
@@ -57,6 +57,7 @@ fn response_bytes(response: &Response) -> usize {
         | Response::Done
         | Response::Lease(_)
         | Response::Auth(_)
+        | Response::Alarm(_)
         | Response::Error(_) => 0,
     }
 }
@@ -204,6 +205,10 @@ fn slice(value: &[u8], first: i64, last: i64) -> &[u8] {
 fn write_unexpected(out: &mut Vec<u8>, response: &Response) {
     let mut writer = Reply::new(out, Version::Two);
     match response {
+        // In Redis's words, so that clients know it.
+        Response::Error(Error::NoSpace) => {
+            writer.error("OOM command not allowed when used memory > 'maxmemory': the store has reached --quota-backend-bytes");
+        }
         Response::Error(error) => writer.error(format!("ERR {error}")),
         other => {
             debug_assert!(false, "an answer of another kind: {other:?}");

@@ -99,6 +99,7 @@ fn settings(id: i64, dir: &Path) -> Settings {
         max_connections: None,
         snapshot_log_bytes: None,
         auto_compaction: None,
+        quota_bytes: None,
         record: None,
         connection_threads: Some(1),
     }

@@ -77,6 +77,8 @@ pub struct Settings {
     pub snapshot_log_bytes: Option<u64>,
     /// How much history is kept.
     pub auto_compaction: Option<AutoCompaction>,
+    /// How much the store may hold.
+    pub quota_bytes: Option<u64>,
     /// Where everything is recorded.
     pub record: Option<PathBuf>,
     /// Connection threads.
@@ -156,6 +158,7 @@ fn server_config(settings: Settings, founding: Founding, seed: Option<u64>) -> S
         max_request_bytes: bytes(settings.max_request_bytes, defaults.max_request_bytes),
         max_connections: count(settings.max_connections, defaults.max_connections),
         auto_compaction: settings.auto_compaction,
+        quota_bytes: settings.quota_bytes,
         snapshot_after_bytes: bytes(settings.snapshot_log_bytes, defaults.snapshot_after_bytes),
         log: match (settings.log_style, settings.log_format) {
             (LogStyle::Lab, _) => ServerLog::Lab,
@@ -265,6 +268,8 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         max_connections: options.max_connections,
         snapshot_log_bytes: options.snapshot_log_bytes,
         auto_compaction: options.auto_compaction.as_deref().map(auto_compaction).transpose()?,
+        // Nobody wants a store that holds nothing: 0 is the default, as in etcd.
+        quota_bytes: options.quota_backend_bytes.filter(|bytes| *bytes > 0),
         record: options.record,
         connection_threads: options.connection_threads,
     })

@@ -104,7 +104,7 @@ pub const FLAGS: [Flag; 78] = [
     flag("proxy-write-timeout", Ignored("there is no proxy")),
     flag("proxy-read-timeout", Ignored("there is no proxy")),
     flag("max-txn-ops", Only(&["128"], "the bound is part of what all members must decide alike")),
-    flag("quota-backend-bytes", Only(OFF, "there is no quota yet")),
+    flag("quota-backend-bytes", Honoured),
     flag("auto-compaction-mode", Honoured),
     flag("auto-compaction-retention", Honoured),
     flag("auth-token", Only(&["simple", ""], "there are no users yet")),

@@ -58,6 +58,7 @@ pub fn options(said: &Said) -> Result<Options, String> {
         insecure: Some(true),
         auto_compaction: auto_compaction(said)?,
         max_request_bytes: number(said, "max-request-bytes")?,
+        quota_backend_bytes: quota(said)?,
         ..Options::default()
     })
 }
@@ -109,6 +110,13 @@ fn members(said: &Said, name: &str, own: &str) -> Result<Vec<(String, String)>, 
 fn number(said: &Said, flag: &str) -> Result<Option<u64>, String> {
     let Some(text) = said.get(flag) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| format!("--{flag} {text}: a number is wanted"))
+}
+
+/// The quota; less than nothing is no quota, and nothing the default.
+fn quota(said: &Said) -> Result<Option<u64>, String> {
+    let Some(text) = said.get("quota-backend-bytes") else { return Ok(None) };
+    let bytes: i64 = text.parse().map_err(|_| format!("--quota-backend-bytes {text}: a number is wanted"))?;
+    Ok(Some(u64::try_from(bytes).unwrap_or(u64::MAX)))
 }
 
 /// What `--auto-compaction` would say; a number without a unit is hours, or revisions, as the mode has it.
@@ -175,6 +183,14 @@ mod tests {
         assert_eq!(kept("--auto-compaction-retention 5m").as_deref(), Some("5m"));
         let by_revision = "--auto-compaction-mode revision --auto-compaction-retention 500";
         assert_eq!(kept(by_revision).as_deref(), Some("500"));
+    }
+
+    #[test]
+    fn a_quota_below_zero_is_none() {
+        let quota = |line: &str| read(line).unwrap().quota_backend_bytes;
+        assert_eq!((quota(""), quota("--quota-backend-bytes 0")), (None, Some(0)));
+        assert_eq!(quota("--quota-backend-bytes=16777216"), Some(16 << 20));
+        assert_eq!(quota("--quota-backend-bytes=-1"), Some(u64::MAX));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod lessons; // its lessons, played rightly and wrongly
 mod load; // `jangada load`: servers under load, and what is said of them
 mod page; // the laboratory in a browser, without one
 mod ping; // `jangada ping`: the way between servers by itself
+mod quota; // a store that is full
 mod script; // `jangada sim script`: scenarios as text
 mod sim; // `jangada sim`: plans that are saved and run again, failures that are told
 mod terminal; // the laboratory at a pseudo-terminal

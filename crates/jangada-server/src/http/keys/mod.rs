@@ -27,7 +27,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::kv_client::KvClient;
-use jangada_etcd::{Services, gateway};
+use jangada_etcd::{Services, error, gateway};
 use tonic::{Request as Call, Status};
 
 use super::origin;
@@ -272,5 +272,10 @@ fn text(status: StatusCode, why: &str) -> Response {
 }
 
 fn refused(status: &Status) -> Response {
+    if status.message() == error::NO_SPACE.text {
+        // The text is for programs that know etcd; the code is HTTP's own for it.
+        let why = format!("{}; delete something, or raise --quota-backend-bytes", status.message());
+        return text(StatusCode::INSUFFICIENT_STORAGE, &why);
+    }
     text(gateway::http_status(status.code()), status.message())
 }
