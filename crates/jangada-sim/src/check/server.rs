@@ -30,7 +30,8 @@ pub(crate) struct Seen {
     /// Where configurations stand in its log, ascending.
     configurations: Vec<Index>,
     membership: Membership,
-    membership_index: Index,
+    /// Where that stands. Its term, too: a snapshot may take the place of an entry that nobody committed.
+    membership_at: (Term, Index),
     /// Configurations that came into force since the last step and may be gone already: a server that has slept can
     /// leave a joint one, commit by the new one, and be told by the next leader that it is joint again.
     passed: Vec<Membership>,
@@ -51,7 +52,7 @@ impl Seen {
             log: Positions::of(raft.snapshot_meta(), &entries),
             configurations: configurations.map(|entry| entry.index).collect(),
             membership: raft.membership().clone(),
-            membership_index: raft.membership_index(),
+            membership_at: raft.membership_position(),
             passed: Vec::new(),
         }
     }
@@ -112,14 +113,14 @@ impl Seen {
         let raft = replica.raft();
         let commit = raft.commit_index();
         self.read_on(raft, logs, findings);
-        if raft.membership_index() != self.membership_index {
+        let changed = raft.membership_position() != self.membership_at;
+        if changed {
             self.check_configuration(raft, logs, findings);
         }
         if commit != self.commit {
             if commit < self.commit {
                 self.goes_back(raft, "its commit index", self.commit.0, commit.0, findings);
             } else if let Some(newest) = committed.advanced(raft, self.commit, logs, findings) {
-                let changed = raft.membership_index() != self.membership_index;
                 let ends = [&self.membership, raft.membership()];
                 let in_force: Vec<_> =
                     ends[..1 + usize::from(changed)].iter().copied().chain(&self.passed).collect();
@@ -127,9 +128,9 @@ impl Seen {
             }
             self.commit = commit;
         }
-        if raft.membership_index() != self.membership_index {
+        if changed {
             self.membership.clone_from(raft.membership());
-            self.membership_index = raft.membership_index();
+            self.membership_at = raft.membership_position();
         }
         self.passed.clear();
         self.check_hard_state(raft, findings);
