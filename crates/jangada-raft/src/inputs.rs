@@ -98,6 +98,7 @@ impl Raft {
             }
             Role::Leader(leader) => {
                 transfer::abort_if_late(&mut self.server, leader);
+                replication::notice_of_commit(&self.server, leader);
                 if now >= leader.heartbeat_at {
                     self.on_heartbeat_due();
                 }

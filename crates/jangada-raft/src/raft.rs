@@ -125,9 +125,10 @@ impl Raft {
             Role::PreCandidate(campaign) | Role::Candidate(campaign) => {
                 campaign.timer.deadline.min(campaign.ask_again)
             }
-            Role::Leader(leader) => leader
-                .transfer
-                .map_or(leader.heartbeat_at, |transfer| leader.heartbeat_at.min(transfer.until)),
+            Role::Leader(leader) => {
+                let others = [leader.transfer.map(|transfer| transfer.until), leader.commit_notice_at];
+                others.into_iter().flatten().fold(leader.heartbeat_at, Time::min)
+            }
         }
     }
 

@@ -98,11 +98,16 @@ pub(crate) fn heartbeat(leader: &mut Leader) {
 /// A heartbeat goes out beside the entries, not instead of them: its answer does not wait for the follower's
 /// disk, so a disk that stalls neither delays reads nor makes the leader believe that nobody hears it.
 pub(crate) fn flush(server: &mut Server, leader: &mut Leader) {
+    let mut all_know = true;
     for (peer, progress) in &mut leader.progress {
         send_entries(server, leader.round, *peer, progress);
         if core::mem::take(&mut progress.heartbeat_due) {
             send_heartbeat(server, leader.round, *peer, progress);
         }
+        all_know &= progress.commit_told == server.commit_index();
+    }
+    if all_know {
+        leader.commit_notice_at = None;
     }
 }
 
@@ -285,6 +290,20 @@ pub(crate) fn advance_commit(server: &mut Server, leader: &mut Leader) {
     let committed: usize = server.log.range(before.next()..=reached).map(Entry::size_bytes).sum();
     leader.uncommitted_bytes -= committed;
     server.commit_to(reached);
+    let notice_at = server.config.commit_notice_after.map(|after| server.now + after);
+    leader.commit_notice_at = leader.commit_notice_at.or(notice_at);
+}
+
+/// Whoever does not know of the last commit gets a message with the next output, if it is time for that.
+///
+/// **Differs from the paper**, where followers learn of it with the next entries or heartbeat: the message is a
+/// heartbeat that comes early.
+pub(crate) fn notice_of_commit(server: &Server, leader: &mut Leader) {
+    if leader.commit_notice_at.is_some_and(|at| at <= server.now) {
+        for progress in leader.progress.values_mut() {
+            progress.heartbeat_due |= progress.commit_told < server.commit_index();
+        }
+    }
 }
 
 /// Whether a majority, of both halves if the configuration is joint, was heard within an election timeout

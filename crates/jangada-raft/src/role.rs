@@ -69,6 +69,8 @@ pub(crate) struct Leader {
     /// The present round: see `AppendEntries::round`.
     pub(crate) round: u64,
     pub(crate) heartbeat_at: Time,
+    /// When whoever has not heard of the last commit by then is told of it.
+    pub(crate) commit_notice_at: Option<Time>,
     /// What the entries that are not committed yet count for.
     pub(crate) uncommitted_bytes: usize,
     pub(crate) reads: LeaderReads,
@@ -138,6 +140,7 @@ impl Leader {
             first_of_term: next,
             round: 0,
             heartbeat_at: server.now + server.config.heartbeat_interval,
+            commit_notice_at: None,
             uncommitted_bytes: uncommitted.map(Entry::size_bytes).sum(),
             reads: LeaderReads::default(),
             transfer: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jangada_node::book::{Book, BookEntry};
 use jangada_node::effect::MAX_FORWARDED_ANSWERS_BYTES;
@@ -47,6 +47,8 @@ use crate::status::{Status, StatusBoard};
 
 /// Submissions that may wait for the replica thread.
 const SUBMISSION_QUEUE: usize = 4_096;
+/// A single busy client's next write comes sooner, and tells followers of the commit before.
+const COMMIT_NOTICE_AFTER: Duration = Duration::from_micros(500);
 /// Reads from peers that may wait for the replica thread.
 const PEER_QUEUE: usize = 256;
 /// What a frame may be longer than one request: the answers to a forwarded batch are the longest.
@@ -380,7 +382,9 @@ fn raft_config(config: &ServerConfig, identity: &Identity, cluster: u64) -> Conf
     let (id, cluster) = (identity.node_id(), ClusterId(cluster));
     let base = match (config.rig.as_ref().and_then(|rig| rig.raft.clone()), config.profile) {
         (Some(rigged), _) => Config { id, cluster, seed, ..rigged },
-        (None, Profile::Default) => Config::new(id, cluster, seed),
+        (None, Profile::Default) => {
+            Config { commit_notice_after: Some(COMMIT_NOTICE_AFTER), ..Config::new(id, cluster, seed) }
+        }
         (None, Profile::Classic) => Config::classic(id, cluster, seed),
     };
     Config {

@@ -125,6 +125,9 @@ pub struct Settings {
     /// How long after an input a server's step begins: what arrives meanwhile is taken with it.
     #[serde(with = "written::duration")]
     pub step_delay: Duration,
+    /// See `jangada_raft::config::Config`; zero for with the next heartbeat.
+    #[serde(with = "written::duration", default, skip_serializing_if = "Duration::is_zero")]
+    pub commit_notice_after: Duration,
     /// How much clocks run too fast or too slow, in thousandths.
     pub drift_per_mille: u32,
     /// Bytes of the largest command that is allowed; none for as many as in production, where clients do not try it.
@@ -426,6 +429,7 @@ impl Plan {
                 max_inflight_messages: 64,
                 segment_bytes: 64 << 10,
                 step_delay: Duration::ZERO,
+                commit_notice_after: Duration::ZERO,
                 drift_per_mille: 0,
                 max_command_bytes: None,
                 lease_reads: false,

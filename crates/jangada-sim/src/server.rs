@@ -235,6 +235,7 @@ pub(crate) fn raft_config(plan: &Plan, id: NodeId, incarnation: u64, starts: u64
         election_timeout_min: settings.election_timeout_min,
         election_timeout_max: settings.election_timeout_max,
         lease_reads: settings.lease_reads,
+        commit_notice_after: Some(settings.commit_notice_after).filter(|after| !after.is_zero()),
         max_append_entries: settings.max_append_entries,
         max_inflight_messages: settings.max_inflight_messages,
         snapshot_chunk_bytes: settings.snapshot_part_bytes,

@@ -228,6 +228,9 @@ impl<F: FnMut(&Plan) -> Vec<Violation>> Shrinker<F> {
         if !self.best.settings.step_delay.is_zero() {
             calmer |= self.attempt(|plan| plan.settings.step_delay = Duration::ZERO);
         }
+        if !self.best.settings.commit_notice_after.is_zero() {
+            calmer |= self.attempt(|plan| plan.settings.commit_notice_after = Duration::ZERO);
+        }
         calmer
     }
 }

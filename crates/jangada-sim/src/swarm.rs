@@ -69,6 +69,7 @@ fn settings(rng: &mut Rng, profile: Profile) -> Settings {
         max_inflight_messages: messages,
         segment_bytes: rng.pick(&[16 << 10, 32 << 10, 64 << 10]),
         step_delay: Duration::from_micros(rng.pick(&[0, 0, 0, 200, 2_000])),
+        commit_notice_after: Duration::from_micros(rng.pick(&[0, 500, 500, 5_000])),
         // Leases hold for clocks that run alike, within 1 %.
         drift_per_mille: if lease_reads { rng.pick(&[0, 0, 5, 10]) } else { rng.pick(&[0, 0, 5, 10, 50]) },
         lease_reads,

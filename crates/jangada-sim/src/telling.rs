@@ -219,6 +219,9 @@ pub fn weather(plan: &Plan) -> Vec<String> {
     if !settings.step_delay.is_zero() {
         out.push(format!("servers gather what comes for {}", span(settings.step_delay)));
     }
+    if !settings.commit_notice_after.is_zero() {
+        out.push(format!("leaders tell of a commit after {}", span(settings.commit_notice_after)));
+    }
     out
 }
 

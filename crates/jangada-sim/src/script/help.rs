@@ -166,6 +166,7 @@ pub const KINDS: &[&str] = &[
 pub const KNOBS: &[(&str, &str)] = &[
     ("election_timeout", "a range of durations, `150ms..300ms`"),
     ("heartbeat_interval", "a duration"),
+    ("commit_notice_after", "a duration"),
     ("pre_vote", "on or off"),
     ("check_quorum", "on or off"),
     ("lease_reads", "on or off"),

@@ -52,6 +52,7 @@ pub(crate) fn set(language: Language, setup: &mut Setup, knob: &str, value: &str
             (raft.election_timeout_min, raft.election_timeout_max) = range(language, value)?
         }
         "heartbeat_interval" => raft.heartbeat_interval = duration(language, value)?,
+        "commit_notice_after" => raft.commit_notice_after = Some(duration(language, value)?),
         "pre_vote" => raft.pre_vote = switch(language, value)?,
         "check_quorum" => raft.check_quorum = switch(language, value)?,
         "lease_reads" => raft.lease_reads = switch(language, value)?,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use jangada_raft::event::{Event, RoleName};
 use jangada_raft::face::{Answer, Input, Recovered, Refusal};
-use jangada_raft::message::{AppendOutcome, Rpc};
+use jangada_raft::message::{AppendOutcome, Message, Rpc};
 use jangada_raft::types::{HardState, Index, Membership, NodeId, Payload, SnapshotMeta, Term};
 
 use crate::solo::{
@@ -246,6 +246,33 @@ fn a_leader_says_that_it_lives_in_every_heartbeat_interval() {
         let count = appends(&solo.sent).iter().filter(|(to, _)| to.0 == peer).count();
         assert_eq!(count, 4, "in {:?}", solo.now.since(before));
     }
+}
+
+#[test]
+fn whoever_hears_nothing_else_is_told_of_a_commit_before_the_next_heartbeat() {
+    let after = Duration::from_millis(1);
+    let mut solo = Solo::leader_with(3, 0, &[], |config| config.commit_notice_after = Some(after));
+    let told = |sent: &[Message]| -> Vec<(u64, usize, u64)> {
+        appends(sent).iter().map(|(to, it)| (to.0, it.entries.len(), it.leader_commit.0)).collect()
+    };
+    solo.receive(2, 1, accepted(0, 1));
+    solo.receive(3, 1, accepted(0, 1));
+    propose(&mut solo, "one");
+    solo.receive(2, 1, accepted(0, 2));
+    assert_eq!(solo.commit(), 2);
+    solo.sent.clear();
+    propose(&mut solo, "two");
+    assert_eq!(told(&solo.sent), [(2, 1, 2), (3, 1, 2)], "the next entries tell of it");
+    solo.sent.clear();
+    solo.pass(after);
+    assert_eq!(told(&solo.sent), [], "so that nothing is left to tell");
+    solo.receive(3, 1, accepted(0, 3));
+    assert_eq!((solo.commit(), told(&solo.sent)), (3, vec![]), "there may be entries soon");
+    solo.pass(after);
+    assert_eq!(told(&solo.sent), [(2, 0, 3), (3, 0, 3)], "there are none");
+    solo.sent.clear();
+    solo.pass(after * 3);
+    assert_eq!(told(&solo.sent), [], "once");
 }
 
 #[test]
