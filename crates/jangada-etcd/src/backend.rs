@@ -9,6 +9,8 @@ use bytes::Bytes;
 use jangada_kv::{Changes, Error, Page, Request, Response, Revision};
 use tokio::sync::watch;
 
+use crate::auth::Passwords;
+
 /// What the services ask of a server. Cheap to clone.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// Carries a request through the log; answered once it is applied.
@@ -55,13 +57,18 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// A number that nobody can guess or has had: for names that a client leaves to the server.
     fn random(&self) -> u64;
 
+    /// Where passwords are hashed and compared.
+    fn passwords(&self) -> &Passwords;
+
     /// Who belongs to the cluster, as far as this member knows at this moment, by id.
     fn members(&self) -> impl Future<Output = Result<Vec<Member>, Refusal>> + Send;
 
     /// Changes who belongs to the cluster; answered once the change is in force, with whom it was about and all members.
+    /// `token` is what the client has shown, which the leader wants to see, too.
     fn change_members(
         &self,
         change: MemberChange,
+        token: Option<String>,
     ) -> impl Future<Output = Result<(u64, Vec<Member>), MemberRefusal>> + Send;
 }
 

@@ -10,6 +10,7 @@ pub mod error; // etcd's codes and texts
 pub mod request; // messages to requests of the store
 pub mod response; // answers of the store to messages
 pub mod metadata; // what a call says beside its message
+pub mod auth; // who asks: tokens and passwords
 pub mod services; // KV, Cluster, Maintenance
 mod snapshot; // the file of Maintenance/Snapshot
 pub mod watch; // Watch
@@ -18,6 +19,7 @@ pub mod gateway; // the same calls as JSON over HTTP
 #[cfg(feature = "client")]
 pub mod client; // a connection for the generated clients
 
+pub use auth::Passwords;
 pub use backend::{
     Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Refusal, Situation,
 };

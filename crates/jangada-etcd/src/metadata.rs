@@ -1,10 +1,11 @@
 //! What a call says beside its message: whether it wants a leader, and who asks.
 
-use tonic::Status;
+use jangada_kv::Caller;
 use tonic::metadata::MetadataMap;
+use tonic::{Request as Call, Status};
 
 use crate::backend::Backend;
-use crate::error;
+use crate::{auth, error};
 
 /// Whether a call wants to be served only where a leader is known.
 #[must_use]
@@ -23,13 +24,12 @@ pub fn check_leader<B: Backend>(metadata: &MetadataMap, backend: &B) -> Result<(
     Ok(())
 }
 
-/// Nobody can have a token yet, and a token that nobody issued is refused even where none is needed.
+/// Who makes a call that may go on, and its message. Whether the token is right the store says.
 ///
 /// # Errors
-/// etcd's refusal.
-pub fn check_token(metadata: &MetadataMap) -> Result<(), Status> {
-    if metadata.contains_key("token") || metadata.contains_key("authorization") {
-        return Err(error::INVALID_AUTH_TOKEN.into());
-    }
-    Ok(())
+/// As for [`check_leader`].
+pub fn admitted<B: Backend, T>(call: Call<T>, backend: &B) -> Result<(Caller, T), Status> {
+    check_leader(call.metadata(), backend)?;
+    let caller = auth::caller(call.metadata());
+    Ok((caller, call.into_inner()))
 }

@@ -12,13 +12,14 @@ use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tonic::{Code, Status};
 
 use crate::backend::Backend;
+use crate::etcdserverpb::auth_server::AuthServer;
 use crate::etcdserverpb::cluster_server::ClusterServer;
 use crate::etcdserverpb::kv_server::KvServer;
 use crate::etcdserverpb::lease_server::LeaseServer;
 use crate::etcdserverpb::maintenance_server::MaintenanceServer;
 use crate::etcdserverpb::watch_server::WatchServer;
 use crate::services::{
-    ClusterService, ElectionService, KvService, LeaseService, LockService, MaintenanceService, not_yet,
+    AuthService, ClusterService, ElectionService, KvService, LeaseService, LockService, MaintenanceService,
 };
 use crate::v3electionpb::election_server::ElectionServer;
 use crate::v3lockpb::lock_server::LockServer;
@@ -27,13 +28,11 @@ use crate::watch::{WatchLimits, WatchService};
 /// What a message may be longer than a request: its framing, and whatever the limit of requests does not count.
 const MESSAGE_OVERHEAD: usize = 512 << 10;
 
-/// Whole services that are not served yet.
-const NOT_YET: [&str; 1] = ["/etcdserverpb.Auth/"];
-
 /// All services over one backend. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Services<B> {
     kv: KvServer<KvService<B>>,
+    auth: AuthServer<AuthService<B>>,
     lease: LeaseServer<LeaseService<B>>,
     cluster: ClusterServer<ClusterService<B>>,
     maintenance: MaintenanceServer<MaintenanceService<B>>,
@@ -53,6 +52,7 @@ impl<B: Backend> Services<B> {
     pub fn new(backend: B, request_bytes: usize, answer_bytes: usize, watches: WatchLimits) -> Services<B> {
         let message_bytes = request_bytes.saturating_add(MESSAGE_OVERHEAD);
         let kv = KvServer::new(KvService(backend.clone()));
+        let auth = AuthServer::new(AuthService(backend.clone()));
         let lease = LeaseServer::new(LeaseService(backend.clone()));
         let cluster = ClusterServer::new(ClusterService(backend.clone()));
         let maintenance = MaintenanceServer::new(MaintenanceService::new(backend.clone()));
@@ -62,6 +62,7 @@ impl<B: Backend> Services<B> {
         let watch = WatchServer::new(watch);
         Services {
             kv: kv.max_decoding_message_size(message_bytes).max_encoding_message_size(answer_bytes),
+            auth: auth.max_decoding_message_size(message_bytes),
             lease: lease.max_decoding_message_size(message_bytes),
             cluster: cluster.max_decoding_message_size(message_bytes),
             maintenance: maintenance.max_decoding_message_size(message_bytes),
@@ -105,6 +106,8 @@ impl<B: Backend> Services<B> {
             self.maintenance.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Cluster/") {
             self.cluster.clone().call(request)
+        } else if path.starts_with("/etcdserverpb.Auth/") {
+            self.auth.clone().call(request)
         } else {
             let refusal = refusal(path).into_http();
             return Box::pin(async move { Ok(refusal) });
@@ -116,9 +119,6 @@ impl<B: Backend> Services<B> {
 
 /// The answer to a path that no service has.
 fn refusal(path: &str) -> Status {
-    if NOT_YET.iter().any(|service| path.starts_with(service)) {
-        return not_yet(path.trim_start_matches('/'));
-    }
     let mut parts = path.trim_start_matches('/').splitn(2, '/');
     let service = parts.next().unwrap_or_default();
     Status::unimplemented(format!("unknown service {service}"))

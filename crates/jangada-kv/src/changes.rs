@@ -31,6 +31,8 @@ pub struct Changes {
     pub through: Revision,
     /// Where the store is.
     pub revision: Revision,
+    /// [`Store::auth_stamp`] of this moment: who was permitted to be told may not be any more when it grows.
+    pub auth: u64,
 }
 
 impl Store {
@@ -66,7 +68,12 @@ impl Store {
     /// # Errors
     /// As for [`Store::changes`].
     pub fn some_changes(&self, from: Revision, enough: usize, enough_bytes: usize) -> Result<Changes, Error> {
-        let mut taken = Changes { events: Vec::new(), through: self.revision, revision: self.revision };
+        let mut taken = Changes {
+            events: Vec::new(),
+            through: self.revision,
+            revision: self.revision,
+            auth: self.auth_stamp(),
+        };
         let mut bytes = 0;
         for event in self.changes(from)? {
             let begins = event.sub == 0;

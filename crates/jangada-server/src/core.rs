@@ -310,7 +310,9 @@ impl Core {
         let mut effects = core::mem::take(&mut self.effects);
         self.replica.take_effects(now, &mut effects, &mut self.events);
         // Before the answers: who has one, and watches from now on, must not be told of what it was the answer to.
-        self.board.revisions().publish(self.replica.state().store.revision());
+        let store = &self.replica.state().store;
+        self.board.publish_auth(store.auth_enabled());
+        self.board.revisions().publish(store.revision());
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(to, frame) => {

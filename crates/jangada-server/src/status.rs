@@ -4,6 +4,8 @@
 //! The replica thread publishes a fresh [`Status`] some twenty times a second; everybody else only reads
 //! the latest one. It is a photograph: nothing here decides anything, and no request waits for it.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jangada_kv::{Alarm, AlarmKind, Quota};
@@ -265,6 +267,7 @@ pub struct StatusBoard {
     counted: Arc<RwLock<Option<Counted>>>,
     revisions: Revisions,
     recorder: Recorder,
+    auth: Arc<AtomicBool>,
 }
 
 impl StatusBoard {
@@ -276,6 +279,7 @@ impl StatusBoard {
             counted: Arc::default(),
             revisions: Revisions::default(),
             recorder: Recorder::default(),
+            auth: Arc::default(),
         }
     }
 
@@ -289,6 +293,17 @@ impl StatusBoard {
     #[must_use]
     pub fn revisions(&self) -> &Revisions {
         &self.revisions
+    }
+
+    /// Whether everybody is asked who they are, as far as this server's store knows.
+    #[must_use]
+    pub fn auth_enabled(&self) -> bool {
+        self.auth.load(Relaxed)
+    }
+
+    /// What the store says of that now.
+    pub fn publish_auth(&self, enabled: bool) {
+        self.auth.store(enabled, Relaxed);
     }
 
     /// Replaces what is shown.

@@ -1,6 +1,6 @@
 //! Alarms: the store's, in etcd's messages. Reading them and changing them goes through the log, or to the store.
 
-use jangada_kv::{Alarm, AlarmKind, AlarmRequest, AlarmResponse, Request, Response};
+use jangada_kv::{Alarm, AlarmKind, AlarmRequest, AlarmResponse, Caller, Request, Response};
 use tonic::Status;
 
 use crate::backend::{Backend, Freshness};
@@ -15,6 +15,7 @@ use crate::etcdserverpb::alarm_request::AlarmAction;
 /// INVALID_ARGUMENT for an action or a kind that does not exist, or what the backend says.
 pub(crate) async fn answer<B: Backend>(
     backend: &B,
+    caller: &Caller,
     asked: &pb::AlarmRequest,
 ) -> Result<AlarmResponse, Status> {
     let unknown = |what| Status::invalid_argument(format!("etcdserver: unknown alarm {what}"));
@@ -30,7 +31,8 @@ pub(crate) async fn answer<B: Backend>(
         (AlarmAction::Get, _) | (AlarmAction::Activate | AlarmAction::Deactivate, None) => None,
     };
     if let Some(change) = change {
-        return expect(backend.write(Request::Alarm(change)).await.map_err(error::of_refusal)?);
+        let change = caller.asks(Request::Alarm(change));
+        return expect(backend.write(change).await.map_err(error::of_refusal)?);
     }
     let mut listed = read(backend, Freshness::Linearizable).await?;
     // The alarm NONE stands for all when they are listed, and is none when it is raised or cleared.

@@ -6,7 +6,7 @@ use tonic::{Request as Call, Response as Answer, Status};
 use crate::backend::{Backend, Freshness, Member, MemberChange};
 use crate::etcdserverpb as pb;
 use crate::etcdserverpb::cluster_server::Cluster;
-use crate::{error, metadata, response};
+use crate::{auth, error, metadata, response};
 
 /// Cluster over a backend.
 #[derive(Clone, Debug)]
@@ -31,10 +31,11 @@ impl<B: Backend> Cluster for ClusterService<B> {
         &self,
         call: Call<pb::MemberAddRequest>,
     ) -> Result<Answer<pb::MemberAddResponse>, Status> {
-        let message = self.admitted(call)?;
+        let (token, message) = self.admitted(call).await?;
         let peer_addr = peer_addr(&message.peer_ur_ls)?;
         let change = MemberChange::Add { peer_addr, is_learner: message.is_learner };
-        let (added, members) = self.0.change_members(change).await.map_err(error::of_member_refusal)?;
+        let (added, members) =
+            self.0.change_members(change, token).await.map_err(error::of_member_refusal)?;
         let members = all(members);
         let member = members.iter().find(|member| member.id == added).cloned();
         Ok(Answer::new(pb::MemberAddResponse { header: self.header(), member, members }))
@@ -44,8 +45,8 @@ impl<B: Backend> Cluster for ClusterService<B> {
         &self,
         call: Call<pb::MemberRemoveRequest>,
     ) -> Result<Answer<pb::MemberRemoveResponse>, Status> {
-        let id = self.admitted(call)?.id;
-        let members = self.changed(MemberChange::Remove { id }).await?;
+        let (token, message) = self.admitted(call).await?;
+        let members = self.changed(MemberChange::Remove { id: message.id }, token).await?;
         Ok(Answer::new(pb::MemberRemoveResponse { header: self.header(), members }))
     }
 
@@ -53,9 +54,9 @@ impl<B: Backend> Cluster for ClusterService<B> {
         &self,
         call: Call<pb::MemberUpdateRequest>,
     ) -> Result<Answer<pb::MemberUpdateResponse>, Status> {
-        let message = self.admitted(call)?;
+        let (token, message) = self.admitted(call).await?;
         let change = MemberChange::Update { id: message.id, peer_addr: peer_addr(&message.peer_ur_ls)? };
-        let members = self.changed(change).await?;
+        let members = self.changed(change, token).await?;
         Ok(Answer::new(pb::MemberUpdateResponse { header: self.header(), members }))
     }
 
@@ -63,22 +64,23 @@ impl<B: Backend> Cluster for ClusterService<B> {
         &self,
         call: Call<pb::MemberPromoteRequest>,
     ) -> Result<Answer<pb::MemberPromoteResponse>, Status> {
-        let id = self.admitted(call)?.id;
-        let members = self.changed(MemberChange::Promote { id }).await?;
+        let (token, message) = self.admitted(call).await?;
+        let members = self.changed(MemberChange::Promote { id: message.id }, token).await?;
         Ok(Answer::new(pb::MemberPromoteResponse { header: self.header(), members }))
     }
 }
 
 impl<B: Backend> ClusterService<B> {
-    /// The message of a call that may go on.
-    fn admitted<T>(&self, call: Call<T>) -> Result<T, Status> {
-        metadata::check_leader(call.metadata(), &self.0)?;
-        metadata::check_token(call.metadata())?;
-        Ok(call.into_inner())
+    /// The message of a call that may go on, and the token that it shows.
+    async fn admitted<T>(&self, call: Call<T>) -> Result<(Option<String>, T), Status> {
+        let token = auth::shown(call.metadata());
+        let (caller, message) = metadata::admitted(call, &self.0)?;
+        auth::may_manage(&self.0, &caller).await?;
+        Ok((token, message))
     }
 
-    async fn changed(&self, change: MemberChange) -> Result<Vec<pb::Member>, Status> {
-        let (_, members) = self.0.change_members(change).await.map_err(error::of_member_refusal)?;
+    async fn changed(&self, change: MemberChange, token: Option<String>) -> Result<Vec<pb::Member>, Status> {
+        let (_, members) = self.0.change_members(change, token).await.map_err(error::of_member_refusal)?;
         Ok(all(members))
     }
 

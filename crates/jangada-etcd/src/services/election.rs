@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jangada_kv::{KeyValue, Revision};
+use jangada_kv::{Caller, KeyValue, Revision};
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request as Call, Response as Answer, Status};
@@ -12,7 +12,7 @@ use crate::services::queue::{News, Place, Queue, as_of_a_client, lease_or_new, m
 use crate::v3electionpb as pb;
 use crate::v3electionpb::election_server::Election;
 use crate::watch::hub::Hub;
-use crate::{metadata, response};
+use crate::{auth, metadata, response};
 
 /// Answers to an observer that it has not taken yet; then it waits.
 const WAITING_RESPONSES: usize = 16;
@@ -37,16 +37,17 @@ impl<B: Backend> Election for ElectionService<B> {
         &self,
         call: Call<pb::CampaignRequest>,
     ) -> Result<Answer<pb::CampaignResponse>, Status> {
-        let wanted = self.admitted(call)?;
-        self.elected(wanted).await.map(Answer::new).map_err(as_of_a_client)
+        let (caller, wanted) = metadata::admitted(call, self.backend())?;
+        self.elected(caller, wanted).await.map(Answer::new).map_err(as_of_a_client)
     }
 
     async fn proclaim(
         &self,
         call: Call<pb::ProclaimRequest>,
     ) -> Result<Answer<pb::ProclaimResponse>, Status> {
-        let pb::ProclaimRequest { leader, value } = self.admitted(call)?;
-        let (queue, place, lease) = self.resumed(leader)?;
+        let (caller, message) = metadata::admitted(call, self.backend())?;
+        let pb::ProclaimRequest { leader, value } = message;
+        let (queue, place, lease) = self.resumed(&caller, leader)?;
         match queue.put(&place, lease, value.into()).await.map_err(as_of_a_client)? {
             (true, revision) => {
                 Ok(Answer::new(pb::ProclaimResponse { header: response::header(self.backend(), revision) }))
@@ -56,8 +57,9 @@ impl<B: Backend> Election for ElectionService<B> {
     }
 
     async fn leader(&self, call: Call<pb::LeaderRequest>) -> Result<Answer<pb::LeaderResponse>, Status> {
-        let name = self.admitted(call)?.name;
-        let (revision, front) = Queue::of(&self.hub, &name).front().await.map_err(as_of_a_client)?;
+        let (caller, message) = metadata::admitted(call, self.backend())?;
+        let (revision, front) =
+            Queue::of(&self.hub, &caller, &message.name).front().await.map_err(as_of_a_client)?;
         match front {
             Some(kv) => Ok(Answer::new(self.told(revision, kv))),
             None => Err(Status::unknown("election: no leader")),
@@ -65,11 +67,12 @@ impl<B: Backend> Election for ElectionService<B> {
     }
 
     async fn observe(&self, call: Call<pb::LeaderRequest>) -> Result<Answer<Self::ObserveStream>, Status> {
-        let name = self.admitted(call)?.name;
+        let (caller, message) = metadata::admitted(call, self.backend())?;
+        let caller = auth::user(self.backend(), caller).await?;
         let (responses, arriving) = mpsc::channel(WAITING_RESPONSES);
         let service = self.clone();
         tokio::spawn(async move {
-            let observing = service.observed(Queue::of(&service.hub, &name), &responses);
+            let observing = service.observed(Queue::of(&service.hub, &caller, &message.name), &responses);
             let ended = tokio::select! {
                 ended = observing => ended,
                 () = responses.closed() => return,
@@ -82,7 +85,8 @@ impl<B: Backend> Election for ElectionService<B> {
     }
 
     async fn resign(&self, call: Call<pb::ResignRequest>) -> Result<Answer<pb::ResignResponse>, Status> {
-        let (queue, place, _) = self.resumed(self.admitted(call)?.leader)?;
+        let (caller, message) = metadata::admitted(call, self.backend())?;
+        let (queue, place, _) = self.resumed(&caller, message.leader)?;
         // Whoever does not lead any more has resigned already.
         let (_, revision) = queue.leave(&place).await.map_err(as_of_a_client)?;
         Ok(Answer::new(pb::ResignResponse { header: response::header(self.backend(), revision) }))
@@ -96,16 +100,16 @@ impl<B: Backend> ElectionService<B> {
         self.hub.backend()
     }
 
-    fn admitted<T>(&self, call: Call<T>) -> Result<T, Status> {
-        metadata::check_leader(call.metadata(), self.backend())?;
-        metadata::check_token(call.metadata())?;
-        Ok(call.into_inner())
-    }
-
-    async fn elected(&self, wanted: pb::CampaignRequest) -> Result<pb::CampaignResponse, Status> {
+    async fn elected(
+        &self,
+        caller: Caller,
+        wanted: pb::CampaignRequest,
+    ) -> Result<pb::CampaignResponse, Status> {
         let pb::CampaignRequest { name, lease, value } = wanted;
-        let lease = lease_or_new(self.backend(), lease).await?;
-        let joined = Queue::of(&self.hub, &name).join(lease, value.clone().into()).await?;
+        // It may wait for longer than a token lasts.
+        let caller = auth::user(self.backend(), caller).await?;
+        let lease = lease_or_new(self.backend(), &caller, lease).await?;
+        let joined = Queue::of(&self.hub, &caller, &name).join(lease, value.clone().into()).await?;
         if joined.found.is_some_and(|found| found != value) {
             // Who campaigns again may say something else.
             if !joined.held.put(lease, value.into()).await? {
@@ -121,11 +125,16 @@ impl<B: Backend> ElectionService<B> {
     }
 
     /// The leadership that a caller says it has.
-    fn resumed(&self, leader: Option<pb::LeaderKey>) -> Result<(Queue<B>, Place, i64), Status> {
+    fn resumed(
+        &self,
+        caller: &Caller,
+        leader: Option<pb::LeaderKey>,
+    ) -> Result<(Queue<B>, Place, i64), Status> {
         let leader = leader.ok_or_else(|| Status::unknown("\"leader\" field must be provided"))?;
         // No key was created in a revision that does not exist.
         let created = Revision(u64::try_from(leader.rev).unwrap_or(u64::MAX));
-        Ok((Queue::of(&self.hub, &leader.name), Place { key: leader.key.into(), created }, leader.lease))
+        let queue = Queue::of(&self.hub, caller, &leader.name);
+        Ok((queue, Place { key: leader.key.into(), created }, leader.lease))
     }
 
     fn told(&self, revision: Revision, kv: KeyValue) -> pb::LeaderResponse {

@@ -6,7 +6,7 @@ use tonic::{Request as Call, Response as Answer, Status};
 use crate::backend::{Backend, Freshness};
 use crate::etcdserverpb as pb;
 use crate::etcdserverpb::kv_server::Kv;
-use crate::{error, metadata, request, response};
+use crate::{auth, error, metadata, request, response};
 
 /// KV over a backend.
 #[derive(Clone, Debug)]
@@ -15,10 +15,10 @@ pub struct KvService<B>(pub B);
 #[tonic::async_trait]
 impl<B: Backend> Kv for KvService<B> {
     async fn range(&self, call: Call<pb::RangeRequest>) -> Result<Answer<pb::RangeResponse>, Status> {
-        let message = self.admitted(call)?;
+        let (caller, message) = metadata::admitted(call, &self.0)?;
         let freshness = freshness(message.serializable);
         let request = Request::Range(Box::new(request::range(message)?));
-        match self.0.read(request, freshness).await.map_err(error::of_refusal)? {
+        match auth::read(&self.0, &caller, request, freshness).await? {
             Response::Range(range) => {
                 let header = response::header(&self.0, range.revision);
                 Ok(Answer::new(pb::RangeResponse { header, ..response::range(range) }))
@@ -28,8 +28,9 @@ impl<B: Backend> Kv for KvService<B> {
     }
 
     async fn put(&self, call: Call<pb::PutRequest>) -> Result<Answer<pb::PutResponse>, Status> {
-        let request = Request::Put(request::put(self.admitted(call)?)?);
-        match self.0.write(request).await.map_err(error::of_refusal)? {
+        let (caller, message) = metadata::admitted(call, &self.0)?;
+        let request = Request::Put(request::put(message)?);
+        match self.0.write(caller.asks(request)).await.map_err(error::of_refusal)? {
             Response::Put(put) => {
                 let header = response::header(&self.0, put.revision);
                 Ok(Answer::new(pb::PutResponse { header, ..response::put(put) }))
@@ -42,8 +43,9 @@ impl<B: Backend> Kv for KvService<B> {
         &self,
         call: Call<pb::DeleteRangeRequest>,
     ) -> Result<Answer<pb::DeleteRangeResponse>, Status> {
-        let request = Request::DeleteRange(request::delete_range(self.admitted(call)?)?);
-        match self.0.write(request).await.map_err(error::of_refusal)? {
+        let (caller, message) = metadata::admitted(call, &self.0)?;
+        let request = Request::DeleteRange(request::delete_range(message)?);
+        match self.0.write(caller.asks(request)).await.map_err(error::of_refusal)? {
             Response::DeleteRange(delete) => {
                 let header = response::header(&self.0, delete.revision);
                 Ok(Answer::new(pb::DeleteRangeResponse { header, ..response::delete_range(delete) }))
@@ -53,14 +55,14 @@ impl<B: Backend> Kv for KvService<B> {
     }
 
     async fn txn(&self, call: Call<pb::TxnRequest>) -> Result<Answer<pb::TxnResponse>, Status> {
-        let message = self.admitted(call)?;
+        let (caller, message) = metadata::admitted(call, &self.0)?;
         let freshness = freshness(request::is_serializable(&message));
         let request = Request::Txn(request::txn(message)?);
         let answer = match request.is_read_only() {
-            true => self.0.read(request, freshness).await,
-            false => self.0.write(request).await,
+            true => auth::read(&self.0, &caller, request, freshness).await,
+            false => self.0.write(caller.asks(request)).await.map_err(error::of_refusal),
         };
-        match answer.map_err(error::of_refusal)? {
+        match answer? {
             Response::Txn(txn) => {
                 let header = response::header(&self.0, txn.revision);
                 Ok(Answer::new(pb::TxnResponse { header, ..response::txn(txn) }))
@@ -73,22 +75,14 @@ impl<B: Backend> Kv for KvService<B> {
         &self,
         call: Call<pb::CompactionRequest>,
     ) -> Result<Answer<pb::CompactionResponse>, Status> {
-        let request = request::compact(&self.admitted(call)?);
-        match self.0.write(request).await.map_err(error::of_refusal)? {
+        let (caller, message) = metadata::admitted(call, &self.0)?;
+        let request = request::compact(&message);
+        match self.0.write(caller.asks(request)).await.map_err(error::of_refusal)? {
             Response::Compact { revision } => {
                 Ok(Answer::new(pb::CompactionResponse { header: response::header(&self.0, revision) }))
             }
             other => Err(error::of_mismatch(other)),
         }
-    }
-}
-
-impl<B: Backend> KvService<B> {
-    /// The message of a call that may go on.
-    fn admitted<T>(&self, call: Call<T>) -> Result<T, Status> {
-        metadata::check_leader(call.metadata(), &self.0)?;
-        metadata::check_token(call.metadata())?;
-        Ok(call.into_inner())
     }
 }
 

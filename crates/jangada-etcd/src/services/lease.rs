@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use jangada_kv::{LeaseId, LeaseRequest, LeaseResponse, Request, Response};
+use jangada_kv::{Caller, LeaseId, LeaseRequest, LeaseResponse, Request, Response};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
@@ -15,7 +15,7 @@ use tonic::{Request as Call, Response as Answer, Status, Streaming};
 use crate::backend::{Backend, Freshness, Refusal};
 use crate::etcdserverpb as pb;
 use crate::etcdserverpb::lease_server::Lease;
-use crate::{error, metadata, response};
+use crate::{auth, error, metadata, response};
 
 /// So many keep-alives of one stream are under way at most; then the next ones wait.
 const UNDER_WAY: usize = 128;
@@ -39,10 +39,8 @@ impl<B: Backend> Lease for LeaseService<B> {
         &self,
         call: Call<pb::LeaseGrantRequest>,
     ) -> Result<Answer<pb::LeaseGrantResponse>, Status> {
-        metadata::check_leader(call.metadata(), &self.0)?;
-        metadata::check_token(call.metadata())?;
-        let wanted = call.into_inner();
-        let granted = grant(&self.0, wanted.id, wanted.ttl).await?;
+        let (caller, wanted) = metadata::admitted(call, &self.0)?;
+        let granted = grant(&self.0, &caller, wanted.id, wanted.ttl).await?;
         Ok(Answer::new(granted))
     }
 
@@ -50,10 +48,9 @@ impl<B: Backend> Lease for LeaseService<B> {
         &self,
         call: Call<pb::LeaseRevokeRequest>,
     ) -> Result<Answer<pb::LeaseRevokeResponse>, Status> {
-        metadata::check_leader(call.metadata(), &self.0)?;
-        metadata::check_token(call.metadata())?;
-        let revoke = LeaseRequest::Revoke { lease: LeaseId(call.get_ref().id) };
-        match write(&self.0, revoke).await? {
+        let (caller, message) = metadata::admitted(call, &self.0)?;
+        let revoke = LeaseRequest::Revoke { lease: LeaseId(message.id) };
+        match write(&self.0, &caller, revoke).await? {
             Response::Lease(LeaseResponse::Revoked { revision }) => {
                 Ok(Answer::new(pb::LeaseRevokeResponse { header: response::header(&self.0, revision) }))
             }
@@ -65,9 +62,10 @@ impl<B: Backend> Lease for LeaseService<B> {
         &self,
         call: Call<Streaming<pb::LeaseKeepAliveRequest>>,
     ) -> Result<Answer<Self::LeaseKeepAliveStream>, Status> {
-        metadata::check_leader(call.metadata(), &self.0)?;
+        let (caller, requests) = metadata::admitted(call, &self.0)?;
+        let caller = auth::user(&self.0, caller).await?;
         let (responses, arriving) = mpsc::channel(WAITING_RESPONSES);
-        tokio::spawn(keep_alive_stream(self.0.clone(), call.into_inner(), responses));
+        tokio::spawn(keep_alive_stream(self.0.clone(), caller, requests, responses));
         Ok(Answer::new(ReceiverStream::new(arriving)))
     }
 
@@ -75,9 +73,9 @@ impl<B: Backend> Lease for LeaseService<B> {
         &self,
         call: Call<pb::LeaseTimeToLiveRequest>,
     ) -> Result<Answer<pb::LeaseTimeToLiveResponse>, Status> {
-        metadata::check_leader(call.metadata(), &self.0)?;
-        let pb::LeaseTimeToLiveRequest { id, keys } = call.into_inner();
-        match read(&self.0, LeaseRequest::TimeToLive { lease: LeaseId(id), keys }).await? {
+        let (caller, message) = metadata::admitted(call, &self.0)?;
+        let pb::LeaseTimeToLiveRequest { id, keys } = message;
+        match read(&self.0, &caller, LeaseRequest::TimeToLive { lease: LeaseId(id), keys }).await? {
             Response::Lease(LeaseResponse::TimeToLive { revision, life, .. }) => {
                 let header = response::header(&self.0, revision);
                 let (ttl, granted_ttl, keys) = match life {
@@ -98,8 +96,8 @@ impl<B: Backend> Lease for LeaseService<B> {
         &self,
         call: Call<pb::LeaseLeasesRequest>,
     ) -> Result<Answer<pb::LeaseLeasesResponse>, Status> {
-        metadata::check_leader(call.metadata(), &self.0)?;
-        match read(&self.0, LeaseRequest::List).await? {
+        let (caller, _) = metadata::admitted(call, &self.0)?;
+        match read(&self.0, &caller, LeaseRequest::List).await? {
             Response::Lease(LeaseResponse::List { revision, leases }) => {
                 let header = response::header(&self.0, revision);
                 let leases = leases.into_iter().map(|lease| pb::LeaseStatus { id: lease.0 }).collect();
@@ -116,6 +114,7 @@ impl<B: Backend> Lease for LeaseService<B> {
 /// etcd's refusals.
 pub(crate) async fn grant<B: Backend>(
     backend: &B,
+    caller: &Caller,
     id: i64,
     ttl: i64,
 ) -> Result<pb::LeaseGrantResponse, Status> {
@@ -124,7 +123,7 @@ pub(crate) async fn grant<B: Backend>(
     loop {
         names -= 1;
         let name = if id == 0 { (backend.random() >> 1).cast_signed().max(1) } else { id };
-        match write(backend, LeaseRequest::Grant { lease: LeaseId(name), ttl_seconds }).await? {
+        match write(backend, caller, LeaseRequest::Grant { lease: LeaseId(name), ttl_seconds }).await? {
             Response::Lease(LeaseResponse::Granted { revision, lease, ttl_seconds }) => {
                 return Ok(pb::LeaseGrantResponse {
                     header: response::header(backend, revision),
@@ -139,12 +138,12 @@ pub(crate) async fn grant<B: Backend>(
     }
 }
 
-async fn write<B: Backend>(backend: &B, request: LeaseRequest) -> Result<Response, Status> {
-    backend.write(Request::Lease(request)).await.map_err(error::of_refusal)
+async fn write<B: Backend>(backend: &B, caller: &Caller, request: LeaseRequest) -> Result<Response, Status> {
+    backend.write(caller.asks(Request::Lease(request))).await.map_err(error::of_refusal)
 }
 
-async fn read<B: Backend>(backend: &B, request: LeaseRequest) -> Result<Response, Status> {
-    backend.read(Request::Lease(request), Freshness::Linearizable).await.map_err(error::of_refusal)
+async fn read<B: Backend>(backend: &B, caller: &Caller, request: LeaseRequest) -> Result<Response, Status> {
+    auth::read(backend, caller, Request::Lease(request), Freshness::Linearizable).await
 }
 
 /// A keep-alive that is under way, and the lease that it is of.
@@ -157,6 +156,7 @@ struct UnderWay {
 /// keep-alive.
 async fn keep_alive_stream<B: Backend>(
     backend: B,
+    caller: Caller,
     mut requests: Streaming<pb::LeaseKeepAliveRequest>,
     responses: mpsc::Sender<Result<pb::LeaseKeepAliveResponse, Status>>,
 ) {
@@ -166,7 +166,7 @@ async fn keep_alive_stream<B: Backend>(
         let answered = tokio::select! {
             request = requests.message(), if open && under_way.len() < UNDER_WAY => {
                 match request {
-                    Ok(Some(request)) => under_way.push_back(begin(&backend, request.id)),
+                    Ok(Some(request)) => under_way.push_back(begin(&backend, &caller, request.id)),
                     Ok(None) => open = false,
                     // A client that breaks off is gone.
                     Err(_) => return,
@@ -184,9 +184,9 @@ async fn keep_alive_stream<B: Backend>(
     }
 }
 
-fn begin<B: Backend>(backend: &B, id: i64) -> UnderWay {
+fn begin<B: Backend>(backend: &B, caller: &Caller, id: i64) -> UnderWay {
     let backend = backend.clone();
-    let keep_alive = Request::Lease(LeaseRequest::KeepAlive { lease: LeaseId(id) });
+    let keep_alive = caller.asks(Request::Lease(LeaseRequest::KeepAlive { lease: LeaseId(id) }));
     UnderWay { id, answer: tokio::spawn(async move { backend.write(keep_alive).await }) }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use jangada_kv::Revision;
 use tokio::sync::Semaphore;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request as Call, Response as Answer, Status};
+use tonic::{Code, Request as Call, Response as Answer, Status};
 
 use crate::backend::{Backend, Freshness, NoMove};
 use crate::etcdserverpb as pb;
 use crate::etcdserverpb::downgrade_request::DowngradeAction;
 use crate::etcdserverpb::maintenance_server::Maintenance;
 use crate::services::{alarms, not_yet, pages};
-use crate::{SPOKEN_CLUSTER_VERSION, SPOKEN_VERSION, error, metadata, response, snapshot};
+use crate::{SPOKEN_CLUSTER_VERSION, SPOKEN_VERSION, auth, error, metadata, response, snapshot};
 
 /// Maintenance over a backend.
 #[derive(Clone, Debug)]
@@ -20,6 +20,25 @@ pub struct MaintenanceService<B> {
     backend: B,
     /// Who holds its one permit may send a snapshot: the keys that it has collected take up memory.
     snapshots: Arc<Semaphore>,
+}
+
+impl<B: Backend> MaintenanceService<B> {
+    /// Only who may manage the cluster goes on.
+    async fn managed<T>(&self, call: &Call<T>) -> Result<(), Status> {
+        auth::may_manage(&self.backend, &auth::caller(call.metadata())).await
+    }
+}
+
+/// Where etcd guards these calls, it passes on what its store of users says as it is, without a code of its own.
+fn as_of_the_store(status: Status) -> Status {
+    match status.message().strip_prefix("etcdserver: ") {
+        Some(text) if is_of_users(status.code()) => Status::unknown(format!("auth: {text}")),
+        Some(_) | None => status,
+    }
+}
+
+fn is_of_users(code: Code) -> bool {
+    matches!(code, Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument)
 }
 
 impl<B> MaintenanceService<B> {
@@ -60,14 +79,16 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
     /// The store lives in memory, and what is compacted is freed as it goes: there is nothing to do.
     async fn defragment(
         &self,
-        _: Call<pb::DefragmentRequest>,
+        call: Call<pb::DefragmentRequest>,
     ) -> Result<Answer<pb::DefragmentResponse>, Status> {
+        self.managed(&call).await.map_err(as_of_the_store)?;
         Ok(Answer::new(pb::DefragmentResponse::default()))
     }
 
     async fn alarm(&self, call: Call<pb::AlarmRequest>) -> Result<Answer<pb::AlarmResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
-        let answered = alarms::answer(&self.backend, call.get_ref()).await?;
+        let caller = auth::caller(call.metadata());
+        let answered = alarms::answer(&self.backend, &caller, call.get_ref()).await?;
         Ok(Answer::new(pb::AlarmResponse {
             header: response::header(&self.backend, answered.revision),
             alarms: answered.alarms.into_iter().map(alarms::told).collect(),
@@ -76,6 +97,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
 
     async fn hash(&self, call: Call<pb::HashRequest>) -> Result<Answer<pb::HashResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
+        self.managed(&call).await.map_err(as_of_the_store)?;
         let hashed = pages::hash(&self.backend, 0).await?;
         let header = response::header(&self.backend, hashed.now);
         Ok(Answer::new(pb::HashResponse { header, hash: hashed.hash }))
@@ -83,6 +105,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
 
     async fn hash_kv(&self, call: Call<pb::HashKvRequest>) -> Result<Answer<pb::HashKvResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
+        self.managed(&call).await.map_err(as_of_the_store)?;
         let hashed = pages::hash(&self.backend, call.get_ref().revision).await?;
         let compacted = hashed.floor > Revision::ZERO;
         Ok(Answer::new(pb::HashKvResponse {
@@ -97,6 +120,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
         call: Call<pb::SnapshotRequest>,
     ) -> Result<Answer<Self::SnapshotStream>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
+        self.managed(&call).await.map_err(as_of_the_store)?;
         let turn = Arc::clone(&self.snapshots).try_acquire_owned();
         let turn = turn.map_err(|_taken| Status::from(error::TOO_MANY_REQUESTS))?;
         let parts = snapshot::start(&self.backend, turn).await?;
@@ -108,6 +132,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
         call: Call<pb::MoveLeaderRequest>,
     ) -> Result<Answer<pb::MoveLeaderResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
+        self.managed(&call).await?;
         self.backend.move_leader(call.get_ref().target_id).await.map_err(|why| match why {
             NoMove::NotLeader => Status::from(error::NOT_LEADER),
             NoMove::NoLeader => error::NO_LEADER.into(),
@@ -125,6 +150,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
         call: Call<pb::DowngradeRequest>,
     ) -> Result<Answer<pb::DowngradeResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
+        self.managed(&call).await?;
         let revision = super::revision(&self.backend, Freshness::Linearizable).await?;
         let version = &call.get_ref().version;
         match DowngradeAction::try_from(call.get_ref().action) {

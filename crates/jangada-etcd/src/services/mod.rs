@@ -1,6 +1,7 @@
 //! The services. Each method translates, asks the [`Backend`], translates back, and decides nothing.
 
 mod alarms; // what Maintenance and its status say of alarms
+mod auth; // Auth
 mod cluster; // Cluster
 mod election; // Election
 mod kv; // KV
@@ -10,6 +11,7 @@ mod maintenance; // Maintenance
 pub(crate) mod pages; // the whole store, and its hash
 mod queue; // what locks and elections have in common
 
+pub use auth::AuthService;
 pub use cluster::ClusterService;
 pub use election::ElectionService;
 pub use kv::KvService;
@@ -17,7 +19,7 @@ pub use lease::LeaseService;
 pub use lock::LockService;
 pub use maintenance::MaintenanceService;
 
-use jangada_kv::{KeyRange, RangeRequest, Request, Response, Revision};
+use jangada_kv::{Caller, KeyRange, RangeRequest, Request, Response, Revision};
 use tonic::Status;
 
 use crate::backend::{Backend, Freshness};
@@ -28,10 +30,11 @@ pub(crate) fn not_yet(call: &str) -> Status {
     Status::unimplemented(format!("jangada does not serve {call} yet (docs/etcd.md says what it serves)"))
 }
 
-/// The revision that the store is at.
+/// The revision that the store is at; nobody need be permitted to know that.
 async fn revision<B: Backend>(backend: &B, freshness: Freshness) -> Result<Revision, Status> {
     let nothing = RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::One(vec![0].into())) };
-    let read = backend.read(Request::Range(Box::new(nothing)), freshness).await;
+    let asked = Caller::Server.asks(Request::Range(Box::new(nothing)));
+    let read = backend.read(asked, freshness).await;
     match read.map_err(error::of_refusal)? {
         Response::Range(range) => Ok(range.revision),
         other => Err(error::of_mismatch(other)),

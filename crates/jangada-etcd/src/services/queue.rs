@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jangada_kv::{
-    Compare, CompareOperator, CompareTarget, DeleteRange, KeyRange, KeyValue, LeaseId, Put, RangeRequest,
-    RangeResponse, Request, Response, Revision, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
-    TxnResponse,
+    Caller, Compare, CompareOperator, CompareTarget, DeleteRange, KeyRange, KeyValue, LeaseId, Put,
+    RangeRequest, RangeResponse, Request, Response, Revision, SortOrder, SortTarget, Txn, TxnOp,
+    TxnOpResponse, TxnResponse,
 };
 use tokio::sync::watch;
 use tonic::{Code, Status};
@@ -29,6 +29,8 @@ const LEASE_SECONDS: i64 = 60;
 #[derive(Clone, Debug)]
 pub(crate) struct Queue<B> {
     hub: Arc<Hub<B>>,
+    /// On whose behalf everything here is done.
+    caller: Caller,
     prefix: Vec<u8>,
 }
 
@@ -50,8 +52,8 @@ pub(crate) struct Joined<B: Backend> {
 }
 
 impl<B: Backend> Queue<B> {
-    pub(crate) fn of(hub: &Arc<Hub<B>>, name: &[u8]) -> Queue<B> {
-        Queue { hub: Arc::clone(hub), prefix: [name, b"/"].concat() }
+    pub(crate) fn of(hub: &Arc<Hub<B>>, caller: &Caller, name: &[u8]) -> Queue<B> {
+        Queue { hub: Arc::clone(hub), caller: caller.clone(), prefix: [name, b"/"].concat() }
     }
 
     fn backend(&self) -> &B {
@@ -117,8 +119,7 @@ impl<B: Backend> Queue<B> {
         let own = RangeRequest::new(KeyRange::One(place.key.clone()));
         let txn = Txn { success: vec![TxnOp::Range(own), TxnOp::Range(before)], ..Txn::default() };
         loop {
-            let read = self.backend().read(Request::Txn(txn.clone()), Freshness::Linearizable).await;
-            let answer = txn_response(read.map_err(error::of_refusal)?)?;
+            let answer = txn_response(self.read(Request::Txn(txn.clone())).await?)?;
             let revision = answer.revision;
             let mut found = ranges(answer).map(|range| range.kvs.into_iter().next());
             let (own, before) = (found.next().flatten(), found.next().flatten());
@@ -163,8 +164,7 @@ impl<B: Backend> Queue<B> {
     /// Who is at the front, and the revision at which that is so.
     pub(crate) async fn front(&self) -> Result<(Revision, Option<KeyValue>), Status> {
         let read = Request::Range(Box::new(first_of(self.keys(), SortOrder::Ascend)));
-        let answer = self.backend().read(read, Freshness::Linearizable).await;
-        match answer.map_err(error::of_refusal)? {
+        match self.read(read).await? {
             Response::Range(range) => Ok((range.revision, range.kvs.into_iter().next())),
             other => Err(error::of_mismatch(other)),
         }
@@ -183,7 +183,13 @@ impl<B: Backend> Queue<B> {
 
     async fn write(&self, txn: Txn) -> Result<TxnResponse, Status> {
         txn.check().map_err(error::of_store)?;
-        txn_response(self.backend().write(Request::Txn(txn)).await.map_err(error::of_refusal)?)
+        let answer = self.backend().write(self.caller.asks(Request::Txn(txn))).await;
+        txn_response(answer.map_err(error::of_refusal)?)
+    }
+
+    async fn read(&self, request: Request) -> Result<Response, Status> {
+        let asked = self.caller.asks(request);
+        self.backend().read(asked, Freshness::Linearizable).await.map_err(error::of_refusal)
     }
 }
 
@@ -218,15 +224,19 @@ fn since(slice: Arc<Slice>, first: Revision) -> Arc<Slice> {
         return slice;
     }
     let events = slice.events.iter().filter(|event| event.kv.mod_revision >= first).cloned().collect();
-    Arc::new(Slice { first, through: slice.through, events })
+    Arc::new(Slice { first, through: slice.through, events, auth: slice.auth })
 }
 
 /// The lease that a caller has named, or one of its own that nobody keeps alive.
-pub(crate) async fn lease_or_new<B: Backend>(backend: &B, lease: i64) -> Result<i64, Status> {
+pub(crate) async fn lease_or_new<B: Backend>(
+    backend: &B,
+    caller: &Caller,
+    lease: i64,
+) -> Result<i64, Status> {
     if lease != 0 {
         return Ok(lease);
     }
-    Ok(lease::grant(backend, 0, LEASE_SECONDS).await?.id)
+    Ok(lease::grant(backend, caller, 0, LEASE_SECONDS).await?.id)
 }
 
 /// etcd's locks and elections are clients of its other services, and pass refusals on with their texts, but without

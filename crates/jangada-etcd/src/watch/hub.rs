@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jangada_kv::{ChangeEvent, Revision};
+use jangada_kv::{ChangeEvent, Changes, Revision};
 use tokio::sync::Mutex as Turn;
 
 use crate::backend::{Backend, Refusal};
@@ -22,6 +22,8 @@ pub(crate) struct Slice {
     pub(crate) through: Revision,
     /// In the order in which they happened.
     pub(crate) events: Vec<ChangeEvent>,
+    /// Grows when somebody may be permitted less than before.
+    pub(crate) auth: u64,
 }
 
 /// Why there is no slice.
@@ -74,7 +76,8 @@ impl<B: Backend> Hub<B> {
         let changes = self.backend.changes(from).await.map_err(NoSlice::Refused)?;
         match changes {
             Ok(changes) => {
-                Ok(Arc::new(Slice { first: from, through: changes.through, events: changes.events }))
+                let Changes { events, through, auth, .. } = changes;
+                Ok(Arc::new(Slice { first: from, through, events, auth }))
             }
             Err(floor) => Err(NoSlice::Compacted(floor)),
         }

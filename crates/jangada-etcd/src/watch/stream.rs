@@ -7,20 +7,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jangada_kv::Revision;
+use jangada_kv::{Caller, KeyRange, Revision};
 use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::backend::Backend;
-use crate::error;
 use crate::etcdserverpb as pb;
 use crate::etcdserverpb::watch_request::RequestUnion;
 use crate::response;
 use crate::watch::hub::{Hub, NoSlice, Slice};
 use crate::watch::room::Room;
 use crate::watch::watcher::Watcher;
+use crate::{auth, error};
 
 /// Responses of a stream that its client has not taken yet; then the stream waits.
 pub(crate) const WAITING_RESPONSES: usize = 128;
@@ -39,6 +39,10 @@ type Responses = mpsc::Sender<Result<pb::WatchResponse, Status>>;
 pub(crate) struct Stream<B> {
     hub: Arc<Hub<B>>,
     room: Arc<Room>,
+    /// Who watches.
+    caller: Caller,
+    /// What the store's users were like when this stream's watches were last looked at.
+    auth: u64,
     responses: Responses,
     revisions: watch::Receiver<Revision>,
     watchers: BTreeMap<i64, Watcher>,
@@ -72,6 +76,7 @@ impl<B: Backend> Stream<B> {
     pub(crate) fn start(
         hub: Arc<Hub<B>>,
         room: Arc<Room>,
+        caller: Caller,
         requests: Streaming<pb::WatchRequest>,
         fragment_bytes: usize,
         wants_leader: bool,
@@ -83,6 +88,8 @@ impl<B: Backend> Stream<B> {
             head,
             hub,
             room,
+            caller,
+            auth: 0,
             responses,
             revisions,
             watchers: BTreeMap::new(),
@@ -165,6 +172,10 @@ impl<B: Backend> Stream<B> {
         let Some(mut watcher) = Watcher::new(request, next) else {
             return self.send(refused("mvcc: watcher range is empty")).await;
         };
+        let permitted = auth::may_read(self.hub.backend(), &self.caller, vec![watcher.range.clone()]).await;
+        if let Err(status) = permitted {
+            return self.send(refused(&as_written(&status))).await;
+        }
         if chosen != 0 && self.watchers.contains_key(&chosen) {
             return self.send(refused("mvcc: duplicate watch ID provided on the WatchStream")).await;
         }
@@ -208,6 +219,7 @@ impl<B: Backend> Stream<B> {
         if now > self.head {
             match self.hub.from(self.head.next()).await {
                 Ok(slice) => {
+                    self.look_again(slice.auth).await?;
                     let head = self.head;
                     self.tell(&slice, |watcher| watcher.next > head).await?;
                     self.head = slice.through;
@@ -219,7 +231,10 @@ impl<B: Backend> Stream<B> {
         }
         if let Some(oldest) = self.oldest_behind() {
             match self.hub.history(oldest).await {
-                Ok(slice) => self.tell(&slice, |watcher| watcher.next <= slice.through).await?,
+                Ok(slice) => {
+                    self.look_again(slice.auth).await?;
+                    self.tell(&slice, |watcher| watcher.next <= slice.through).await?;
+                }
                 Err(NoSlice::Compacted(floor)) => self.cancel_compacted(floor).await?,
                 Err(NoSlice::Refused(refusal)) => return Err(End::Told(error::of_refusal(refusal))),
             }
@@ -257,6 +272,42 @@ impl<B: Backend> Stream<B> {
             }
         }
         Ok(())
+    }
+
+    /// Ends the watches whose client may not be told any more, if users have changed since they were looked at.
+    async fn look_again(&mut self, auth: u64) -> Result<(), End> {
+        if auth <= self.auth {
+            return Ok(());
+        }
+        self.auth = auth;
+        let ranges = self.watchers.values().map(|watcher| watcher.range.clone()).collect();
+        if self.may_be_told(ranges).await?.is_ok() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = self.watchers.keys().copied().collect();
+        for id in ids {
+            let range = self.watchers[&id].range.clone();
+            if let Err(status) = self.may_be_told(vec![range]).await? {
+                self.watchers.remove(&id);
+                self.send(pb::WatchResponse {
+                    header: response::header(self.hub.backend(), self.head),
+                    watch_id: id,
+                    canceled: true,
+                    cancel_reason: as_written(&status),
+                    ..pb::WatchResponse::default()
+                })
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the client may read these ranges. A member that cannot say ends the stream.
+    async fn may_be_told(&self, ranges: Vec<KeyRange>) -> Result<Result<(), Status>, End> {
+        match auth::may_read(self.hub.backend(), &self.caller, ranges).await {
+            Err(status) if status.code() == Code::Unavailable => Err(End::Told(status)),
+            told => Ok(told),
+        }
     }
 
     /// Ends the watches that want what is forgotten.
@@ -325,6 +376,11 @@ async fn next_request(
         Some(requests) => requests.message().await.map_err(|_| End::Gone),
         None => std::future::pending().await,
     }
+}
+
+/// A refusal as Go's gRPC writes it, which is how clients know it inside of a response.
+fn as_written(status: &Status) -> String {
+    format!("rpc error: code = {:?} desc = {}", status.code(), status.message())
 }
 
 /// The first time after a whole period.

@@ -13,7 +13,7 @@ use crate::watch::room::Place;
 /// A watch of a stream.
 #[derive(Debug)]
 pub(crate) struct Watcher {
-    range: KeyRange,
+    pub(crate) range: KeyRange,
     /// The first revision that it has not been told of.
     pub(crate) next: Revision,
     no_puts: bool,

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::kv_client::KvClient;
 use jangada_etcd::{
-    Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Refusal, Services, Situation,
-    WatchLimits,
+    Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Passwords, Refusal, Services,
+    Situation, WatchLimits,
 };
 use jangada_kv::{Changes, Error, Millis, Page, Request, Response, Revision, Store};
 use tokio::sync::watch;
@@ -44,6 +44,7 @@ pub(crate) struct Bare {
     pub(crate) numbers: Arc<AtomicU64>,
     /// What each entry of the log is stamped with.
     pub(crate) clock: Arc<AtomicU64>,
+    pub(crate) passwords: Passwords,
 }
 
 impl Backend for Bare {
@@ -123,7 +124,15 @@ impl Backend for Bare {
         self.numbers.fetch_add(1, Relaxed)
     }
 
-    async fn change_members(&self, change: MemberChange) -> Result<(u64, Vec<Member>), MemberRefusal> {
+    fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    async fn change_members(
+        &self,
+        change: MemberChange,
+        _token: Option<String>,
+    ) -> Result<(u64, Vec<Member>), MemberRefusal> {
         self.changes.lock().unwrap().push(change);
         match &self.member_refusal {
             Some(refusal) => Err(refusal.clone()),

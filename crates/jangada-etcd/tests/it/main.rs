@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod alarms; // alarms, and a store that is full
+mod auth; // users, roles, tokens
+mod auth_doors; // every call by every kind of user
 mod bare; // the store behind the services
 mod cluster; // members and status
 mod gateway; // the JSON gateway

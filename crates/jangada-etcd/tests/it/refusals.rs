@@ -1,7 +1,7 @@
 //! What is refused, with etcd's codes and texts.
 
 use jangada_etcd::etcdserverpb as pb;
-use jangada_etcd::etcdserverpb::auth_client::AuthClient;
+use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
 use jangada_etcd::{Freshness, Refusal};
 use tonic::{Code, Request};
@@ -146,10 +146,10 @@ async fn a_token_that_nobody_issued_is_refused() {
 #[tokio::test]
 async fn what_is_not_there_yet_is_named() {
     let bare = Bare::default();
-    let said = |call: &str| {
-        let text = format!("jangada does not serve {call} yet (docs/etcd.md says what it serves)");
-        (Code::Unimplemented, text)
-    };
-    let mut auth = AuthClient::new(bare.services());
-    assert_eq!(told(auth.auth_enable(pb::AuthEnableRequest {}).await), said("etcdserverpb.Auth/AuthEnable"));
+    let text = "jangada does not serve etcdserverpb.Maintenance/Downgrade with the action ENABLE yet \
+                (docs/etcd.md says what it serves)";
+    let mut maintenance = MaintenanceClient::new(bare.services());
+    let action = pb::downgrade_request::DowngradeAction::Enable.into();
+    let downgrade = maintenance.downgrade(pb::DowngradeRequest { action, version: "3.4.0".to_owned() }).await;
+    assert_eq!(told(downgrade), (Code::Unimplemented, text.to_owned()));
 }

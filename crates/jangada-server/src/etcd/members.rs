@@ -20,13 +20,13 @@ const TIMEOUT_MS: u64 = 30_000;
 
 type Changed = Result<(u64, Vec<Member>), MemberRefusal>;
 
-/// Makes a change; says whom it was about, and who the members are now.
-pub(super) async fn change(shared: &Shared, change: MemberChange) -> Changed {
+/// Makes a change; says whom it was about, and who the members are now. The leader wants to see the client's token, too.
+pub(super) async fn change(shared: &Shared, change: MemberChange, token: Option<String>) -> Changed {
     let wish = ChangeMember { change: of_service(change), timeout_ms: TIMEOUT_MS };
     match in_time(shared, AdminRequest::ChangeMember(wish.clone())).await {
         Ok(answer) => changed(answer),
         Err(AdminError::NotLeader { leader_client_addr: Some(leader), .. }) => {
-            ask_leader(shared, &leader, &wish).await
+            ask_leader(shared, &leader, &wish, token).await
         }
         Err(error) => Err(refusal(error)),
     }
@@ -60,13 +60,18 @@ struct Told {
     reason: Option<handle::MemberRefusal>,
 }
 
-async fn ask_leader(shared: &Shared, leader: &str, wish: &ChangeMember) -> Changed {
+async fn ask_leader(shared: &Shared, leader: &str, wish: &ChangeMember, token: Option<String>) -> Changed {
     let lost = |_| MemberRefusal::NoAnswer(Refusal::TimedOut);
     let body =
         serde_json::to_string(wish).expect("our own types have string keys and no failing serializers");
     let request = Request::post("/members/change")
         .header(header::HOST, leader)
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, "application/json");
+    let request = match token {
+        Some(token) => request.header(header::AUTHORIZATION, token),
+        None => request,
+    };
+    let request = request
         .body(Body::from(body))
         .map_err(|why| MemberRefusal::Impossible(format!("{leader} is no address: {why}")))?;
     let patience = std::time::Duration::from_millis(TIMEOUT_MS) + shared.limits.request_time;

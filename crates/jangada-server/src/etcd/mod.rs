@@ -5,6 +5,7 @@
 
 mod members; // changes of a member, carried to the leader
 mod seam; // this server as a backend
+mod tokens; // which of them are in use
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service as _;
 
 pub(crate) use seam::Seam;
+pub(crate) use tokens::TokensInUse;
 
 use crate::front::{Shared, Stop};
 use crate::limits::Limits;

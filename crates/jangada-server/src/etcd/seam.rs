@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jangada_etcd::{
-    Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Refusal, Situation,
+    Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Passwords, Refusal, Situation,
 };
-use jangada_kv::{Changes, Error, Page, Request, Response, Revision};
+use jangada_kv::{AuthRequest, Caller, Changes, Error, Page, Request, Response, Revision};
 use tokio::sync::watch;
 
 use super::members;
@@ -30,6 +30,19 @@ pub(crate) struct Seam {
 impl Seam {
     pub(crate) fn new(shared: Arc<Shared>) -> Seam {
         Seam { shared }
+    }
+
+    /// A token that only reads is in use, too: that is written now and then, and nobody waits for it.
+    fn note_use(&self, request: &Request) {
+        let Request::OnBehalf(asked) = request else { return };
+        let Caller::Token(token) = asked.caller else { return };
+        if self.shared.tokens.is_due(token, Instant::now()) {
+            let (seam, touch) = (self.clone(), asked.caller.asks(Request::Auth(AuthRequest::Touch)));
+            tokio::spawn(async move {
+                // If it cannot be said now, the next use says it.
+                let _said = seam.write(touch).await;
+            });
+        }
     }
 
     async fn submit(&self, kind: Kind, item: BatchItem) -> Result<Response, Refusal> {
@@ -62,6 +75,7 @@ impl Backend for Seam {
     }
 
     async fn read(&self, request: Request, freshness: Freshness) -> Result<Response, Refusal> {
+        self.note_use(&request);
         let kind = match freshness {
             Freshness::Linearizable => Kind::Read,
             Freshness::Serializable => Kind::Local,
@@ -154,8 +168,16 @@ impl Backend for Seam {
         }
     }
 
-    async fn change_members(&self, change: MemberChange) -> Result<(u64, Vec<Member>), MemberRefusal> {
-        members::change(&self.shared, change).await
+    fn passwords(&self) -> &Passwords {
+        &self.shared.passwords
+    }
+
+    async fn change_members(
+        &self,
+        change: MemberChange,
+        token: Option<String>,
+    ) -> Result<(u64, Vec<Member>), MemberRefusal> {
+        members::change(&self.shared, change, token).await
     }
 }
 

@@ -19,8 +19,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::pipeline::Pipeline;
 use super::{Shared, Stop};
+use crate::etcd::Seam;
 use crate::limits::Limits;
 use crate::resp::inline::Words;
+use crate::resp::login::LoggedIn;
 use crate::resp::parser::{Parser, ProtocolError, Step};
 use crate::resp::reply::{Reply, Version};
 use crate::resp::session::{Action, Question, Session};
@@ -48,6 +50,8 @@ struct Connection<S> {
     pipeline: Pipeline,
     /// A command that waits for runs of the other kind, and what it took of the input.
     held: Option<(Question, usize)>,
+    /// Somebody is logging in: what is sent behind that waits.
+    login: Option<Pin<Box<dyn Future<Output = LoggedIn> + Send>>>,
     /// The next command waits for all answers.
     later: bool,
     /// Commands may wait in `input` because there was no room for more.
@@ -72,6 +76,7 @@ struct Connection<S> {
 /// What a connection woke up for.
 enum Event {
     Answers,
+    LoggedIn(LoggedIn),
     Sent(usize),
     Received(usize),
     Stop,
@@ -97,6 +102,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         session: Session::new(Arc::clone(&shared)),
         pipeline: Pipeline::new(Arc::clone(&shared)),
         held: None,
+        login: None,
         later: false,
         was_full: false,
         output: Vec::new(),
@@ -197,6 +203,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pipeline.ask(question, consumed);
             }
             Action::Ask(question) => self.held = Some((question, consumed)),
+            Action::LogIn(_) if !direct => {
+                self.later = true;
+                return;
+            }
+            Action::LogIn(login) => {
+                let seam = Seam::new(Arc::clone(&self.shared));
+                self.login = Some(Box::pin(login.settle(seam)));
+            }
             Action::Later => {
                 self.later = true;
                 return;
@@ -226,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Whether the next command need not wait for the answers to those before it.
     fn can_take_next(&self) -> bool {
-        self.held.is_none() && (!self.later || self.pipeline.is_empty())
+        self.held.is_none() && self.login.is_none() && (!self.later || self.pipeline.is_empty())
     }
 
     /// Whether enough is under way, or waits for the client, to take no more.
@@ -239,14 +253,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match &self.held {
             Some((held, _)) => self.pipeline.admits(held.kind),
             None => {
-                !self.closing && self.pipeline.is_empty() && (self.later || self.was_full) && !self.is_full()
+                !self.closing
+                    && self.login.is_none()
+                    && self.pipeline.is_empty()
+                    && (self.later || self.was_full)
+                    && !self.is_full()
             }
         }
     }
 
     /// Whether nothing is left to do.
     fn is_done(&self) -> bool {
-        let idle = self.pipeline.is_empty() && self.held.is_none() && self.output.is_empty();
+        let idle =
+            self.pipeline.is_empty() && self.held.is_none() && self.login.is_none() && self.output.is_empty();
         // Without more input, and with nothing under way, what is left of a command stays incomplete.
         idle && (self.closing || self.ended)
     }
@@ -255,6 +274,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_event(&mut self, context: &mut Context<'_>, stop: &mut Stop) -> Poll<io::Result<Event>> {
         if self.pipeline.poll_answers(context).is_ready() {
             return Poll::Ready(Ok(Event::Answers));
+        }
+        if let Some(login) = &mut self.login
+            && let Poll::Ready(logged_in) = login.as_mut().poll(context)
+        {
+            return Poll::Ready(Ok(Event::LoggedIn(logged_in)));
         }
         if !self.output.is_empty() {
             let stream = Pin::new(&mut self.stream);
@@ -286,6 +310,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn on_event(&mut self, event: Event) -> ControlFlow<()> {
         match event {
             Event::Answers => {}
+            Event::LoggedIn(logged_in) => {
+                self.login = None;
+                logged_in.tell(&mut self.session, &mut self.output);
+                // What came behind it can be taken now.
+                self.was_full = true;
+            }
             Event::Sent(0) => return ControlFlow::Break(()),
             Event::Sent(bytes) => {
                 self.last_active = Instant::now();
@@ -314,7 +344,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Whether more input could be of use.
     fn wants_input(&self) -> bool {
-        !self.closing && !self.ended && !self.later && self.held.is_none() && !self.is_full()
+        let waits = self.later || self.held.is_some() || self.login.is_some();
+        !self.closing && !self.ended && !waits && !self.is_full()
     }
 
     /// When the connection must be looked at, if nothing happens before: the earliest of its time limits.

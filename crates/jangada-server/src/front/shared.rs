@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use jangada_etcd::Passwords;
 use tokio::sync::Semaphore;
 
 use crate::config::ConsoleFile;
+use crate::etcd::TokensInUse;
 use crate::handle::Handle;
 use crate::limits::Limits;
 use crate::metrics::Counters;
@@ -26,6 +28,10 @@ pub struct Shared {
     pub console: &'static [ConsoleFile],
     /// For each question that may be put to other members at the same time, on behalf of the page.
     pub(crate) questions: Arc<Semaphore>,
+    /// Where passwords are looked at.
+    pub(crate) passwords: Passwords,
+    /// When tokens were last written to be in use.
+    pub(crate) tokens: Arc<TokensInUse>,
     next_client: Arc<AtomicU64>,
 }
 
@@ -35,7 +41,18 @@ impl Shared {
     pub fn new(handle: Handle, limits: Limits, client_addr: String) -> Shared {
         let (counters, next_client) = (Arc::default(), Arc::new(AtomicU64::new(1)));
         let questions = Arc::new(Semaphore::new(limits.console_questions));
-        Shared { handle, limits, counters, client_addr, console: &[], questions, next_client }
+        let (passwords, tokens) = (Passwords::default(), Arc::default());
+        Shared {
+            handle,
+            limits,
+            counters,
+            client_addr,
+            console: &[],
+            questions,
+            passwords,
+            tokens,
+            next_client,
+        }
     }
 
     /// The same with these files under `/console`.
@@ -50,7 +67,19 @@ impl Shared {
         let (limits, client_addr) = (self.limits.clone(), self.client_addr.clone());
         let (counters, next_client) = (Arc::clone(&self.counters), Arc::clone(&self.next_client));
         let (questions, console) = (Arc::clone(&self.questions), self.console);
-        (Shared { handle, limits, counters, client_addr, console, questions, next_client }, postman)
+        let (passwords, tokens) = (self.passwords.clone(), Arc::clone(&self.tokens));
+        let shared = Shared {
+            handle,
+            limits,
+            counters,
+            client_addr,
+            console,
+            questions,
+            passwords,
+            tokens,
+            next_client,
+        };
+        (shared, postman)
     }
 
     /// A number for a new connection, never given twice.

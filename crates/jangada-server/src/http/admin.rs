@@ -6,7 +6,8 @@
 //! | status | kind | meaning |
 //! |---|---|---|
 //! | 400 | `refused` | the request cannot be understood |
-//! | 403 | `refused` | a page of another origin sent it |
+//! | 401 | `refused` | auth is on, and no token was shown, or one that is not valid |
+//! | 403 | `refused` | a page of another origin sent it, or a user who may not manage the cluster |
 //! | 409 | `refused` | impossible or dangerous; nothing changed |
 //! | 415 | `refused` | it is not declared as `application/json` |
 //! | 421 | `not_leader` | ask the leader |
@@ -19,12 +20,16 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jangada_etcd::auth;
+use jangada_kv::Caller;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tonic::Code;
 
 use super::origin;
+use crate::etcd::Seam;
 use crate::front::Shared;
 use crate::handle::{AdminAnswer, AdminError, AdminRequest};
 
@@ -56,10 +61,11 @@ pub(super) async fn transfer(State(shared): State<Arc<Shared>>, request: Request
 }
 
 /// The request's body, if it may be sent and can be understood.
-async fn body<T: DeserializeOwned>(shared: &Shared, request: Request) -> Result<T, Response> {
+async fn body<T: DeserializeOwned>(shared: &Arc<Shared>, request: Request) -> Result<T, Response> {
     if let Err(why) = origin::check(request.headers(), &shared.client_addr) {
         return Err(refused(StatusCode::FORBIDDEN, why));
     }
+    check_user(shared, request.headers()).await?;
     let declared = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = declared.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
@@ -74,6 +80,26 @@ async fn body<T: DeserializeOwned>(shared: &Shared, request: Request) -> Result<
     };
     serde_json::from_slice(&bytes)
         .map_err(|error| refused(StatusCode::BAD_REQUEST, &format!("the body cannot be understood: {error}")))
+}
+
+/// While auth is on, whoever changes the cluster must have the role root, and shows a token, as to etcd's JSON calls.
+async fn check_user(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<(), Response> {
+    let token = headers.get(header::AUTHORIZATION);
+    let caller = token.map_or(Caller::Nobody, |token| Caller::Token(auth::digest(token.as_bytes())));
+    let Err(status) = auth::may_manage(&Seam::new(Arc::clone(shared)), &caller).await else { return Ok(()) };
+    let why = match status.code() {
+        Code::PermissionDenied => "only a user with the role root may change the cluster",
+        Code::InvalidArgument | Code::Unauthenticated => {
+            "auth is on: show a token of a user with the role root as Authorization"
+        }
+        _ => status.message(),
+    };
+    let http = match status.code() {
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::InvalidArgument | Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Err(refused(http, why))
 }
 
 async fn ask(shared: &Shared, request: AdminRequest) -> Response {

@@ -6,7 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jangada_etcd::{SPOKEN_CLUSTER_VERSION, SPOKEN_VERSION};
-use jangada_kv::{AlarmRequest, KeyRange, RangeRequest, Request, Response as KvResponse};
+use jangada_kv::{AlarmRequest, Caller, KeyRange, RangeRequest, Request, Response as KvResponse};
 use serde::Serialize;
 
 use crate::front::Shared;
@@ -40,7 +40,8 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>, RawQuery(asked): R
         return sick("RAFT NO LEADER".to_owned());
     }
     let nothing = RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::One("health".into())) };
-    let read = BatchItem::Read(Request::Range(Box::new(nothing)));
+    // Whoever wants to know whether it is healthy need not be anybody.
+    let read = BatchItem::Read(Caller::Server.asks(Request::Range(Box::new(nothing))));
     let kind = if alone { Kind::Local } else { Kind::Read };
     let answers = shared.handle.submit(kind, vec![read], shared.limits.request_time).await;
     match answers.into_iter().find_map(Result::err) {

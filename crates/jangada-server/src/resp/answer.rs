@@ -12,9 +12,9 @@
 //! | `UNKNOWNOUTCOME` | the leader was lost while the write was under way | **perhaps**: read before repeating |
 //! | `ERR` | the request itself is at fault (too large, wrong type of value, Redis's own errors) | no |
 //!
-//! Redis's own codes `EXECABORT`, `NOPROTO`, `WRONGPASS` and `NOAUTH` mean what they mean there.
+//! Redis's own codes `EXECABORT`, `NOPROTO`, `WRONGPASS`, `NOAUTH` and `NOPERM` mean what they mean there.
 
-use jangada_kv::{Error, KeyType, Reply as StoreReply, Response};
+use jangada_kv::{AuthError, Error, KeyType, Reply as StoreReply, Response};
 
 use super::reply::{Reply, Version};
 use super::translate::{Shape, unix_millis};
@@ -203,17 +203,32 @@ fn slice(value: &[u8], first: i64, last: i64) -> &[u8] {
 
 /// The store answered another kind of request. It cannot be the client's fault, and need not be the end of it.
 fn write_unexpected(out: &mut Vec<u8>, response: &Response) {
-    let mut writer = Reply::new(out, Version::Two);
     match response {
-        // In Redis's words, so that clients know it.
-        Response::Error(Error::NoSpace) => {
-            writer.error("OOM command not allowed when used memory > 'maxmemory': the store has reached --quota-backend-bytes");
-        }
-        Response::Error(error) => writer.error(format!("ERR {error}")),
+        Response::Error(error) => write_refusal(out, *error),
         other => {
             debug_assert!(false, "an answer of another kind: {other:?}");
+            let mut writer = Reply::new(out, Version::Two);
             writer.error("ERR internal error: the store answered another request");
         }
+    }
+}
+
+/// The refusal of whoever has not logged in.
+pub(crate) const NOAUTH: &str = "NOAUTH Authentication required.";
+/// The refusal of whoever has, and may not do that. Redis's text for keys; what it calls commands are keys here, too.
+const NOPERM: &str = "NOPERM this user has no permissions to access one of the keys used as arguments";
+
+/// Writes why the store refused a request.
+pub(crate) fn write_refusal(out: &mut Vec<u8>, error: Error) {
+    let mut writer = Reply::new(out, Version::Two);
+    match error {
+        Error::Auth(AuthError::NoUser | AuthError::InvalidToken) => writer.error(NOAUTH),
+        Error::Auth(AuthError::Denied) => writer.error(NOPERM),
+        // In Redis's words, so that clients know it.
+        Error::NoSpace => {
+            writer.error("OOM command not allowed when used memory > 'maxmemory': the store has reached --quota-backend-bytes");
+        }
+        error => writer.error(format!("ERR {error}")),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use jangada_kv::Caller;
+
 use super::commands::{Command, Local, SPECS, Spec};
 use super::parser::{Arguments, integer};
 use super::reply::{Reply, Version};
@@ -78,13 +80,11 @@ pub(crate) fn answer(session: &mut Session, local: Local, words: Arguments<'_>, 
             Some(_) => reply.error("ERR DB index is out of range"),
             None => reply.error("ERR value is not an integer or out of range"),
         },
-        Local::Auth => {
-            let name = if words.len() == 2 { None } else { words.get(1) };
-            match words.len() {
-                2 | 3 => reply.error(no_login(name).as_bytes()),
-                _ => reply.error("ERR syntax error"),
-            }
-        }
+        Local::Auth => match words.len() {
+            // A whole one comes here only out of a transaction.
+            2 | 3 => reply.error(NO_LOGIN_INSIDE),
+            _ => reply.error("ERR syntax error"),
+        },
         Local::Unwatch => {
             reply.ok();
             session.unwatch();
@@ -100,28 +100,29 @@ pub(crate) fn answer(session: &mut Session, local: Local, words: Arguments<'_>, 
     }
 }
 
-/// The refusal of a login: there are no users yet.
-fn no_login(name: Option<&[u8]>) -> Refusal {
-    match name {
-        Some(name) if name != b"default" => {
-            "WRONGPASS invalid username-password pair or user is disabled.".into()
-        }
-        Some(_) | None => "ERR AUTH <password> called without any password configured for the default user. \
-                           Are you sure your configuration is correct?"
-            .into(),
-    }
-}
+/// Who logs in must wait for it, and a transaction waits for nothing.
+const NO_LOGIN_INSIDE: &str = "ERR AUTH inside MULTI is not allowed";
+
+/// `HELLO` where somebody must log in first.
+const HELLO_WITHOUT_LOGIN: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
+                                   HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and \
+                                   select the RESP protocol version at the same time";
 
 /// `HELLO [version [AUTH user password] [SETNAME name]]`
 fn hello(session: &mut Session, words: Arguments<'_>, out: &mut Vec<u8>) {
     match hello_options(session.version, words) {
-        Ok((version, name)) => {
-            session.version = version;
-            if let Some(name) = name {
-                session.name = name.to_vec();
-            }
-        }
-        Err(refusal) => return Reply::new(out, session.version).error(refusal.as_bytes()),
+        Err(refusal) => Reply::new(out, session.version).error(refusal.as_bytes()),
+        Ok(HelloOptions { login: Some(_), .. }) => Reply::new(out, session.version).error(NO_LOGIN_INSIDE),
+        Ok(_) if session.must_log_in() => Reply::new(out, session.version).error(HELLO_WITHOUT_LOGIN),
+        Ok(HelloOptions { version, name, login: None }) => agree(session, version, name, out),
+    }
+}
+
+/// Agrees on a version and on the client's name, and says hello.
+pub(crate) fn agree(session: &mut Session, version: Version, name: Option<&[u8]>, out: &mut Vec<u8>) {
+    session.version = version;
+    if let Some(name) = name {
+        session.name = name.to_vec();
     }
     let mut reply = Reply::new(out, session.version);
     reply.map(7);
@@ -142,29 +143,42 @@ fn hello(session: &mut Session, words: Arguments<'_>, out: &mut Vec<u8>) {
     reply.array(0);
 }
 
-/// The version and the name that `HELLO` asks for.
-fn hello_options<'a>(now: Version, words: Arguments<'a>) -> Result<(Version, Option<&'a [u8]>), Refusal> {
+/// What `HELLO` asks for.
+pub(crate) struct HelloOptions<'a> {
+    pub(crate) version: Version,
+    /// What the client calls itself.
+    pub(crate) name: Option<&'a [u8]>,
+    /// User and password.
+    pub(crate) login: Option<(&'a [u8], &'a [u8])>,
+}
+
+pub(crate) fn hello_options(now: Version, words: Arguments<'_>) -> Result<HelloOptions<'_>, Refusal> {
     let version = match words.get(1).map(integer) {
-        None => return Ok((now, None)),
+        None => return Ok(HelloOptions { version: now, name: None, login: None }),
         Some(Some(2)) => Version::Two,
         Some(Some(3)) => Version::Three,
         Some(Some(_)) => return Err("NOPROTO unsupported protocol version".into()),
         Some(None) => return Err("ERR Protocol version is not an integer or out of range".into()),
     };
-    let mut name = None;
+    let (mut name, mut login) = (None, None);
     let mut at = 2;
     while let Some(option) = words.get(at) {
         match (words.get(at + 1), words.get(at + 2)) {
-            (Some(user), Some(_)) if is(option, "auth") => return Err(no_login(Some(user))),
-            (Some(text), _) if is(option, "setname") => name = Some(printable(text)?),
+            (Some(user), Some(password)) if is(option, "auth") => {
+                login = Some((user, password));
+                at += 3;
+            }
+            (Some(text), _) if is(option, "setname") => {
+                name = Some(printable(text)?);
+                at += 2;
+            }
             _ => {
                 let option = String::from_utf8_lossy(option);
                 return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
             }
         }
-        at += 2;
     }
-    Ok((version, name))
+    Ok(HelloOptions { version, name, login })
 }
 
 /// A name that may stand in a list, which spaces and line ends would break.
@@ -196,8 +210,12 @@ fn client(session: &mut Session, words: Arguments<'_>, out: &mut Vec<u8>) {
         }
     } else if is(word, "info") {
         let name = String::from_utf8_lossy(&session.name);
+        let user = match &session.caller {
+            Caller::User { name, .. } => String::from_utf8_lossy(name),
+            Caller::Nobody | Caller::Server | Caller::Token(_) => "default".into(),
+        };
         let proto = if session.version == Version::Three { 3 } else { 2 };
-        reply.text(&format!("id={} name={name} db=0 user=default resp={proto}\n", session.id));
+        reply.text(&format!("id={} name={name} db=0 user={user} resp={proto}\n", session.id));
     } else {
         // What a client tells about itself or asks for memory's sake: nothing depends on it here.
         reply.ok();

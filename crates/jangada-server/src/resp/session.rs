@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use jangada_kv::{Command as StoreCommand, Exec, Request, Response, Revision};
+use jangada_kv::{Caller, Command as StoreCommand, Exec, Request, Response, Revision};
 
-use super::answer::{Answer, ExecPart, bounded, write_answer, write_error, write_exec, write_parts};
+use super::answer::{
+    Answer, ExecPart, NOAUTH, bounded, write_answer, write_error, write_exec, write_parts, write_refusal,
+};
 use super::commands::{Bracket, Command, Local, Spec};
 use super::describe;
+use super::login::{self, LogIn};
 use super::parser::{Arguments, Span};
 use super::reply::{Reply, Version};
 use super::translate::{Refusal, Shape, translate, wrong_arity};
@@ -32,6 +35,8 @@ pub(crate) struct Session {
     /// What `MULTI` has queued since, if it was said.
     transaction: Option<Transaction>,
     watch: Watch,
+    /// Who has logged in.
+    pub(crate) caller: Caller,
 }
 
 /// The commands between `MULTI` and `EXEC`.
@@ -75,6 +80,8 @@ pub(crate) enum Action {
     Ask(Question),
     /// It depends on answers that are under way: bring it again when all are there.
     Later,
+    /// Somebody logs in: nothing else is done before that is settled. If answers are under way, as `Later`.
+    LogIn(LogIn),
 }
 
 /// What the store must be asked, and what will be made of its answers.
@@ -95,6 +102,14 @@ pub(crate) enum Requests {
     One(Request),
     /// As many answers are expected.
     Many(Vec<Request>),
+}
+
+/// Why a key is not watched.
+enum Failure {
+    /// The request was not answered.
+    Server(RequestError),
+    /// It was refused.
+    Store(jangada_kv::Error),
 }
 
 /// What becomes of the answers to one command.
@@ -123,6 +138,7 @@ impl Session {
             name: Vec::new(),
             transaction: None,
             watch: Watch::default(),
+            caller: Caller::Nobody,
         }
     }
 
@@ -140,6 +156,11 @@ impl Session {
             Reply::new(out, self.version).error(refusal.as_bytes());
             return Action::Answered;
         }
+        if self.must_log_in() && !spec.flags.contains("no_auth") {
+            self.break_transaction();
+            Reply::new(out, self.version).error(NOAUTH);
+            return Action::Answered;
+        }
         if self.depends_on_watch(spec.command) {
             return Action::Later;
         }
@@ -150,19 +171,16 @@ impl Session {
                 self.queue(spec, words, out);
                 Action::Answered
             }
-            Command::Local(local) => {
-                describe::answer(self, local, words, out);
-                Action::Answered
-            }
+            Command::Local(local) => match login::asked_for(self, local, words) {
+                Some(log_in) => Action::LogIn(log_in),
+                None => {
+                    describe::answer(self, local, words, out);
+                    Action::Answered
+                }
+            },
             Command::Store(store) => match translate(spec, store, words) {
                 Ok((command, shape)) => {
-                    let kind = if command.is_read_only() { Kind::Read } else { Kind::Write };
-                    let expected = Expected::Reply(self.version, shape);
-                    Action::Ask(Question {
-                        kind,
-                        requests: Requests::One(Request::Command(command)),
-                        expected,
-                    })
+                    self.ask(Request::Command(command), Expected::Reply(self.version, shape))
                 }
                 Err(refusal) => {
                     Reply::new(out, self.version).error(refusal.as_bytes());
@@ -177,11 +195,10 @@ impl Session {
         let line = words::parse(line, self.shared.limits.shown_keys)?;
         self.shared.counters.words.fetch_add(1, Relaxed);
         Some(match line {
-            words::Line::Store(kind, request, shape) => Action::Ask(Question {
-                kind,
-                requests: Requests::One(request),
-                expected: Expected::Words(shape),
-            }),
+            words::Line::Store(kind, request, shape) => {
+                let requests = Requests::One(self.caller.asks(request));
+                Action::Ask(Question { kind, requests, expected: Expected::Words(shape) })
+            }
             words::Line::Status => {
                 out.extend_from_slice(words::status(&self.shared.handle.status()).as_bytes());
                 Action::Answered
@@ -221,21 +238,39 @@ impl Session {
                 for key in keys {
                     match next() {
                         Ok(Response::WatchRevision(revision)) => self.watch.keys.push((key, revision)),
-                        Ok(_) => failure = Some(RequestError::Bad("internal error".to_owned())),
-                        Err(error) => failure = Some(error),
+                        Ok(Response::Error(error)) => failure = Some(Failure::Store(error)),
+                        Ok(_) => {
+                            failure = Some(Failure::Server(RequestError::Bad("internal error".to_owned())));
+                        }
+                        Err(error) => failure = Some(Failure::Server(error)),
                     }
                 }
                 self.watch.awaited -= 1;
                 match failure {
                     None => Reply::new(out, Version::Two).ok(),
-                    Some(error) => {
+                    Some(failure) => {
                         self.watch.failed = true;
-                        write_error(out, &error);
+                        match failure {
+                            Failure::Server(error) => write_error(out, &error),
+                            Failure::Store(error) => write_refusal(out, error),
+                        }
                     }
                 }
             }
             Expected::Words(shape) => words::write_answer(out, shape, &next()),
         }
+    }
+
+    /// One request on behalf of whoever has logged in.
+    fn ask(&self, request: Request, expected: Expected) -> Action {
+        let kind = if request.is_read_only() { Kind::Read } else { Kind::Write };
+        let requests = Requests::One(self.caller.asks(request));
+        Action::Ask(Question { kind, requests, expected })
+    }
+
+    /// Whether nobody has logged in where somebody must. Whether who has logged in still may, the store says.
+    pub(crate) fn must_log_in(&self) -> bool {
+        self.caller == Caller::Nobody && self.shared.handle.board().auth_enabled()
     }
 
     /// Forgets what is watched.
@@ -285,6 +320,7 @@ impl Session {
                 self.unwatch();
                 self.version = Version::Two;
                 self.name.clear();
+                self.caller = Caller::Nobody;
                 Reply::new(out, Version::Two).simple("RESET");
             }
             Bracket::Quit => {
@@ -297,7 +333,8 @@ impl Session {
 
     fn watch(&mut self, words: Arguments<'_>) -> Action {
         let keys: Vec<Bytes> = words.from(1).map(Bytes::copy_from_slice).collect();
-        let requests = keys.iter().map(|key| Request::WatchRevision { key: key.clone() }).collect();
+        let asks = |key: &Bytes| self.caller.asks(Request::WatchRevision { key: key.clone() });
+        let requests = keys.iter().map(asks).collect();
         self.watch.awaited += 1;
         Action::Ask(Question {
             kind: Kind::Read,
@@ -348,9 +385,7 @@ impl Session {
             return Action::Answered;
         }
         let request = Request::Exec(Exec { watched: watch.keys, commands });
-        let kind = if request.is_read_only() { Kind::Read } else { Kind::Write };
-        let expected = Expected::Exec(self.version, parts);
-        Action::Ask(Question { kind, requests: Requests::One(request), expected })
+        self.ask(request, Expected::Exec(self.version, parts))
     }
 
     /// Looks at the queued commands: which go to the store, and what the others answer.

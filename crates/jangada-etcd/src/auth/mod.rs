@@ -1,0 +1,169 @@
+//! Who asks: passwords, tokens, and what the store is told of them.
+//!
+//! Whether somebody may do something the store decides (`jangada_kv::auth`). Here is what the store has no business
+//! with: the tokens and passwords themselves.
+
+mod password; // argon2id, off the threads that serve
+
+use bytes::Bytes;
+use jangada_kv::auth::TokenDigest;
+use jangada_kv::{AuthError, AuthRequest, AuthResponse, Caller, Error, KeyRange, Request, Response};
+use sha2::{Digest, Sha256};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+pub use password::{Overrun, Passwords};
+
+use crate::backend::{Backend, Freshness};
+use crate::error;
+
+/// How long a token lasts when nobody uses it, in seconds; as long as etcd's.
+pub const TOKEN_SECONDS: u64 = 300;
+
+/// How often a login begins again because the password was changed meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// Letters of a token: sixteen each for two random numbers.
+const TOKEN_DIGITS: usize = 16;
+
+/// What the store knows a token by.
+#[must_use]
+pub fn digest(token: &[u8]) -> TokenDigest {
+    TokenDigest(Sha256::digest(token).into())
+}
+
+/// Who makes a call, by the token that it shows, if it shows one.
+#[must_use]
+pub fn caller(metadata: &MetadataMap) -> Caller {
+    let shown = metadata.get("token").or_else(|| metadata.get("authorization"));
+    shown.map_or(Caller::Nobody, |token| Caller::Token(digest(token.as_bytes())))
+}
+
+/// The token that a call shows, as it is: to show it to another member.
+pub(crate) fn shown(metadata: &MetadataMap) -> Option<String> {
+    let shown = metadata.get("token").or_else(|| metadata.get("authorization"))?;
+    shown.to_str().ok().map(str::to_owned)
+}
+
+/// Looks at a password, and says who has shown it.
+///
+/// # Errors
+/// etcd's refusals.
+pub async fn log_in<B: Backend>(backend: &B, name: &[u8], password: Bytes) -> Result<Caller, Status> {
+    let name = Bytes::copy_from_slice(name);
+    let asked = Request::Auth(AuthRequest::Credentials { name: name.clone() });
+    let answer = backend.read(Caller::Server.asks(asked), Freshness::Linearizable).await;
+    let credentials = match answer.map_err(error::of_refusal)? {
+        Response::Auth(AuthResponse::Credentials(credentials)) => credentials,
+        other => return Err(error::of_mismatch(other)),
+    };
+    if !credentials.enabled {
+        return Err(error::AUTH_NOT_ENABLED.into());
+    }
+    let is_right = backend.passwords().is_right(password, credentials.password).await;
+    match is_right.map_err(|Overrun| error::TOO_MANY_REQUESTS)? {
+        true => Ok(Caller::User { name, since: credentials.since }),
+        false => Err(error::AUTH_FAILED.into()),
+    }
+}
+
+/// Looks at a password, and makes a token for whom it is of. The answer to the login comes with it.
+pub(crate) async fn token<B: Backend>(
+    backend: &B,
+    name: &str,
+    password: String,
+) -> Result<(String, Response), Status> {
+    let password = Bytes::from(password);
+    for attempt in 1.. {
+        let caller = log_in(backend, name.as_bytes(), password.clone()).await?;
+        let Caller::User { name, since } = caller else { break };
+        let token =
+            format!("{:0digits$x}{:0digits$x}", backend.random(), backend.random(), digits = TOKEN_DIGITS);
+        let digest = digest(token.as_bytes());
+        let login = AuthRequest::Login { name, since, token: digest, ttl_seconds: TOKEN_SECONDS };
+        let answer = backend.write(Caller::Server.asks(Request::Auth(login))).await;
+        match answer.map_err(error::of_refusal)? {
+            Response::Error(Error::Auth(AuthError::LoginFailed)) if attempt < ATTEMPTS => {}
+            done @ Response::Auth(AuthResponse::Done { .. }) => return Ok((token, done)),
+            other => return Err(error::of_mismatch(other)),
+        }
+    }
+    Err(error::AUTH_FAILED.into())
+}
+
+/// The hash of a new password.
+pub(crate) async fn hash<B: Backend>(
+    backend: &B,
+    password: String,
+) -> Result<jangada_kv::auth::PasswordHash, Status> {
+    let mut salt = [0; 16];
+    salt[..8].copy_from_slice(&backend.random().to_le_bytes());
+    salt[8..].copy_from_slice(&backend.random().to_le_bytes());
+    let hashed = backend.passwords().hash(Bytes::from(password), salt).await;
+    hashed.map_err(|Overrun| error::TOO_MANY_REQUESTS.into())
+}
+
+/// Reads on behalf of somebody. A token may be newer than what this member knows: before it is called wrong, this member
+/// catches up.
+///
+/// # Errors
+/// If there is no answer.
+pub async fn read<B: Backend>(
+    backend: &B,
+    caller: &Caller,
+    request: Request,
+    freshness: Freshness,
+) -> Result<Response, Status> {
+    let asked = caller.asks(request);
+    let answer = backend.read(asked.clone(), freshness).await.map_err(error::of_refusal)?;
+    let is_unknown = answer == Response::Error(Error::Auth(AuthError::InvalidToken));
+    if !is_unknown || freshness == Freshness::Linearizable {
+        return Ok(answer);
+    }
+    let who = caller.asks(Request::Auth(AuthRequest::WhoAmI));
+    match backend.read(who, Freshness::Linearizable).await {
+        Ok(Response::Auth(_)) => backend.read(asked, freshness).await.map_err(error::of_refusal),
+        Ok(_) | Err(_) => Ok(answer),
+    }
+}
+
+/// The user whom a caller stands for: what goes on for long does so for a user, whose token may end meanwhile.
+///
+/// # Errors
+/// If the token is none.
+pub(crate) async fn user<B: Backend>(backend: &B, caller: Caller) -> Result<Caller, Status> {
+    match caller {
+        Caller::Token(_) => {
+            let who = Request::Auth(AuthRequest::WhoAmI);
+            match read(backend, &caller, who, Freshness::Serializable).await? {
+                Response::Auth(AuthResponse::Caller(user)) => Ok(user),
+                other => Err(error::of_mismatch(other)),
+            }
+        }
+        Caller::Nobody | Caller::Server | Caller::User { .. } => Ok(caller),
+    }
+}
+
+/// Whether somebody may manage the cluster, as far as this member knows.
+///
+/// # Errors
+/// etcd's refusals.
+pub async fn may_manage<B: Backend>(backend: &B, caller: &Caller) -> Result<(), Status> {
+    may(backend, caller, AuthRequest::MayManage).await
+}
+
+/// Whether somebody may read these ranges, as far as this member knows.
+pub(crate) async fn may_read<B: Backend>(
+    backend: &B,
+    caller: &Caller,
+    ranges: Vec<KeyRange>,
+) -> Result<(), Status> {
+    may(backend, caller, AuthRequest::MayRead { ranges }).await
+}
+
+async fn may<B: Backend>(backend: &B, caller: &Caller, request: AuthRequest) -> Result<(), Status> {
+    match read(backend, caller, Request::Auth(request), Freshness::Serializable).await? {
+        Response::Auth(_) => Ok(()),
+        other => Err(error::of_mismatch(other)),
+    }
+}
