@@ -57,6 +57,7 @@ pub mod scan; // KEYS and SCAN
 pub mod string_writes; // Redis's commands that write
 pub mod strings; // Redis's commands that read
 mod txn;
+pub mod watch; // which changes to tell whom
 mod write; // the one way in which a key changes
 
 // Who may.

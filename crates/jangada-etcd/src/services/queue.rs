@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jangada_kv::watch::Slice;
 use jangada_kv::{
     Caller, Compare, CompareOperator, CompareTarget, DeleteRange, KeyRange, KeyValue, LeaseId, Put,
     RangeRequest, RangeResponse, Request, Response, Revision, SortOrder, SortTarget, Txn, TxnOp,
@@ -19,7 +20,7 @@ use tonic::{Code, Status};
 
 use crate::backend::{Backend, Freshness};
 use crate::services::lease;
-use crate::watch::hub::{Hub, NoSlice, Slice};
+use crate::watch::hub::{Hub, NoSlice};
 use crate::{error, response};
 
 /// How long a lease lives, in seconds, that a caller leaves to the server.

@@ -1,30 +1,12 @@
 //! The recent changes, as the streams of one thread share them.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jangada_kv::{ChangeEvent, Changes, Revision};
+use jangada_kv::Revision;
+use jangada_kv::watch::{Recent, Slice};
 use tokio::sync::Mutex as Turn;
 
 use crate::backend::{Backend, Refusal};
-
-/// Most slices that are kept for streams that are a little behind.
-const KEPT_SLICES: usize = 64;
-/// Most events in all of them together, but for those of the newest.
-const KEPT_EVENTS: usize = 10_000;
-
-/// Some revisions, with all that happened in them.
-#[derive(Debug)]
-pub(crate) struct Slice {
-    /// The first revision that it covers.
-    pub(crate) first: Revision,
-    /// The last one.
-    pub(crate) through: Revision,
-    /// In the order in which they happened.
-    pub(crate) events: Vec<ChangeEvent>,
-    /// Grows when somebody may be permitted less than before.
-    pub(crate) auth: u64,
-}
 
 /// Why there is no slice.
 #[derive(Debug)]
@@ -39,7 +21,7 @@ pub(crate) enum NoSlice {
 #[derive(Debug)]
 pub(crate) struct Hub<B> {
     backend: B,
-    recent: Mutex<VecDeque<Arc<Slice>>>,
+    recent: Mutex<Recent>,
     /// Who holds it reads what is new; the others wait and find it read.
     turn: Turn<()>,
 }
@@ -55,19 +37,19 @@ impl<B: Backend> Hub<B> {
 
     /// Changes from `from` on, which the store must have reached. The slice may begin earlier.
     pub(crate) async fn from(&self, from: Revision) -> Result<Arc<Slice>, NoSlice> {
-        if let Some(slice) = self.kept(from) {
+        if let Some(slice) = self.recent().from(from) {
             return Ok(slice);
         }
-        if self.end().is_some_and(|end| from <= end) {
+        if self.recent().end().is_some_and(|end| from <= end) {
             // Older than what is kept: the few who want it read it for themselves.
             return self.history(from).await;
         }
         let _turn = self.turn.lock().await;
-        if let Some(slice) = self.kept(from) {
+        if let Some(slice) = self.recent().from(from) {
             return Ok(slice);
         }
         let slice = self.history(from).await?;
-        self.keep(&slice);
+        self.recent().keep(&slice);
         Ok(slice)
     }
 
@@ -75,38 +57,13 @@ impl<B: Backend> Hub<B> {
     pub(crate) async fn history(&self, from: Revision) -> Result<Arc<Slice>, NoSlice> {
         let changes = self.backend.changes(from).await.map_err(NoSlice::Refused)?;
         match changes {
-            Ok(changes) => {
-                let Changes { events, through, auth, .. } = changes;
-                Ok(Arc::new(Slice { first: from, through, events, auth }))
-            }
+            Ok(changes) => Ok(Arc::new(Slice::new(from, changes))),
             Err(floor) => Err(NoSlice::Compacted(floor)),
         }
     }
 
-    fn kept(&self, from: Revision) -> Option<Arc<Slice>> {
-        let recent = self.recent();
-        let found = recent.iter().rev().find(|slice| slice.first <= from)?;
-        (from <= found.through).then(|| Arc::clone(found))
-    }
-
-    fn end(&self) -> Option<Revision> {
-        self.recent().back().map(|slice| slice.through)
-    }
-
-    fn keep(&self, slice: &Arc<Slice>) {
-        let mut recent = self.recent();
-        if recent.back().is_some_and(|last| slice.first != last.through.next()) {
-            recent.clear();
-        }
-        recent.push_back(Arc::clone(slice));
-        let mut events: usize = recent.iter().map(|slice| slice.events.len()).sum();
-        while recent.len() > 1 && (recent.len() > KEPT_SLICES || events > KEPT_EVENTS) {
-            events -= recent.pop_front().map_or(0, |oldest| oldest.events.len());
-        }
-    }
-
     /// Nobody panics with it in hand.
-    fn recent(&self) -> MutexGuard<'_, VecDeque<Arc<Slice>>> {
+    fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

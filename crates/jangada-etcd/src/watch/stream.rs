@@ -1,12 +1,10 @@
-//! One stream of watches: a task that takes requests, follows the store, and sends responses in order.
-//!
-//! The watches of a stream are in two groups. Those *at the head* have been told all up to `head`, and go on together.
-//! Those *behind* began in the past, and catch up in slices, all of them with each slice, without holding the others up.
+//! One stream of watches: a task that takes requests, follows the store, and sends responses in order. Which watch is to
+//! be told what, [`jangada_kv::watch`] knows.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jangada_kv::watch::{Slice, Told, Watches};
 use jangada_kv::{Caller, KeyRange, Revision};
 use prost::Message;
 use tokio::sync::{mpsc, watch};
@@ -17,9 +15,9 @@ use crate::backend::Backend;
 use crate::etcdserverpb as pb;
 use crate::etcdserverpb::watch_request::RequestUnion;
 use crate::response;
-use crate::watch::hub::{Hub, NoSlice, Slice};
+use crate::watch::hub::{Hub, NoSlice};
 use crate::watch::room::Room;
-use crate::watch::watcher::Watcher;
+use crate::watch::watcher::{self, Manner};
 use crate::{auth, error};
 
 /// Responses of a stream that its client has not taken yet; then the stream waits.
@@ -45,10 +43,8 @@ pub(crate) struct Stream<B> {
     auth: u64,
     responses: Responses,
     revisions: watch::Receiver<Revision>,
-    watchers: BTreeMap<i64, Watcher>,
+    watches: Watches<Manner>,
     next_id: i64,
-    /// The watches at the head have been told everything up to here.
-    head: Revision,
     /// Progress was asked for, and is told once nobody is behind.
     progress_wanted: u32,
     fragment_bytes: usize,
@@ -83,16 +79,15 @@ impl<B: Backend> Stream<B> {
     ) -> mpsc::Receiver<Result<pb::WatchResponse, Status>> {
         let (responses, arriving) = mpsc::channel(WAITING_RESPONSES);
         let revisions = hub.backend().revisions();
-        let head = *revisions.borrow();
+        let now = *revisions.borrow();
         let stream = Stream {
-            head,
+            watches: Watches::new(now),
             hub,
             room,
             caller,
             auth: 0,
             responses,
             revisions,
-            watchers: BTreeMap::new(),
             next_id: 0,
             progress_wanted: 0,
             fragment_bytes,
@@ -130,7 +125,7 @@ impl<B: Backend> Stream<B> {
                 // The client says no more, but listens on.
                 Event::Request(None) => requests = None,
                 Event::Moved => {}
-                Event::Progress => self.tell_idle_watchers().await?,
+                Event::Progress => self.tell_idle_watches().await?,
                 Event::Leader if self.hub.backend().situation().leader.is_none() => {
                     return Err(End::Told(error::NO_LEADER.into()));
                 }
@@ -168,33 +163,29 @@ impl<B: Backend> Stream<B> {
             cancel_reason: reason.to_owned(),
             ..created.clone()
         };
-        let key_bytes = request.key.len() + request.range_end.len();
-        let Some(mut watcher) = Watcher::new(request, next) else {
+        let Some(interest) = watcher::interest(&request) else {
             return self.send(refused("mvcc: watcher range is empty")).await;
         };
-        let permitted = auth::may_read(self.hub.backend(), &self.caller, vec![watcher.range.clone()]).await;
+        let permitted = auth::may_read(self.hub.backend(), &self.caller, vec![interest.range.clone()]).await;
         if let Err(status) = permitted {
             return self.send(refused(&as_written(&status))).await;
         }
-        if chosen != 0 && self.watchers.contains_key(&chosen) {
+        if chosen != 0 && self.watches.get(chosen).is_some() {
             return self.send(refused("mvcc: duplicate watch ID provided on the WatchStream")).await;
         }
-        watcher.place = Room::take(&self.room, self.watchers.len(), key_bytes);
-        if watcher.place.is_none() {
+        let key_bytes = request.key.len() + request.range_end.len();
+        let Some(place) = Room::take(&self.room, self.watches.len(), key_bytes) else {
             return self.send(refused(error::TOO_MANY_REQUESTS.text)).await;
-        }
+        };
         let id = if chosen == 0 { self.free_id() } else { chosen };
-        if self.watchers.is_empty() {
-            // Nobody was there to be told of what came before.
-            self.head = self.revision();
-        }
-        self.watchers.insert(id, watcher);
+        let now = self.revision();
+        self.watches.begin(id, interest, next, now, Manner::new(&request, place));
         self.send(pb::WatchResponse { watch_id: id, ..created }).await
     }
 
     /// The next number that the client has not taken itself.
     fn free_id(&mut self) -> i64 {
-        while self.watchers.contains_key(&self.next_id) {
+        while self.watches.get(self.next_id).is_some() {
             self.next_id += 1;
         }
         self.next_id += 1;
@@ -202,7 +193,7 @@ impl<B: Backend> Stream<B> {
     }
 
     async fn cancel(&mut self, id: i64) -> Result<(), End> {
-        if self.watchers.remove(&id).is_none() {
+        if self.watches.end(id).is_none() {
             return Ok(());
         }
         let header = response::header(self.hub.backend(), self.revision());
@@ -213,57 +204,41 @@ impl<B: Backend> Stream<B> {
     /// Tells what is to be told next, a slice at the head and a slice behind. True: there is more.
     async fn advance(&mut self) -> Result<bool, End> {
         let now = *self.revisions.borrow_and_update();
-        if self.watchers.is_empty() {
-            self.head = self.head.max(now);
-        }
-        if now > self.head {
-            match self.hub.from(self.head.next()).await {
+        if let Some(from) = self.watches.head_due(now) {
+            match self.hub.from(from).await {
                 Ok(slice) => {
                     self.look_again(slice.auth).await?;
-                    let head = self.head;
-                    self.tell(&slice, |watcher| watcher.next > head).await?;
-                    self.head = slice.through;
+                    let told = self.watches.tell_head(&slice);
+                    self.tell(&slice, told).await?;
                 }
-                // Whoever is at the head was too slow, and is behind now.
-                Err(NoSlice::Compacted(_)) => self.head = now,
+                Err(NoSlice::Compacted(_)) => self.watches.fall_behind(now),
                 Err(NoSlice::Refused(refusal)) => return Err(End::Told(error::of_refusal(refusal))),
             }
         }
-        if let Some(oldest) = self.oldest_behind() {
-            match self.hub.history(oldest).await {
+        if let Some(from) = self.watches.behind_due() {
+            match self.hub.history(from).await {
                 Ok(slice) => {
                     self.look_again(slice.auth).await?;
-                    self.tell(&slice, |watcher| watcher.next <= slice.through).await?;
+                    let told = self.watches.tell_behind(&slice);
+                    self.tell(&slice, told).await?;
                 }
                 Err(NoSlice::Compacted(floor)) => self.cancel_compacted(floor).await?,
                 Err(NoSlice::Refused(refusal)) => return Err(End::Told(error::of_refusal(refusal))),
             }
         }
         self.tell_wanted_progress().await?;
-        Ok(self.oldest_behind().is_some() || *self.revisions.borrow() > self.head)
+        Ok(self.watches.behind_due().is_some() || *self.revisions.borrow() > self.watches.head())
     }
 
-    /// The first revision that some watch behind the head wants to be told of.
-    fn oldest_behind(&self) -> Option<Revision> {
-        let behind = self.watchers.values().map(|watcher| watcher.next).filter(|next| *next <= self.head);
-        behind.min()
-    }
-
-    /// Tells a slice to those watches that it is for.
-    async fn tell(&mut self, slice: &Slice, is_for: impl Fn(&Watcher) -> bool) -> Result<(), End> {
-        let mut told = Vec::new();
-        for (id, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| is_for(watcher)) {
-            let events = watcher.wanted(&slice.events);
-            watcher.next = watcher.next.max(slice.through.next());
-            if !events.is_empty() {
-                watcher.was_told = true;
-                told.push((*id, watcher.fragment, events));
-            }
-        }
-        for (watch_id, fragment, events) in told {
+    /// Sends what watches are told of a slice.
+    async fn tell(&self, slice: &Slice, told: Vec<Told<'_>>) -> Result<(), End> {
+        for Told { id: watch_id, events } in told {
+            let Some(watch) = self.watches.get(watch_id) else { continue };
+            let manner = &watch.beside;
+            let events = events.into_iter().map(|event| manner.told(event)).collect();
             let header = response::header(self.hub.backend(), slice.through);
             let whole = pb::WatchResponse { header, watch_id, events, ..pb::WatchResponse::default() };
-            if fragment {
+            if manner.fragment {
                 for part in fragments(whole, self.fragment_bytes) {
                     self.send(part).await?;
                 }
@@ -280,17 +255,17 @@ impl<B: Backend> Stream<B> {
             return Ok(());
         }
         self.auth = auth;
-        let ranges = self.watchers.values().map(|watcher| watcher.range.clone()).collect();
-        if self.may_be_told(ranges).await?.is_ok() {
+        let ranges: Vec<_> =
+            self.watches.iter().map(|(id, watch)| (id, watch.interest.range.clone())).collect();
+        let all = ranges.iter().map(|(_, range)| range.clone()).collect();
+        if self.may_be_told(all).await?.is_ok() {
             return Ok(());
         }
-        let ids: Vec<i64> = self.watchers.keys().copied().collect();
-        for id in ids {
-            let range = self.watchers[&id].range.clone();
+        for (id, range) in ranges {
             if let Err(status) = self.may_be_told(vec![range]).await? {
-                self.watchers.remove(&id);
+                self.watches.end(id);
                 self.send(pb::WatchResponse {
-                    header: response::header(self.hub.backend(), self.head),
+                    header: response::header(self.hub.backend(), self.watches.head()),
                     watch_id: id,
                     canceled: true,
                     cancel_reason: as_written(&status),
@@ -312,10 +287,8 @@ impl<B: Backend> Stream<B> {
 
     /// Ends the watches that want what is forgotten.
     async fn cancel_compacted(&mut self, floor: Revision) -> Result<(), End> {
-        let lost = self.watchers.iter().filter(|(_, watcher)| watcher.next < floor);
-        let lost: Vec<i64> = lost.map(|(id, _)| *id).collect();
-        for watch_id in lost {
-            self.watchers.remove(&watch_id);
+        for watch_id in self.watches.forgotten(floor) {
+            self.watches.end(watch_id);
             self.send(pb::WatchResponse {
                 header: response::header(self.hub.backend(), Revision::ZERO),
                 watch_id,
@@ -330,29 +303,25 @@ impl<B: Backend> Stream<B> {
 
     /// Progress is told once for the whole stream, when it is true of each watch.
     async fn tell_wanted_progress(&mut self) -> Result<(), End> {
-        while self.progress_wanted > 0 && self.oldest_behind().is_none() {
+        while self.progress_wanted > 0
+            && let Some(through) = self.watches.progress()
+        {
             self.progress_wanted -= 1;
-            self.tell_progress(NO_WATCH).await?;
+            self.tell_progress(NO_WATCH, through).await?;
         }
         Ok(())
     }
 
-    async fn tell_idle_watchers(&mut self) -> Result<(), End> {
-        let head = self.head;
-        let mut idle = Vec::new();
-        for (id, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| watcher.progress_notify) {
-            if watcher.next > head && !std::mem::take(&mut watcher.was_told) {
-                idle.push(*id);
-            }
-        }
-        for id in idle {
-            self.tell_progress(id).await?;
+    async fn tell_idle_watches(&mut self) -> Result<(), End> {
+        let head = self.watches.head();
+        for id in self.watches.idle(|manner| manner.progress_notify) {
+            self.tell_progress(id, head).await?;
         }
         Ok(())
     }
 
-    async fn tell_progress(&mut self, watch_id: i64) -> Result<(), End> {
-        let header = response::header(self.hub.backend(), self.head);
+    async fn tell_progress(&self, watch_id: i64, through: Revision) -> Result<(), End> {
+        let header = response::header(self.hub.backend(), through);
         self.send(pb::WatchResponse { header, watch_id, ..pb::WatchResponse::default() }).await
     }
 
