@@ -192,7 +192,8 @@ impl Classroom {
     fn open(&mut self, number: usize) -> Result<(), String> {
         let (language, plan, text) = (self.language(), &PLAN[number - 1], text(self.language(), number));
         let what = say!(language, "lesson {number} · {title}", number, title = text.title);
-        self.voice.say(&format!("{what}   [{}]\n{}", text.source, folded(&text.story)));
+        self.voice.say(&format!("{what}   [{}]", text.source));
+        self.voice.paragraph(&text.story);
         self.move_to(plan.made_up)?;
         for line in plan.setup {
             self.voice.say(&format!("lab> {line}"));
@@ -233,7 +234,7 @@ impl Classroom {
         let text = text(self.language(), lesson.number);
         let (task, of) = (lesson.task + 1, text.task.len());
         let task = say!(self.language(), "task {task} of {of}:", task, of);
-        self.voice.say(&folded(&format!("{task} {}", text.task[lesson.task].text)));
+        self.voice.paragraph(&format!("{task} {}", text.task[lesson.task].text));
     }
 
     fn hint(&self) {
@@ -252,7 +253,7 @@ impl Classroom {
             Ok(facts) => {
                 let text = text(language, number);
                 let done = text.task[lesson.task].done(&facts);
-                self.voice.say(&folded(&say!(language, "checked: {done}", done)));
+                self.voice.paragraph(&say!(language, "checked: {done}", done));
                 lesson.task += 1;
                 lesson.over = lesson.task == text.task.len();
                 Ok(lesson.over)
@@ -285,26 +286,6 @@ impl Classroom {
         self.voice.say(&say!(self.language(), "no tasks any more: the servers are yours"));
         Ok(())
     }
-}
-
-/// Columns of a paragraph.
-const WIDTH: usize = 100;
-
-/// The same words, in lines that can be read.
-fn folded(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("it begins with one");
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines.join("\n")
 }
 
 fn text(language: Language, number: usize) -> &'static Text {

@@ -81,12 +81,26 @@ impl Voice {
         }
     }
 
+    /// A text in sentences: a terminal has it in lines that can be read, the page in a line of its own width.
+    pub fn paragraph(&self, text: &str) {
+        if self.mute.load(Relaxed) {
+            return;
+        }
+        let words: Vec<&str> = text.split_whitespace().collect();
+        self.page.get().into_iter().for_each(|page| page.said(&words.join(" ")));
+        self.write(&folded(&words));
+    }
+
     /// One line, or several. What keys and values bring along to steer a terminal is shown, not sent.
     pub fn say(&self, text: &str) {
         if self.mute.load(Relaxed) {
             return;
         }
         self.page.get().into_iter().for_each(|page| page.said(text));
+        self.write(text);
+    }
+
+    fn write(&self, text: &str) {
         let text = &harmless(text);
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *place {
@@ -102,6 +116,26 @@ impl Voice {
             }
         }
     }
+}
+
+/// Columns of a paragraph.
+const WIDTH: usize = 100;
+
+/// Words in lines that can be read.
+fn folded(words: &[&str]) -> String {
+    let mut lines = vec![String::new()];
+    for word in words {
+        let line = lines.last_mut().expect("it begins with one");
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push((*word).to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
 }
 
 /// Control characters but for line ends and tabs, escaped.
