@@ -67,7 +67,7 @@ export class Cards {
 
   build(name) {
     const part = Object.fromEntries(['role', 'term', 'facts', 'note'].map((key) => [key, make('span', key)]));
-    const head = make('div', 'head', '', icon('follower'), make('b', '', name), part.role, part.term, make('span', 'grow'));
+    const head = make('div', 'head', '', icon('follower'), make('b', '', name), part.role, part.term);
     const element = make('article', 'card', '', head, part.facts, part.note);
     element.setAttribute('aria-label', name);
     const card = { element, head, ...part, buttons: {} };

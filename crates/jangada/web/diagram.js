@@ -81,12 +81,11 @@ export class Diagram {
     this.model = new Model();
     this.chunks = [];
     this.kept = 0;
-    this.selected = null;
     this.now = 0;
     this.from ??= 0;
     this.to ??= 2e9;
     this.following ??= null;
-    this.redraw();
+    this.select(null);
   }
 
   /** Takes more records. */
@@ -518,6 +517,7 @@ export class Diagram {
     this.crowd = arrows.length > 1500 ? 0.3 : arrows.length > 400 ? 0.55 : 0.9;
     this.drawBeats();
     for (let family = 0; family < FAMILIES.length; family++) this.drawFamily(family, arrows);
+    this.lines = arrows.length > 400 ? [] : arrows.map(([, line]) => line);
     if (arrows.length <= 90) this.labelArrows(arrows);
     const chosen = arrows.find(([message]) => message === this.selected);
     if (chosen) this.drawChosen(chosen);
@@ -578,6 +578,7 @@ export class Diagram {
     paper.globalAlpha = 1;
   }
 
+  /** Each beside its arrow, and on no other one; where there is no such place, without. */
   labelArrows(arrows) {
     const { paper, model } = this;
     paper.font = SMALL;
@@ -585,9 +586,28 @@ export class Diagram {
       if (Math.abs(x1 - x0) < 14) continue;
       const data = (column) => model[column].data[message];
       const text = shortMessage(data('kind'), data('term'), data('index'), data('amount'));
-      const [x, y] = [x0 + (x1 - x0) * 0.5 + 4, y0 + (y1 - y0) * 0.5 - 2];
-      this.label(text, x, y, this.color[FAMILIES[FAMILY[data('kind')]][0]]);
+      const color = this.color[FAMILIES[FAMILY[data('kind')]][0]];
+      const wide = paper.measureText(text).width;
+      const [above, below] = y1 > y0 ? [-5, 12] : [12, -5];
+      [0.5, 0.3, 0.7].some((part) => {
+        const [x, y] = [x0 + (x1 - x0) * part, y0 + (y1 - y0) * part];
+        return [[x + 4, y + above], [x - 4 - wide, y + below]].some(([left, base]) => this.isClear(text, left, base) && this.label(text, left, base, color));
+      });
     }
+  }
+
+  /** Whether no arrow passes where this text would stand. */
+  isClear(text, x, y) {
+    const box = [[x - 1, x + this.paper.measureText(text).width + 1], [y - 9, y + 2]];
+    return !this.lines.some(([x0, y0, x1, y1]) => {
+      let [begin, end] = [0, 1];
+      for (const [place, [from, to]] of [[x0, x1], [y0, y1]].entries()) {
+        const [low, high] = box[place].map((edge) => (from === to ? Math.sign(edge - from) * Infinity : (edge - from) / (to - from)));
+        begin = Math.max(begin, Math.min(low, high));
+        end = Math.min(end, Math.max(low, high));
+      }
+      return begin <= end;
+    });
   }
 
   /** Writes where nothing is written yet. */
@@ -665,7 +685,8 @@ export class Diagram {
       const text = `${roleWord(role)} t${term}` + (times ? `, asks ${times} times more` : '');
       if ((next && this.x(next.time) - x < 26) || x < this.gutter || text === said) continue;
       said = text;
-      if (x > free && x + 9 + paper.measureText(text).width < this.width && this.label(text, x + 9, server.y - 10, role === 'leader' ? this.color.leader : role === 'follower' ? this.color.muted : this.color.candidate)) {
+      const y = server.y + ([-10, 18].find((away) => this.isClear(text, x + 9, server.y + away)) ?? -10);
+      if (x > free && x + 9 + paper.measureText(text).width < this.width && this.label(text, x + 9, y, role === 'leader' ? this.color.leader : role === 'follower' ? this.color.muted : this.color.candidate)) {
         free = x + 9 + paper.measureText(text).width;
       }
     }
@@ -695,16 +716,16 @@ export class Diagram {
     paper.lineTo(this.gutter - 0.5, this.height);
     paper.stroke();
     for (const server of model.servers) {
-      const { role, term } = model.roleAt(server, time);
+      const { role, term, unknown } = model.roleAt(server, time);
       const state = model.stateAt(server, time);
-      drawRole(paper, state === 'up' ? role : state, 14, server.y, 7, this.color);
+      drawRole(paper, state !== 'up' ? state : unknown ? 'silent' : role, 14, server.y, 7, this.color);
       paper.fillStyle = this.color.ink;
       paper.font = `600 ${FONT}`;
       paper.fillText(server.name, 26, server.y + (this.plot > 500 ? -1 : 4));
       if (this.gutter < 100) continue;
       paper.fillStyle = this.color.muted;
       paper.font = SMALL;
-      paper.fillText(state === 'up' ? `${roleWord(role)} t${term}` : stateWord(state), 26, server.y + 13);
+      paper.fillText(state !== 'up' ? stateWord(state) : unknown ? '' : `${roleWord(role)} t${term}`, 26, server.y + 13);
     }
   }
 }

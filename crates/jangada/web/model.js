@@ -310,9 +310,9 @@ export class Model {
     return latest(this.network, time, 'time_ns') ?? { time_ns: 0, cut: [], loss: 0, delay_ns: 0 };
   }
 
-  /** A server's role and term at this time. */
+  /** A server's role and term at this time; `unknown` before its first record. */
   roleAt(server, time) {
-    return latest(server.roles, time, 'time') ?? { time: 0, role: 'follower', term: 0, why: null };
+    return latest(server.roles, time, 'time') ?? { time: 0, role: 'follower', term: 0, why: null, unknown: true };
   }
 
   /** Whether a server is `up`, `down`, `paused` or `silent` at this time. */

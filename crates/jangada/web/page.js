@@ -20,6 +20,9 @@ let offset = -Infinity;
 let playing = false;
 let awaited = null;
 let said = Promise.resolve();
+/** When the line that is carried out was sent, and when there was news last. */
+let asked = null;
+let heard = 0;
 
 const cards = new Cards($('cards'), say);
 const grid = new Grid($('grid'));
@@ -43,7 +46,13 @@ async function post(path, body) {
 
 /** Carries out a line, as if it was typed in the terminal; one after the other, as they were typed. */
 function say(line) {
-  said = said.then(() => post('line', { line })).then(({ outcome }) => outcome);
+  said = said.then(() => {
+    asked = performance.now();
+    return post('line', { line });
+  }).then(({ outcome }) => {
+    asked = null;
+    return outcome;
+  });
   return said;
 }
 
@@ -56,6 +65,7 @@ function listen() {
     $('state').className = 'none';
     write($('state').lastElementChild, 'No connection to the laboratory');
     state = null;
+    late(false);
   };
 }
 
@@ -68,12 +78,27 @@ function take(news) {
   for (const text of news.said) for (const line of text.split('\n')) tell(line);
   if (news.state) show(news.state);
   nowNs = news.now_ns;
-  offset = Math.max(offset, nowNs - performance.now() * 1e6);
+  heard = performance.now();
+  offset = Math.max(offset, nowNs - heard * 1e6);
+  // Real servers: news that were long on their way, or of which more is waiting, or whoever looks at the servers is late.
+  const old = !state?.travel && (offset + heard * 1e6 - nowNs > 1e9 || nowNs - news.seen_ns > 2e9);
+  late(old || news.left > 0);
   if (state?.travel) {
     diagram.setNow(nowNs);
     showTime();
   }
   document.body.dataset.now = String(nowNs);
+}
+
+/** What is to be seen is not the present any more, or is. */
+function late(is) {
+  $('late').hidden = !is || !state;
+}
+
+/** Real servers tell what time it is if nothing else; a made-up world tells nothing while it carries something out. */
+function watchTheClock() {
+  const now = performance.now();
+  if (state?.travel ? asked !== null && now - asked > 500 : now - heard > 3000) late(true);
 }
 
 function show(next) {
@@ -286,6 +311,7 @@ diagram.follow(3e9);
 prompt();
 hands();
 listen();
+setInterval(watchTheClock, 250);
 // Real time passes by itself: the picture moves with the browser's clock, and does not jerk with the news.
 picture.run((time) => (state && !state.travel ? offset + time * 1e6 - BEHIND : null));
 const ready = setInterval(() => {

@@ -41,7 +41,7 @@ async function run(args, wanted) {
     await ended;
     await rm(dir, { recursive: true, force: true });
   };
-  return { found, end };
+  return { found, end, stand: () => child.kill('SIGSTOP'), go: () => child.kill('SIGCONT') };
 }
 
 /** The page of a recording: what a made-up laboratory did with these lines, as `timeline to FILE` saves it. */
@@ -79,8 +79,8 @@ function opener(browser, url) {
 
 /** A laboratory that ends with `end()`. Its input stays open, so that it lives. */
 export async function openLab(browser, args = []) {
-  const { found: url, end } = await run(['lab', '--page', '--ports', PORTS, ...args], /browser (http:\/\/\S+)/);
-  return { ...opener(browser, url), url, end };
+  const { found: url, ...program } = await run(['lab', '--page', '--ports', PORTS, ...args], /(http:\/\/\S+token=\S+)/);
+  return { ...opener(browser, url), url, ...program };
 }
 
 /** A port that nobody uses now. */

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
+import { Diagram } from '../diagram.js';
 import { entry, leader, openLab, serve, type } from './lab.mjs';
+import { Model } from '../model.js';
 
 /** Runs a test with a laboratory, which must not have given the browser any trouble. */
 function withLab(args, test) {
@@ -137,6 +139,66 @@ export const tests = {
     const said = await other.textContent('#said');
     assert.equal(said.split('set before 1: OK').length, 2, 'nothing is told twice');
   }),
+
+  what_is_not_the_present_any_more_is_said_to_be_late: live(async ({ open, stand, go }) => {
+    const page = await open();
+    await leader(page);
+    assert.ok(await page.isHidden('#late'));
+    stand();
+    await page.waitForSelector('#late:not([hidden])');
+    go();
+    await page.waitForSelector('#late', { state: 'hidden' });
+    // Where nothing happens there is nothing to be late for.
+    await type(page, 'crash all');
+    await page.waitForFunction(() => document.querySelectorAll('.card.down').length === 5);
+    const then = await page.evaluate(() => Number(document.body.dataset.now));
+    await page.waitForFunction((time) => Number(document.body.dataset.now) > time + 3.5e9, then);
+    assert.ok(await page.isHidden('#late'));
+  }),
+
+  the_box_that_says_why_goes_with_its_world: simulated(async ({ open }) => {
+    const page = await open();
+    await page.waitForSelector('#time:not([hidden])');
+    await type(page, 'wait leader');
+    await leader(page);
+    await page.evaluate(() => document.activeElement.blur());
+    for (const line of ['goto 0s', 'back', 'servers 3']) {
+      await type(page, 'wait leader');
+      await leader(page);
+      await page.evaluate(() => document.activeElement.blur());
+      await find(page, 'RequestVote');
+      await type(page, line);
+      await page.waitForSelector('#chosen .empty');
+    }
+  }),
+
+  portuguese_words_are_whole_and_buttons_keep_apart: withLab(['--sim', '--seed', '7', '--lang', 'pt'], async ({ open }) => {
+    const lines = ['wait leader', 'fork one', 'fork two', 'pause 3', 'crash 4', 'isolate 5', 'run 600ms'];
+    for (const width of [1280, 390]) {
+      const page = await open({ width, height: 844 });
+      await page.waitForSelector('#time:not([hidden])');
+      await type(page, `servers ${width > 900 ? 5 : 6}`);
+      for (const line of lines) await type(page, line);
+      await page.waitForSelector('.card.pre_candidate');
+      const cut = await page.$$eval('.card .role', (roles) => roles.filter((role) => role.scrollWidth > role.clientWidth).map((role) => role.textContent));
+      assert.deepEqual(cut, [], `role words on ${width}`);
+      const [one, two] = await page.$$eval('#forks button', (forks) => forks.map((fork) => fork.getBoundingClientRect()));
+      assert.ok(two.left - one.right >= 4 || two.top > one.bottom, 'forks stand apart');
+      await page.close();
+      for (const name of ['one', 'two']) lines.splice(lines.indexOf(`fork ${name}`), 1);
+    }
+  }),
+
+  what_is_not_known_is_not_drawn_and_labels_keep_off_arrows: async () => {
+    const model = new Model();
+    model.push([{ time_ns: 500, node: 'n1', event: 'server', role: 'leader', term: 3, state: 'up' }]);
+    const at = (time) => model.roleAt(model.byName.get('n1'), time);
+    assert.deepEqual([at(400).unknown, at(500).unknown, at(500).term], [true, undefined, 3]);
+    const clear = (x, y) => Diagram.prototype.isClear.call({
+      paper: { measureText: () => ({ width: 40 }) }, lines: [[0, 0, 100, 100], [200, 0, 200, 100]],
+    }, 'vote', x, y);
+    assert.deepEqual([clear(54, 45), clear(30, 50), clear(180, 50), clear(210, 50)], [true, false, false, true]);
+  },
 
   time_is_rewound_and_forked_in_a_made_up_world: simulated(async ({ open }) => {
     const page = await open();

@@ -145,7 +145,7 @@ impl Feed {
 
     /// What is new since this place, if anything is; the place moves on.
     pub fn news(&self, place: &mut Place) -> Option<News> {
-        let (items, before, state, now, restarts) = {
+        let (items, before, state, left, mut data) = {
             let ring = self.ring();
             let end = ring.first + ring.items.len() as u64;
             let lost = place.world != ring.world || !(ring.first..=end).contains(&place.next);
@@ -161,7 +161,8 @@ impl Feed {
             place.next += items.len() as u64;
             place.state = ring.state.0;
             let state = new_state.then(|| Arc::clone(&ring.state.1));
-            (items, lost.then(|| ring.before.clone()), state, self.now(&ring), lost)
+            let left = end - place.next;
+            (items, lost.then(|| ring.before.clone()), state, left, self.heading(&ring, lost))
         };
         // Everything that takes long happens without the lock.
         let mut records = before.map(|before| before.lines()).unwrap_or_default();
@@ -174,13 +175,24 @@ impl Feed {
         }
         let said: Vec<&str> = said.iter().map(AsRef::as_ref).collect();
         let said = serde_json::to_string(&said).expect("strings can be written");
-        let mut data = format!("{{\"now_ns\":{},\"restarts\":{restarts},\"said\":{said}", now.0);
-        let _ = write!(data, ",\"records\":[{}]", records.join(","));
+        let _ = write!(data, ",\"left\":{left},\"said\":{said},\"records\":[{}]", records.join(","));
         if let Some(state) = state.filter(|state| !state.is_empty()) {
             let _ = write!(data, ",\"state\":{state}");
         }
         data.push('}');
         Some(News { id: place.id(), data })
+    }
+
+    /// What time it is, and when somebody looked at the servers last; the beginning of an object.
+    fn heading(&self, ring: &Ring, restarts: bool) -> String {
+        let (now, seen) = (self.now(ring).0, ring.now.0);
+        format!("{{\"now_ns\":{now},\"seen_ns\":{seen},\"restarts\":{restarts}")
+    }
+
+    /// Nothing is new since this place, and it is this late.
+    pub fn pulse(&self, place: &Place) -> News {
+        let heading = self.heading(&self.ring(), false);
+        News { id: place.id(), data: format!("{heading},\"left\":0,\"said\":[],\"records\":[]}}") }
     }
 }
 
@@ -191,6 +203,11 @@ impl Reader {
     /// What is new since this place.
     pub fn news(&self, place: &mut Place) -> Option<News> {
         self.0.news(place)
+    }
+
+    /// Nothing is, and it is this late.
+    pub fn pulse(&self, place: &Place) -> News {
+        self.0.pulse(place)
     }
 }
 

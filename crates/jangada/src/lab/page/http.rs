@@ -36,6 +36,8 @@ use super::hand::{self, Hand, Touch};
 
 /// Between two looks at what is new: quick enough for the eye.
 const LOOK_AGAIN: Duration = Duration::from_millis(40);
+/// So many looks without news, and the browser is told what time it is: then it knows that nothing is late.
+const IDLE_TICKS: u32 = 25;
 /// Browsers that look at the same time.
 const MAX_READERS: usize = 16;
 /// Lines that wait to be carried out.
@@ -153,13 +155,17 @@ async fn events(
     let looking = (page.feed.reader(), Place::behind(last), ticks, permit);
     // A browser that does not read is not asked for more: its place falls behind, and it begins anew.
     let news = stream::unfold(looking, |(reader, mut place, mut ticks, permit)| async move {
-        loop {
+        let mut news = None;
+        for _ in 0..IDLE_TICKS {
             ticks.tick().await;
-            if let Some(news) = reader.news(&mut place) {
-                let event = Event::default().id(news.id).data(news.data);
-                return Some((Ok(event), (reader, place, ticks, permit)));
+            news = reader.news(&mut place);
+            if news.is_some() {
+                break;
             }
         }
+        let news = news.unwrap_or_else(|| reader.pulse(&place));
+        let event = Event::default().id(news.id).data(news.data);
+        Some((Ok(event), (reader, place, ticks, permit)))
     });
     Ok(Sse::new(news).keep_alive(KeepAlive::default()))
 }
