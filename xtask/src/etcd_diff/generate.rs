@@ -22,13 +22,18 @@ pub(crate) fn sequence(seed: u64, base: i64) -> Vec<Step> {
 }
 
 /// SplitMix64, and where the sequence is.
-struct Draw {
+pub(crate) struct Draw {
     state: u64,
     base: i64,
     done: i64,
 }
 
 impl Draw {
+    /// For sequences of another kind.
+    pub(crate) fn of_seed(seed: u64) -> Draw {
+        Draw { state: seed, base: 1, done: 0 }
+    }
+
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
@@ -37,15 +42,15 @@ impl Draw {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    fn one_in(&mut self, bound: u64) -> bool {
+    pub(crate) fn one_in(&mut self, bound: u64) -> bool {
         self.below(bound) == 0
     }
 
-    fn of<'a>(&mut self, words: &[&'a str]) -> &'a str {
+    pub(crate) fn of<'a>(&mut self, words: &[&'a str]) -> &'a str {
         words[usize::try_from(self.below(words.len() as u64)).unwrap_or(0)]
     }
 

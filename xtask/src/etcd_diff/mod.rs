@@ -7,10 +7,13 @@
 
 mod corpus; // sequences written by hand
 mod corpus_alarms; // alarms written by hand
+mod corpus_users; // users and permissions written by hand
 mod corpus_watch; // watches written by hand
 mod generate; // sequences made of a seed
 mod server; // the two servers
+mod generate_users; // sequences of users and permissions made of a seed
 mod step; // requests, and what is compared of their answers
+mod users; // what is asked of users, and who asks
 mod watching; // a stream of watches
 
 use std::ops::Range;
@@ -85,7 +88,9 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
                 corpus::all().len()
                     + corpus_alarms::all().len()
                     + corpus_watch::all().len()
+                    + corpus_users::all().len()
                     + arguments.seeds.clone().count()
+                    + generate_users::seeds(&arguments.seeds).count()
             )
         );
         return Ok(true);
@@ -101,12 +106,17 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
             .into_iter()
             .chain(corpus_alarms::all())
             .chain(corpus_watch::all())
+            .chain(corpus_users::all())
             .map(|(name, steps)| (name.to_owned(), Box::new(steps) as Sequence));
         let generated = arguments.seeds.clone().map(|seed| {
             let steps = move |base| generate::sequence(seed, base);
             (format!("seed {seed}"), Box::new(steps) as Sequence)
         });
-        for (name, sequence) in by_hand.chain(generated) {
+        let of_users = generate_users::seeds(&arguments.seeds).map(|seed| {
+            let steps = move |_| generate_users::sequence(seed);
+            (format!("seed {seed} of users"), Box::new(steps) as Sequence)
+        });
+        for (name, sequence) in by_hand.chain(generated).chain(of_users) {
             played += 1;
             let begun = Instant::now();
             let first = play(&mut pair, &sequence, &|_| true).await?;

@@ -1,5 +1,6 @@
 //! Two clusters of one or more members each, empty, on ports and in folders of their own, which end with this value.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,7 @@ use jangada_etcd::etcdserverpb::cluster_client::ClusterClient;
 use jangada_etcd::etcdserverpb::kv_client::KvClient;
 use jangada_etcd::etcdserverpb::watch_client::WatchClient;
 use tempfile::TempDir;
+use tonic::Request;
 
 /// How long a server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +30,10 @@ pub(crate) struct Server {
     pub(crate) kv: KvClient<Channel>,
     pub(crate) cluster: ClusterClient<Channel>,
     pub(crate) watch: WatchClient<Channel>,
+    /// The tokens of those who have logged in.
+    pub(crate) tokens: BTreeMap<&'static str, String>,
+    /// Who asks now.
+    pub(crate) caller: Option<&'static str>,
     channels: Vec<Channel>,
     /// Whose turn it is.
     turn: usize,
@@ -63,7 +69,10 @@ impl Pair {
             let channel = &server.channels[server.turn];
             (server.kv, server.cluster, server.watch) = clients(channel);
             if server.channels.len() > 1 {
-                server.kv.range(probe()).await?;
+                server.caller = server.tokens.contains_key("root").then_some("root");
+                // While auth is on, it may be refused: then it was answered all the same.
+                let _seen = server.kv.range(server.by(probe())).await;
+                server.caller = None;
             }
         }
         Ok(())
@@ -103,6 +112,16 @@ impl Server {
         self.channels[self.turn].clone()
     }
 
+    /// A message by whoever asks now, with the token of the last login.
+    pub(crate) fn by<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let token = self.caller.and_then(|name| self.tokens.get(name));
+        if let Some(token) = token.and_then(|token| token.parse().ok()) {
+            request.metadata_mut().insert("token", token);
+        }
+        request
+    }
+
     /// How many members there are.
     pub(crate) fn members(&self) -> usize {
         self.channels.len()
@@ -132,7 +151,18 @@ impl Server {
             channels.push(channel);
         }
         let (kv, cluster, watch) = clients(&channels[0]);
-        Ok(Server { name, kv, cluster, watch, channels, turn: 0, _processes: processes, _folder: folder })
+        Ok(Server {
+            name,
+            kv,
+            cluster,
+            watch,
+            tokens: BTreeMap::new(),
+            caller: None,
+            channels,
+            turn: 0,
+            _processes: processes,
+            _folder: folder,
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use jangada_etcd::etcdserverpb::request_op::Request as Op;
 use tonic::{Code, Request, Response, Status};
 
 use super::server::Server;
+use super::users::Users;
 use super::watching::{self, Moment};
 
 /// Whoever takes longer for an answer has not answered. The longest wait of etcd's own is 7 s.
@@ -32,6 +33,11 @@ pub(crate) enum Step {
     Grant(pb::LeaseGrantRequest),
     Revoke(pb::LeaseRevokeRequest),
     Watch(Vec<Moment>),
+    Users(Users),
+    /// Somebody who has logged in asks.
+    By(&'static str, Box<Step>),
+    /// Nobody has logged in any more.
+    Forget,
 }
 
 impl Step {
@@ -54,6 +60,11 @@ impl Step {
                 leaves.iter().any(|leaf| matches!(leaf, Op::RequestRange(range) if range.revision > 0))
                     && leaves.iter().any(|leaf| !matches!(leaf, Op::RequestRange(_)))
             }
+            Step::By(_, step) => match &**step {
+                // What of it is permitted lands on the others.
+                Step::Txn(_) => true,
+                step => step.makes_etcds_members_part(),
+            },
             Step::Range(_)
             | Step::Put(_)
             | Step::Delete(_)
@@ -63,7 +74,9 @@ impl Step {
             | Step::Alarm(_)
             | Step::Grant(_)
             | Step::Revoke(_)
-            | Step::Watch(_) => false,
+            | Step::Watch(_)
+            | Step::Users(_)
+            | Step::Forget => false,
         }
     }
 
@@ -71,23 +84,27 @@ impl Step {
         match self.clone() {
             Step::Range(request) => {
                 let target = request.sort_target();
-                let mut answer = server.kv.range(request).await;
+                let mut answer = server.kv.range(server.by(request)).await;
                 if let Ok(answer) = &mut answer {
                     forget_ties(answer.get_mut(), target);
                 }
                 told(answer, |answer| &mut answer.header)
             }
-            Step::Put(request) => told(server.kv.put(request).await, |answer| &mut answer.header),
-            Step::Delete(request) => told(server.kv.delete_range(request).await, |answer| &mut answer.header),
-            Step::Txn(request) => told(server.kv.txn(request).await, |answer| &mut answer.header),
-            Step::Compact(request) => told(server.kv.compact(request).await, |answer| &mut answer.header),
+            Step::Put(request) => told(server.kv.put(server.by(request)).await, |answer| &mut answer.header),
+            Step::Delete(request) => {
+                told(server.kv.delete_range(server.by(request)).await, |answer| &mut answer.header)
+            }
+            Step::Txn(request) => told(server.kv.txn(server.by(request)).await, |answer| &mut answer.header),
+            Step::Compact(request) => {
+                told(server.kv.compact(server.by(request)).await, |answer| &mut answer.header)
+            }
             Step::PutWithToken(request) => {
                 let mut request = Request::new(request);
                 request.metadata_mut().insert("token", "nonsense".parse()?);
                 told(server.kv.put(request).await, |answer| &mut answer.header)
             }
             Step::Alarm(request) => {
-                let mut answer = MaintenanceClient::new(server.channel()).alarm(request).await;
+                let mut answer = MaintenanceClient::new(server.channel()).alarm(server.by(request)).await;
                 if let Ok(answer) = &mut answer {
                     // 3.4 leaves the header out.
                     answer.get_mut().header = None;
@@ -97,17 +114,28 @@ impl Step {
                 told(answer, |answer| &mut answer.header)
             }
             Step::Grant(request) => {
-                let answer = LeaseClient::new(server.channel()).lease_grant(request).await;
+                let answer = LeaseClient::new(server.channel()).lease_grant(server.by(request)).await;
                 told(answer, |answer| &mut answer.header)
             }
             Step::Revoke(request) => {
-                let answer = LeaseClient::new(server.channel()).lease_revoke(request).await;
+                let answer = LeaseClient::new(server.channel()).lease_revoke(server.by(request)).await;
                 told(answer, |answer| &mut answer.header)
             }
             Step::Watch(moments) => watching::watch(server, &moments).await,
+            Step::Users(users) => users.ask(server).await,
+            Step::By(name, step) => {
+                let before = server.caller.replace(name);
+                let answer = Box::pin(step.ask_patiently(server)).await;
+                server.caller = before;
+                answer
+            }
+            Step::Forget => {
+                server.tokens.clear();
+                Ok(String::new())
+            }
             Step::Members => {
                 let request = pb::MemberListRequest { linearizable: false };
-                let mut answer = server.cluster.member_list(request).await;
+                let mut answer = server.cluster.member_list(server.by(request)).await;
                 if let Ok(answer) = &mut answer {
                     answer.get_mut().members.sort_by(|a, b| a.name.cmp(&b.name));
                     for member in &mut answer.get_mut().members {
@@ -151,7 +179,7 @@ fn forget_ties(answer: &mut pb::RangeResponse, target: pb::range_request::SortTa
 }
 
 /// The answer as text.
-fn told<T: Debug>(
+pub(crate) fn told<T: Debug>(
     answer: Result<Response<T>, Status>,
     header: impl Fn(&mut T) -> &mut Option<pb::ResponseHeader>,
 ) -> Result<String> {

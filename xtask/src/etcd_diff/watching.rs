@@ -39,7 +39,8 @@ enum Responses<O> {
 pub(crate) async fn watch(server: &mut Server, moments: &[Moment]) -> Result<String> {
     let (requests, sent) = mpsc::unbounded_channel();
     let mut client = server.watch.clone();
-    let opening = Box::pin(async move { client.watch(UnboundedReceiverStream::new(sent)).await });
+    let call = server.by(UnboundedReceiverStream::new(sent));
+    let opening = Box::pin(async move { client.watch(call).await });
     let mut responses = Responses::Opening(opening);
     let mut text = String::new();
     for moment in moments {

@@ -298,7 +298,7 @@ impl fmt::Display for AuthError {
             AuthError::NoRootUser => "there is no user root",
             AuthError::RootLacksRole => "the user root has not the role root",
             AuthError::UserExists => "there is such a user already",
-            AuthError::NoUser => "it is not said who asks: log in first",
+            AuthError::NoUser => "nobody has said who asks: log in first (AUTH user password)",
             AuthError::UserNotFound => "there is no such user",
             AuthError::RoleExists => "there is such a role already",
             AuthError::RoleNotFound => "there is no such role",

@@ -105,7 +105,7 @@ const NO_LOGIN_INSIDE: &str = "ERR AUTH inside MULTI is not allowed";
 
 /// `HELLO` where somebody must log in first.
 const HELLO_WITHOUT_LOGIN: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
-                                   HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and \
+                                   HELLO AUTH <user> <pass> option can be used to authenticate the client and \
                                    select the RESP protocol version at the same time";
 
 /// `HELLO [version [AUTH user password] [SETNAME name]]`

@@ -158,7 +158,13 @@ impl Session {
         }
         if self.must_log_in() && !spec.flags.contains("no_auth") {
             self.break_transaction();
-            Reply::new(out, self.version).error(NOAUTH);
+            let why = match spec.command {
+                Command::Bracket(Bracket::Exec) => {
+                    format!("EXECABORT Transaction discarded because of: {NOAUTH}")
+                }
+                Command::Bracket(_) | Command::Local(_) | Command::Store(_) => NOAUTH.to_owned(),
+            };
+            Reply::new(out, self.version).error(why);
             return Action::Answered;
         }
         if self.depends_on_watch(spec.command) {

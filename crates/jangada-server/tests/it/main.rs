@@ -9,6 +9,7 @@ mod redis; // commands and their replies
 mod transactions; // MULTI, EXEC, WATCH
 mod keys; // keys over plain HTTP
 mod pipelining; // order, batches and bounds
+mod users; // who may what, at doors that are not etcd's
 mod words; // a person with netcat
 mod http; // health, status, administration
 mod port; // threads, places, and an orderly end
