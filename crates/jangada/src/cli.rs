@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{client, cluster, completions, demo, lab, load, node, ping, serve, sim, timeline};
-use crate::output::Format;
+use crate::ctl::grammar as ctl;
+use crate::output::Shape;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,8 +26,8 @@ unknown, 4 refused, 5 data corrupt, 6 disk failed, 124 deadline, 130/143 signals
 #[command(name = "jangada", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
     /// How answers are printed.
-    #[arg(short, long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
-    pub output: Format,
+    #[arg(short, long, global = true, value_parser = Shape::common(), default_value = "text", value_name = "FORMAT")]
+    pub output: Shape,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -55,6 +56,8 @@ pub enum Command {
     Timeline(Box<timeline::Arguments>),
     /// Put servers under load, and measure what they do: rates, latencies, errors
     Load(Box<load::Arguments>),
+    /// Talk to a cluster in etcdctl's words; a real etcd will do, too
+    Ctl(Box<ctl::Arguments>),
     /// Run a server with etcd's flags and environment, for whatever starts etcd today
     #[command(disable_help_flag = true)]
     Etcd {

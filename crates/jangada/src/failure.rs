@@ -15,6 +15,8 @@ pub enum Exit {
     Unreachable = 3,
     /// A server, or this program, refused to do it.
     Refused = 4,
+    /// Data is corrupt.
+    Corrupt = 5,
     /// The deadline passed.
     Deadline = 124,
     /// Ctrl+C.

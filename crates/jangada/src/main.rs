@@ -2,7 +2,7 @@
 //!
 //! Only the command line lives here. `cli` lists the words, `commands` does them, `cluster` runs real processes, `lab`
 //! servers in this one, `client` talks to servers, `demo` tells the story, `timeline` paints
-//! pictures, `load` measures, `etcd` is a server in etcd's words, `config_file` reads what `serve` is told, `tongue` knows
+//! pictures, `load` measures, `etcd` is a server in etcd's words, `ctl` a client in etcdctl's, `config_file` reads what `serve` is told, `tongue` knows
 //! what people are spoken to in.
 
 #![allow(unreachable_pub, reason = "a binary exports nothing; `pub` says: for the other modules")]
@@ -12,6 +12,7 @@ mod client;
 mod cluster;
 mod commands;
 mod config_file;
+mod ctl;
 mod demo;
 mod etcd;
 mod failure;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         return ended(etcd::run(arguments), output::Format::Text);
     }
     let cli = cli::Cli::parse_from(cli::two_dashes(arguments));
-    let format = cli.output;
+    let format = cli.output.format();
     ended(commands::run(cli), format)
 }
 

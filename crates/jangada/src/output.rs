@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
+use clap::builder::{EnumValueParser, TypedValueParser};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -16,6 +17,31 @@ pub enum Format {
     Text,
     /// One JSON document.
     Json,
+}
+
+/// What `-o` may say: what all commands understand, or what `ctl` does beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Of all commands.
+    Common(Format),
+    /// Of `ctl`.
+    Ctl(crate::ctl::print::Format),
+}
+
+impl Shape {
+    /// The parser of what all commands understand.
+    pub fn common() -> impl TypedValueParser<Value = Shape> {
+        EnumValueParser::<Format>::new().map(Shape::Common)
+    }
+
+    /// For whoever does not know what `ctl` does.
+    pub fn format(self) -> Format {
+        match self {
+            Shape::Common(format) => format,
+            Shape::Ctl(crate::ctl::print::Format::Json) => Format::Json,
+            Shape::Ctl(_) => Format::Text,
+        }
+    }
 }
 
 /// Writes one line to stdout.

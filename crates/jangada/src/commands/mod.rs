@@ -19,6 +19,7 @@ pub mod timeline;
 pub mod verify;
 
 use crate::cli::{Cli, Command};
+use crate::ctl;
 use crate::etcd;
 use crate::failure::Failure;
 
@@ -27,18 +28,20 @@ use crate::failure::Failure;
 /// # Errors
 /// With the exit code of the program.
 pub fn run(cli: Cli) -> Result<(), Failure> {
+    let output = cli.output.format();
     match cli.command {
         Command::Serve(arguments) => serve::run(*arguments),
-        Command::Cluster(arguments) => cluster::run(arguments, cli.output),
-        Command::Client(arguments) => client::run(arguments, cli.output),
-        Command::Ping(arguments) => ping::run(&arguments, cli.output),
-        Command::Lab(arguments) => lab::run(&arguments, cli.output),
+        Command::Cluster(arguments) => cluster::run(arguments, output),
+        Command::Client(arguments) => client::run(arguments, output),
+        Command::Ping(arguments) => ping::run(&arguments, output),
+        Command::Lab(arguments) => lab::run(&arguments, output),
         Command::Node(arguments) => node::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments, cli.output),
-        Command::Sim(arguments) => sim::run(&arguments, cli.output),
-        Command::Load(arguments) => load::run(*arguments, cli.output),
+        Command::Demo(arguments) => demo::run(&arguments, output),
+        Command::Sim(arguments) => sim::run(&arguments, output),
+        Command::Load(arguments) => load::run(*arguments, output),
+        Command::Ctl(arguments) => ctl::run(*arguments),
         Command::Etcd { flags } => etcd::run(flags),
-        Command::Timeline(arguments) => timeline::run(&arguments, cli.output),
+        Command::Timeline(arguments) => timeline::run(&arguments, output),
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

@@ -26,6 +26,7 @@ fn here(dir: &Path, base: u16) -> Command {
     let address = |offset: u16| format!("127.0.0.1:{}", base + offset);
     command.current_dir(dir).env("JANGADA_BASE_PORT", base.to_string());
     command.env("JANGADA_SERVERS", [0, 2, 4].map(address).join(","));
+    command.env("JANGADA_ENDPOINTS", [0, 2, 4].map(address).join(","));
     command.env("JANGADA_LISTEN_CLIENT", address(0));
     command
 }
@@ -92,6 +93,14 @@ fn those_of_client_and_completions() {
     run_all(dir.path(), base, &[["cluster", "up", "3"].map(str::to_owned).to_vec()]);
     run_all(dir.path(), base, &examples(&["client"]));
     run_all(dir.path(), base, &examples(&["completions"]));
+}
+
+#[test]
+fn those_of_ctl() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(20);
+    let _down = Down(dir.path(), base);
+    run_all(dir.path(), base, &examples(&["ctl"]));
 }
 
 #[test]

@@ -1,0 +1,359 @@
+//! The members of a cluster as one partner: whoever answers first is asked, and somebody else when it will not do.
+//!
+//! All endpoints are greeted at once, so that a dead one costs nothing. A write is sent to nobody who did not just answer a
+//! greeting: a server that is stopped could carry it out much later. What is repeated by itself is only what reads, what
+//! certainly was not done, and what does nothing when it is done twice.
+
+use std::error::Error;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use jangada_etcd::client::Channel;
+use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::auth_client::AuthClient;
+use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Code, Request, Response, Status};
+
+use crate::client::wire::reason;
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+/// Between two rounds over all endpoints.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Whoever is alive answers a greeting within this time.
+const GREETING: Duration = Duration::from_millis(500);
+/// A server that takes longer for what may be repeated may be stopped: somebody else is asked.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// What may be said beside the text, in etcd's words.
+const NO_LEADER: &str = "etcdserver: no leader";
+const TOO_MANY: &str = "etcdserver: too many requests";
+const BAD_TOKEN: &str = "etcdserver: invalid auth token";
+
+/// Whether asking again can do harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It reads.
+    Read,
+    /// It writes, and doing it a second time does nothing more.
+    Idempotent,
+    /// It writes: never repeated unless it certainly was not done.
+    Write,
+}
+
+/// What an error means for what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It was not done, for now.
+    NotDone,
+    /// It may have been done.
+    Unknown,
+    /// No, and it will be no again.
+    No,
+}
+
+/// Who asks: a name and a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+/// A connection that is up, and to whom.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// The connection.
+    pub channel: Channel,
+    /// What it answered to the greeting, if it tells.
+    pub status: Option<pb::StatusResponse>,
+}
+
+/// The members, and the connection in use.
+#[derive(Debug)]
+pub struct Cluster {
+    endpoints: Vec<String>,
+    deadline: Duration,
+    login: Option<Login>,
+    token: Option<MetadataValue<Ascii>>,
+    link: Option<Link>,
+    /// Whose trouble was told of in this operation.
+    told: Vec<String>,
+}
+
+impl Cluster {
+    /// Any of these endpoints, `HOST:PORT` each; `deadline` for each operation.
+    pub fn new(endpoints: Vec<String>, deadline: Duration, login: Option<Login>) -> Cluster {
+        assert!(!endpoints.is_empty(), "there is somebody to ask");
+        Cluster { endpoints, deadline, login, token: None, link: None, told: Vec::new() }
+    }
+
+    /// The endpoints.
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    /// How long an operation may take.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// The same cluster through connections of its own.
+    pub fn again(&self) -> Cluster {
+        self.waiting(self.deadline)
+    }
+
+    /// The same with another deadline.
+    pub fn waiting(&self, deadline: Duration) -> Cluster {
+        Cluster::new(self.endpoints.clone(), deadline, self.login.clone())
+    }
+
+    /// A connection to whoever answers, and who says so if it took more than one attempt.
+    ///
+    /// # Errors
+    /// 3 if nobody answers in time.
+    pub async fn link(&mut self) -> Result<Link, Failure> {
+        self.told.clear();
+        self.connected(Instant::now() + self.deadline).await
+    }
+
+    /// Asks, and asks again as far as that does no harm.
+    ///
+    /// # Errors
+    /// 1 for what is not there, 3 if nobody could do it or nobody knows whether it was done, 4 for a refusal, 5 for a cluster
+    /// that is said to be corrupt, 124 if a server thought too long about a question.
+    pub async fn call<Q, A, F, Fut>(&mut self, effect: Effect, message: Q, carry: F) -> Result<A, Failure>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let begun = Instant::now();
+        let until = begun + self.deadline;
+        self.told.clear();
+        loop {
+            let link = self.connected(until).await?;
+            let left = until.saturating_duration_since(Instant::now());
+            let patience = if effect == Effect::Write { left } else { left.min(PATIENCE) };
+            let request = self.request(message.clone());
+            let address = link.address.clone();
+            let (why, verdict) = match timeout(patience, carry(link.channel, request)).await {
+                Ok(Ok(answer)) => {
+                    self.told_at_last(&address, begun);
+                    return Ok(answer.into_inner());
+                }
+                Ok(Err(status)) => (words(&status), judge(&status, self.login.is_some())),
+                Err(_late) => ("no answer".to_owned(), Verdict::Unknown),
+            };
+            if verdict == Verdict::No {
+                return Err(Failure::new(exit(&why), format!("{address} refused: {why}")));
+            }
+            if verdict == Verdict::Unknown && effect == Effect::Write {
+                return Err(Failure::unreachable(format!(
+                    "outcome unknown: {address}: {why}; it may have been done, or may still be: look before you repeat it"
+                )));
+            }
+            self.leave();
+            if Instant::now() + PAUSE >= until {
+                return Err(self.gave_up(&format!("{address}: {why}"), why == "no answer"));
+            }
+            self.tell(&address, &why);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The next question goes to whoever answers then.
+    pub fn leave(&mut self) {
+        self.link = None;
+        self.token = None;
+    }
+
+    /// A message with what says who asks.
+    pub fn request<Q>(&self, message: Q) -> Request<Q> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("token", token.clone());
+        }
+        request
+    }
+
+    async fn connected(&mut self, until: Instant) -> Result<Link, Failure> {
+        if let Some(link) = &self.link {
+            return Ok(link.clone());
+        }
+        loop {
+            let round = until.min(Instant::now() + GREETING);
+            match greet_all(&self.endpoints, round).await {
+                Ok(link) => match self.log_in(&link, until).await? {
+                    true => return Ok(self.link.insert(link).clone()),
+                    false => self.tell(&link.address, "nobody could be logged in"),
+                },
+                Err(reasons) => {
+                    if Instant::now() + PAUSE >= until {
+                        return Err(self.gave_up(&reasons.join(", "), false));
+                    }
+                    for reason in &reasons {
+                        let (address, why) = reason.split_once(": ").unwrap_or((reason, "no answer"));
+                        self.tell(address, why);
+                    }
+                }
+            }
+            if Instant::now() + PAUSE >= until {
+                return Err(self.gave_up("nobody could be logged in", false));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Says who asks, if somebody is to be told. False: not now.
+    async fn log_in(&mut self, link: &Link, until: Instant) -> Result<bool, Failure> {
+        let Some(Login { name, password }) = self.login.clone() else { return Ok(true) };
+        let left = until.saturating_duration_since(Instant::now());
+        let asked = pb::AuthenticateRequest { name, password };
+        let mut auth = AuthClient::new(link.channel.clone());
+        match timeout(left, auth.authenticate(asked)).await {
+            Err(_late) => Ok(false),
+            Ok(Ok(answer)) => {
+                self.token = answer.into_inner().token.parse().ok();
+                Ok(true)
+            }
+            // Nobody asks who somebody is while authentication is off.
+            Ok(Err(status)) if status.message().contains("authentication is not enabled") => Ok(true),
+            Ok(Err(status)) => match judge(&status, false) {
+                Verdict::No => Err(Failure::refused(format!("{} refused: {}", link.address, words(&status)))),
+                Verdict::NotDone | Verdict::Unknown => Ok(false),
+            },
+        }
+    }
+
+    fn gave_up(&self, why: &str, is_late: bool) -> Failure {
+        let waited = self.deadline.as_secs_f64();
+        let exit = if is_late { Exit::Deadline } else { Exit::Unreachable };
+        let what = format!(
+            "nothing was done in {waited} s: {why}; look with `jangada ctl status`, or give it longer"
+        );
+        Failure::new(exit, format!("{what} with --deadline"))
+    }
+
+    /// Tells of each server's trouble once.
+    fn tell(&mut self, address: &str, why: &str) {
+        if !self.told.iter().any(|told| told == address) {
+            output::note(&format!("{address}: {why}; trying again"));
+            self.told.push(address.to_owned());
+        }
+    }
+
+    fn told_at_last(&self, address: &str, begun: Instant) {
+        if !self.told.is_empty() {
+            output::note(&format!("{address} answered after {:.1} s", begun.elapsed().as_secs_f64()));
+        }
+    }
+}
+
+/// Greets all at once; the first that knows a leader is taken, or who answers at all, if nobody knows one. The error is a
+/// sentence of each.
+async fn greet_all(endpoints: &[String], until: Instant) -> Result<Link, Vec<String>> {
+    let mut greeting = JoinSet::new();
+    for endpoint in endpoints {
+        let endpoint = endpoint.clone();
+        greeting.spawn(async move {
+            let answer = greet(&endpoint, until.saturating_duration_since(Instant::now())).await;
+            answer.map_err(|why| format!("{endpoint}: {why}"))
+        });
+    }
+    let (mut reasons, mut leaderless) = (Vec::new(), None);
+    while let Some(greeted) = greeting.join_next().await {
+        match greeted.expect("a greeting does not panic") {
+            Ok(link) if link.status.as_ref().is_none_or(|status| status.leader != 0) => return Ok(link),
+            Ok(link) => leaderless = Some(link),
+            Err(why) => reasons.push(why),
+        }
+    }
+    leaderless.ok_or(reasons)
+}
+
+/// Connects, and hears whether somebody is there.
+///
+/// # Errors
+/// A few words.
+pub async fn greet(endpoint: &str, patience: Duration) -> Result<Link, String> {
+    let greeting = async {
+        let channel = Channel::connect(endpoint).await.map_err(|error| reason(&error))?;
+        let answer = MaintenanceClient::new(channel.clone()).status(pb::StatusRequest {}).await;
+        let status = match answer {
+            Ok(answer) => Some(answer.into_inner()),
+            // It is there, and wants to know who asks.
+            Err(status) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => None,
+            Err(status) => return Err(words(&status)),
+        };
+        Ok(Link { address: endpoint.to_owned(), channel, status })
+    };
+    timeout(patience, greeting).await.unwrap_or_else(|_late| Err("no answer".to_owned()))
+}
+
+/// What went wrong, in few words.
+pub fn words(status: &Status) -> String {
+    match status.source() {
+        // The server has not said this.
+        Some(_) => "connection lost".to_owned(),
+        None if status.message().is_empty() => format!("{:?}", status.code()),
+        None => status.message().to_owned(),
+    }
+}
+
+fn judge(status: &Status, is_logged_in: bool) -> Verdict {
+    if status.source().is_some() {
+        return Verdict::Unknown;
+    }
+    match (status.code(), status.message()) {
+        (Code::Unavailable, NO_LEADER) | (Code::ResourceExhausted, TOO_MANY) => Verdict::NotDone,
+        (Code::Unauthenticated, BAD_TOKEN) if is_logged_in => Verdict::NotDone,
+        (Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled, _) => Verdict::Unknown,
+        (Code::Unknown, text) if text.contains("context deadline exceeded") => Verdict::Unknown,
+        _ => Verdict::No,
+    }
+}
+
+/// The exit code of a refusal: the texts are etcd's.
+fn exit(text: &str) -> Exit {
+    match text {
+        "etcdserver: corrupt cluster" => Exit::Corrupt,
+        text if text.ends_with("not found") => Exit::No,
+        _ => Exit::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_certainly_not_done_may_be_repeated() {
+        for (status, verdict) in [
+            (Status::unavailable(NO_LEADER), Verdict::NotDone),
+            (Status::resource_exhausted(TOO_MANY), Verdict::NotDone),
+            (Status::resource_exhausted("etcdserver: mvcc: database space exceeded"), Verdict::No),
+            (Status::unavailable("etcdserver: request timed out"), Verdict::Unknown),
+            (Status::unavailable("etcdserver: server stopped"), Verdict::Unknown),
+            (Status::unknown("context deadline exceeded"), Verdict::Unknown),
+            (Status::invalid_argument("etcdserver: key is not provided"), Verdict::No),
+            (Status::from_error("reset".into()), Verdict::Unknown),
+        ] {
+            assert_eq!(judge(&status, false), verdict, "{status:?}");
+        }
+        assert_eq!(judge(&Status::unauthenticated(BAD_TOKEN), true), Verdict::NotDone);
+        assert_eq!(judge(&Status::unauthenticated(BAD_TOKEN), false), Verdict::No);
+    }
+
+    #[test]
+    fn a_refusal_ends_with_its_exit_code() {
+        assert_eq!(exit("etcdserver: requested lease not found"), Exit::No);
+        assert_eq!(exit("etcdserver: corrupt cluster"), Exit::Corrupt);
+        assert_eq!(exit("etcdserver: permission denied"), Exit::Refused);
+    }
+}

@@ -1,0 +1,212 @@
+//! endpoint health, status, hashkv: each endpoint by itself, all at once.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
+use tokio::task::JoinSet;
+use tonic::{Code, Response, Status};
+
+use super::Ctl;
+use super::cluster::{Link, greet, words};
+use super::grammar::{Endpoint, EndpointWord};
+use super::keys::kv;
+use super::print::{Answer, add_text};
+use super::status::{address, size, view};
+use super::tree::{Tree, header, text};
+use crate::failure::{Exit, Failure};
+
+/// A status, in the names of etcdctl's JSON.
+pub fn status_tree(status: &pb::StatusResponse) -> Tree {
+    Tree::Object(vec![
+        ("header", header(&status.header)),
+        ("version", text(status.version.clone())),
+        ("dbSize", status.db_size.into()),
+        ("leader", status.leader.into()),
+        ("raftIndex", status.raft_index.into()),
+        ("raftTerm", status.raft_term.into()),
+        ("raftAppliedIndex", status.raft_applied_index.into()),
+        ("errors", Tree::List(status.errors.iter().map(text).collect())),
+        ("dbSizeInUse", status.db_size_in_use.into()),
+        ("isLearner", Tree::Flag(status.is_learner)),
+    ])
+}
+
+/// What an endpoint answered, and how long that took.
+struct Told<T> {
+    endpoint: String,
+    answer: Result<T, String>,
+    took: Duration,
+}
+
+impl Ctl {
+    /// Asks each endpoint. One that does not answer is exit code 1.
+    pub async fn endpoint(&mut self, asked: &Endpoint) -> Result<(), Failure> {
+        let mut endpoints = self.cluster.endpoints().to_vec();
+        if asked.cluster {
+            endpoints = view(&endpoints).await.members.iter().filter_map(address).collect();
+            if endpoints.is_empty() {
+                return Err(Failure::unreachable("nobody tells who belongs to the cluster"));
+            }
+        }
+        match asked.word {
+            EndpointWord::Health => self.health(endpoints).await,
+            EndpointWord::Status => self.statuses(endpoints).await,
+            EndpointWord::Hashkv { rev } => self.hashes(endpoints, rev).await,
+        }
+    }
+
+    /// Asks all of them the same at once.
+    async fn each<T, F, Fut>(&self, endpoints: Vec<String>, ask: F) -> Vec<Told<T>>
+    where
+        T: Send + 'static,
+        F: Fn(Link) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, String>> + Send,
+    {
+        let deadline = self.cluster.deadline();
+        let mut asking = JoinSet::new();
+        for (place, endpoint) in endpoints.into_iter().enumerate() {
+            let ask = ask.clone();
+            asking.spawn(async move {
+                let begun = Instant::now();
+                let asking = async { ask(greet(&endpoint, deadline).await?).await };
+                let answer = tokio::time::timeout(deadline, asking).await;
+                let answer = answer.unwrap_or_else(|_late| Err("no answer in time".to_owned()));
+                (place, Told { endpoint, answer, took: begun.elapsed() })
+            });
+        }
+        let mut told = asking.join_all().await;
+        told.sort_by_key(|(place, _)| *place);
+        told.into_iter().map(|(_, told)| told).collect()
+    }
+
+    async fn health(&mut self, endpoints: Vec<String>) -> Result<(), Failure> {
+        // Healthy is who can answer a linearizable read, and has no alarm to tell of; to be forbidden it is an answer, too.
+        let request = pb::RangeRequest { key: "health".into(), ..pb::RangeRequest::default() };
+        let told = self.each(endpoints, move |link: Link| {
+            let request = request.clone();
+            async move {
+                if let Err(status) = kv(link.channel).range(request).await
+                    && !matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated)
+                    && status.message() != "etcdserver: user name is empty"
+                {
+                    return Err(words(&status));
+                }
+                match link.status.map(|status| status.errors).unwrap_or_default() {
+                    alarms if alarms.is_empty() => Ok(()),
+                    alarms => Err(alarms.join(", ").trim().to_owned()),
+                }
+            }
+        });
+        let told = told.await;
+        let mut simple = Vec::new();
+        let (mut parts, mut rows) = (Vec::new(), Vec::new());
+        for Told { endpoint, answer, took } in &told {
+            let (is_healthy, why) = (answer.is_ok(), answer.as_ref().err().cloned().unwrap_or_default());
+            match is_healthy {
+                true => add_text(
+                    &format!("{endpoint} is healthy: successfully committed proposal: took = {took:?}"),
+                    &mut simple,
+                ),
+                false => add_text(&format!("{endpoint} is unhealthy: {why}"), &mut simple),
+            }
+            rows.push(vec![endpoint.clone(), is_healthy.to_string(), format!("{took:?}"), why.clone()]);
+            parts.push(Tree::Object(vec![
+                ("endpoint", text(endpoint)),
+                ("health", Tree::Flag(is_healthy)),
+                ("took", text(format!("{took:?}"))),
+                ("error", text(why)),
+            ]));
+        }
+        let table = Some((vec!["ENDPOINT", "HEALTH", "TOOK", "ERROR"], rows));
+        self.format.print(&Answer { table, ..Answer::lines(Tree::List(parts), simple) })?;
+        all_answered(&told)
+    }
+
+    async fn statuses(&mut self, endpoints: Vec<String>) -> Result<(), Failure> {
+        let told = self.each(endpoints, |link: Link| async move {
+            link.status.ok_or_else(|| "it wants to know who asks".to_owned())
+        });
+        let told = told.await;
+        let mut simple = Vec::new();
+        let (mut parts, mut rows) = (Vec::new(), Vec::new());
+        for Told { endpoint, answer, .. } in &told {
+            let Ok(status) = answer else { continue };
+            let id = status.header.map_or(0, |header| header.member_id);
+            let row = vec![
+                endpoint.clone(),
+                format!("{id:x}"),
+                status.version.clone(),
+                size(status.db_size),
+                (status.leader == id).to_string(),
+                status.is_learner.to_string(),
+                status.raft_term.to_string(),
+                status.raft_index.to_string(),
+                status.raft_applied_index.to_string(),
+                status.errors.join(", "),
+            ];
+            add_text(&row.join(", "), &mut simple);
+            rows.push(row);
+            parts.push(Tree::Object(vec![("Endpoint", text(endpoint)), ("Status", status_tree(status))]));
+        }
+        let columns = vec![
+            "ENDPOINT",
+            "ID",
+            "VERSION",
+            "DB SIZE",
+            "IS LEADER",
+            "IS LEARNER",
+            "RAFT TERM",
+            "RAFT INDEX",
+            "RAFT APPLIED INDEX",
+            "ERRORS",
+        ];
+        self.format
+            .print(&Answer { table: Some((columns, rows)), ..Answer::lines(Tree::List(parts), simple) })?;
+        all_answered(&told)
+    }
+
+    async fn hashes(&mut self, endpoints: Vec<String>, revision: i64) -> Result<(), Failure> {
+        let told = self.each(endpoints, move |link: Link| async move {
+            let mut maintenance = MaintenanceClient::new(link.channel);
+            inner(maintenance.hash_kv(pb::HashKvRequest { revision }).await)
+        });
+        let told = told.await;
+        let mut simple = Vec::new();
+        let (mut parts, mut rows) = (Vec::new(), Vec::new());
+        for Told { endpoint, answer, .. } in &told {
+            let Ok(hash) = answer else { continue };
+            add_text(&format!("{endpoint}, {}", hash.hash), &mut simple);
+            rows.push(vec![endpoint.clone(), hash.hash.to_string()]);
+            let hashed = Tree::Object(vec![
+                ("header", header(&hash.header)),
+                ("hash", hash.hash.into()),
+                ("compact_revision", hash.compact_revision.into()),
+            ]);
+            parts.push(Tree::Object(vec![("Endpoint", text(endpoint)), ("HashKV", hashed)]));
+        }
+        let table = Some((vec!["ENDPOINT", "HASH"], rows));
+        self.format.print(&Answer { table, ..Answer::lines(Tree::List(parts), simple) })?;
+        all_answered(&told)?;
+        let mut hashes = told.iter().filter_map(|told| told.answer.as_ref().ok().map(|hash| hash.hash));
+        let first = hashes.next();
+        match revision != 0 && hashes.any(|hash| Some(hash) != first) {
+            true => Err(Failure::new(Exit::Corrupt, format!("the members differ at revision {revision}"))),
+            false => Ok(()),
+        }
+    }
+}
+
+fn inner<T>(answer: Result<Response<T>, Status>) -> Result<T, String> {
+    answer.map(Response::into_inner).map_err(|status| words(&status))
+}
+
+fn all_answered<T>(told: &[Told<T>]) -> Result<(), Failure> {
+    let silent: Vec<String> = told
+        .iter()
+        .filter_map(|told| told.answer.as_ref().err().map(|why| format!("{}: {why}", told.endpoint)))
+        .collect();
+    let exit = if silent.len() == told.len() { Exit::Unreachable } else { Exit::No };
+    if silent.is_empty() { Ok(()) } else { Err(Failure::new(exit, silent.join(", "))) }
+}

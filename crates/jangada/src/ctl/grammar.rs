@@ -1,0 +1,326 @@
+//! The words of `jangada ctl`: etcdctl's, each with its options.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::builder::{EnumValueParser, TypedValueParser};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::print::Format;
+use crate::output::Shape;
+
+const EXAMPLES: &str = "\
+Examples:
+  $ jangada cluster up 3
+  $ jangada ctl put greeting hello
+  $ jangada ctl get greeting
+  $ jangada ctl -o table status
+  $ jangada ctl del greeting
+  $ jangada cluster down
+
+Where nothing else is said, JANGADA_ENDPOINTS or ETCDCTL_ENDPOINTS name the servers, JANGADA_USER or ETCDCTL_USER who \
+asks. Any server of etcd's API will do.
+
+Exit codes: 0 ok, 1 no or not found (also a txn whose comparisons do not hold), 2 usage, 3 unreachable, no quorum or \
+outcome unknown, 4 refused, 5 data corrupt, 124 deadline.";
+
+/// Whom to ask, how, and what.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The servers' client addresses; any that answers will do [default: 127.0.0.1:2379, :2381 and :2383]
+    #[arg(long, global = true, env = "JANGADA_ENDPOINTS", value_delimiter = ',', value_name = "HOST:PORT,…")]
+    pub endpoints: Option<Vec<String>>,
+    /// Who asks; without a password it is asked for
+    #[arg(long, global = true, env = "JANGADA_USER", hide_env_values = true, value_name = "NAME[:PASSWORD]")]
+    pub user: Option<String>,
+    /// The password, if --user has none
+    #[arg(long, global = true, env = "JANGADA_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+    /// How long an operation may take, repetitions included
+    #[arg(long, visible_alias = "command-timeout", global = true, env = "JANGADA_DEADLINE", default_value = "5s",
+        value_parser = deadline, value_name = "TIME")]
+    pub deadline: Duration,
+    /// How answers are printed
+    #[arg(short, long, short_alias = 'w', alias = "write-out", global = true, value_parser = format(),
+        default_value = "simple", value_name = "FORMAT")]
+    pub output: Shape,
+    /// What to do.
+    #[command(subcommand)]
+    pub word: Word,
+}
+
+fn format() -> impl TypedValueParser<Value = Shape> {
+    EnumValueParser::<Format>::new().map(Shape::Ctl)
+}
+
+fn deadline(text: &str) -> Result<Duration, String> {
+    let time = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+    };
+    if time.is_zero() { Err("nothing can be done in no time".to_owned()) } else { Ok(time) }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Word {
+    /// Read a key, or a range of keys
+    Get(Get),
+    /// Write a key; without VALUE, what stands on stdin
+    Put(Put),
+    /// Delete a key, or a range of keys
+    Del(Del),
+    /// Hear of changes as they happen, across failures
+    Watch(Watch),
+    /// Who is there, who leads, and how many more may fail
+    Status,
+    /// Each endpoint by itself
+    Endpoint(Endpoint),
+    /// Deadlines that keys share, and that are put off by whoever is alive
+    #[command(subcommand)]
+    Lease(LeaseWord),
+    /// Hold a lock: while a command runs, or until Ctrl+C
+    Lock(Lock),
+    /// Stand for election and lead until Ctrl+C, or hear who leads
+    Elect(Elect),
+}
+
+/// Which endpoints.
+#[derive(Args, Clone, Debug)]
+pub struct Endpoint {
+    /// All members, not only those that --endpoints names
+    #[arg(long, global = true)]
+    pub cluster: bool,
+    /// What of them.
+    #[command(subcommand)]
+    pub word: EndpointWord,
+}
+
+/// What to ask an endpoint.
+#[derive(Clone, Debug, Subcommand)]
+pub enum EndpointWord {
+    /// Whether it can answer for the cluster
+    Health,
+    /// How it stands
+    Status,
+    /// A hash of its keys at a revision: equal on all members
+    Hashkv {
+        /// The revision; 0: its newest
+        #[arg(long, default_value_t = 0)]
+        rev: i64,
+    },
+}
+
+/// About leases. They are named by hexadecimal numbers.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LeaseWord {
+    /// Make one
+    Grant {
+        /// How many seconds it lives if nobody keeps it alive
+        ttl: i64,
+    },
+    /// End one, and delete what is under it
+    Revoke {
+        /// Which
+        #[arg(value_parser = lease_id)]
+        lease: i64,
+    },
+    /// How long one has left
+    Timetolive {
+        /// Which
+        #[arg(value_parser = lease_id)]
+        lease: i64,
+        /// Tell what is under it, too
+        #[arg(long)]
+        keys: bool,
+    },
+    /// Which there are
+    List,
+    /// Keep one alive, until Ctrl+C
+    KeepAlive {
+        /// Which
+        #[arg(value_parser = lease_id)]
+        lease: i64,
+        /// Only now
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+/// What to hold.
+#[derive(Args, Clone, Debug)]
+pub struct Lock {
+    /// The lock
+    pub name: OsString,
+    /// For how many seconds it is held if this program dies
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub ttl: i64,
+    /// Runs while the lock is held; JANGADA_FENCING_TOKEN and JANGADA_LOCK_KEY are in its environment
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// What to lead.
+#[derive(Args, Clone, Debug)]
+pub struct Elect {
+    /// The election
+    pub name: OsString,
+    /// What the others are told of whoever leads
+    pub proposal: Option<OsString>,
+    /// Hear who leads
+    #[arg(short, long)]
+    pub listen: bool,
+    /// For how many seconds the leadership is kept if this program dies
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub ttl: i64,
+}
+
+/// What to read.
+#[derive(Args, Clone, Debug)]
+pub struct Get {
+    /// The key
+    pub key: OsString,
+    /// All keys from KEY to before this one
+    pub range_end: Option<OsString>,
+    /// All keys that begin with KEY
+    #[arg(long, conflicts_with = "range_end")]
+    pub prefix: bool,
+    /// All keys from KEY on
+    #[arg(long, conflicts_with_all = ["range_end", "prefix"])]
+    pub from_key: bool,
+    /// So many at most; 0: all
+    #[arg(long, default_value_t = 0)]
+    pub limit: i64,
+    /// As of this revision
+    #[arg(long, default_value_t = 0)]
+    pub rev: i64,
+    /// Smallest first, or largest
+    #[arg(long, value_enum, ignore_case = true)]
+    pub order: Option<Order>,
+    /// What to sort by
+    #[arg(long, value_enum, ignore_case = true)]
+    pub sort_by: Option<SortBy>,
+    /// Without values
+    #[arg(long)]
+    pub keys_only: bool,
+    /// Only how many
+    #[arg(long)]
+    pub count_only: bool,
+    /// Only the values
+    #[arg(long)]
+    pub print_value_only: bool,
+    /// l: as fresh as can be; s: what one member knows, also without a leader
+    #[arg(long, value_enum, default_value = "l")]
+    pub consistency: Consistency,
+}
+
+/// The direction of sorting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// Smallest first
+    Ascend,
+    /// Largest first
+    Descend,
+}
+
+/// What to sort by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SortBy {
+    /// The key
+    Key,
+    /// How often it was changed
+    Version,
+    /// When it was created
+    Create,
+    /// When it was changed last
+    Modify,
+    /// The value
+    Value,
+}
+
+/// How fresh an answer must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Consistency {
+    /// Linearizable
+    L,
+    /// Serializable
+    S,
+}
+
+/// What to write.
+#[derive(Args, Clone, Debug)]
+pub struct Put {
+    /// The key
+    pub key: OsString,
+    /// The value
+    #[arg(allow_hyphen_values = true)]
+    pub value: Option<OsString>,
+    /// Put the key under this lease (hexadecimal)
+    #[arg(long, value_parser = lease_id, default_value = "0")]
+    pub lease: i64,
+    /// Tell what was there before
+    #[arg(long)]
+    pub prev_kv: bool,
+    /// Keep the value that is there
+    #[arg(long)]
+    pub ignore_value: bool,
+    /// Keep the lease that is there
+    #[arg(long)]
+    pub ignore_lease: bool,
+}
+
+/// What to delete.
+#[derive(Args, Clone, Debug)]
+pub struct Del {
+    /// The key
+    pub key: OsString,
+    /// All keys from KEY to before this one
+    pub range_end: Option<OsString>,
+    /// All keys that begin with KEY
+    #[arg(long, conflicts_with = "range_end")]
+    pub prefix: bool,
+    /// All keys from KEY on
+    #[arg(long, conflicts_with_all = ["range_end", "prefix"])]
+    pub from_key: bool,
+    /// Tell what was there before
+    #[arg(long)]
+    pub prev_kv: bool,
+}
+
+/// What to hear of.
+#[derive(Args, Clone, Debug)]
+pub struct Watch {
+    /// The key
+    pub key: OsString,
+    /// All keys from KEY to before this one
+    pub range_end: Option<OsString>,
+    /// All keys that begin with KEY
+    #[arg(long, conflicts_with = "range_end")]
+    pub prefix: bool,
+    /// All keys from KEY on
+    #[arg(long, conflicts_with_all = ["range_end", "prefix"])]
+    pub from_key: bool,
+    /// From this revision on
+    #[arg(long, default_value_t = 0)]
+    pub rev: i64,
+    /// Tell what was there before
+    #[arg(long)]
+    pub prev_kv: bool,
+    /// Tell how far the store is while nothing happens
+    #[arg(long)]
+    pub progress_notify: bool,
+    /// End after so many events
+    #[arg(long, value_name = "COUNT")]
+    pub events: Option<u64>,
+    /// Run this for each event; it finds ETCD_WATCH_KEY and its like in its environment
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// A lease as etcdctl prints it.
+pub fn lease_id(text: &str) -> Result<i64, String> {
+    let id = u64::from_str_radix(text.trim_start_matches("0x"), 16)
+        .map_err(|_| "a lease is a hexadecimal number")?;
+    Ok(id.cast_signed())
+}

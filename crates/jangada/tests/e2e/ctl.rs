@@ -1,0 +1,247 @@
+//! `jangada ctl`: etcdctl's words, at our own servers and at a real etcd.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Cluster, expect_exit, jangada, stderr, stdout, wait};
+
+/// `jangada ctl` with all of three servers.
+pub fn ctl(cluster: &Cluster) -> Command {
+    let mut command = jangada();
+    command.args(["ctl", "--endpoints", &cluster.addresses(3).join(",")]);
+    for variable in ["ETCDCTL_ENDPOINTS", "ETCDCTL_USER", "ETCDCTL_PASSWORD"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// The same with `input` typed into it.
+fn typed(cluster: &Cluster, arguments: &[&str], input: &str) -> Output {
+    let mut command = ctl(cluster);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn output(cluster: &Cluster, arguments: &[&str]) -> Output {
+    typed(cluster, arguments, "")
+}
+
+#[track_caller]
+fn said(cluster: &Cluster, arguments: &[&str]) -> String {
+    let output = output(cluster, arguments);
+    expect_exit(&output, 0);
+    stdout(&output)
+}
+
+#[test]
+fn keys_are_written_read_and_deleted_in_etcdctls_words() {
+    let cluster = Cluster::up(3);
+    assert_eq!(said(&cluster, &["put", "d", "8"]), "OK\n");
+    assert_eq!(said(&cluster, &["get", "d"]), "d\n8\n");
+    assert_eq!(said(&cluster, &["put", "--prev-kv", "d", "9"]), "OK\nd\n8\n");
+    assert_eq!(said(&cluster, &["get", "--rev", "2", "--print-value-only", "d"]), "8\n");
+    let piped = typed(&cluster, &["put", "dd"], "with\nlines");
+    expect_exit(&piped, 0);
+    assert_eq!(said(&cluster, &["get", "-o", "raw", "dd"]), "with\nlines", "as it is");
+    let backwards = ["get", "--prefix", "d", "--order", "DESCEND", "--keys-only"];
+    assert_eq!(said(&cluster, &backwards), "dd\n\nd\n\n");
+    let json: serde_json::Value = serde_json::from_str(&said(&cluster, &["get", "d", "-w", "json"])).unwrap();
+    assert_eq!((json["count"].as_u64(), json["kvs"][0]["value"].as_str()), (Some(1), Some("OQ==")));
+    assert_eq!(json["kvs"][0]["mod_revision"], 3);
+    assert!(said(&cluster, &["get", "d", "-o", "fields"]).contains("\"ModRevision\" : 3\n"));
+    let table = said(&cluster, &["-o", "table", "get", "--prefix", ""]);
+    assert!(table.lines().any(|line| line.starts_with("| d   | 9")), "{table}");
+
+    expect_exit(&output(&cluster, &["get", "nobody"]), 1);
+    assert_eq!(said(&cluster, &["del", "--prefix", "d"]), "2\n");
+    expect_exit(&output(&cluster, &["del", "d"]), 1);
+    expect_exit(&output(&cluster, &["get"]), 2);
+    expect_exit(&output(&cluster, &["get", ""]), 2);
+    let refused = output(&cluster, &["get", "--rev", "99", "d"]);
+    expect_exit(&refused, 4);
+    assert!(stderr(&refused).contains("required revision is a future revision"), "{}", stderr(&refused));
+}
+
+#[test]
+fn a_dead_or_sleeping_member_delays_no_news_of_the_others() {
+    let cluster = Cluster::up(3);
+    let status = || output(&cluster, &["-o", "json", "status"]);
+    let all: serde_json::Value = serde_json::from_str(&stdout(&status())).unwrap();
+    assert_eq!((all["answering"].as_u64(), all["tolerates"].as_u64()), (Some(3), Some(1)), "{all}");
+    cluster.ok(&["kill", "leader"]);
+    wait("two of three that have a leader", || status().status.success().then_some(()));
+    let begun = Instant::now();
+    let seen = output(&cluster, &["status"]);
+    let took = begun.elapsed();
+    expect_exit(&seen, 0);
+    let text = stdout(&seen);
+    assert!(text.contains("connection refused"), "{text}");
+    assert!(text.ends_with("2 of 3 voters answer; the next failure stops writes\n"), "{text}");
+    // It takes 10 ms; a busy machine may need a moment.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+
+    // One that sleeps keeps its port open: what is asked of the others does not wait for it.
+    let follower = cluster.follower();
+    cluster.ok(&["pause", &follower]);
+    let alone = output(&cluster, &["status"]);
+    expect_exit(&alone, 3);
+    assert!(stdout(&alone).contains("no answer in "), "{}", stdout(&alone));
+    assert!(stdout(&alone).ends_with("no quorum: 1 of 3 voters answers; writes wait until 1 more returns\n"));
+    let waited = output(&cluster, &["--deadline", "300ms", "put", "a", "1"]);
+    expect_exit(&waited, 3);
+    expect_exit(&output(&cluster, &["get", "--consistency", "s", "--prefix", ""]), 0);
+    cluster.ok(&["resume", &follower]);
+}
+
+#[test]
+fn nobody_there_is_exit_code_3() {
+    let nobody =
+        jangada().args(["ctl", "--endpoints", "127.0.0.1:1", "--deadline", "0.2", "get", "a"]).output();
+    let nobody = nobody.unwrap();
+    expect_exit(&nobody, 3);
+    assert!(stderr(&nobody).contains("127.0.0.1:1: connection refused; trying again"), "{}", stderr(&nobody));
+    let status = jangada().args(["ctl", "--endpoints", "127.0.0.1:1", "status"]).output().unwrap();
+    expect_exit(&status, 3);
+    let tls = jangada().args(["ctl", "--endpoints", "https://127.0.0.1:1", "status"]).output().unwrap();
+    expect_exit(&tls, 2);
+}
+
+#[test]
+fn a_watch_goes_on_at_another_member_and_misses_nothing() {
+    let cluster = Cluster::up(3);
+    let mut command = ctl(&cluster);
+    command.args(["watch", "--prefix", "k", "--rev", "1", "-o", "json"]);
+    let mut watch =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(watch.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut heard = Vec::new();
+    for number in 0..30 {
+        if number % 10 == 5 {
+            // Whoever tells the watch is among them.
+            cluster.ok(&["restart", &format!("n{}", number / 10 + 1)]);
+        }
+        let value = number.to_string();
+        wait("a put", || output(&cluster, &["put", "k", &value]).status.success().then_some(()));
+        // A put whose outcome was unknown may have been done, too.
+        let is_told = told.by_ref().any(|line| {
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            heard.push(event["kv"]["mod_revision"].as_u64().unwrap());
+            said(&cluster, &["get", "k", "--rev", &heard[heard.len() - 1].to_string(), "-o", "raw"]) == value
+        });
+        assert!(is_told, "{heard:?}");
+    }
+    watch.kill().unwrap();
+    let mut words = String::new();
+    watch.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    watch.wait().unwrap();
+    assert!(heard.windows(2).all(|pair| pair[0] < pair[1]), "in order, nothing twice: {heard:?}");
+    assert!(words.contains(" tells from revision "), "{words}");
+    let few = said(&cluster, &["watch", "k", "--rev", "1", "--events", "2"]);
+    assert_eq!(few, "PUT\nk\n0\nPUT\nk\n1\n", "no more than are wanted");
+}
+
+#[test]
+fn each_endpoint_answers_by_itself() {
+    let cluster = Cluster::up(3);
+    assert_eq!(said(&cluster, &["put", "d", "8"]), "OK\n");
+    let health = said(&cluster, &["endpoint", "health"]);
+    assert_eq!(health.lines().filter(|line| line.contains(" is healthy: ")).count(), 3, "{health}");
+    let mut through_one = jangada();
+    through_one.args(["ctl", "--endpoints", &cluster.address(1), "endpoint", "status", "--cluster"]);
+    let status = stdout(&through_one.output().unwrap());
+    assert_eq!(status.lines().count(), 3, "{status}");
+    assert_eq!(status.lines().filter(|line| line.contains(", true, false, ")).count(), 1, "{status}");
+    let hash = || {
+        let hashes = output(&cluster, &["endpoint", "hashkv", "--rev", "2"]);
+        hashes.status.success().then(|| stdout(&hashes))
+    };
+    let hashes = wait("members that have applied it", hash);
+    let numbers: Vec<&str> = hashes.lines().filter_map(|line| line.split(", ").nth(1)).collect();
+    assert!(numbers.len() == 3 && numbers.iter().all(|number| *number == numbers[0]), "{hashes}");
+    cluster.ok(&["kill", &cluster.follower()]);
+    let sick = output(&cluster, &["endpoint", "health"]);
+    expect_exit(&sick, 1);
+    assert!(stdout(&sick).contains("is unhealthy: connection refused"), "{}", stdout(&sick));
+}
+
+#[test]
+fn leases_are_granted_kept_alive_and_ended() {
+    let cluster = Cluster::up(3);
+    let granted = said(&cluster, &["lease", "grant", "600"]);
+    let id = granted.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(granted, format!("lease {id} granted with TTL(600s)\n"));
+    assert_eq!(said(&cluster, &["put", "--lease", &id, "d", "8"]), "OK\n");
+    let left = said(&cluster, &["lease", "timetolive", "--keys", &id]);
+    assert!(left.starts_with(&format!("lease {id} granted with TTL(600s), remaining(")), "{left}");
+    assert!(left.ends_with("attached keys([d])\n"), "{left}");
+    let kept = said(&cluster, &["lease", "keep-alive", "--once", &id]);
+    assert_eq!(kept, format!("lease {id} keepalived with TTL(600)\n"));
+    assert_eq!(said(&cluster, &["lease", "list"]), format!("found 1 leases\n{id}\n"));
+    assert_eq!(said(&cluster, &["lease", "revoke", &id]), format!("lease {id} revoked\n"));
+    expect_exit(&output(&cluster, &["lease", "revoke", &id]), 1);
+    expect_exit(&output(&cluster, &["lease", "timetolive", &id]), 1);
+    expect_exit(&output(&cluster, &["lease", "keep-alive", &id]), 1);
+    expect_exit(&output(&cluster, &["get", "d"]), 1);
+}
+
+#[test]
+fn a_lock_is_held_while_a_command_runs_with_its_fencing_token() {
+    let cluster = Cluster::up(3);
+    let shell = |script: &str| output(&cluster, &["lock", "L", "--", "sh", "-c", script]);
+    let first = shell("echo $JANGADA_FENCING_TOKEN $JANGADA_LOCK_KEY; exit 7");
+    expect_exit(&first, 7);
+    let told = stdout(&first);
+    let (token, key) = told.trim().split_once(' ').unwrap();
+    assert!(key.starts_with("L/"), "{told}");
+    let second = stdout(&shell("echo $JANGADA_FENCING_TOKEN"));
+    assert!(second.trim().parse::<u64>().unwrap() > token.parse::<u64>().unwrap(), "{second} after {token}");
+    assert_eq!(said(&cluster, &["lease", "list"]), "found 0 leases\n", "nothing is left behind");
+
+    // Who waits has the lock when the holder ends, and not before.
+    let mut holder = ctl(&cluster);
+    let mut holder = holder.args(["lock", "L"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("L/"), "{line}");
+    let mut waiting = ctl(&cluster);
+    let waiting = waiting.args(["lock", "L", "echo", "mine"]).stdout(Stdio::piped()).spawn().unwrap();
+    let count = || said(&cluster, &["get", "--prefix", "L/", "--count-only"]);
+    wait("two in the queue", || (count() == "2\n").then_some(()));
+    let pid = rustix::process::Pid::from_child(&holder);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(holder.wait().unwrap().code(), Some(0));
+    assert_eq!(stdout(&waiting.wait_with_output().unwrap()), "mine\n");
+}
+
+#[test]
+fn an_election_has_one_leader_after_the_other() {
+    let cluster = Cluster::up(3);
+    let stand = |proposal: &str| {
+        let mut candidate = ctl(&cluster);
+        candidate.args(["elect", "E", proposal]).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let mut first = stand("one");
+    let mut told = BufReader::new(first.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(told.next().unwrap().starts_with("E/"));
+    assert_eq!(told.next().unwrap(), "one");
+    let mut listening = ctl(&cluster);
+    let mut listening =
+        listening.args(["elect", "--listen", "E", "-o", "raw"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut heard = listening.stdout.take().unwrap();
+    let mut three = [0; 3];
+    heard.read_exact(&mut three).unwrap();
+    assert_eq!(&three, b"one");
+    let mut second = stand("two");
+    let pid = rustix::process::Pid::from_child(&first);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    heard.read_exact(&mut three).unwrap();
+    assert_eq!(&three, b"two");
+    for child in [&mut second, &mut listening] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
