@@ -113,6 +113,11 @@ impl Cluster {
         Cluster::new(self.endpoints.clone(), deadline, self.login.clone())
     }
 
+    /// The same through this endpoint alone.
+    pub fn through(&self, endpoint: String) -> Cluster {
+        Cluster::new(vec![endpoint], self.deadline, self.login.clone())
+    }
+
     /// A connection to whoever answers, and who says so if it took more than one attempt.
     ///
     /// # Errors

@@ -9,9 +9,15 @@ pub mod grammar; // which words there are
 mod keys; // get, put, del
 mod leases; // deadlines that keys share
 mod locks; // what is held by a lease
+mod members; // who belongs to the cluster, and who leads it
+mod password; // passwords that are typed
 pub mod print; // answers in five formats
 mod status; // who is there
 mod tree; // an answer as a tree
+mod txn; // compare, then do
+mod txn_text; // a txn as text
+mod upkeep; // alarms, compaction
+mod users; // who may do what
 mod watch; // changes as they happen
 
 use std::env;
@@ -63,6 +69,15 @@ impl Ctl {
             Word::Lease(lease) => self.lease(&lease).await,
             Word::Lock(lock) => self.lock(&lock).await,
             Word::Elect(elect) => self.elect(&elect).await,
+            Word::Txn { interactive } => self.txn(interactive).await,
+            Word::Member(member) => self.member(&member).await,
+            Word::MoveLeader { member } => self.move_leader(&member).await,
+            Word::Alarm(alarm) => self.alarm(&alarm).await,
+            Word::Compaction { revision, physical } => self.compaction(revision, physical).await,
+            Word::Defrag => self.defrag().await,
+            Word::User(user) => self.user(&user).await,
+            Word::Role(role) => self.role(&role).await,
+            Word::Auth(auth) => self.auth(auth).await,
         }
     }
 }
@@ -106,9 +121,7 @@ fn login(user: Option<String>, password: Option<String>) -> Result<Option<Login>
             Ok(Some(Login { name: name.to_owned(), password: password.to_owned() }))
         }
         (_, Some(password)) => Ok(Some(Login { name: user, password })),
-        (None, None) => {
-            Err(Failure::usage("--user without a password: write NAME:PASSWORD, or set JANGADA_PASSWORD"))
-        }
+        (None, None) => password::asked(&user).map(|password| Some(Login { name: user, password })),
     }
 }
 

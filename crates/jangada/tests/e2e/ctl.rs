@@ -245,3 +245,42 @@ fn an_election_has_one_leader_after_the_other() {
         child.wait().unwrap();
     }
 }
+
+#[test]
+fn a_txn_is_read_from_stdin() {
+    let cluster = Cluster::up(1);
+    assert_eq!(said(&cluster, &["put", "d", "9"]), "OK\n");
+    let text = "value(\"d\") = \"9\"\n\nput d 11\nput dd 10\nget dd\n\nget d\n\n";
+    let done = typed(&cluster, &["txn"], text);
+    expect_exit(&done, 0);
+    assert_eq!(stdout(&done), "SUCCESS\n\nOK\n\nOK\n\ndd\n10\n");
+    let not_done = typed(&cluster, &["txn"], text);
+    expect_exit(&not_done, 1);
+    assert_eq!(stdout(&not_done), "FAILURE\n\nd\n11\n");
+    let wrong = typed(&cluster, &["txn"], "size(\"d\") = \"9\"\n");
+    expect_exit(&wrong, 2);
+    assert!(stderr(&wrong).contains("what can be compared is"), "{}", stderr(&wrong));
+}
+
+#[test]
+fn members_alarms_and_the_leader_are_looked_after() {
+    let cluster = Cluster::up(3);
+    let members = said(&cluster, &["member", "list"]);
+    assert_eq!(members.lines().filter(|line| line.contains(", started, n")).count(), 3, "{members}");
+    let other = cluster.follower();
+    let moved = said(&cluster, &["move-leader", &other]);
+    assert!(moved.starts_with("Leadership transferred from "), "{moved}");
+    wait("the other leader", || (cluster.leader() == other).then_some(()));
+    expect_exit(&output(&cluster, &["move-leader", "nobody"]), 1);
+    expect_exit(&output(&cluster, &["member", "remove", "99"]), 1);
+    assert_eq!(said(&cluster, &["alarm", "list"]), "");
+    assert_eq!(said(&cluster, &["alarm", "disarm"]), "");
+    assert_eq!(said(&cluster, &["put", "d", "8"]), "OK\n");
+    assert_eq!(said(&cluster, &["compaction", "2"]), "compacted revision 2\n");
+    let again = output(&cluster, &["compaction", "2"]);
+    expect_exit(&again, 4);
+    assert!(stderr(&again).contains("has been compacted"), "{}", stderr(&again));
+    assert_eq!(said(&cluster, &["defrag"]).lines().count(), 3);
+    let removed = said(&cluster, &["member", "remove", &cluster.follower()]);
+    assert!(removed.contains(" removed from cluster "), "{removed}");
+}

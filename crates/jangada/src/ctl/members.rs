@@ -1,0 +1,188 @@
+//! member list, add, remove, update, promote; move-leader. Members go by their names or by their numbers.
+
+use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::cluster_client::ClusterClient;
+use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
+
+use super::Ctl;
+use super::cluster::{Cluster, Effect};
+use super::grammar::MemberWord;
+use super::print::{Answer, add_text};
+use super::status::{address, view};
+use super::tree::{Tree, header, text};
+use crate::failure::{Exit, Failure};
+
+impl Ctl {
+    /// Everything about members.
+    pub async fn member(&mut self, word: &MemberWord) -> Result<(), Failure> {
+        match word {
+            MemberWord::List => {
+                let listed = list(&mut self.cluster).await?;
+                self.format.print(&members_answer(&listed))
+            }
+            MemberWord::Add { name, peer_urls, learner } => {
+                let request = pb::MemberAddRequest { peer_ur_ls: urls(peer_urls), is_learner: *learner };
+                let added = self.cluster.call(Effect::Write, request, |channel, request| async move {
+                    ClusterClient::new(channel).member_add(request).await
+                });
+                let added = added.await?;
+                let member = added.member.clone().unwrap_or_default();
+                let cluster = added.header.map_or(0, |header| header.cluster_id);
+                let mut said = format!("Member {:16x} added to cluster {cluster:16x}\n", member.id);
+                let all: Vec<String> = added
+                    .members
+                    .iter()
+                    .flat_map(|one| {
+                        let own = if one.id == member.id { name } else { &one.name };
+                        one.peer_ur_ls.iter().map(move |url| format!("{own}={url}"))
+                    })
+                    .collect();
+                said.push_str(&format!(
+                    "\nETCD_NAME=\"{name}\"\nETCD_INITIAL_CLUSTER=\"{}\"\n",
+                    all.join(",")
+                ));
+                said.push_str("ETCD_INITIAL_CLUSTER_STATE=\"existing\"\n");
+                let tree = Tree::Object(vec![
+                    ("header", header(&added.header)),
+                    ("member", member_tree(&member)),
+                    ("members", Tree::List(added.members.iter().map(member_tree).collect())),
+                ]);
+                self.format.print(&Answer::lines(tree, said))
+            }
+            MemberWord::Remove { member } => {
+                let id = find(&mut self.cluster, member).await?;
+                let removed =
+                    self.cluster.call(Effect::Write, pb::MemberRemoveRequest { id }, |channel, request| {
+                        async move { ClusterClient::new(channel).member_remove(request).await }
+                    });
+                let from = removed.await?.header;
+                self.changed(from, id, "removed from")
+            }
+            MemberWord::Update { member, peer_urls } => {
+                let id = find(&mut self.cluster, member).await?;
+                let request = pb::MemberUpdateRequest { id, peer_ur_ls: urls(peer_urls) };
+                // To move to the same address twice is to be there.
+                let updated = self.cluster.call(Effect::Idempotent, request, |channel, request| async move {
+                    ClusterClient::new(channel).member_update(request).await
+                });
+                let from = updated.await?.header;
+                self.changed(from, id, "updated in")
+            }
+            MemberWord::Promote { member } => {
+                let id = find(&mut self.cluster, member).await?;
+                let promoted =
+                    self.cluster.call(
+                        Effect::Write,
+                        pb::MemberPromoteRequest { id },
+                        |channel, request| async move {
+                            ClusterClient::new(channel).member_promote(request).await
+                        },
+                    );
+                let from = promoted.await?.header;
+                self.changed(from, id, "promoted in")
+            }
+        }
+    }
+
+    fn changed(&self, from: Option<pb::ResponseHeader>, id: u64, what: &str) -> Result<(), Failure> {
+        let cluster = from.map_or(0, |header| header.cluster_id);
+        let tree = Tree::Object(vec![("header", header(&from))]);
+        self.format.print(&Answer::lines(tree, format!("Member {id:16x} {what} cluster {cluster:16x}\n")))
+    }
+
+    /// Gives the leadership to a member: asks whoever leads.
+    pub async fn move_leader(&mut self, to: &str) -> Result<(), Failure> {
+        let seen = view(self.cluster.endpoints()).await;
+        let nobody = || Failure::unreachable("nobody leads at the moment; look with `jangada ctl status`");
+        let leader = seen.leader().ok_or_else(nobody)?.clone();
+        let target_id = named(&seen.members, to)?;
+        let at = address(&leader).ok_or_else(nobody)?;
+        let mut cluster = self.cluster.through(at);
+        let request = pb::MoveLeaderRequest { target_id };
+        // Whoever leads already is not made the leader twice.
+        let moved = cluster.call(Effect::Write, request, |channel, request| async move {
+            MaintenanceClient::new(channel).move_leader(request).await
+        });
+        let tree = Tree::Object(vec![("header", header(&moved.await?.header))]);
+        let said = format!("Leadership transferred from {:x} to {target_id:x}\n", leader.id);
+        self.format.print(&Answer::lines(tree, said))
+    }
+}
+
+async fn list(cluster: &mut Cluster) -> Result<pb::MemberListResponse, Failure> {
+    let request = pb::MemberListRequest { linearizable: true };
+    let listed = cluster.call(Effect::Read, request, |channel, request| async move {
+        ClusterClient::new(channel).member_list(request).await
+    });
+    listed.await
+}
+
+async fn find(cluster: &mut Cluster, member: &str) -> Result<u64, Failure> {
+    named(&list(cluster).await?.members, member)
+}
+
+/// The number of a member that is called by its name or by its number.
+fn named(members: &[pb::Member], said: &str) -> Result<u64, Failure> {
+    if let Some(member) = members.iter().find(|member| !member.name.is_empty() && member.name == said) {
+        return Ok(member.id);
+    }
+    u64::from_str_radix(said, 16).map_err(|_| {
+        let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        Failure::new(
+            Exit::No,
+            format!("{said} is no member, nor a hexadecimal number; there are {}", names.join(", ")),
+        )
+    })
+}
+
+fn urls(said: &str) -> Vec<String> {
+    let with_scheme = |url: &str| if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    said.split(',').map(str::trim).filter(|url| !url.is_empty()).map(with_scheme).collect()
+}
+
+fn member_tree(member: &pb::Member) -> Tree {
+    Tree::Object(vec![
+        ("ID", member.id.into()),
+        ("name", text(member.name.clone())),
+        ("peerURLs", Tree::List(member.peer_ur_ls.iter().map(text).collect())),
+        ("clientURLs", Tree::List(member.client_ur_ls.iter().map(text).collect())),
+        ("isLearner", Tree::Flag(member.is_learner)),
+    ])
+}
+
+fn members_answer(listed: &pb::MemberListResponse) -> Answer {
+    let (mut simple, mut rows) = (Vec::new(), Vec::new());
+    for member in &listed.members {
+        let row = vec![
+            format!("{:x}", member.id),
+            if member.name.is_empty() { "unstarted" } else { "started" }.to_owned(),
+            member.name.clone(),
+            member.peer_ur_ls.join(","),
+            member.client_ur_ls.join(","),
+            member.is_learner.to_string(),
+        ];
+        add_text(&row.join(", "), &mut simple);
+        rows.push(row);
+    }
+    let tree = Tree::Object(vec![
+        ("header", header(&listed.header)),
+        ("members", Tree::List(listed.members.iter().map(member_tree).collect())),
+    ]);
+    let columns = vec!["ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"];
+    Answer { table: Some((columns, rows)), ..Answer::lines(tree, simple) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_goes_by_its_name_or_its_number() {
+        let member = |name: &str, id| pb::Member { id, name: name.to_owned(), ..pb::Member::default() };
+        let members = [member("n1", 17), member("", 18)];
+        assert_eq!(named(&members, "n1"), Ok(17));
+        assert_eq!(named(&members, "12"), Ok(18));
+        assert_eq!(named(&members, "n9").unwrap_err().exit, 1);
+        assert_eq!(urls("a:1, http://b:2"), ["http://a:1", "http://b:2"]);
+    }
+}
