@@ -96,7 +96,7 @@ impl Recorder {
     }
 
     /// Keeps what happened in one step.
-    pub(crate) fn keep(&self, records: &[Record]) {
+    pub fn keep(&self, records: &[Record]) {
         let mut ring = lock(&self.0.ring);
         records.iter().for_each(|record| ring.push(*record));
     }
