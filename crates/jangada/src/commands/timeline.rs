@@ -77,8 +77,8 @@ pub struct Arguments {
     /// What the picture speaks, `en` or `pt`
     #[arg(long, env = "JANGADA_LANG", value_parser = tongue::named, value_name = "LANG")]
     pub lang: Option<Language>,
-    /// So many columns; otherwise those of the terminal, or 120
-    #[arg(long, value_name = "N")]
+    /// So many columns, 40 to 10000; otherwise those of the terminal, or 120
+    #[arg(long, value_name = "N", value_parser = columns)]
     pub width: Option<usize>,
 }
 
@@ -90,6 +90,12 @@ impl Arguments {
 
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     jangada_sim::script::duration(text).ok_or_else(|| format!("{text} is no time; write 1.5s, 300ms or 50us"))
+}
+
+/// Narrower than that no lane has room, and no terminal is wider.
+fn columns(text: &str) -> Result<usize, String> {
+    let columns = text.parse().ok().filter(|columns| (40..=10_000).contains(columns));
+    columns.ok_or_else(|| format!("{text} columns are too few or too many for a picture; write 40 to 10000"))
 }
 
 fn topics(text: &str) -> Result<Topics, String> {
@@ -183,6 +189,7 @@ fn live(arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure
             servers = arguments.servers.join(",")
         ));
     }
+    tell_damage(language, &heard.given);
     if heard.given.sources.is_empty() {
         return Err(Failure::unreachable(say!(
             language,

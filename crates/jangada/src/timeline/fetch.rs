@@ -3,10 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jangada_trace::jsonl_read::read_learning;
 use jangada_trace::merge::Source;
 
-use super::read::Given;
+use super::read::{Given, read_lines};
 use crate::client::http;
 use crate::client::wire::reason;
 use crate::cluster::status::{Target, ask_cluster};
@@ -42,27 +41,31 @@ pub fn from_servers(addresses: &[String], span: Duration) -> Heard {
             Err(why) => heard.silent.push(format!("{name} ({address}): {why}")),
         }
     }
-    let answers: Vec<Result<(i64, String), String>> = thread::scope(|scope| {
+    let answers: Vec<Result<(i64, Vec<u8>), String>> = thread::scope(|scope| {
         let ask = |target| scope.spawn(move || ask(target, span, begun));
         let asked: Vec<_> = targets.iter().map(ask).collect();
         asked.into_iter().map(|one| one.join().expect("asking does not panic")).collect()
     });
     for (target, answer) in targets.iter().zip(answers) {
-        let source = answer.and_then(|(shift, lines)| {
-            let names = &mut heard.given.names;
-            let records = lines.lines().map(|line| read_learning(line, names).map_err(|why| why.to_string()));
-            Ok(Source { records: records.collect::<Result<_, _>>()?, shift_ns: Some(shift) })
-        });
-        match source {
-            Ok(source) => heard.given.sources.push(source),
-            Err(why) => heard.silent.push(format!("{} ({}): {why}", target.name, target.address)),
+        let whose = format!("{} ({})", target.name, target.address);
+        match answer {
+            Ok((shift, lines)) => take(&mut heard.given, &whose, shift, &lines),
+            Err(why) => heard.silent.push(format!("{whose}: {why}")),
         }
     }
     heard
 }
 
+/// The records of one server. A line that cannot be read is left out, and told, as in a file.
+fn take(given: &mut Given, whose: &str, shift: i64, lines: &[u8]) {
+    let read = read_lines(whose, lines, &mut given.names);
+    let (records, damage) = read.expect("bytes in memory can be read");
+    given.sources.push(Source { records, shift_ns: Some(shift) });
+    given.damaged.extend(damage);
+}
+
 /// The records of one server, and how far its clock is behind ours, whose time counts from `begun`.
-fn ask(target: &Target, span: Duration, begun: Instant) -> Result<(i64, String), String> {
+fn ask(target: &Target, span: Duration, begun: Instant) -> Result<(i64, Vec<u8>), String> {
     let deadline = Instant::now() + PATIENCE;
     let path = format!("/debug/records?last_ms={}", span.as_millis());
     loop {
@@ -78,7 +81,28 @@ fn ask(target: &Target, span: Duration, begun: Instant) -> Result<(i64, String),
         let theirs = answer.header("jangada-time-ns").and_then(|time| time.parse::<i64>().ok());
         let theirs = theirs.ok_or("its answer does not say what time it is there")?;
         let ours = i64::try_from(asked.as_nanos()).unwrap_or(i64::MAX);
-        let lines = String::from_utf8(answer.body).map_err(|_| "its records are no text".to_owned())?;
-        return Ok((ours.saturating_sub(theirs), lines));
+        return Ok((ours.saturating_sub(theirs), answer.body));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jangada_trace::language::Language;
+
+    #[test]
+    fn of_an_answer_with_a_damaged_line_the_rest_is_there() {
+        let beat = |seq: u64| {
+            format!(
+                "{{\"time_ns\":{seq},\"node\":\"n1\",\"seq\":{seq},\"event\":\"committed\",\"index\":{seq},\"term\":1}}\n"
+            )
+        };
+        let mut given = Given::default();
+        let lines = [beat(1).as_bytes(), b"{\"time_ns\":2,\"no\xff\n", beat(3).as_bytes()].concat();
+        take(&mut given, "n1 (127.0.0.1:2379)", -5, &lines);
+        let seqs: Vec<u64> = given.sources[0].records.iter().map(|record| record.seq).collect();
+        assert_eq!((seqs, given.sources[0].shift_ns), (vec![1, 3], Some(-5)));
+        let said = given.damaged[0].sentence(Language::English);
+        assert_eq!(said, "n1 (127.0.0.1:2379): line 2 cannot be read, and is left out: it is no text");
     }
 }

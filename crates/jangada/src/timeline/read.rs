@@ -132,7 +132,7 @@ fn read_file(path: &Path, given: &mut Given) -> Result<Option<Damage>, Failure> 
 }
 
 /// The records of a file, and what else is in it.
-fn read_lines(
+pub(super) fn read_lines(
     file: &str,
     mut source: impl BufRead,
     names: &mut Names,

@@ -48,6 +48,15 @@ impl Window {
         if view.from <= view.to {
             return Ok(view);
         }
+        if self.to.is_none() {
+            return Err(say!(
+                self.language,
+                "nothing lies there: the recording goes from {begin} to {end} s, and what is asked for begins at {from} s",
+                begin = seconds(scene.begin),
+                end = seconds(scene.end),
+                from = seconds(view.from)
+            ));
+        }
         Err(say!(
             self.language,
             "nothing lies there: the recording goes from {begin} to {end} s, and what is asked for from {from} to {to} s",

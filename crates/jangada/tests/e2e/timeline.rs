@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use crate::laboratory::Place;
 use crate::support::{expect_exit, jangada, ports, stderr, stdout, wait};
 
 struct Cluster {
@@ -159,7 +160,7 @@ fn a_span_in_which_nothing_lies_is_told() {
         let beyond = timeline(dir.path(), &[&["run.jsonl"][..], more].concat());
         expect_exit(&beyond, 2);
         let said = stderr(&beyond);
-        assert!(said.contains(&format!("from {from}")) && said.contains(&spans), "{said}");
+        assert!(said.contains(from) && said.contains(&spans), "{said}");
         assert_eq!(stdout(&beyond), "");
     }
     assert!(!dir.path().join("x.svg").exists());
@@ -231,4 +232,21 @@ fn the_page_about_timelines_is_what_the_program_does() {
         page == renewed,
         "docs/timeline.md is not what the program does (UPDATE=1 renews it): {differs:?}"
     );
+}
+
+#[test]
+fn a_picture_that_cannot_be_is_refused_with_one_that_could() {
+    let place = Place::new();
+    expect_exit(&place.piped("wait leader\ntimeline last 5s to run.jsonl\n", &["--sim"]), 0);
+    for (more, says) in [
+        (["--width", "0"], "write 40 to 10000"),
+        (["--width", "1"], "write 40 to 10000"),
+        (["--from", "5s"], "and what is asked for begins at 5.000 s"),
+    ] {
+        let mut command = jangada();
+        command.current_dir(place.dir.path()).args(["timeline", "run.jsonl"]).args(more);
+        let output = command.output().unwrap();
+        expect_exit(&output, 2);
+        assert!(stderr(&output).contains(says), "{says}\n{}", stderr(&output));
+    }
 }
