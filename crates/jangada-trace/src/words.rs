@@ -18,8 +18,8 @@ use crate::deeds::say_deed;
 use crate::language::Language;
 use crate::names::Names;
 use crate::phrases::{
-    counted, entries, message, message_name, say_disk, say_membership, since_start, span, why_frame_refused,
-    why_ignored, why_lost,
+    counted, entries, message, message_name, of_this_life, say_disk, say_membership, since_start, span,
+    why_frame_refused, why_ignored, why_lost,
 };
 use crate::{said, say};
 
@@ -183,7 +183,7 @@ impl Words {
                     self.language,
                     "→ {to} #{sequence} {what}, term {term}",
                     to = self.names.of(to),
-                    sequence,
+                    sequence = of_this_life(sequence),
                     what,
                     term
                 )
@@ -194,7 +194,7 @@ impl Words {
                     self.language,
                     "← {from} #{sequence} {what}, term {term}",
                     from = self.names.of(from),
-                    sequence,
+                    sequence = of_this_life(sequence),
                     what,
                     term
                 )
@@ -205,7 +205,7 @@ impl Words {
                     self.language,
                     "ignores {kind} #{sequence} from {from}: {why}",
                     kind = message_name(kind),
-                    sequence,
+                    sequence = of_this_life(sequence),
                     from,
                     why = self.language.of(why_ignored(why))
                 )

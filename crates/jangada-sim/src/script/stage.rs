@@ -291,8 +291,11 @@ impl<C: Cluster> Stage<C> {
 
     // ---- Whom it is about ---------------------------------------------------------------------------------
 
-    /// One server.
-    pub(super) fn server(&mut self, server: &Server) -> Result<NodeId, String> {
+    /// The one server that a word means now.
+    ///
+    /// # Errors
+    /// It means none, or several: a sentence.
+    pub fn server(&mut self, server: &Server) -> Result<NodeId, String> {
         match self.servers(std::slice::from_ref(server))?.as_slice() {
             [one] => Ok(*one),
             _ => Err(say!(self.language, "one server is meant here")),

@@ -132,7 +132,11 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
     let known =
         opened.recv().unwrap_or_else(|_| Err(say!(language, "the laboratory died of a bug, see above")));
     let (known, door) = known.map_err(Failure::refused)?;
-    let over = Arc::new(Over { tell: Mutex::new(tell.clone()), thread: Mutex::new(Some(thread)) });
+    let over = Arc::new(Over {
+        tell: Mutex::new(tell.clone()),
+        thread: Mutex::new(Some(thread)),
+        interrupted: AtomicBool::new(false),
+    });
     let talk = Talk { tell, known, busy: Arc::new(AtomicBool::new(false)) };
     if let Some(door) = door {
         let (words, play) = (talk.clone(), talk.clone());
@@ -148,7 +152,7 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
         Source::Script { name, text } => Reading::new(&name, &voice, &talk).script(&text),
     };
     over.end();
-    ended
+    if over.interrupted.load(SeqCst) { Err(Failure::silent(Exit::Interrupted)) } else { ended }
 }
 
 /// Where the first words go.
@@ -371,6 +375,8 @@ impl Talk {
 struct Over {
     tell: Mutex<Sender<Told>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Ctrl+C ended it.
+    interrupted: AtomicBool,
 }
 
 impl Over {
@@ -396,6 +402,7 @@ fn converse(talk: &Talk, voice: &Voice) -> Result<(), Failure> {
         language,
         "`help` lists the commands, Tab completes them, `lesson` lists tasks, Ctrl+D leaves"
     ));
+    let _ahead = prompt::TypedAhead::keep();
     let ended = loop {
         match prompt::read(&mut lines) {
             Ok(Some(line)) => {
@@ -525,6 +532,7 @@ fn watch_signals(language: Language, talk: &Talk, over: &Arc<Over>, typed: bool)
                     _ = interrupt.recv() => {
                         talk.known.interrupt();
                         if !(typed && talk.busy.load(SeqCst)) {
+                            over.interrupted.store(true, SeqCst);
                             return;
                         }
                     }
@@ -545,7 +553,7 @@ fn watch_signals(language: Language, talk: &Talk, over: &Arc<Over>, typed: bool)
         let (tidy, last) = (leave.clone(), over);
         let ending = std::thread::Builder::new().name("ending".to_owned()).spawn(move || {
             last.end();
-            tidy(0)
+            tidy(if last.interrupted.load(SeqCst) { Exit::Interrupted as i32 } else { 0 })
         });
         if ending.is_ok() {
             // Whoever says it twice does not wait for servers to stop, or for a bug.
@@ -556,7 +564,7 @@ fn watch_signals(language: Language, talk: &Talk, over: &Arc<Over>, typed: bool)
                 }
             });
         }
-        leave(130)
+        leave(Exit::Interrupted as i32)
     })?;
     Ok(())
 }

@@ -66,11 +66,15 @@ impl<B: Backend> Session<B> {
             self.leave_menu();
             return Outcome::Done;
         }
+        if matches!(words[..], ["exit" | "quit" | "shutdown"]) {
+            return Outcome::Over;
+        }
         let language = self.language();
         let said = match number.parse::<u64>() {
-            Err(_) => {
-                Err(say!(language, "Wrong input: a number from the menu, or `menu` to go back to words"))
-            }
+            Err(_) => Err(say!(
+                language,
+                "Wrong input: a number from the menu, `menu` to go back to words, or `exit`"
+            )),
             Ok(10) => {
                 self.say_line(language.of(said!("STOPPING EXECUTION, NO INPUTS WILL BE TAKEN FURTHER")));
                 return Outcome::Over;

@@ -8,12 +8,13 @@ use jangada_sim::script::help;
 use jangada_trace::language::Language;
 use jangada_trace::phrases::since_start;
 use jangada_trace::say;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
-use rustyline::{Config, Context, Editor, Helper, Validator};
+use rustyline::{CompletionType, Config, Context, Editor, Helper, Validator};
 
 use super::known::{Known, Standing};
 use super::scenarios;
@@ -35,12 +36,40 @@ pub struct Assistant {
     language: Language,
 }
 
+/// Ctrl+C interrupts a command; a terminal throws away what was typed for the next one then, unless it is told not to, as
+/// long as this lives.
+pub struct TypedAhead(Option<Termios>);
+
+impl TypedAhead {
+    /// Tells it.
+    pub fn keep() -> TypedAhead {
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(before) = &before {
+            let mut mode = before.clone();
+            mode.local_modes |= LocalModes::NOFLSH;
+            // A terminal that cannot do that does as before.
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &mode);
+        }
+        TypedAhead(before)
+    }
+}
+
+impl Drop for TypedAhead {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
 /// A line editor.
 ///
 /// # Errors
 /// The terminal cannot be used.
 pub fn open(known: Arc<Known>, language: Language) -> Result<Lines, Failure> {
-    let config = Config::builder().history_ignore_space(true).auto_add_history(true).build();
+    // As far as it is certain, then what it may become: as shells do it, and the page.
+    let config = Config::builder().history_ignore_space(true).auto_add_history(true);
+    let config = config.completion_type(CompletionType::List).build();
     let mut lines: Lines = Editor::with_config(config).map_err(terminal)?;
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     lines.set_helper(Some(Assistant { known, color, language }));
@@ -104,7 +133,8 @@ fn prompt(language: Language, standing: &Standing) -> String {
     }
 }
 
-/// The same in as much room as an older one took: while a line is typed its beginning must not move.
+/// The same in as much room as an older one took: while a line is typed its beginning must not move, nor is it to begin
+/// far behind the prompt's end.
 fn in_the_room_of(language: Language, older: &str, standing: &Standing) -> String {
     let room = older.chars().count();
     let term = standing.leader.map_or(standing.term, |(_, term)| term);
@@ -114,7 +144,9 @@ fn in_the_room_of(language: Language, older: &str, standing: &Standing) -> Strin
     };
     let long = prompt(language, standing);
     let fits = |text: &String| text.chars().count() <= room;
-    [long, short].into_iter().find(fits).map_or_else(|| older.to_owned(), |text| format!("{text:<room$}"))
+    let Some(text) = [long, short].into_iter().find(fits) else { return older.to_owned() };
+    let (state, end) = text.split_at(text.len() - "]> ".len());
+    format!("{state}{:pad$}{end}", "", pad = room - text.chars().count())
 }
 
 impl Highlighter for Assistant {
@@ -218,7 +250,7 @@ mod tests {
         let first = prompt(Language::English, &standing(Some(2), 1));
         assert_eq!(first, "lab[n2★ t1]> ");
         assert_eq!(prompt(Language::English, &standing(None, 1)), "lab[no leader, t1]> ");
-        assert_eq!(in_the_room_of(Language::English, &first, &standing(None, 1)), "lab[?? t1]>  ");
+        assert_eq!(in_the_room_of(Language::English, &first, &standing(None, 1)), "lab[?? t1 ]> ");
         assert_eq!(in_the_room_of(Language::English, &first, &standing(Some(4), 2)), "lab[n4★ t2]> ");
         assert_eq!(
             in_the_room_of(Language::English, &first, &standing(Some(4), 12)),
@@ -227,7 +259,7 @@ mod tests {
         );
         assert_eq!(
             in_the_room_of(Language::English, "lab[no leader, t1]> ", &standing(Some(4), 2)),
-            "lab[n4★ t2]>        "
+            "lab[n4★ t2       ]> "
         );
     }
 

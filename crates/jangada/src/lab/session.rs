@@ -471,12 +471,8 @@ impl<B: Backend> Session<B> {
     /// What the stage does not tell: how a server came to be as it is.
     fn explain(&mut self, command: &Command) {
         let Command::Why(server) = command else { return };
+        let id = self.stage.server(server).ok();
         let standing = self.known.standing();
-        let id = match server {
-            Server::Number(number) => Some(NodeId(*number)),
-            Server::Leader => standing.leader.map(|(leader, _)| leader),
-            Server::Follower(_) | Server::Named(_) | Server::All => None,
-        };
         let id = id.filter(|id| self.stage.as_cluster().view(*id).is_some());
         let evidence = id.and_then(|id| standing.evidence.get(&id)).map(Vec::as_slice).unwrap_or_default();
         for line in &evidence[evidence.len().saturating_sub(MAX_EVIDENCE)..] {

@@ -343,6 +343,26 @@ fn what_one_laboratory_was_asked_to_keep_no_other_one_deletes() {
 }
 
 #[test]
+fn the_menu_is_left_by_the_words_that_leave_the_laboratory() {
+    let place = Place::new();
+    for word in ["exit", "quit", "shutdown"] {
+        let output = place.piped(&format!("menu\n{word}\nmenu\nset d 8\n"), &["--sim"]);
+        expect_exit(&output, 0);
+        assert!(!stdout(&output).contains("Wrong input") && !stdout(&output).contains("set d 8"));
+    }
+}
+
+#[test]
+fn a_message_is_told_by_its_number_in_its_senders_life() {
+    let place = Place::new();
+    let output = place.piped("watch messages\nwait leader\n", &["--sim"]);
+    expect_exit(&output, 0);
+    let out = stdout(&output);
+    assert!(out.contains(" #1 PreVote"), "{out}");
+    assert!(!out.contains("#1099511627"), "{out}");
+}
+
+#[test]
 fn options_that_a_world_has_no_use_for_are_refused() {
     let place = Place::new();
     for (more, says) in [
@@ -483,15 +503,15 @@ fn in_the_middle_of(place: &Place, line: &str, more: &[&str]) -> (Guarded, std::
 
 #[test]
 fn a_made_up_world_that_is_to_run_for_ages_ends_when_it_is_told_to() {
-    for (signal, line) in [
-        (Signal::TERM, "goto 9999999s"),
-        (Signal::INT, "always not value d 8 at 1 for 9999999s"),
-        (Signal::HUP, "run 9999999s"),
+    for (signal, line, code) in [
+        (Signal::TERM, "goto 9999999s", 0),
+        (Signal::INT, "always not value d 8 at 1 for 9999999s", 130),
+        (Signal::HUP, "run 9999999s", 0),
     ] {
         let place = Place::new();
         let (mut lab, _input) = in_the_middle_of(&place, line, &["--sim"]);
         lab.signal(signal);
-        assert_eq!(lab.exit_code(), Some(0), "{line}: {}", lab.said());
+        assert_eq!(lab.exit_code(), Some(code), "{line}: {}", lab.said());
     }
 }
 

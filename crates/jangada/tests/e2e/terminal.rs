@@ -156,6 +156,31 @@ fn what_is_typed_while_a_command_runs_is_done_when_it_ends() {
 }
 
 #[test]
+fn what_is_typed_ahead_outlives_the_interrupt_of_the_command_before_it() {
+    let place = Place::new();
+    let mut terminal = Terminal::open(&place, 120, &["--servers", "1"]);
+    terminal.shows("LEADER of term 1", 1);
+    terminal.is_ready(1);
+    terminal.says("save begun.txt");
+    terminal.is_ready(2);
+    terminal.says("run 600s");
+    // The terminal was given back before the command runs.
+    terminal.shows("\x1b[?2004l", 2);
+    terminal.types("set a 1\rset b 2\r");
+    // A terminal throws away what was typed when it sees Ctrl+C; the signal is for whom it controls, which is nobody here.
+    terminal.types("\x03");
+    let pid = Pid::from_child(&terminal.child);
+    wait("the interrupt", || {
+        kill_process(pid, Signal::INT).unwrap();
+        terminal.seen().contains("interrupted").then_some(())
+    });
+    terminal.shows("set a 1: OK", 1);
+    terminal.shows("set b 2: OK", 1);
+    terminal.says("exit");
+    assert_eq!(terminal.ends(), Some(0));
+}
+
+#[test]
 fn the_terminal_may_change_its_size_while_a_line_is_typed() {
     let place = Place::new();
     let mut terminal = Terminal::open(&place, 120, &["--sim", "--seed", "7"]);
