@@ -17,6 +17,9 @@ const STEPS: u64 = 40;
 
 const KEYS: [&str; 6] = ["l", "m", "m1", "n", "x", "\0"];
 const ENDS: [&str; 8] = ["", "", "", "m2", "n", "o", "y", "\0"];
+/// What is permitted: of each first key one range. A second one of the same key etcd may add where it should replace it.
+const PERMITTED: [(&str, &str); 6] =
+    [("l", "m2"), ("m", "n"), ("m1", ""), ("n", "y"), ("x", "\0"), ("\0", "\0")];
 const NAMES: [&str; 4] = ["root", "ana", "ana", "bia"];
 
 /// Those for which there is a sequence about users.
@@ -43,7 +46,7 @@ fn step(draw: &mut Draw) -> Step {
 
 fn change(draw: &mut Draw) -> Users {
     let (user, role) = (draw.of(&["ana", "bia", "ana", "nobody"]), draw.of(&["r", "s"]));
-    let (key, end) = span(draw);
+    let (key, end) = PERMITTED[usize::try_from(draw.below(PERMITTED.len() as u64)).unwrap_or(0)];
     match draw.below(16) {
         0..6 => {
             let kind = KINDS[usize::try_from(draw.below(3)).unwrap_or(0)];

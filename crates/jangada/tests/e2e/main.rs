@@ -30,6 +30,7 @@ mod terminal; // the laboratory at a pseudo-terminal
 mod support; // clusters in temporary directories, clients that keep account
 mod timeline;
 mod transcripts; // the documents' transcripts, played again
+mod users; // users and roles, on a cluster of three
 mod verify; // `jangada sim verify`: runs that are kept and judged
 #[path = "../../src/client/wire.rs"]
 #[allow(dead_code, reason = "the tests need less of it than the client")]
