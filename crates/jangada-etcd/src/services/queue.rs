@@ -21,7 +21,7 @@ use tonic::{Code, Status};
 use crate::backend::{Backend, Freshness};
 use crate::services::lease;
 use crate::watch::hub::{Hub, NoSlice};
-use crate::{error, response};
+use crate::{auth, error, response};
 
 /// How long a lease lives, in seconds, that a caller leaves to the server.
 const LEASE_SECONDS: i64 = 60;
@@ -179,7 +179,7 @@ impl<B: Backend> Queue<B> {
     /// All that happens after `revision`.
     pub(crate) fn follow(&self, revision: Revision) -> News<B> {
         let revisions = self.backend().revisions();
-        News { hub: Arc::clone(&self.hub), revisions, next: revision.next() }
+        News { queue: self.clone(), revisions, next: revision.next(), auth: 0 }
     }
 
     async fn write(&self, txn: Txn) -> Result<TxnResponse, Status> {
@@ -196,9 +196,11 @@ impl<B: Backend> Queue<B> {
 
 /// What happens in the store of this member, from some revision on.
 pub(crate) struct News<B> {
-    hub: Arc<Hub<B>>,
+    queue: Queue<B>,
     revisions: watch::Receiver<Revision>,
     next: Revision,
+    /// What the store's users were like when it was last looked at whether the caller may be told.
+    auth: u64,
 }
 
 impl<B: Backend> News<B> {
@@ -207,8 +209,13 @@ impl<B: Backend> News<B> {
         while *self.revisions.borrow_and_update() < self.next {
             self.revisions.changed().await.map_err(|_| Status::from(error::STOPPED))?;
         }
-        match self.hub.from(self.next).await {
+        let Queue { hub, caller, .. } = &self.queue;
+        match hub.from(self.next).await {
             Ok(slice) => {
+                if slice.auth > self.auth {
+                    auth::may_read(hub.backend(), caller, vec![self.queue.keys()]).await?;
+                    self.auth = slice.auth;
+                }
                 let slice = since(slice, self.next);
                 self.next = slice.through.next();
                 Ok(Some(slice))

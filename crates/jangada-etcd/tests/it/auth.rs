@@ -8,6 +8,8 @@ use jangada_etcd::etcdserverpb::auth_client::AuthClient;
 use jangada_etcd::etcdserverpb::lease_client::LeaseClient;
 use jangada_etcd::etcdserverpb::watch_client::WatchClient;
 use jangada_etcd::etcdserverpb::watch_request::RequestUnion;
+use jangada_etcd::v3electionpb as election;
+use jangada_etcd::v3electionpb::election_client::ElectionClient;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
@@ -193,4 +195,22 @@ async fn what_lasts_longer_than_a_token_goes_on() {
     }
     let ended = told(bare.kv().put(by(&root, put("m1", "1"))).await);
     assert_eq!(ended.0, Code::Unauthenticated, "the token itself has ended");
+}
+
+#[tokio::test]
+async fn an_observer_is_told_nothing_that_it_may_not_read_any_more() {
+    let bare = with_users().await;
+    let (root, ana) = (token(&bare, "root").await, token(&bare, "ana").await);
+    let mut election = ElectionClient::new(bare.services());
+    let campaign = election::CampaignRequest { name: b"m".to_vec(), value: b"one".to_vec(), lease: 0 };
+    let leader = election.campaign(by(&root, campaign)).await.unwrap().into_inner().leader;
+    let observe = election::LeaderRequest { name: b"m".to_vec() };
+    let mut observed = election.observe(by(&ana, observe)).await.unwrap().into_inner();
+    assert_eq!(&observed.message().await.unwrap().unwrap().kv.unwrap().value[..], b"one");
+    let revoke = pb::AuthUserRevokeRoleRequest { name: "ana".to_owned(), role: "m".to_owned() };
+    client(&bare).user_revoke_role(by(&root, revoke)).await.unwrap();
+    let secret = election::ProclaimRequest { leader, value: b"secret".to_vec() };
+    election.proclaim(by(&root, secret)).await.unwrap();
+    let ended = observed.message().await.unwrap_err();
+    assert_eq!(ended.message(), "etcdserver: permission denied");
 }

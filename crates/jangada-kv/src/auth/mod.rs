@@ -2,7 +2,7 @@
 //!
 //! They change by requests out of the log and lie in snapshots, so all replicas have the same. Whether a request is
 //! permitted is decided when it is carried out, by the users of that moment: nothing lies between the look and the deed,
-//! and what is refused leaves no trace on any replica. [`permit`] has the one function that looks at all leaves of a
+//! and what is refused leaves no trace on any replica. `permit.rs` has the one function that looks at all leaves of a
 //! request.
 //!
 //! A request comes [on somebody's behalf](OnBehalf), named by a token or by name; the store finds out itself whether that

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use jangada_etcd::{
     Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Passwords, Refusal, Situation,
 };
+use jangada_kv::auth::TokenDigest;
 use jangada_kv::{AuthRequest, Caller, Changes, Error, Page, Request, Response, Revision};
 use tokio::sync::watch;
 
@@ -33,16 +34,36 @@ impl Seam {
     }
 
     /// A token that only reads is in use, too: that is written now and then, and nobody waits for it.
-    fn note_use(&self, request: &Request) {
-        let Request::OnBehalf(asked) = request else { return };
-        let Caller::Token(token) = asked.caller else { return };
-        if self.shared.tokens.is_due(token, Instant::now()) {
-            let (seam, touch) = (self.clone(), asked.caller.asks(Request::Auth(AuthRequest::Touch)));
+    fn note_use(&self, token: TokenDigest, answer: &Response) {
+        if matches!(answer, Response::Error(Error::Auth(_))) {
+            return;
+        }
+        let now = Instant::now();
+        self.shared.tokens.accept(token, now);
+        if self.shared.tokens.is_due(&token, now) {
+            let (seam, touch) = (self.clone(), Caller::Token(token).asks(Request::Auth(AuthRequest::Touch)));
             tokio::spawn(async move {
                 // If it cannot be said now, the next use says it.
                 let _said = seam.write(touch).await;
             });
         }
+    }
+
+    /// Why a write needs not even enter the log: nobody asks where somebody must, or the token is none. Who may do what
+    /// is no question here; the store decides when it carries the write out.
+    async fn refused_at_the_door(&self, request: &Request) -> Result<Option<Response>, Refusal> {
+        let caller = caller(request);
+        let is_open = match &caller {
+            Caller::Nobody => !self.shared.handle.board().auth_enabled(),
+            Caller::Token(token) => self.shared.tokens.knows(token),
+            Caller::Server | Caller::User { .. } => true,
+        };
+        if is_open {
+            return Ok(None);
+        }
+        let who = caller.asks(Request::Auth(AuthRequest::WhoAmI));
+        let answer = self.read(who, Freshness::Linearizable).await?;
+        Ok(matches!(answer, Response::Error(_)).then_some(answer))
     }
 
     async fn submit(&self, kind: Kind, item: BatchItem) -> Result<Response, Refusal> {
@@ -64,6 +85,9 @@ impl Seam {
 
 impl Backend for Seam {
     async fn write(&self, request: Request) -> Result<Response, Refusal> {
+        if let Some(refused) = self.refused_at_the_door(&request).await? {
+            return Ok(refused);
+        }
         let mut encoded = vec![0; STAMP_BYTES];
         request.encode(&mut encoded);
         if encoded.len() - STAMP_BYTES > self.shared.limits.request_bytes {
@@ -75,12 +99,16 @@ impl Backend for Seam {
     }
 
     async fn read(&self, request: Request, freshness: Freshness) -> Result<Response, Refusal> {
-        self.note_use(&request);
         let kind = match freshness {
             Freshness::Linearizable => Kind::Read,
             Freshness::Serializable => Kind::Local,
         };
-        self.submit(kind, BatchItem::Read(request)).await
+        let caller = caller(&request);
+        let answer = self.submit(kind, BatchItem::Read(request)).await?;
+        if let Caller::Token(token) = caller {
+            self.note_use(token, &answer);
+        }
+        Ok(answer)
     }
 
     async fn changes(&self, from: Revision) -> Result<Result<Changes, Revision>, Refusal> {
@@ -178,6 +206,14 @@ impl Backend for Seam {
         token: Option<String>,
     ) -> Result<(u64, Vec<Member>), MemberRefusal> {
         members::change(&self.shared, change, token).await
+    }
+}
+
+/// Who asks.
+fn caller(request: &Request) -> Caller {
+    match request {
+        Request::OnBehalf(asked) => asked.caller.clone(),
+        _ => Caller::Nobody,
     }
 }
 

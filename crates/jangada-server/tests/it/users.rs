@@ -5,7 +5,7 @@ use jangada_etcd::Passwords;
 use jangada_etcd::auth::digest;
 use jangada_kv::auth::{Permission, PermissionKind};
 use jangada_kv::{AuthRequest, Caller, Put, Request, Response};
-use jangada_server::handle::AdminAnswer;
+use jangada_server::handle::{AdminAnswer, Kind};
 use jangada_server::resp::commands::{Command, SPECS};
 
 use crate::client::{Client, command};
@@ -217,6 +217,8 @@ async fn keys_over_http_want_a_token() {
         let said = ask(&client, request, Some("nonsense"), "").await;
         assert_eq!(said, (401, "etcdserver: invalid auth token\n".to_owned()), "{request}");
     }
+    let wrote = lock(&client.core).seen.iter().any(|(kind, _)| *kind == Kind::Write);
+    assert!(!wrote, "what nobody asks for does not even enter the log");
     for request in ["GET /kv/x", "GET /kv/?prefix", "PUT /kv/x", "DELETE /kv/x"] {
         let said = ask(&client, request, Some("ana"), "").await;
         assert_eq!(said, (403, "etcdserver: permission denied\n".to_owned()), "{request}");
