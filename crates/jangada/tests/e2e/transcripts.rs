@@ -43,6 +43,25 @@ fn what_the_documents_show_is_what_happens() {
     assert!(played >= 3, "they are found");
 }
 
+#[test]
+fn the_exercise_for_a_class_is_solved_by_its_answer_and_not_without_it() {
+    let place = Place::new();
+    let answer = transcripts("lab.md", "# answer.txt").pop().expect("it is found");
+    for (text, code, says) in [
+        (answer.clone(), 0, "answer.svg: 5 servers"),
+        (
+            answer.replace("wait leader changed\n", "# Nothing.\n"),
+            1,
+            "answer.txt:11: expect one leader: it is not so",
+        ),
+    ] {
+        std::fs::write(place.dir.path().join("answer.txt"), text).unwrap();
+        let output = place.piped("", &["--sim", "--script", "answer.txt"]);
+        expect_exit(&output, code);
+        assert!(stdout(&output).contains(says), "{}", stdout(&output));
+    }
+}
+
 /// A line without what differs from run to run: every number is `#`, and of a list of servers only one is left.
 fn masked(line: &str) -> String {
     let mut masked = String::new();
