@@ -642,8 +642,11 @@ export class Diagram {
     const data = (column) => this.model[column].data[message];
     paper.font = FONT;
     const text = shortMessage(data('kind'), data('term'), data('index'), data('amount'));
-    const at = Math.min(Math.max(x0, x1) + 8, this.width - paper.measureText(text).width - 6);
-    this.label(text, at, (y0 + y1) / 2 - 6, this.color.select);
+    const wide = paper.measureText(text).width;
+    const right = Math.min(Math.max(x0, x1) + 8, this.width - wide - 6);
+    const y = (y0 + y1) / 2 - 6;
+    const at = [right, Math.min(x0, x1) - 8 - wide].find((x) => x > this.gutter && this.isClear(text, x, y)) ?? right;
+    this.label(text, at, y, this.color.select);
   }
 
   /** Small marks on the lanes: commits, entries that are removed, starts and ends. */
