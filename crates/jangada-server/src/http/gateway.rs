@@ -1,7 +1,7 @@
 //! etcd's calls as JSON: `POST /v3/...`.
 //!
-//! etcd lets the pages of any origin call it. Here a page may only if this server itself has served it: without users
-//! and passwords, whoever visits a web page would otherwise lend it their cluster.
+//! etcd lets the pages of any origin call it. Here a page may only if this server itself has served it: while
+//! nobody has to log in, whoever visits a web page would otherwise lend it their cluster.
 
 use std::sync::Arc;
 

@@ -67,14 +67,21 @@ pub fn get(address: &str, path: &str, deadline: Instant) -> io::Result<Answer> {
     .map_err(HttpError::into_io)
 }
 
-/// `POST path` with a JSON body.
+/// `POST path` with a JSON body, and a token, if servers want to know who asks.
 ///
 /// # Errors
 /// When there is no complete answer before the deadline.
-pub fn post_json(address: &str, path: &str, body: &str, deadline: Instant) -> Result<Answer, HttpError> {
+pub fn post_json(
+    address: &str,
+    path: &str,
+    body: &str,
+    token: Option<&str>,
+    deadline: Instant,
+) -> Result<Answer, HttpError> {
     let length = body.len();
+    let token = token.map_or(String::new(), |token| format!("Authorization: {token}\r\n"));
     let text = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n{token}\
          Content-Length: {length}\r\n\r\n{body}"
     );
     request(address, &text, deadline)

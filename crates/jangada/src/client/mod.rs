@@ -1,7 +1,8 @@
-//! The client's side: a connection (`wire`), HTTP for the few administrative questions (`http`), a conversation with
-//! a cluster (`session`), the words a person types (`words`), and the prompt (`prompt`).
+//! The client's side: a connection (`wire`), HTTP for the few administrative questions (`http`), who asks (`login`), a
+//! conversation with a cluster (`session`), the words a person types (`words`), and the prompt (`prompt`).
 
 pub mod http;
+pub mod login;
 pub mod prompt;
 pub mod session;
 pub mod wire;

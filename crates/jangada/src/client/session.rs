@@ -6,6 +6,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::login::Login;
 use super::wire::{Connection, Reply, WireError, reason};
 use crate::failure::Failure;
 use crate::output;
@@ -47,6 +48,9 @@ pub struct Session {
     connection: Option<Connection>,
     timeout: Duration,
     name: Option<String>,
+    login: Option<Login>,
+    /// Why nobody is logged in on this connection, though somebody should be.
+    not_logged_in: Option<String>,
     quiet: bool,
     said: Vec<String>,
 }
@@ -55,7 +59,17 @@ impl Session {
     /// A session with any of `servers` (`HOST:PORT`), `timeout` for each operation.
     pub fn new(servers: Vec<String>, timeout: Duration) -> Session {
         assert!(!servers.is_empty(), "a session has a server to talk to");
-        Session { servers, next: 0, connection: None, timeout, name: None, quiet: false, said: Vec::new() }
+        Session {
+            servers,
+            next: 0,
+            connection: None,
+            timeout,
+            name: None,
+            login: Login::of_environment(),
+            not_logged_in: None,
+            quiet: false,
+            said: Vec::new(),
+        }
     }
 
     /// Says nothing on stderr.
@@ -117,7 +131,7 @@ impl Session {
                         self.not_now(sentence(&text))
                     }
                     Refusal::Unknown => return Err(unknown(&format!("{address}: {}", sentence(&text)))),
-                    Refusal::Final => return Err(Failure::refused(format!("{address} refused: {text}"))),
+                    Refusal::Final => return Err(self.refused(&address, &text)),
                 },
                 Ok(reply) => {
                     if attempts > 1 {
@@ -173,11 +187,15 @@ impl Session {
                 let until = deadline.min(Instant::now() + PATIENCE);
                 let attempt =
                     Connection::open(&address, until).map_err(WireError::NotSent).and_then(|mut open| {
+                        let not_logged_in = log_in(&mut open, self.login.as_ref(), until)?;
                         greet(&mut open, self.name.as_deref(), deadline)?;
-                        Ok(open)
+                        Ok((open, not_logged_in))
                     });
                 match attempt {
-                    Ok(open) => return Ok(open),
+                    Ok((open, not_logged_in)) => {
+                        self.not_logged_in = not_logged_in;
+                        return Ok(open);
+                    }
                     Err(error @ WireError::Protocol(_)) => {
                         return Err(Failure::unreachable(format!(
                             "{address}: {error}; is that its client port?"
@@ -195,6 +213,19 @@ impl Session {
                 return Err(self.gave_up(&reasons.join(", ")));
             }
             thread::sleep(PAUSE);
+        }
+    }
+
+    /// No, and it will be no again. Who could not log in hears why.
+    fn refused(&self, address: &str, text: &str) -> Failure {
+        match (&self.not_logged_in, &self.login) {
+            (Some(why), _) if text.starts_with("NOAUTH") => {
+                Failure::refused(format!("{address} refused the login of JANGADA_USER: {why}"))
+            }
+            (None, None) if text.starts_with("NOAUTH") => Failure::refused(format!(
+                "{address} refused: {text} Set JANGADA_USER to NAME:PASSWORD, or say AUTH NAME PASSWORD at the prompt."
+            )),
+            _ => Failure::refused(format!("{address} refused: {text}")),
         }
     }
 
@@ -248,6 +279,23 @@ impl Session {
 /// It is not sent then: its outcome would be unknown for no reason.
 fn would_be_cut_short(thought: Duration, left: Duration) -> bool {
     left < thought + thought / 4
+}
+
+/// Says who asks, if that is known. Why it was refused is told only if it matters: where nobody has to log in, it does not.
+fn log_in(
+    connection: &mut Connection,
+    login: Option<&Login>,
+    deadline: Instant,
+) -> Result<Option<String>, WireError> {
+    let Some(Login { name, password }) = login else { return Ok(None) };
+    match connection.call(&[b"AUTH", name.as_bytes(), password.as_bytes()], deadline)? {
+        // Another server may be able to say, or this one later.
+        Reply::Error(text) if refusal(&text) == Refusal::ForNow => {
+            Err(WireError::NotSent(std::io::Error::other(sentence(&text).to_owned())))
+        }
+        Reply::Error(text) => Ok(Some(text)),
+        _ => Ok(None),
+    }
 }
 
 /// A server that answers this is alive now. A write is not sent to one that does not: it could carry it out much

@@ -8,6 +8,7 @@ use jangada_server::handle::{ChangeMembers, NewMember, Tolerance, Transfer};
 use serde::{Deserialize, Serialize};
 
 use crate::client::http::{self, Answer, HttpError};
+use crate::client::login::Login;
 use crate::client::wire::reason;
 use crate::failure::{Exit, Failure};
 
@@ -89,10 +90,22 @@ fn command<T: for<'a> Deserialize<'a>>(
     let mut queue: Vec<String> = servers.to_vec();
     let mut why = "no server to ask".to_owned();
     let give_up = deadline.min(Instant::now() + LEADER_PATIENCE);
+    let login = Login::of_environment();
+    let mut token: Option<String> = None;
     loop {
         let mut named = None;
         for address in &queue {
-            match http::post_json(address, path, &body, deadline) {
+            match http::post_json(address, path, &body, token.as_deref(), deadline) {
+                // It asks who we are: the same server gets an answer, and then decides.
+                Ok(Answer { status: 401, .. }) if token.is_none() && login.is_some() => {
+                    let made = login.as_ref().map(|login| login.token(address, deadline)).transpose();
+                    token = made.map_err(|why| {
+                        let what = format!("{address} refused the login of JANGADA_USER: {why}");
+                        (Failure::refused(what), Trace::None)
+                    })?;
+                    named = Some(address.clone());
+                    break;
+                }
                 Ok(Answer { status: 200, body, .. }) => {
                     return serde_json::from_slice(&body).map_err(|error| {
                         let what = format!("{address} agreed, but its answer cannot be read: {error}");

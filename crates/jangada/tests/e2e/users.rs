@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Output};
 
-use crate::support::{Cluster, ask, expect_exit, installed, netcat, stderr, stdout, wait};
+use crate::support::{Cluster, ask, expect_exit, installed, jangada, netcat, stderr, stdout, wait};
 
 const DENIED: &str = "etcdserver: permission denied";
 const EMPTY: &str = "etcdserver: user name is empty";
@@ -176,6 +176,29 @@ fn a_token_is_good_at_every_member_and_after_a_restart() {
     });
     assert_eq!(again, (200, "1".to_owned()), "a restart ends no token");
     assert_eq!(http(&address(3), "PUT /kv/a1", "", "2").0, 400, "and opens no door");
+
+    // Our own commands say who asks if the environment does.
+    let servers = cluster.addresses(3).join(",");
+    let client = |user: &str, words: &[&str]| {
+        let mut command = jangada();
+        command.env("JANGADA_USER", user).args(["client", "--servers", &servers]).args(words);
+        let output = command.output().unwrap();
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    assert_eq!(client("ana:hers", &["get", "a1"]), (Some(0), "1\n".to_owned()));
+    for (user, why) in [("", "NOAUTH"), ("ana:wrong", "WRONGPASS"), ("ana:hers", "NOPERM")] {
+        let (code, said) = client(user, &["get", "x1"]);
+        assert!(code == Some(4) && said.contains(why), "{user}: {said}");
+    }
+    let transfer = |user: &str| {
+        let mut command = jangada();
+        command.env("JANGADA_USER", user).arg("cluster").arg("--dir").arg(cluster.data());
+        command.args(["transfer", &cluster.follower()]).output().unwrap()
+    };
+    let (denied, refused) = (transfer("ana:hers"), transfer(""));
+    assert!(stderr(&denied).contains("only a user with the role root"), "{}", stderr(&denied));
+    assert!(stderr(&refused).contains("auth is on"), "{}", stderr(&refused));
+    expect_exit(&transfer("root:secret"), 0);
 
     // The same users, at the same port, in Redis's words and in plain ones.
     let refused = ask(&address(3), &["GET", "a1"], std::time::Duration::from_secs(5)).unwrap();
