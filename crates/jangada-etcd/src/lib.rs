@@ -12,7 +12,7 @@ pub mod response; // answers of the store to messages
 pub mod metadata; // what a call says beside its message
 pub mod auth; // who asks: tokens and passwords
 pub mod services; // KV, Cluster, Maintenance
-mod snapshot; // the file of Maintenance/Snapshot
+pub mod snapshot; // the file of Maintenance/Snapshot
 pub mod watch; // Watch
 pub mod router; // from a path to a service
 pub mod gateway; // the same calls as JSON over HTTP

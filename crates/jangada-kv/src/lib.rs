@@ -65,6 +65,7 @@ pub mod auth; // users, roles, permissions
 
 // Bytes.
 mod codec; // requests and responses
+mod import; // beginning with given keys
 mod restore; // reading a snapshot
 mod snapshot; // writing one
 pub mod wire; // the alphabet of all encodings
@@ -74,6 +75,7 @@ pub use changes::{ChangeEvent, Changes};
 pub use command::{
     Command, CommandError, Exec, ExpireCondition, Expiry, KeyType, MAX_VALUE_BYTES, Reply, Set, SetCondition,
 };
+pub use import::ImportedKey;
 pub use lease::{LeaseLife, LeaseRequest, LeaseResponse};
 pub use page::Page;
 pub use request::{

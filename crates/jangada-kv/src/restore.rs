@@ -110,6 +110,27 @@ impl Restore {
         }
     }
 
+    /// A store of keys as they were before its floor, and of the changes from there on, each in the order of a snapshot.
+    pub(crate) fn import(
+        header: Header,
+        keys: impl Iterator<Item = KeyRecord>,
+        changes: impl Iterator<Item = KeyRecord>,
+    ) -> Result<Store, RestoreError> {
+        let mut restore = Restore::new();
+        restore.take_header(header)?;
+        for key in keys {
+            restore.take_key(key)?;
+            restore.records += 1;
+        }
+        for change in changes {
+            restore.take_change(change)?;
+            restore.records += 1;
+        }
+        let end = End { keys: restore.keys, changes: restore.changes, hash: 0 };
+        restore.take_end(end, 0)?;
+        restore.finish()
+    }
+
     /// Takes the next bytes of the stream. They may be cut anywhere.
     ///
     /// # Errors

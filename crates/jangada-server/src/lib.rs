@@ -7,6 +7,7 @@
 pub mod config; // what a server is told at its start
 pub mod error; // why it did not start, or stopped
 pub mod run; // a server from its first breath to its last
+pub mod restoring; // a data directory out of a snapshot
 mod identity; // who this server is, on its own disk
 mod random; // the only source of randomness
 mod replica_thread; // the loop: wait, take all that waits, carry out what follows

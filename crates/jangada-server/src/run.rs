@@ -361,7 +361,7 @@ fn open(
 }
 
 /// Whose log it is: part of every checksum, so that a file of another server is never taken for ours.
-fn log_token(cluster: u64, id: u64) -> [u8; 16] {
+pub(crate) fn log_token(cluster: u64, id: u64) -> [u8; 16] {
     let mut token = [0; 16];
     token[..8].copy_from_slice(&cluster.to_le_bytes());
     token[8..].copy_from_slice(&id.to_le_bytes());
@@ -369,7 +369,7 @@ fn log_token(cluster: u64, id: u64) -> [u8; 16] {
 }
 
 /// Before the first entry stands the configuration that the cluster was founded with.
-fn first_snapshot(founding: Option<&FoundingRecord>) -> SnapshotMeta {
+pub(crate) fn first_snapshot(founding: Option<&FoundingRecord>) -> SnapshotMeta {
     let Some(founding) = founding else { return SnapshotMeta::default() };
     let book = Book::new(founding.members.iter().map(BookEntry::from).collect());
     let voters = book.entries.iter().map(|entry| entry.id).collect();

@@ -5,6 +5,7 @@
 //! values are shared with the store, not copied. The file is made while it is sent.
 
 mod bolt; // the file format
+mod read; // reading such a file
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::etcdserverpb as pb;
 use crate::response;
 use crate::services::pages::Pages;
 use bolt::{Layout, SmallBucket};
+pub use read::{SnapshotFile, checked, read};
 
 /// How much of the file goes into one message.
 const PART_BYTES: usize = 32 << 10;

@@ -6,6 +6,7 @@ mod auth_matrix; // every leaf, every place, every user
 mod etcd; // etcd's operations
 mod format; // bytes that never change
 mod generate; // random requests
+mod import; // beginning with given keys
 mod leases; // deadlines that keys share
 mod model; // the store as naive as can be
 mod model_leases; // its leases

@@ -74,8 +74,8 @@ pub struct Link {
     pub status: Option<pb::StatusResponse>,
 }
 
-/// The members, and the connection in use.
-#[derive(Debug)]
+/// The members, and the connection in use. Clones share the connection.
+#[derive(Clone, Debug)]
 pub struct Cluster {
     endpoints: Vec<String>,
     deadline: Duration,

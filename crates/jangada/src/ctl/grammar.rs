@@ -1,6 +1,7 @@
 //! The words of `jangada ctl`: etcdctl's, each with its options.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{EnumValueParser, TypedValueParser};
@@ -111,6 +112,12 @@ pub enum Word {
     },
     /// Have etcd's files tidied; ours need none of it
     Defrag,
+    /// The keys of a cluster as a file, and a cluster out of such a file
+    #[command(subcommand)]
+    Snapshot(SnapshotWord),
+    /// Whether the cluster can take a load; `jangada load` measures more
+    #[command(subcommand)]
+    Check(CheckWord),
     /// Who there is
     #[command(subcommand)]
     User(UserWord),
@@ -165,6 +172,87 @@ pub enum AlarmWord {
     List,
     /// End them all
     Disarm,
+}
+
+/// About snapshots.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SnapshotWord {
+    /// Save one of the member that answers first; it is there under its name once it is whole
+    Save {
+        /// The file
+        file: PathBuf,
+    },
+    /// What is in one
+    Status {
+        /// The file
+        file: PathBuf,
+    },
+    /// Make a member's data directory of one; run it for each member with the same --initial-cluster
+    Restore(Restore),
+}
+
+/// What is made of a snapshot.
+#[derive(Args, Clone, Debug)]
+pub struct Restore {
+    /// The file: ours, or etcd's
+    pub file: PathBuf,
+    /// The member's name
+    #[arg(long, default_value = "n1")]
+    pub name: String,
+    /// The directory, which must not be there yet [default: NAME.data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// All members and their peer addresses, the same text for all of them [default: this one alone]
+    #[arg(long, value_name = "n1=http://HOST:PORT,…")]
+    pub initial_cluster: Option<String>,
+    /// Makes another cluster of the same file and the same members
+    #[arg(long, default_value = "etcd-cluster", value_name = "TEXT")]
+    pub initial_cluster_token: String,
+    /// What etcdctl wants to hear again; --initial-cluster says it
+    #[arg(long, value_name = "URL", hide = true)]
+    pub initial_advertise_peer_urls: Option<String>,
+    /// Take a file without a SHA-256 at its end, such as a copy of etcd's own
+    #[arg(long)]
+    pub skip_hash_check: bool,
+    /// Leave out that users were asked who they are
+    #[arg(long)]
+    pub without_users: bool,
+}
+
+/// What to try.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CheckWord {
+    /// Whether enough is written, fast enough, for ten seconds
+    Perf {
+        /// How much: s is 150 writes a second, m 1,000, l 8,000, xl 15,000
+        #[arg(long, value_enum, default_value = "s")]
+        load: Load,
+        /// What the keys begin with; they are deleted in the end
+        #[arg(long, default_value = "/jangada-check-perf/")]
+        prefix: String,
+    },
+    /// How much space many keys take up
+    Datascale {
+        /// How much: s is 10,000 keys of 1 KiB, m 100,000, l 1,000,000, xl 3,000,000
+        #[arg(long, value_enum, default_value = "s")]
+        load: Load,
+        /// What the keys begin with; they are deleted in the end
+        #[arg(long, default_value = "/jangada-check-datascale/")]
+        prefix: String,
+    },
+}
+
+/// How much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Load {
+    /// Little
+    S,
+    /// More
+    M,
+    /// Much
+    L,
+    /// Very much
+    Xl,
 }
 
 /// About users.

@@ -3,6 +3,7 @@
 //! What it does better: it asks all members at once, goes on after a leader was lost and says so, repeats nothing that could
 //! be done twice, and tells scripts by its exit code what happened.
 
+mod check; // whether a cluster can take a load
 mod cluster; // whom to ask, and what may be asked again
 mod endpoints; // each endpoint by itself
 pub mod grammar; // which words there are
@@ -12,6 +13,7 @@ mod locks; // what is held by a lease
 mod members; // who belongs to the cluster, and who leads it
 mod password; // passwords that are typed
 pub mod print; // answers in five formats
+mod snapshots; // a cluster as a file
 mod status; // who is there
 mod tree; // an answer as a tree
 mod txn; // compare, then do
@@ -75,6 +77,8 @@ impl Ctl {
             Word::Alarm(alarm) => self.alarm(&alarm).await,
             Word::Compaction { revision, physical } => self.compaction(revision, physical).await,
             Word::Defrag => self.defrag().await,
+            Word::Snapshot(snapshot) => self.snapshot(&snapshot).await,
+            Word::Check(check) => self.check(&check).await,
             Word::User(user) => self.user(&user).await,
             Word::Role(role) => self.role(&role).await,
             Word::Auth(auth) => self.auth(auth).await,

@@ -1,10 +1,11 @@
 //! `jangada ctl`: etcdctl's words, at our own servers and at a real etcd.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Cluster, expect_exit, jangada, stderr, stdout, wait};
+use crate::support::{Cluster, Guarded, expect_exit, installed, jangada, ports, stderr, stdout, wait};
 
 /// `jangada ctl` with all of three servers.
 pub fn ctl(cluster: &Cluster) -> Command {
@@ -283,4 +284,180 @@ fn members_alarms_and_the_leader_are_looked_after() {
     assert_eq!(said(&cluster, &["defrag"]).lines().count(), 3);
     let removed = said(&cluster, &["member", "remove", &cluster.follower()]);
     assert!(removed.contains(" removed from cluster "), "{removed}");
+}
+
+/// `jangada ctl snapshot restore` for one of `count` members, whose data is `dir/NAME`.
+fn restore(file: &Path, dir: &Path, name: &str, members: &str) -> Output {
+    let mut command = jangada();
+    command.args(["ctl", "snapshot", "restore"]).arg(file).args([
+        "--name",
+        name,
+        "--initial-cluster",
+        members,
+    ]);
+    command.arg("--data-dir").arg(dir.join(name)).output().unwrap()
+}
+
+/// Three servers on directories that were restored, told where each other is.
+fn serve_restored(dir: &Path, base: u16) -> Vec<Guarded> {
+    let peers: Vec<String> = (1..=3).map(|n| format!("n{n}=127.0.0.1:{}", base + 2 * (n - 1) + 1)).collect();
+    let serve = |number: u16| {
+        let name = format!("n{number}");
+        let more = ["--name", &name, "--peers", &peers.join(",")];
+        Guarded::serve(&dir.join(&name), base + 2 * (number - 1), &more)
+    };
+    (1..=3).map(serve).collect()
+}
+
+/// `jangada ctl` with three servers from `base` on.
+fn at(base: u16, arguments: &[&str]) -> Output {
+    let endpoints: Vec<String> = (0..3).map(|n| format!("127.0.0.1:{}", base + 2 * n)).collect();
+    jangada()
+        .args(["ctl", "--endpoints", &endpoints.join(","), "--deadline", "20s"])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_cluster_begins_anew_with_the_keys_of_a_snapshot() {
+    let cluster = Cluster::up(1);
+    for number in 0..200 {
+        expect_exit(&output(&cluster, &["put", &format!("k{number:03}"), &"v".repeat(number)]), 0);
+    }
+    assert_eq!(said(&cluster, &["put", "k000", "again"]), "OK\n");
+    assert_eq!(said(&cluster, &["del", "k007"]), "1\n");
+    let file = cluster.data().join("saved.db");
+    let saved = output(&cluster, &["snapshot", "save", file.to_str().unwrap()]);
+    expect_exit(&saved, 0);
+    let status = output(&cluster, &["-o", "json", "snapshot", "status", file.to_str().unwrap()]);
+    let status: serde_json::Value = serde_json::from_str(&stdout(&status)).unwrap();
+    assert_eq!((status["revision"].as_u64(), status["keys"].as_u64()), (Some(203), Some(199)), "{status}");
+    if installed("etcdctl") {
+        let mut theirs = Command::new("etcdctl");
+        theirs.env("ETCDCTL_API", "3").args(["snapshot", "status", file.to_str().unwrap(), "-w", "json"]);
+        let theirs: serde_json::Value = serde_json::from_str(&stdout(&theirs.output().unwrap())).unwrap();
+        // etcdctl takes the revision of the newest key, though the newest of all was a deletion.
+        for part in ["hash", "totalKey"] {
+            assert_eq!(theirs[part], status[part], "{part}");
+        }
+    }
+
+    let (dir, base) = (tempfile::tempdir().unwrap(), ports(6));
+    let members: Vec<String> =
+        (1..=3).map(|n| format!("n{n}=http://127.0.0.1:{}", base + 2 * (n - 1) + 1)).collect();
+    for name in ["n1", "n2", "n3"] {
+        let restored = restore(&file, dir.path(), name, &members.join(","));
+        expect_exit(&restored, 0);
+        assert!(
+            stdout(&restored).starts_with("199 keys at revision 203 restored into "),
+            "{}",
+            stdout(&restored)
+        );
+    }
+    let twice = restore(&file, dir.path(), "n1", &members.join(","));
+    expect_exit(&twice, 4);
+    assert!(stderr(&twice).contains("is not empty"), "{}", stderr(&twice));
+
+    let servers = serve_restored(dir.path(), base);
+    let all = || {
+        let got = at(base, &["get", "--prefix", "k", "--count-only"]);
+        got.status.success().then(|| stdout(&got))
+    };
+    assert_eq!(wait("three servers with the keys", all), "199\n");
+    let fields = stdout(&at(base, &["get", "k000", "-o", "fields"]));
+    for line in ["\"Revision\" : 203", "\"CreateRevision\" : 2", "\"ModRevision\" : 202", "\"Version\" : 2"] {
+        assert!(fields.contains(line), "{line} is not in\n{fields}");
+    }
+    expect_exit(&at(base, &["put", "k007", "back"]), 0);
+    wait("all three, under the addresses that they have", || {
+        let status = at(base, &["status"]);
+        stdout(&status).contains("3 of 3 voters answer").then_some(())
+    });
+    // The three have one history: what is told of one is true of all.
+    let hashes = stdout(&wait("hashes of all", || {
+        let hashes = at(base, &["endpoint", "hashkv", "--rev", "204"]);
+        hashes.status.success().then_some(hashes)
+    }));
+    let hashes: std::collections::BTreeSet<&str> =
+        hashes.lines().filter_map(|line| line.split(", ").nth(1)).collect();
+    assert_eq!(hashes.len(), 1, "{hashes:?}");
+    drop(servers);
+    // And it lasts.
+    let servers = serve_restored(dir.path(), base);
+    let back = || Some(at(base, &["get", "k007", "-o", "raw"])).filter(|got| got.status.success());
+    assert_eq!(stdout(&wait("the same servers", back)), "back");
+    drop(servers);
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused() {
+    let cluster = Cluster::up(1);
+    assert_eq!(said(&cluster, &["put", "a", "1"]), "OK\n");
+    let file = cluster.data().join("saved.db");
+    expect_exit(&output(&cluster, &["snapshot", "save", file.to_str().unwrap()]), 0);
+    let whole = std::fs::read(&file).unwrap();
+    let mut wrong = whole.clone();
+    wrong[9_000] ^= 1;
+    for (content, why) in
+        [(&wrong[..], "it is damaged"), (&whole[..whole.len() - 5], "cut short"), (&[], "cut short")]
+    {
+        std::fs::write(&file, content).unwrap();
+        expect_exit(&output(&cluster, &["snapshot", "status", file.to_str().unwrap()]), 5);
+        let refused = restore(&file, cluster.dir.path(), "n1", "n1=http://127.0.0.1:1");
+        expect_exit(&refused, 5);
+        assert!(stderr(&refused).contains(why), "{}", stderr(&refused));
+        assert!(!cluster.dir.path().join("n1").exists(), "nothing was made of it");
+    }
+}
+
+#[test]
+fn a_real_etcd_understands_it_and_its_snapshots_are_understood() {
+    if !installed("etcd") {
+        return;
+    }
+    let (dir, base) = (tempfile::tempdir().unwrap(), ports(8));
+    let url = |port: u16| format!("http://127.0.0.1:{port}");
+    let mut etcd = Command::new("etcd");
+    etcd.arg("--data-dir").arg(dir.path().join("etcd")).args(["--listen-client-urls", &url(base + 6)]);
+    etcd.args(["--advertise-client-urls", &url(base + 6), "--listen-peer-urls", &url(base + 7)]);
+    etcd.args([
+        "--initial-advertise-peer-urls",
+        &url(base + 7),
+        "--initial-cluster",
+        &format!("default={}", url(base + 7)),
+    ]);
+    let _etcd = Guarded::spawn(&mut etcd);
+    let ask = |arguments: &[&str]| {
+        let endpoint = format!("127.0.0.1:{}", base + 6);
+        jangada().args(["ctl", "--endpoints", &endpoint]).args(arguments).output().unwrap()
+    };
+    let told = |arguments: &[&str]| {
+        let output = ask(arguments);
+        expect_exit(&output, 0);
+        stdout(&output)
+    };
+    wait("etcd", || ask(&["put", "a", "1"]).status.success().then_some(()));
+    assert_eq!(told(&["put", "a", "2"]), "OK\n");
+    assert_eq!(told(&["put", "b", "1"]), "OK\n");
+    assert_eq!(told(&["get", "a"]), "a\n2\n");
+    assert_eq!(told(&["del", "b"]), "1\n");
+    assert!(told(&["status"]).ends_with("1 of 1 voters answers; the next failure stops writes\n"));
+    assert_eq!(told(&["watch", "a", "--rev", "2", "--events", "1"]), "PUT\na\n1\n");
+    let token = told(&["lock", "L", "sh", "-c", "echo $JANGADA_FENCING_TOKEN"]);
+    assert!(token.trim().parse::<u64>().unwrap() > 4, "{token}");
+    let granted = told(&["lease", "grant", "600"]);
+    assert_eq!(told(&["put", "--lease", granted.split(' ').nth(1).unwrap(), "leased", "1"]), "OK\n");
+    assert!(told(&["endpoint", "health"]).contains("is healthy"));
+    assert_eq!(told(&["alarm", "list"]), "");
+
+    let file = dir.path().join("etcd.db");
+    told(&["snapshot", "save", file.to_str().unwrap()]);
+    let restored = restore(&file, dir.path(), "n1", &format!("n1=http://127.0.0.1:{}", base + 1));
+    expect_exit(&restored, 0);
+    assert!(stderr(&restored).contains("1 keys were under leases and are left out"), "{}", stderr(&restored));
+    let peers = format!("n1=127.0.0.1:{}", base + 1);
+    let _ours = Guarded::serve(&dir.path().join("n1"), base, &["--name", "n1", "--peers", &peers]);
+    let got = || Some(at(base, &["get", "--prefix", ""])).filter(|got| got.status.success());
+    assert_eq!(stdout(&wait("our server with etcd's keys", got)), "a\n2\n");
 }
