@@ -7,6 +7,7 @@ mod check; // whether a cluster can take a load
 mod cluster; // whom to ask, and what may be asked again
 mod endpoints; // each endpoint by itself
 pub mod grammar; // which words there are
+mod grammar_users; // those about users
 mod keys; // get, put, del
 mod leases; // deadlines that keys share
 mod locks; // what is held by a lease

@@ -8,7 +8,7 @@ use jangada_etcd::etcdserverpb::auth_client::AuthClient;
 
 use super::Ctl;
 use super::cluster::Effect;
-use super::grammar::{AuthWord, Grant, Kind, RoleWord, UserWord};
+use super::grammar_users::{AuthWord, Grant, Kind, RoleWord, UserWord};
 use super::keys::span;
 use super::password;
 use super::print::{Answer, add_text};
