@@ -162,6 +162,14 @@ named! {
     LeasesRevoked = "leases revoked",
     /// A key under a lease was gone with it.
     LeasedKeysGone = "keys gone with their leases",
+    /// A change was told to a watch.
+    ChangesWatched = "changes told to watches",
+    /// A watch was told that it had heard everything up to a revision.
+    ProgressTold = "progress told to watches",
+    /// A client that watched lost its connection.
+    WatchesInterrupted = "watches interrupted",
+    /// What a watch wanted was forgotten.
+    WatchesTooLate = "watches that came too late",
     /// A window without faults was looked at.
     CalmWindows = "calm windows",
     /// An operation was refused.

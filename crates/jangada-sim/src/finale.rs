@@ -12,6 +12,7 @@ use jangada_trace::phrases::span;
 use crate::check::Invariant;
 use crate::network::{id_of, place_of};
 use crate::plan::{Atlas, Death, Profile};
+use crate::queue::Happening;
 use crate::rng::Dice;
 use crate::telling;
 use crate::workload::{OperationId, Workload};
@@ -37,6 +38,7 @@ const PROBED_WITHIN: Duration = Duration::from_secs(10);
 impl<W: Workload> World<W> {
     /// Lets the whole plan happen: trouble, healing, and the judgement.
     pub fn run_plan(&mut self) {
+        self.queue.push(self.now, Happening::Look);
         let trouble = crate::driver::after(jangada_raft::types::Time::ZERO, self.plan.trouble);
         while self.queue.next_time().is_some_and(|next| next <= trouble) {
             self.step();
@@ -57,6 +59,7 @@ impl<W: Workload> World<W> {
             }
             Atlas::Beyond => self.ask_who_is_left(),
         }
+        self.followers_look_last();
         self.workload.cover(&mut self.coverage);
         if let Err((invariant, why)) = self.workload.judge(&self.committed.commands(&self.logs)) {
             self.findings.report(invariant, None, || why);

@@ -15,7 +15,7 @@ use jangada_kv::types::{KeyRange, Retention};
 use jangada_kv::{Request, Response};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::state_machine::STAMP_BYTES;
-use jangada_raft::types::Time;
+use jangada_raft::types::{NodeId, Time};
 use jangada_trace::history::{History, Operation as Asked, OperationId as Noted};
 use jangada_trace::linearizable::{Limits, Verdict, check};
 use jangada_trace::tell::{request as request_in_words, response as response_in_words};
@@ -27,6 +27,7 @@ use crate::leases::{Bounds, Leases};
 use crate::plan::Settings;
 use crate::resolve::resolve;
 use crate::rng::{Dice, Rng};
+use crate::watches::Watchers;
 use crate::workload::{Call, CommittedCommand, Operation, OperationId, Outcome, Workload};
 
 /// How many keys there are.
@@ -70,6 +71,7 @@ pub struct Kv {
     /// Clients have leases.
     leasing: bool,
     leases: Leases,
+    watchers: Watchers,
 }
 
 impl Kv {
@@ -347,6 +349,19 @@ impl Workload for Kv {
     fn cover(&self, coverage: &mut Coverage) {
         *coverage += &self.seen;
         self.leases.cover(coverage);
+        self.watchers.cover(coverage);
+    }
+
+    fn look(&mut self, server: NodeId, machine: &KvMachine, at: Time, rng: &mut Rng) {
+        self.watchers.look(server, &machine.store, at, rng);
+    }
+
+    fn cut(&mut self, server: NodeId, at: Time) {
+        self.watchers.cut(server, at);
+    }
+
+    fn look_last(&mut self, server: NodeId, machine: &KvMachine) {
+        self.watchers.hear_all(server, &machine.store);
     }
 
     fn words(&self, call: Call) -> String {
@@ -385,6 +400,7 @@ impl Workload for Kv {
         if let Some(why) = self.wrong_life.take() {
             return Err((Invariant::Ttl, why));
         }
+        self.watchers.judge(committed)?;
         let history = resolve(&self.history, committed).map_err(|why| (Invariant::Linearizable, why))?;
         judge_revisions(&history)?;
         // A key that may vanish at any time fits nearly everything, and takes the search for ever.
@@ -507,8 +523,6 @@ fn compare_and_swap(call: Call, rng: &mut Rng) -> Request {
 
 #[cfg(test)]
 mod tests {
-    use jangada_raft::types::NodeId;
-
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;

@@ -26,6 +26,8 @@ mod panics; // what they say, and where
 pub mod coverage; // what has happened
 
 // The people.
+mod watched; // what watches promise
+mod watches; // clients that watch
 pub mod workload; // what clients do
 mod client; // who they ask, and how long they wait
 pub mod kv; // clients of the key-value store
@@ -37,6 +39,7 @@ pub mod world; // one step after another
 mod strike; // planned faults
 mod repair; // disks that are lost or damaged, and what people do about it
 mod calm; // times in which nothing goes wrong
+mod follow; // who looks at the state of servers
 mod finale; // how a run ends
 pub mod setup; // building and running
 mod story; // what happened, for people

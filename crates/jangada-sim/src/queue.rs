@@ -63,6 +63,8 @@ pub(crate) enum Happening {
         /// Which.
         client: usize,
     },
+    /// Whoever follows the servers' state looks.
+    Look,
     /// A client has waited enough.
     Patience {
         /// Which.

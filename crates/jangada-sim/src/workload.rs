@@ -116,6 +116,21 @@ pub trait Workload {
         Ok(())
     }
 
+    /// Clients that follow a server's state look at it, now and then.
+    fn look(&mut self, server: NodeId, machine: &Self::Machine, at: Time, rng: &mut Rng) {
+        let _nobody_follows = (server, machine, at, rng);
+    }
+
+    /// They cannot any more: the server is down.
+    fn cut(&mut self, server: NodeId, at: Time) {
+        let _nobody_follows = (server, at);
+    }
+
+    /// They look once more, at the end, when nothing happens any more.
+    fn look_last(&mut self, server: NodeId, machine: &Self::Machine) {
+        let _nobody_follows = (server, machine);
+    }
+
     /// Adds what has happened among the operations.
     fn cover(&self, coverage: &mut Coverage) {
         let _nothing_to_add = coverage;

@@ -50,6 +50,7 @@ pub struct World<W: Workload> {
     pub(crate) network: Network,
     pub(crate) disk_rng: Rng,
     pub(crate) fault_rng: Rng,
+    pub(crate) watch_rng: Rng,
     /// The servers whose disks were lost, or may be damaged: one at a time, or any (see `plan::Atlas`).
     pub(crate) fragile: BTreeSet<Place>,
     /// Of these the servers that have not read their disks since they were damaged, and how often somebody will look in
@@ -115,6 +116,7 @@ impl<W: Workload> World<W> {
             network: Network::new(seed, places, plan.network.clone()),
             disk_rng: stream(seed, "disks"),
             fault_rng: stream(seed, "faults"),
+            watch_rng: stream(seed, "watches"),
             fragile: BTreeSet::new(),
             unread: BTreeMap::new(),
             cards: Vec::new(),
@@ -179,6 +181,7 @@ impl<W: Workload> World<W> {
             Happening::Wake { server, start } => self.wake(server, start),
             Happening::DiskDone { server, start } => self.disk_done(server, start),
             Happening::Client { client } => self.client_turn(client),
+            Happening::Look => self.followers_look(),
             Happening::Patience { client } => self.patience_over(client),
             Happening::Fault(number) => self.strike(number),
             Happening::PartOfFault(fault) => self.strike_with(*fault),

@@ -135,6 +135,27 @@ fn compaction_keeps_the_delete_at_its_revision() {
 }
 
 #[test]
+fn what_is_compacted_cannot_be_read_however_much_of_it_a_replica_still_has() {
+    let (mut one_world, mut other) = (World::new(), World::new());
+    let past = RangeRequest { revision: Some(Revision(2)), ..RangeRequest::new(one("a")) };
+    let txn = Txn { success: vec![TxnOp::Range(past), put("b", "1")], ..Txn::default() };
+    let mut answers = Vec::new();
+    // One of them is writing a snapshot, which holds its history back.
+    let cursor = one_world.store.begin_snapshot();
+    for world in [&mut one_world, &mut other] {
+        for value in ["1", "2", "3"] {
+            world.put("a", value);
+        }
+        world.apply(Request::Compact { revision: Revision(4) });
+        while world.store.collect_garbage(100) {}
+        answers.push(world.apply(Request::Txn(txn.clone())));
+    }
+    assert_eq!(answers, vec![Response::Error(Error::Compacted { floor: Revision(4) }); 2]);
+    assert_eq!(one_world.store.state_hash(), other.store.state_hash());
+    one_world.store.end_snapshot(cursor);
+}
+
+#[test]
 fn a_txn_does_all_or_nothing() {
     let mut world = World::new();
     world.put("a", "1");

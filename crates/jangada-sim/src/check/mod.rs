@@ -67,11 +67,23 @@ pub enum Invariant {
     Deterministic,
     /// What the servers say of themselves fits the paper's Figure 3, for a reader that sees nothing else.
     SecondOpinion,
+    /// A watch is told changes in their order, and none twice.
+    WatchOrdered,
+    /// A watch is told all changes from where it began, or that they are forgotten.
+    WatchReliable,
+    /// All changes of a revision are told together.
+    WatchAtomic,
+    /// Progress is told only when everything up to it was told.
+    WatchBookmarkable,
+    /// What was there before a change is told as it was.
+    WatchPrevKv,
+    /// A watch is told of nothing that it is not about.
+    WatchFilters,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 23] = [
+    pub const ALL: [Invariant; 29] = [
         Invariant::ElectionSafety,
         Invariant::LogMatching,
         Invariant::LeaderCompleteness,
@@ -95,6 +107,12 @@ impl Invariant {
         Invariant::ForeignersRefused,
         Invariant::Deterministic,
         Invariant::SecondOpinion,
+        Invariant::WatchOrdered,
+        Invariant::WatchReliable,
+        Invariant::WatchAtomic,
+        Invariant::WatchBookmarkable,
+        Invariant::WatchPrevKv,
+        Invariant::WatchFilters,
     ];
 
     /// Its name in reports, mutants and scripts.
@@ -124,6 +142,12 @@ impl Invariant {
             Invariant::ForeignersRefused => "foreigners_refused",
             Invariant::Deterministic => "deterministic",
             Invariant::SecondOpinion => "second_opinion",
+            Invariant::WatchOrdered => "watch_ordered",
+            Invariant::WatchReliable => "watch_reliable",
+            Invariant::WatchAtomic => "watch_atomic",
+            Invariant::WatchBookmarkable => "watch_bookmarkable",
+            Invariant::WatchPrevKv => "watch_prev_kv",
+            Invariant::WatchFilters => "watch_filters",
         }
     }
 }
