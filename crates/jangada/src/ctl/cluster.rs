@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Response, Status};
 
+use crate::client::login::Login;
 use crate::client::wire::reason;
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -52,15 +53,6 @@ enum Verdict {
     Unknown,
     /// No, and it will be no again.
     No,
-}
-
-/// Who asks: a name and a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
-    /// The user.
-    pub name: String,
-    /// The password.
-    pub password: String,
 }
 
 /// A connection that is up, and to whom.

@@ -34,7 +34,15 @@ pub struct Arguments {
     #[arg(long, global = true, env = "JANGADA_ENDPOINTS", value_delimiter = ',', value_name = "HOST:PORT,…")]
     pub endpoints: Option<Vec<String>>,
     /// Who asks; without a password it is asked for
-    #[arg(long, global = true, env = "JANGADA_USER", hide_env_values = true, value_name = "NAME[:PASSWORD]")]
+    // Not by the name of the field: a user is also what some words are about.
+    #[arg(
+        id = "login",
+        long = "user",
+        global = true,
+        env = "JANGADA_USER",
+        hide_env_values = true,
+        value_name = "NAME[:PASSWORD]"
+    )]
     pub user: Option<String>,
     /// The password, if --user has none
     #[arg(long, global = true, env = "JANGADA_PASSWORD", hide_env_values = true)]

@@ -27,8 +27,9 @@ use std::env;
 
 use grammar::{Arguments, Word};
 
-use self::cluster::{Cluster, Login};
+use self::cluster::Cluster;
 use self::print::Format;
+use crate::client::login::Login;
 use crate::commands::client::check_address;
 use crate::failure::Failure;
 use crate::output::{self, Shape};

@@ -461,3 +461,45 @@ fn a_real_etcd_understands_it_and_its_snapshots_are_understood() {
     let got = || Some(at(base, &["get", "--prefix", ""])).filter(|got| got.status.success());
     assert_eq!(stdout(&wait("our server with etcd's keys", got)), "a\n2\n");
 }
+
+#[test]
+fn users_do_what_their_roles_allow() {
+    let cluster = Cluster::up(3);
+    let run = |arguments: &str| {
+        let words: Vec<&str> = arguments.split(' ').collect();
+        said(&cluster, &words)
+    };
+    let denied = |arguments: &str, why: &str| {
+        let words: Vec<&str> = arguments.split(' ').collect();
+        let refused = output(&cluster, &words);
+        expect_exit(&refused, 4);
+        assert!(stderr(&refused).contains(why), "{}", stderr(&refused));
+    };
+    assert_eq!(run("user add root:secret"), "User root created\n");
+    expect_exit(&typed(&cluster, &["user", "add", "ana"], "word\n"), 0);
+    assert_eq!(run("role add kitchen"), "Role kitchen created\n");
+    assert_eq!(run("role grant-permission kitchen readwrite pan/ --prefix"), "Role kitchen updated\n");
+    assert_eq!(run("user grant-role ana kitchen"), "Role kitchen is granted to user ana\n");
+    assert_eq!(
+        run("role get kitchen"),
+        "Role kitchen\nKV Read:\n\trange [pan/, pan0)\nKV Write:\n\trange [pan/, pan0)\n"
+    );
+    assert_eq!(run("user get ana"), "User: ana\nRoles: kitchen\n");
+    assert_eq!(run("user list"), "ana\nroot\n");
+    assert_eq!(run("auth enable"), "Authentication Enabled\n");
+
+    denied("put pan/a 1", "etcdserver: user name is empty");
+    denied("--user ana:wrong put pan/a 1", "authentication failed, invalid user ID or password");
+    assert_eq!(run("--user ana:word put pan/a 1"), "OK\n");
+    denied("--user ana:word put knife 1", "etcdserver: permission denied");
+    assert_eq!(run("--user root:secret put knife 1"), "OK\n");
+    assert_eq!(run("--user ana:word get pan/a -o raw"), "1");
+    let status = run("--user root:secret auth status");
+    assert!(status.starts_with("Authentication Status: true\n"), "{status}");
+    // Who looks after the members need not say who they are.
+    assert!(run("status").ends_with("failures stop writes\n"));
+    assert_eq!(run("--user root:secret user delete ana"), "User ana deleted\n");
+    denied("--user ana:word get pan/a", "authentication failed, invalid user ID or password");
+    assert_eq!(run("--user root:secret auth disable"), "Authentication Disabled\n");
+    assert_eq!(run("get pan/a -o raw"), "1");
+}
