@@ -103,7 +103,7 @@ function watchTheClock() {
 
 function show(next) {
   // A made-up world is looked at more closely: nothing there hurries.
-  if (!state && next.travel) diagram.follow(1e9);
+  if (!state?.travel !== !next.travel) diagram.follow(next.travel ? 1e9 : 3e9);
   state = next;
   const leader = leaderOf(state);
   $('state').className = leader ? 'leader' : 'none';
@@ -191,7 +191,7 @@ async function play() {
   write($('play'), "stop");
   if (diagram.following === null) diagram.follow();
   let before = performance.now();
-  while (playing) {
+  while (playing && state?.travel) {
     await new Promise(requestAnimationFrame);
     const now = performance.now();
     // What the computer does not manage in time is not made up for.
@@ -200,8 +200,9 @@ async function play() {
     if (ns > 0 && (await (awaited = post('play', { ns }))).outcome !== 'done') playing = false;
   }
   awaited = null;
+  playing = false;
   write($('play'), "play");
-  showTime();
+  if (state?.travel) showTime();
 }
 
 async function pause() {

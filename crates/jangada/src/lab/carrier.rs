@@ -70,6 +70,10 @@ impl Carrier for Rewindable {
         self.let_pass(time);
     }
 
+    fn begin(&mut self) {
+        Rewindable::begin_to_be_seen(self);
+    }
+
     fn scene(&mut self) -> Result<Scene<'_>, String> {
         Rewindable::scene(self)
     }

@@ -36,6 +36,8 @@ pub struct Classroom {
     /// As the laboratory was opened.
     servers: u64,
     seed: u64,
+    /// Looks for the page, in a laboratory of real servers.
+    eye: Option<Eye>,
 }
 
 /// A lesson, and how far it is.
@@ -49,7 +51,13 @@ struct UnderWay {
 
 impl Classroom {
     /// Real servers, not started yet.
-    pub fn real(session: Session<Live>, servers: u64, voice: Voice, progress: Progress) -> Classroom {
+    pub fn real(
+        session: Session<Live>,
+        servers: u64,
+        voice: Voice,
+        progress: Progress,
+        eye: Option<Eye>,
+    ) -> Classroom {
         let known = session.known();
         Classroom {
             real: Some(session),
@@ -60,6 +68,7 @@ impl Classroom {
             voice,
             servers,
             seed: 1,
+            eye,
         }
     }
 
@@ -76,7 +85,17 @@ impl Classroom {
     ) -> Result<Classroom, String> {
         let known = Arc::new(Known::default());
         let made_up = Some(Rewindable::new(servers, seed, Arc::clone(&known), voice.clone(), eye)?);
-        Ok(Classroom { real: None, made_up, under_way: None, progress, known, voice, servers, seed })
+        Ok(Classroom {
+            real: None,
+            made_up,
+            under_way: None,
+            progress,
+            known,
+            voice,
+            servers,
+            seed,
+            eye: None,
+        })
     }
 
     /// What the events have told.
@@ -222,8 +241,10 @@ impl Classroom {
             ));
             real.rest();
             let (known, voice) = (Arc::clone(&self.known), self.voice.clone());
-            self.made_up = Some(Rewindable::new(self.servers, self.seed, known, voice, None)?);
+            self.eye.iter().for_each(|eye| eye.real_time_rests(true));
+            self.made_up = Some(Rewindable::new(self.servers, self.seed, known, voice, self.eye.clone())?);
         } else if !made_up && self.made_up.take().is_some() {
+            self.eye.iter().for_each(|eye| eye.real_time_rests(false));
             self.known.forget();
         }
         Ok(())

@@ -142,7 +142,8 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
         let (words, play) = (talk.clone(), talk.clone());
         let words = move |line: &str| words.ask(|done| Told::Words(line.to_owned(), done));
         let play = move |time| play.ask(|done| Told::Play(time, done));
-        let hand = page::hand(seed.is_some(), voice.clone(), words, play);
+        let feed = Arc::clone(&door.feed);
+        let hand = page::hand(move || feed.is_made_up(), voice.clone(), words, play);
         page::serve(door, hand).map_err(Failure::refused)?;
     }
     watch_signals(language, &talk, &over, matches!(source, Source::Prompt))?;
@@ -229,12 +230,12 @@ fn open(opening: &Opening, voice: &Voice, greeting: &Greeting) -> Result<Opened,
     eye.iter().for_each(|eye| live.show_to(eye.clone()));
     let known = teller.known();
     let mut session = Session::new(live, Some(teller), known, voice.clone());
-    eye.into_iter().for_each(|eye| session.show_to(eye));
+    eye.iter().for_each(|eye| session.show_to(eye.clone()));
     session.begin(servers, None)?;
     if let Greeting::Voice(_) = greeting {
         session.start()?;
     }
-    Ok((Classroom::real(session, servers, voice.clone(), progress), door))
+    Ok((Classroom::real(session, servers, voice.clone(), progress, eye), door))
 }
 
 /// A made-up world.

@@ -82,6 +82,13 @@ impl Rewindable {
         self.session.show();
     }
 
+    /// Servers that were set up start, so that the page shows them and not those before them.
+    pub fn begin_to_be_seen(&mut self) {
+        // What keeps them from it is told by the first command that needs them.
+        let _refused = self.session.start();
+        self.show();
+    }
+
     /// Time passes while somebody looks on; all of it counts as one command.
     pub fn let_pass(&mut self, time: Duration) {
         let now = self.session.now();

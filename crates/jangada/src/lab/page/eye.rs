@@ -55,6 +55,13 @@ impl Eye {
         *self.seen() = Seen { travel, ..Seen::default() };
     }
 
+    /// A made-up world takes the place of real servers for a while, or gives it back.
+    pub fn real_time_rests(&self, rests: bool) {
+        self.feed.real_time_rests(rests);
+        self.seen().travel = Value::Null;
+        self.begin_anew();
+    }
+
     /// Where in time this world can go; part of what is told with the next look.
     pub fn travels(&self, travel: Value) {
         self.seen().travel = travel;

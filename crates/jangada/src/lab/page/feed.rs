@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -28,6 +28,8 @@ const MAX_BATCH: usize = 4_096;
 pub struct Feed {
     /// Where real time counts from; a made-up world says what time it is.
     epoch: Option<Instant>,
+    /// A lesson is played in a made-up world, while real servers rest.
+    rests: AtomicBool,
     ring: Mutex<Ring>,
     readers: AtomicUsize,
 }
@@ -79,7 +81,7 @@ impl Feed {
     /// An empty one, for servers whose time counts from `epoch`, or for a made-up world.
     pub fn new(epoch: Option<Instant>) -> Arc<Feed> {
         let ring = Mutex::new(Ring { world: 1, ..Ring::default() });
-        Arc::new(Feed { epoch, ring, readers: AtomicUsize::new(0) })
+        Arc::new(Feed { epoch, rests: AtomicBool::new(false), ring, readers: AtomicUsize::new(0) })
     }
 
     /// What a server shows its records to, besides `other`.
@@ -122,6 +124,16 @@ impl Feed {
         ring.before = Standing::default();
     }
 
+    /// What is shown from now on happens in a made-up world, or again on real servers.
+    pub fn real_time_rests(&self, rests: bool) {
+        self.rests.store(rests, Relaxed);
+    }
+
+    /// What is shown happens in a made-up world.
+    pub fn is_made_up(&self) -> bool {
+        self.epoch.is_none() || self.rests.load(Relaxed)
+    }
+
     /// Somebody looks at the page.
     pub fn is_read(&self) -> bool {
         self.readers.load(Relaxed) > 0
@@ -139,7 +151,8 @@ impl Feed {
     }
 
     fn now(&self, ring: &Ring) -> Time {
-        let passed = self.epoch.map(|epoch| u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        let epoch = self.epoch.filter(|_| !self.rests.load(Relaxed));
+        let passed = epoch.map(|epoch| u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX));
         passed.map_or(ring.now, Time)
     }
 

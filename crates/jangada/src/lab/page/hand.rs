@@ -26,7 +26,7 @@ pub type Hand = Arc<dyn Fn(Touch) -> &'static str + Send + Sync>;
 /// A hand that has lines carried out by `line`, and time passed by `play`; what was typed is told to both, the terminal
 /// and the page.
 pub fn hand(
-    simulated: bool,
+    simulated: impl Fn() -> bool + Send + Sync + 'static,
     voice: Voice,
     line: impl Fn(&str) -> Outcome + Send + Sync + 'static,
     play: impl Fn(Duration) -> Outcome + Send + Sync + 'static,
@@ -35,7 +35,7 @@ pub fn hand(
         let outcome = match touch {
             Touch::Line(typed) => {
                 voice.say(&format!("lab> {}", typed.trim()));
-                match meant(&typed, simulated) {
+                match meant(&typed, simulated()) {
                     Ok(meant) => line(&meant),
                     Err(why) => {
                         voice.say(voice.language().of(why));
