@@ -503,3 +503,30 @@ fn users_do_what_their_roles_allow() {
     assert_eq!(run("--user root:secret auth disable"), "Authentication Disabled\n");
     assert_eq!(run("get pan/a -o raw"), "1");
 }
+
+#[test]
+fn what_was_refused_for_want_of_a_leader_is_done_when_there_is_one() {
+    let cluster = Cluster::up(3);
+    assert_eq!(said(&cluster, &["put", "d", "8"]), "OK\n");
+    let leader = cluster.leader();
+    let follower = cluster.follower();
+    cluster.ok(&["kill", &leader]);
+    cluster.ok(&["kill", &follower]);
+    let mut put = ctl(&cluster);
+    put.args(["--deadline", "30s", "put", "d", "9"]);
+    let mut put = put.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(put.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(told.any(|line| line.contains("; trying again")), "the trouble is told");
+    cluster.ok(&["restart", &leader]);
+    let at_last: Vec<String> = told.collect();
+    let done = put.wait_with_output().unwrap();
+    // It was either refused until there was a leader, or nobody can know: then it is said, and not done twice.
+    match done.status.code() {
+        Some(0) => {
+            assert!(at_last.iter().any(|line| line.contains(" answered after ")), "{at_last:?}");
+            assert_eq!(said(&cluster, &["get", "d", "-o", "fields"]).matches("\"Version\" : 2").count(), 1);
+        }
+        Some(3) => assert!(at_last.iter().any(|line| line.contains("outcome unknown")), "{at_last:?}"),
+        other => panic!("{other:?}: {at_last:?}"),
+    }
+}

@@ -156,3 +156,70 @@ fn those_of_timeline() {
         assert!(dir.path().join(file).metadata().unwrap().len() > 500, "{file}");
     }
 }
+
+/// A line without what differs from run to run: numbers, hashes, who leads, and how wide a column is.
+fn masked(line: &str) -> String {
+    let is_hash = |word: &str| word.len() >= 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let words = line.split_whitespace().map(|word| match word {
+        "leader" | "follower" => "role".to_owned(),
+        word if is_hash(word) => "#".to_owned(),
+        word => {
+            let mut masked = word.replace(|c: char| c.is_ascii_digit(), "#");
+            while masked.contains("##") || masked.contains("--") {
+                masked = masked.replace("##", "#").replace("--", "-");
+            }
+            masked
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The commands of a document's transcripts, each with what it prints.
+fn transcript(document: &str) -> Vec<(String, Vec<String>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(document);
+    let text = std::fs::read_to_string(path).unwrap().replace("\\\n", " ");
+    let blocks = text.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut played: Vec<(String, Vec<String>)> = Vec::new();
+    for line in blocks.flat_map(str::lines) {
+        match (line.strip_prefix("$ "), played.last_mut()) {
+            (Some(command), _) => played.push((command.to_owned(), Vec::new())),
+            (None, Some((_, printed))) => printed.push(masked(line)),
+            (None, None) => panic!("a transcript begins with a command: {line}"),
+        }
+    }
+    played
+}
+
+#[test]
+fn the_transcripts_of_the_page_about_ctl_are_what_happens() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(20);
+    let _down = Down(dir.path(), base);
+    let bin = dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_jangada"), bin.join("jangada")).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let commands = transcript("ctl.md");
+    assert!(commands.len() >= 10, "they are found");
+    for (command, printed) in commands {
+        let said = || {
+            let mut shell = Command::new("sh");
+            let environment = here(dir.path(), base);
+            let variables = environment.get_envs().filter_map(|(name, value)| Some((name, value?)));
+            shell.envs(variables).env("PATH", &path).current_dir(dir.path());
+            stdout(&shell.args(["-c", &command]).stdin(std::process::Stdio::null()).output().unwrap())
+        };
+        // What the cluster says of itself is documented elsewhere.
+        if command.starts_with("jangada cluster ") {
+            said();
+            continue;
+        }
+        // After a failure it takes a moment until all is as the page says.
+        let is_as_documented = || {
+            let lines: Vec<String> = said().lines().map(masked).collect();
+            eprintln!("$ {command}\n{}", lines.join("\n"));
+            (lines == printed).then_some(())
+        };
+        wait(&command, is_as_documented);
+    }
+}
