@@ -1,10 +1,11 @@
 //! Random requests: few keys and small numbers, so that they meet each other all the time.
 
 use bytes::Bytes;
+use jangada_kv::auth::{PasswordHash, Permission, PermissionKind, TokenDigest};
 use jangada_kv::{
-    Alarm, AlarmKind, AlarmRequest, Command, Compare, CompareOperator, CompareTarget, DeleteRange, Exec,
-    ExpireCondition, Expiry, KeyRange, LeaseId, LeaseRequest, Millis, Put, Quota, RangeRequest, Request,
-    Retention, Revision, Set, SetCondition, SortOrder, SortTarget, Txn, TxnOp,
+    Alarm, AlarmKind, AlarmRequest, AuthRequest, Caller, Command, Compare, CompareOperator, CompareTarget,
+    DeleteRange, Exec, ExpireCondition, Expiry, KeyRange, LeaseId, LeaseRequest, Millis, Put, Quota,
+    RangeRequest, Request, Retention, Revision, Set, SetCondition, SortOrder, SortTarget, Txn, TxnOp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -267,4 +268,51 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         2 => quota().prop_map(Request::SetQuota),
         3 => alarm_request().prop_map(Request::Alarm),
     ]
+}
+
+fn name() -> impl Strategy<Value = Bytes> {
+    select(&["", "root", "ana", "bia"][..]).prop_map(|name| Bytes::from_static(name.as_bytes()))
+}
+
+fn caller() -> impl Strategy<Value = Caller> {
+    prop_oneof![
+        1 => Just(Caller::Nobody),
+        3 => Just(Caller::Server),
+        1 => (0..3_u8).prop_map(|digest| Caller::Token(TokenDigest([digest; 32]))),
+        1 => (name(), 0..9_u64).prop_map(|(name, since)| Caller::User { name, since }),
+    ]
+}
+
+fn permission() -> impl Strategy<Value = Permission> {
+    let kind = select(&[PermissionKind::Read, PermissionKind::Write, PermissionKind::ReadWrite][..]);
+    (kind, key(), key()).prop_map(|(kind, key, range_end)| Permission { kind, key, range_end })
+}
+
+fn auth_request() -> impl Strategy<Value = AuthRequest> {
+    let hash = || Just(PasswordHash(Bytes::from_static(b"hash")));
+    prop_oneof![
+        1 => Just(AuthRequest::Enable),
+        1 => Just(AuthRequest::Disable),
+        3 => (name(), option::of(hash())).prop_map(|(name, password)| AuthRequest::UserAdd { name, password }),
+        1 => name().prop_map(|name| AuthRequest::UserDelete { name }),
+        1 => (name(), hash()).prop_map(|(name, password)| AuthRequest::UserChangePassword { name, password }),
+        3 => (name(), name()).prop_map(|(user, role)| AuthRequest::UserGrantRole { user, role }),
+        1 => (name(), name()).prop_map(|(user, role)| AuthRequest::UserRevokeRole { user, role }),
+        3 => name().prop_map(|name| AuthRequest::RoleAdd { name }),
+        1 => name().prop_map(|name| AuthRequest::RoleDelete { name }),
+        3 => (name(), permission())
+            .prop_map(|(role, permission)| AuthRequest::RoleGrantPermission { role, permission }),
+        1 => (name(), key(), key())
+            .prop_map(|(role, key, range_end)| AuthRequest::RoleRevokePermission { role, key, range_end }),
+        1 => (name(), 0..9_u64, 0..3_u8, 0..9_u64).prop_map(|(name, since, digest, ttl_seconds)| {
+            AuthRequest::Login { name, since, token: TokenDigest([digest; 32]), ttl_seconds }
+        }),
+        1 => vec(key().prop_map(KeyRange::One), 0..3).prop_map(|ranges| AuthRequest::MayRead { ranges }),
+    ]
+}
+
+/// Also those about users, and on somebody's behalf.
+pub(crate) fn request_by_somebody() -> impl Strategy<Value = Request> {
+    let asked = prop_oneof![1 => request(), 2 => auth_request().prop_map(Request::Auth)];
+    (caller(), asked).prop_map(|(caller, request)| caller.asks(request))
 }

@@ -10,7 +10,7 @@ use jangada_kv::{
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
-use crate::generate::{request, writing_txn};
+use crate::generate::{request, request_by_somebody, writing_txn};
 use crate::model::{Model, Value, key_value};
 use crate::support::{restore, snapshot};
 
@@ -229,7 +229,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_request_is_another_one_or_none(request in request(), at in any::<usize>(), byte in any::<u8>()) {
+    fn a_damaged_request_is_another_one_or_none(request in request_by_somebody(), at in any::<usize>(), byte in any::<u8>()) {
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
         let at = at % bytes.len();
@@ -242,7 +242,7 @@ proptest! {
 
     #[test]
     fn a_damaged_snapshot_is_refused(
-        requests in vec(request(), 1..30),
+        requests in vec(request_by_somebody(), 1..30),
         at in any::<usize>(),
         byte in any::<u8>(),
         cut in any::<bool>(),

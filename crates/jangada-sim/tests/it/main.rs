@@ -9,3 +9,4 @@ mod records;
 mod scripts;
 mod seeds;
 mod shrink;
+mod users; // who may what, while servers die
