@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use tokio::task::JoinSet;
-use tonic::{Code, Response, Status};
+use tonic::Code;
 
 use super::Ctl;
-use super::cluster::{Link, greet, words};
+use super::cluster::{Effect, Link, greet, words};
 use super::grammar::{Endpoint, EndpointWord};
 use super::keys::kv;
 use super::print::{Answer, add_text};
@@ -168,9 +168,18 @@ impl Ctl {
     }
 
     async fn hashes(&mut self, endpoints: Vec<String>, revision: i64) -> Result<(), Failure> {
-        let told = self.each(endpoints, move |link: Link| async move {
-            let mut maintenance = MaintenanceClient::new(link.channel);
-            inner(maintenance.hash_kv(pb::HashKvRequest { revision }).await)
+        // Who asks matters here: the cluster that it is asked through knows.
+        let cluster = self.cluster.clone();
+        let told = self.each(endpoints, move |link: Link| {
+            let mut one = cluster.through(link.address.clone());
+            async move {
+                let asked =
+                    one.call(Effect::Read, pb::HashKvRequest { revision }, |channel, request| async move {
+                        MaintenanceClient::new(channel).hash_kv(request).await
+                    });
+                let prefix = format!("{} ", link.address);
+                asked.await.map_err(|failure| failure.message.trim_start_matches(&prefix).to_owned())
+            }
         });
         let told = told.await;
         let mut simple = Vec::new();
@@ -198,15 +207,15 @@ impl Ctl {
     }
 }
 
-fn inner<T>(answer: Result<Response<T>, Status>) -> Result<T, String> {
-    answer.map(Response::into_inner).map_err(|status| words(&status))
-}
-
 fn all_answered<T>(told: &[Told<T>]) -> Result<(), Failure> {
     let silent: Vec<String> = told
         .iter()
         .filter_map(|told| told.answer.as_ref().err().map(|why| format!("{}: {why}", told.endpoint)))
         .collect();
-    let exit = if silent.len() == told.len() { Exit::Unreachable } else { Exit::No };
+    let exit = match silent.len() == told.len() {
+        true if silent.iter().any(|why| why.contains("refused: ")) => Exit::Refused,
+        true => Exit::Unreachable,
+        false => Exit::No,
+    };
     if silent.is_empty() { Ok(()) } else { Err(Failure::new(exit, silent.join(", "))) }
 }

@@ -496,6 +496,8 @@ fn users_do_what_their_roles_allow() {
     assert_eq!(run("--user ana:word get pan/a -o raw"), "1");
     let status = run("--user root:secret auth status");
     assert!(status.starts_with("Authentication Status: true\n"), "{status}");
+    denied("endpoint hashkv", "user name is empty");
+    assert_eq!(run("--user root:secret endpoint hashkv").lines().count(), 3);
     // Who looks after the members need not say who they are.
     assert!(run("status").ends_with("failures stop writes\n"));
     assert_eq!(run("--user root:secret user delete ana"), "User ana deleted\n");
