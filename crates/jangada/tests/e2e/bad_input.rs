@@ -215,7 +215,16 @@ fn no_english_is_left_in_portuguese() {
     let svg: String = svg.collect();
     let out = [stdout(&output), stderr(&output), svg, summary.to_owned()].join("\n");
     let mut left = Vec::new();
+    let typed: Vec<&str> = session.lines().collect();
+    // A complaint stands behind the line that it is about, which is what was typed.
+    let complaint = |line: &'_ str| -> Option<String> {
+        let (number, rest) = line.strip_prefix("stdin:")?.split_once(": ")?;
+        let typed = typed.get(number.parse::<usize>().ok()?.checked_sub(1)?)?;
+        let rest = rest.strip_prefix(typed.trim()).or_else(|| rest.split_once('…').map(|(_, rest)| rest))?;
+        Some(rest.to_owned())
+    };
     for line in out.lines().filter(|line| !line.starts_with("lab> ")) {
+        let line = &*complaint(line).unwrap_or_else(|| line.to_owned());
         // Commands are English words: what stands between back-quotes, and how they are written.
         let spoken: String = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
         let spoken = match line.get(43..) {
