@@ -104,7 +104,7 @@ pub(crate) fn flush(server: &mut Server, leader: &mut Leader) {
         if core::mem::take(&mut progress.heartbeat_due) {
             send_heartbeat(server, leader.round, *peer, progress);
         }
-        all_know &= progress.commit_told == server.commit_index();
+        all_know &= progress.commit_told == server.commit_index() || !keeps_up(server, progress);
     }
     if all_know {
         leader.commit_notice_at = None;
@@ -301,9 +301,22 @@ pub(crate) fn advance_commit(server: &mut Server, leader: &mut Leader) {
 pub(crate) fn notice_of_commit(server: &Server, leader: &mut Leader) {
     if leader.commit_notice_at.is_some_and(|at| at <= server.now) {
         for progress in leader.progress.values_mut() {
-            progress.heartbeat_due |= progress.commit_told < server.commit_index();
+            let is_news = progress.commit_told < server.commit_index();
+            progress.heartbeat_due |= is_news && keeps_up(server, progress);
         }
     }
+}
+
+/// Whether entries would go to a follower if there were any, and it was heard of lately. To whoever is dead or far behind
+/// news of a commit is of no use, and it would get a message for each.
+fn keeps_up(server: &Server, progress: &Progress) -> bool {
+    let config = &server.config;
+    let pace = progress.pace.min(config.max_inflight_messages);
+    let has_room = match &progress.mode {
+        Mode::Replicate(window) => window.has_room(pace, config.max_inflight_bytes),
+        Mode::Probe { .. } | Mode::Snapshot(_) => false,
+    };
+    has_room && server.now.since(progress.last_heard) < config.election_timeout_min
 }
 
 /// Whether a majority, of both halves if the configuration is joint, was heard within an election timeout

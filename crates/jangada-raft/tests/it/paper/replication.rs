@@ -276,6 +276,27 @@ fn whoever_hears_nothing_else_is_told_of_a_commit_before_the_next_heartbeat() {
 }
 
 #[test]
+fn whoever_is_silent_gets_no_message_for_each_commit() {
+    let after = Duration::from_millis(1);
+    let mut solo = Solo::leader_with(3, 0, &[], |config| config.commit_notice_after = Some(after));
+    solo.receive(2, 1, accepted(0, 1));
+    solo.receive(3, 1, accepted(0, 1));
+    let silent_for = solo.raft.config().election_timeout_min;
+    solo.pass(silent_for / 2);
+    let round = solo.round();
+    solo.receive(2, 1, accepted(round, 1));
+    solo.pass(silent_for / 2);
+    propose(&mut solo, "one");
+    let round = solo.round();
+    solo.receive(2, 1, accepted(round, 2));
+    assert_eq!(solo.commit(), 2);
+    solo.sent.clear();
+    solo.pass(after);
+    let told: Vec<u64> = appends(&solo.sent).iter().map(|(to, _)| to.0).collect();
+    assert_eq!(told, [2], "n3 was not heard of for long");
+}
+
+#[test]
 fn a_command_is_appended_and_sent_at_once() {
     let mut solo = Solo::leader(3, 0, &[]);
     solo.receive(2, 1, accepted(0, 1));
