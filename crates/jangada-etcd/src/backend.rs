@@ -54,8 +54,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// How this member stands.
     fn situation(&self) -> Situation;
 
-    /// A number that nobody can guess or has had: for names that a client leaves to the server.
+    /// A number that hardly anybody has had: for names that a client leaves to the server. Not a secret.
     fn random(&self) -> u64;
+
+    /// What nobody can guess, whatever numbers he was told: for tokens and the salts of passwords.
+    fn secret(&self) -> Result<[u8; 16], Refusal>;
 
     /// Where passwords are hashed and compared.
     fn passwords(&self) -> &Passwords;

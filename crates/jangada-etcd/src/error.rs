@@ -57,6 +57,8 @@ known! {
     CORRUPT = DataLoss, "etcdserver: corrupt cluster";
     /// Too much is under way.
     TOO_MANY_REQUESTS = ResourceExhausted, "etcdserver: too many requests";
+    /// Such a password would never be looked at. etcd takes it, and cuts it off.
+    PASSWORD_TOO_LONG = InvalidArgument, "etcdserver: a password has at most 1024 bytes";
     /// The token is none of ours.
     INVALID_AUTH_TOKEN = Unauthenticated, "etcdserver: invalid auth token";
     /// Nobody can begin to ask who everybody is without a user root.

@@ -11,3 +11,13 @@ pub(crate) fn u64() -> u64 {
     hasher.write_u32(std::process::id());
     hasher.finish()
 }
+
+/// What nobody can guess, whatever else he was told: for tokens and the salts of passwords.
+///
+/// # Errors
+/// The system gives no randomness: a sentence.
+pub(crate) fn secret() -> Result<[u8; 16], String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|why| format!("the system gives no randomness: {why}"))?;
+    Ok(bytes)
+}

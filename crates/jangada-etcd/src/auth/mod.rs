@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
+use password::LONGEST;
 pub use password::{Overrun, Passwords};
 
 use crate::backend::{Backend, Freshness};
@@ -23,8 +24,8 @@ pub const TOKEN_SECONDS: u64 = 300;
 /// How often a login begins again because the password was changed meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// Letters of a token: sixteen each for two random numbers.
-const TOKEN_DIGITS: usize = 16;
+/// Letters of a token: two for each byte that nobody can guess.
+const TOKEN_DIGITS: usize = 32;
 
 /// What the store knows a token by.
 #[must_use]
@@ -77,8 +78,8 @@ pub(crate) async fn token<B: Backend>(
     for attempt in 1.. {
         let caller = log_in(backend, name.as_bytes(), password.clone()).await?;
         let Caller::User { name, since } = caller else { break };
-        let token =
-            format!("{:0digits$x}{:0digits$x}", backend.random(), backend.random(), digits = TOKEN_DIGITS);
+        let secret = backend.secret().map_err(error::of_refusal)?;
+        let token = format!("{:0digits$x}", u128::from_le_bytes(secret), digits = TOKEN_DIGITS);
         let digest = digest(token.as_bytes());
         let login = AuthRequest::Login { name, since, token: digest, ttl_seconds: TOKEN_SECONDS };
         let answer = backend.write(Caller::Server.asks(Request::Auth(login))).await;
@@ -96,9 +97,10 @@ pub(crate) async fn hash<B: Backend>(
     backend: &B,
     password: String,
 ) -> Result<jangada_kv::auth::PasswordHash, Status> {
-    let mut salt = [0; 16];
-    salt[..8].copy_from_slice(&backend.random().to_le_bytes());
-    salt[8..].copy_from_slice(&backend.random().to_le_bytes());
+    if password.len() > LONGEST {
+        return Err(error::PASSWORD_TOO_LONG.into());
+    }
+    let salt = backend.secret().map_err(error::of_refusal)?;
     let hashed = backend.passwords().hash(Bytes::from(password), salt).await;
     hashed.map_err(|Overrun| error::TOO_MANY_REQUESTS.into())
 }

@@ -23,7 +23,7 @@ const AT_ONCE: usize = 2;
 const WAITING: usize = 64;
 
 /// The longest password that is looked at, in bytes.
-const LONGEST: usize = 1 << 10;
+pub(crate) const LONGEST: usize = 1 << 10;
 
 /// Where passwords are hashed. Clones share the bounds.
 #[derive(Clone, Debug)]

@@ -97,6 +97,17 @@ async fn a_wrong_password_and_an_unknown_user_look_alike() {
 }
 
 #[tokio::test]
+async fn a_password_that_would_never_be_looked_at_is_refused() {
+    let bare = Bare::default();
+    for (length, code) in [(1_024, Code::Ok), (1_025, Code::InvalidArgument)] {
+        let (name, password) = (length.to_string(), "x".repeat(length));
+        let add = pb::AuthUserAddRequest { name, password, ..pb::AuthUserAddRequest::default() };
+        let added = client(&bare).user_add(add).await;
+        assert_eq!(added.err().map_or(Code::Ok, |status| status.code()), code, "{length}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_logs_in_where_nobody_has_to() {
     let bare = Bare::default();
     let login = pb::AuthenticateRequest { name: "root".to_owned(), password: "root's".to_owned() };

@@ -124,6 +124,12 @@ impl Backend for Bare {
         self.numbers.fetch_add(1, Relaxed)
     }
 
+    fn secret(&self) -> Result<[u8; 16], Refusal> {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.numbers.fetch_add(1, Relaxed).to_le_bytes());
+        Ok(bytes)
+    }
+
     fn passwords(&self) -> &Passwords {
         &self.passwords
     }

@@ -225,10 +225,8 @@ fn command_leaves(command: &Command, need: &mut dyn FnMut(Need) -> Permitted) ->
             if *expiry == Expiry::Keep { Ok(()) } else { need(Need::Write(one(key))) }
         }
         Command::Keys { pattern } => need(Need::Read(beginning_of(pattern))),
-        Command::Scan { pattern, .. } => {
-            need(Need::Read(pattern.as_ref().map_or(KeyRange::all(), beginning_of)))
-        }
-        Command::DbSize => need(Need::Read(KeyRange::all())),
+        // Its cursors tell of all keys, whatever the pattern.
+        Command::Scan { .. } | Command::DbSize => need(Need::Read(KeyRange::all())),
         Command::FlushAll => need(Need::Write(KeyRange::all())),
     }
 }

@@ -172,7 +172,7 @@ fn commands() -> Vec<(Command, Option<Rights>)> {
         (Command::Deadline { key: key() }, Some(READ)),
         (Command::Type { key: key() }, Some(READ)),
         (Command::Keys { pattern: bytes("m*") }, Some(READ)),
-        (Command::Scan { cursor: 0, pattern: Some(bytes("m?")), count: 9 }, Some(READ)),
+        (Command::Scan { cursor: 0, pattern: Some(bytes("m?")), count: 9 }, None),
         (Command::Keys { pattern: bytes("*") }, None),
         (Command::Scan { cursor: 0, pattern: None, count: 9 }, None),
         (Command::DbSize, None),

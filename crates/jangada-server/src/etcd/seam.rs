@@ -188,6 +188,10 @@ impl Backend for Seam {
         crate::random::u64()
     }
 
+    fn secret(&self) -> Result<[u8; 16], Refusal> {
+        crate::random::secret().map_err(Refusal::Other)
+    }
+
     async fn members(&self) -> Result<Vec<Member>, Refusal> {
         match in_time(&self.shared, AdminRequest::ListMembers).await {
             Ok(AdminAnswer::List { members }) => Ok(told(members)),

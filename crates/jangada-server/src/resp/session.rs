@@ -201,6 +201,10 @@ impl Session {
         let line = words::parse(line, self.shared.limits.shown_keys)?;
         self.shared.counters.words.fetch_add(1, Relaxed);
         Some(match line {
+            words::Line::Store(..) if self.must_log_in() => {
+                words::write_error(out, "nobody has said who asks: log in first (AUTH user password)");
+                Action::Answered
+            }
             words::Line::Store(kind, request, shape) => {
                 let requests = Requests::One(self.caller.asks(request));
                 Action::Ask(Question { kind, requests, expected: Expected::Words(shape) })

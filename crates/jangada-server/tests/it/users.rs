@@ -181,6 +181,7 @@ async fn plain_words_are_asked_for_whoever_has_logged_in() {
         client.send(line).await;
         client.expect(nobody).await;
     }
+    assert!(lock(&client.core).seen.is_empty(), "the store was not even asked");
     client.send("auth ana secret\n").await;
     client.expect("+OK\r\n").await;
     client.send("set m1 1\nget m1\nshow m\nget x\nshow\n").await;
