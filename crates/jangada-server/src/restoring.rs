@@ -82,7 +82,9 @@ pub fn restore(restoring: &Restoring, mut store: Store) -> Result<(), ServerErro
     identity.write(&disk)
 }
 
-/// A member's incarnation in this cluster. Any number but 0 will do, if all come to the same.
+/// A member's incarnation in this cluster. Any number but 0 will do, if all come to the same. Since it does, a directory
+/// that is made again is not told from the first one: a disk that is lost later is to be replaced, not restored
+/// (`docs/operations.md`).
 fn incarnation(cluster: u64, name: &str) -> u64 {
     let hash = name.bytes().fold(cluster ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -2,7 +2,8 @@
 //!
 //! All endpoints are greeted at once, so that a dead one costs nothing. A write is sent to nobody who did not just answer a
 //! greeting: a server that is stopped could carry it out much later. What is repeated by itself is only what reads, what
-//! certainly was not done, and what does nothing when it is done twice.
+//! certainly was not done, and what does nothing when it is done twice. Whoever thinks for long about such a question is
+//! greeted again: who answers may go on thinking, who does not is left for somebody else.
 
 use std::error::Error;
 use std::future::Future;
@@ -26,8 +27,10 @@ use crate::output;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Whoever is alive answers a greeting within this time.
 const GREETING: Duration = Duration::from_millis(500);
-/// A server that takes longer for what may be repeated may be stopped: somebody else is asked.
+/// A server that takes longer for what may be repeated may be stopped: it is greeted again.
 const PATIENCE: Duration = Duration::from_millis(1_500);
+/// A place in a queue is worth more than one greeting that went unanswered.
+const GREETINGS_IN_A_QUEUE: u32 = 5;
 /// What may be said beside the text, in etcd's words.
 const NO_LEADER: &str = "etcdserver: no leader";
 const TOO_MANY: &str = "etcdserver: too many requests";
@@ -40,6 +43,9 @@ pub enum Effect {
     Read,
     /// It writes, and doing it a second time does nothing more.
     Idempotent,
+    /// It waits for its turn, and its place is gone with the call. Never repeated: what is left of a lost call could take
+    /// away what another call with the same words was given.
+    Wait,
     /// It writes: never repeated unless it certainly was not done.
     Write,
 }
@@ -64,6 +70,13 @@ pub struct Link {
     pub channel: Channel,
     /// What it answered to the greeting, if it tells.
     pub status: Option<pb::StatusResponse>,
+}
+
+impl Link {
+    /// Whether it knew a leader when it was greeted; who does not tell is believed to.
+    fn knows_leader(&self) -> bool {
+        self.status.as_ref().is_none_or(|status| status.leader != 0)
+    }
 }
 
 /// The members, and the connection in use. Clones share the connection.
@@ -122,8 +135,8 @@ impl Cluster {
     /// Asks, and asks again as far as that does no harm.
     ///
     /// # Errors
-    /// 1 for what is not there, 3 if nobody could do it or nobody knows whether it was done, 4 for a refusal, 5 for a cluster
-    /// that is said to be corrupt, 124 if a server thought too long about a question.
+    /// 1 for what is not there, 3 if nobody could do it, nobody knows whether it was done, or a place in a queue is gone,
+    /// 4 for a refusal, 5 for a cluster that is said to be corrupt, 124 if a server thought too long about a question.
     pub async fn call<Q, A, F, Fut>(&mut self, effect: Effect, message: Q, carry: F) -> Result<A, Failure>
     where
         Q: Clone,
@@ -136,16 +149,15 @@ impl Cluster {
         loop {
             let link = self.connected(until).await?;
             let left = until.saturating_duration_since(Instant::now());
-            let patience = if effect == Effect::Write { left } else { left.min(PATIENCE) };
-            let request = self.request(message.clone());
             let address = link.address.clone();
-            let (why, verdict) = match timeout(patience, carry(link.channel, request)).await {
-                Ok(Ok(answer)) => {
+            let carried = carry(link.channel, self.request(message.clone()));
+            let (why, verdict) = match timeout(left, attended(effect, &address, carried)).await {
+                Ok(Some(Ok(answer))) => {
                     self.told_at_last(&address, begun);
                     return Ok(answer.into_inner());
                 }
-                Ok(Err(status)) => (words(&status), judge(&status, self.login.is_some())),
-                Err(_late) => ("no answer".to_owned(), Verdict::Unknown),
+                Ok(Some(Err(status))) => (words(&status), judge(&status, self.login.is_some())),
+                Ok(None) | Err(_) => ("no answer".to_owned(), Verdict::Unknown),
             };
             if verdict == Verdict::No {
                 return Err(Failure::new(exit(&why), format!("{address} refused: {why}")));
@@ -156,6 +168,11 @@ impl Cluster {
                 )));
             }
             self.leave();
+            if effect == Effect::Wait {
+                return Err(Failure::unreachable(format!(
+                    "{address}: {why}; the place in the queue is gone"
+                )));
+            }
             if Instant::now() + PAUSE >= until {
                 return Err(self.gave_up(&format!("{address}: {why}"), why == "no answer"));
             }
@@ -168,6 +185,11 @@ impl Cluster {
     pub fn leave(&mut self) {
         self.link = None;
         self.token = None;
+    }
+
+    /// Whether this is a no, and would be one again.
+    pub fn is_refusal(&self, status: &Status) -> bool {
+        judge(status, self.login.is_some()) == Verdict::No
     }
 
     /// A message with what says who asks.
@@ -252,6 +274,31 @@ impl Cluster {
     }
 }
 
+/// Waits for an answer as long as the one who owes it answers greetings, and knows a leader. None: it does not any more.
+/// A write is waited for whatever happens, since nobody else may be asked.
+pub async fn attended<F: Future>(effect: Effect, address: &str, answer: F) -> Option<F::Output> {
+    let allowed = match effect {
+        Effect::Read | Effect::Idempotent => 1,
+        Effect::Wait => GREETINGS_IN_A_QUEUE,
+        Effect::Write => return Some(answer.await),
+    };
+    let absent = async {
+        let mut missed = 0;
+        while missed < allowed {
+            tokio::time::sleep(PATIENCE).await;
+            missed = match greet(address, GREETING).await {
+                Ok(link) if link.knows_leader() => 0,
+                Ok(_) | Err(_) => missed + 1,
+            };
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = answer => Some(answer),
+        () = absent => None,
+    }
+}
+
 /// Greets all at once; the first that knows a leader is taken, or who answers at all, if nobody knows one. The error is a
 /// sentence of each.
 async fn greet_all(endpoints: &[String], until: Instant) -> Result<Link, Vec<String>> {
@@ -266,7 +313,7 @@ async fn greet_all(endpoints: &[String], until: Instant) -> Result<Link, Vec<Str
     let (mut reasons, mut leaderless) = (Vec::new(), None);
     while let Some(greeted) = greeting.join_next().await {
         match greeted.expect("a greeting does not panic") {
-            Ok(link) if link.status.as_ref().is_none_or(|status| status.leader != 0) => return Ok(link),
+            Ok(link) if link.knows_leader() => return Ok(link),
             Ok(link) => leaderless = Some(link),
             Err(why) => reasons.push(why),
         }

@@ -1,5 +1,6 @@
 //! endpoint health, status, hashkv: each endpoint by itself, all at once.
 
+use std::error::Error;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -36,12 +37,12 @@ pub fn status_tree(status: &pb::StatusResponse) -> Tree {
 /// What an endpoint answered, and how long that took.
 struct Told<T> {
     endpoint: String,
-    answer: Result<T, String>,
+    answer: Result<T, Failure>,
     took: Duration,
 }
 
 impl Ctl {
-    /// Asks each endpoint. One that does not answer is exit code 1.
+    /// Asks each endpoint. One that is not well is exit code 1.
     pub async fn endpoint(&mut self, asked: &Endpoint) -> Result<(), Failure> {
         let mut endpoints = self.cluster.endpoints().to_vec();
         if asked.cluster {
@@ -62,7 +63,7 @@ impl Ctl {
     where
         T: Send + 'static,
         F: Fn(Link) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<T, String>> + Send,
+        Fut: Future<Output = Result<T, Failure>> + Send,
     {
         let deadline = self.cluster.deadline();
         let mut asking = JoinSet::new();
@@ -70,9 +71,12 @@ impl Ctl {
             let ask = ask.clone();
             asking.spawn(async move {
                 let begun = Instant::now();
-                let asking = async { ask(greet(&endpoint, deadline).await?).await };
+                let asking = async {
+                    let link = greet(&endpoint, deadline).await.map_err(Failure::unreachable)?;
+                    ask(link).await
+                };
                 let answer = tokio::time::timeout(deadline, asking).await;
-                let answer = answer.unwrap_or_else(|_late| Err("no answer in time".to_owned()));
+                let answer = answer.unwrap_or_else(|_late| Err(Failure::unreachable("no answer in time")));
                 (place, Told { endpoint, answer, took: begun.elapsed() })
             });
         }
@@ -91,11 +95,12 @@ impl Ctl {
                     && !matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated)
                     && status.message() != "etcdserver: user name is empty"
                 {
-                    return Err(words(&status));
+                    let exit = if status.source().is_some() { Exit::Unreachable } else { Exit::No };
+                    return Err(Failure::new(exit, words(&status)));
                 }
                 match link.status.map(|status| status.errors).unwrap_or_default() {
                     alarms if alarms.is_empty() => Ok(()),
-                    alarms => Err(alarms.join(", ").trim().to_owned()),
+                    alarms => Err(Failure::new(Exit::No, alarms.join(", ").trim())),
                 }
             }
         });
@@ -103,7 +108,8 @@ impl Ctl {
         let mut simple = Vec::new();
         let (mut parts, mut rows) = (Vec::new(), Vec::new());
         for Told { endpoint, answer, took } in &told {
-            let (is_healthy, why) = (answer.is_ok(), answer.as_ref().err().cloned().unwrap_or_default());
+            let (is_healthy, why) =
+                (answer.is_ok(), answer.as_ref().err().map_or_else(String::new, Failure::to_string));
             match is_healthy {
                 true => add_text(
                     &format!("{endpoint} is healthy: successfully committed proposal: took = {took:?}"),
@@ -126,7 +132,7 @@ impl Ctl {
 
     async fn statuses(&mut self, endpoints: Vec<String>) -> Result<(), Failure> {
         let told = self.each(endpoints, |link: Link| async move {
-            link.status.ok_or_else(|| "it wants to know who asks".to_owned())
+            link.status.ok_or_else(|| Failure::refused("it wants to know who asks"))
         });
         let told = told.await;
         let mut simple = Vec::new();
@@ -178,7 +184,10 @@ impl Ctl {
                         MaintenanceClient::new(channel).hash_kv(request).await
                     });
                 let prefix = format!("{} ", link.address);
-                asked.await.map_err(|failure| failure.message.trim_start_matches(&prefix).to_owned())
+                asked.await.map_err(|Failure { exit, message }| Failure {
+                    exit,
+                    message: message.trim_start_matches(&prefix).to_owned(),
+                })
             }
         });
         let told = told.await;
@@ -207,15 +216,63 @@ impl Ctl {
     }
 }
 
+/// 1 if not all are well; but 3 if nobody answers, 4 if whoever answers refuses, 5 if one says that data is corrupt.
 fn all_answered<T>(told: &[Told<T>]) -> Result<(), Failure> {
-    let silent: Vec<String> = told
+    let failed: Vec<(&str, &Failure)> = told
         .iter()
-        .filter_map(|told| told.answer.as_ref().err().map(|why| format!("{}: {why}", told.endpoint)))
+        .filter_map(|told| told.answer.as_ref().err().map(|why| (told.endpoint.as_str(), why)))
         .collect();
-    let exit = match silent.len() == told.len() {
-        true if silent.iter().any(|why| why.contains("refused: ")) => Exit::Refused,
-        true => Exit::Unreachable,
-        false => Exit::No,
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let is = |exit: Exit| move |(_, why): &(&str, &Failure)| why.exit == exit as u8;
+    let is_silent = |why: &(&str, &Failure)| is(Exit::Unreachable)(why) || is(Exit::Deadline)(why);
+    let exit = if failed.iter().any(is(Exit::Corrupt)) {
+        Exit::Corrupt
+    } else if failed.len() < told.len() {
+        Exit::No
+    } else if failed.iter().all(is_silent) {
+        Exit::Unreachable
+    } else if failed.iter().all(|why| is_silent(why) || is(Exit::Refused)(why)) {
+        Exit::Refused
+    } else {
+        Exit::No
     };
-    if silent.is_empty() { Ok(()) } else { Err(Failure::new(exit, silent.join(", "))) }
+    let each: Vec<String> = failed.iter().map(|(endpoint, why)| format!("{endpoint}: {why}")).collect();
+    Err(Failure::new(exit, each.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_told_apart_from_a_no() {
+        let exit = |answers: &[Option<Exit>]| {
+            let told: Vec<Told<()>> = answers
+                .iter()
+                .map(|answer| Told {
+                    endpoint: "a:1".to_owned(),
+                    answer: answer.map_or(Ok(()), |exit| Err(Failure::new(exit, "why"))),
+                    took: Duration::ZERO,
+                })
+                .collect();
+            all_answered(&told).err().map_or(0, |failure| failure.exit)
+        };
+        let (no, silent, refused) = (Some(Exit::No), Some(Exit::Unreachable), Some(Exit::Refused));
+        for (answers, expected) in [
+            ([None, None], 0),
+            ([None, silent], 1),
+            ([no, no], 1),
+            ([no, silent], 1),
+            ([silent, silent], 3),
+            ([Some(Exit::Deadline), silent], 3),
+            ([refused, refused], 4),
+            ([refused, silent], 4),
+            ([None, refused], 1),
+            ([Some(Exit::Corrupt), None], 5),
+        ] {
+            assert_eq!(exit(&answers), expected, "{answers:?}");
+        }
+    }
 }

@@ -15,8 +15,8 @@ use super::tree::{Tree, header};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
-/// A number for a lease that nobody else draws: with it, to grant the lease twice does no harm.
-fn drawn() -> i64 {
+/// A number that nobody else draws. For a lease: to grant it twice does no harm then.
+pub fn drawn() -> i64 {
     use std::hash::{BuildHasher, Hasher};
     // Seeded by the system for each.
     let number = std::collections::hash_map::RandomState::new().build_hasher().finish();

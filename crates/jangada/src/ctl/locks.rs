@@ -3,18 +3,20 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::mvccpb::KeyValue;
 use jangada_etcd::v3electionpb::election_client::ElectionClient;
 use jangada_etcd::v3lockpb::lock_client::LockClient;
 use jangada_etcd::{v3electionpb, v3lockpb};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Ctl;
-use super::cluster::{Cluster, Effect};
+use super::cluster::{Cluster, Effect, attended, words};
 use super::grammar::{Elect, Lock};
 use super::keys::kv;
 use super::leases::{grant, keep_alive, pause, revoke};
@@ -27,6 +29,8 @@ use crate::output;
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a command that must end is asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Before somebody else is asked, or the lease is kept alive once more after that failed.
+const ANEW: Duration = Duration::from_millis(200);
 /// A place in the queue is waited for as long as it takes.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -38,6 +42,16 @@ struct Held {
     key: Bytes,
     /// Its creation revision: the fencing token.
     token: i64,
+}
+
+/// Ends with the reason when a lease is lost, and not before.
+type Lost = Pin<Box<dyn Future<Output = String>>>;
+
+/// A lease that is kept alive as long as `lost` is asked.
+struct Lease {
+    id: i64,
+    ttl: i64,
+    lost: Lost,
 }
 
 /// SIGINT and SIGTERM.
@@ -56,46 +70,73 @@ impl Stops {
     }
 }
 
-/// Keeps a lease alive until that fails for as long as it lives. Never ends otherwise.
-async fn keep(mut cluster: Cluster, lease: i64, ttl: i64) -> String {
-    let mut kept = Instant::now();
+/// Keeps a lease alive, which was granted or kept alive by something sent at `kept`. Ends when it is lost, at the latest when
+/// nobody has said for `ttl` seconds that it is alive: from then on it may be another's turn.
+async fn keep(mut cluster: Cluster, lease: i64, ttl: i64, mut kept: Instant) -> String {
+    let whole = Duration::from_secs(ttl.unsigned_abs());
+    let (mut rest, mut why) = (pause(ttl), "no answer".to_owned());
     loop {
-        tokio::time::sleep(pause(ttl)).await;
-        let sent = Instant::now();
-        match keep_alive(&mut cluster, lease).await {
-            Ok(told) if told.ttl > 0 => kept = sent,
-            Ok(_) => return "the lease has ended".to_owned(),
-            Err(failure) if kept.elapsed() >= Duration::from_secs(ttl.unsigned_abs()) => {
-                return format!("the lease could not be kept alive: {failure}");
-            }
-            Err(_later) => {}
+        let once = async {
+            tokio::time::sleep(rest).await;
+            (Instant::now(), keep_alive(&mut cluster, lease).await)
+        };
+        match tokio::time::timeout_at((kept + whole).into(), once).await {
+            Ok((sent, Ok(told))) if told.ttl > 0 => (kept, rest) = (sent, pause(ttl)),
+            Ok((_, Ok(_))) => return "the lease has ended".to_owned(),
+            Ok((_, Err(failure))) => (why, rest) = (failure.message, ANEW),
+            Err(_late) => return format!("the lease could not be kept alive: {why}"),
         }
     }
 }
 
 impl Ctl {
+    /// Waits with a lease of its own until it is its turn. A call that is lost has lost its place, and may still be at work:
+    /// the next one is made with another lease, and so with another key, which the remains of the first cannot touch.
+    async fn reach<T, F, Fut>(
+        &mut self,
+        ttl: i64,
+        stops: &mut Stops,
+        what: &str,
+        ask: F,
+    ) -> Result<(T, Lease), Failure>
+    where
+        F: Fn(Cluster, i64) -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        loop {
+            let begun = Instant::now();
+            let granted = grant(&mut self.cluster, ttl).await?;
+            let (id, ttl) = (granted.id, granted.ttl);
+            let mut lost: Lost = Box::pin(keep(self.cluster.again(), id, ttl, begun));
+            let reached = tokio::select! {
+                reached = ask(self.cluster.waiting(FOR_EVER), id) => reached,
+                why = &mut lost => Err(Failure::new(Exit::No, format!("{what} is lost: {why}"))),
+                () = stops.wait() => Err(Failure::silent(Exit::Interrupted)),
+            };
+            let failure = match reached {
+                Ok(reached) => return Ok((reached, Lease { id, ttl, lost })),
+                Err(failure) => failure,
+            };
+            // Who waits behind us should not wait for the lease to end by itself.
+            let _ended = revoke(&mut self.cluster, id).await;
+            if failure.exit != Exit::Unreachable as u8 {
+                return Err(failure);
+            }
+            output::note(&format!("{}; trying again with a new lease", failure.message));
+            tokio::time::sleep(ANEW).await;
+        }
+    }
+
     /// Holds a lock, until the command ends or somebody says stop.
     pub async fn lock(&mut self, asked: &Lock) -> Result<(), Failure> {
         let mut stops = Stops::new()?;
-        let granted = grant(&mut self.cluster, asked.ttl).await?;
-        let (lease, ttl) = (granted.id, granted.ttl);
-        let mut lost = Box::pin(keep(self.cluster.again(), lease, ttl));
         let name = Bytes::copy_from_slice(asked.name.as_bytes());
-        let mut waiting = self.cluster.waiting(FOR_EVER);
-        let held = tokio::select! {
-            held = acquire(&mut waiting, name, lease) => held,
-            why = &mut lost => Err(Failure::new(Exit::No, format!("the place in the queue is lost: {why}"))),
-            () = stops.wait() => Err(Failure::silent(Exit::Interrupted)),
-        };
-        let ended = match held {
-            Err(failure) => Err(failure),
-            Ok((key, token)) => {
-                let held = Held { lease, ttl, key, token };
-                self.hold_lock(&held, asked, &mut lost, &mut stops).await
-            }
-        };
-        // Whatever happened: who waits behind us should not wait for the lease to end by itself.
-        let _ended = revoke(&mut self.cluster, lease).await;
+        let ask = |cluster, lease| acquire(cluster, name.clone(), lease);
+        let reached = self.reach(asked.ttl, &mut stops, "the place in the queue", ask).await?;
+        let ((key, token), mut lease) = reached;
+        let held = Held { lease: lease.id, ttl: lease.ttl, key, token };
+        let ended = self.hold_lock(&held, asked, &mut lease.lost, &mut stops).await;
+        let _ended = revoke(&mut self.cluster, lease.id).await;
         ended
     }
 
@@ -139,66 +180,56 @@ impl Ctl {
 
     async fn campaign(&mut self, name: Bytes, value: Bytes, ttl: i64) -> Result<(), Failure> {
         let mut stops = Stops::new()?;
-        let granted = grant(&mut self.cluster, ttl).await?;
-        let (lease, ttl) = (granted.id, granted.ttl);
-        let mut lost = Box::pin(keep(self.cluster.again(), lease, ttl));
-        let mut waiting = self.cluster.waiting(FOR_EVER);
-        let request = v3electionpb::CampaignRequest { name: name.into(), lease, value: value.into() };
-        let elected = waiting.call(Effect::Idempotent, request, |channel, request| async move {
-            ElectionClient::new(channel).campaign(request).await
-        });
-        let elected = tokio::select! {
-            elected = elected => elected,
-            why = &mut lost => Err(Failure::new(Exit::No, format!("the candidacy is lost: {why}"))),
-            () = stops.wait() => Err(Failure::silent(Exit::Interrupted)),
-        };
-        let ended = match elected {
+        let ask = |cluster, lease| stand(cluster, name.clone(), value.clone(), lease);
+        let reached = self.reach(ttl, &mut stops, "the candidacy", ask).await?;
+        let ((from, leader), mut lease) = reached;
+        let ended = match self.tell_leader(from, &leader) {
             Err(failure) => Err(failure),
-            Ok(elected) => {
-                let leader = elected.leader.unwrap_or_default();
-                let kv = read(&mut self.cluster, leader.key.into()).await?;
-                self.tell_leader(elected.header, &kv)?;
-                tokio::select! {
-                    why = &mut lost => Err(Failure::new(Exit::No, format!("the leadership is lost: {why}"))),
-                    () = stops.wait() => Ok(()),
-                }
-            }
+            Ok(()) => tokio::select! {
+                why = &mut lease.lost => Err(Failure::new(Exit::No, format!("the leadership is lost: {why}"))),
+                () = stops.wait() => Ok(()),
+            },
         };
-        let _ended = revoke(&mut self.cluster, lease).await;
+        let _ended = revoke(&mut self.cluster, lease.id).await;
         ended
     }
 
-    /// Tells each new leader. A key that was first is the leader until it goes.
+    /// Tells each new leader, and each new word of one. Who does not answer greetings meanwhile is not listened to any longer.
     async fn observe(&mut self, name: Bytes) -> Result<(), Failure> {
-        let mut last = Bytes::new();
+        let mut last = None;
         let mut waiting = self.cluster.waiting(FOR_EVER);
         loop {
             let request = v3electionpb::LeaderRequest { name: name.to_vec() };
             let link = waiting.link().await?;
             let mut election = ElectionClient::new(link.channel);
-            let told = election.observe(waiting.request(request)).await;
-            let mut told = match told {
-                Ok(told) => told.into_inner(),
-                Err(status) => return Err(Failure::refused(super::cluster::words(&status))),
-            };
-            while let Ok(Some(leader)) = told.message().await {
-                let kv = leader.kv.unwrap_or_default();
-                if kv.value != last || last.is_empty() {
-                    last = kv.value.clone();
-                    self.tell_leader(leader.header, &kv)?;
+            let told = election.observe(waiting.request(request));
+            match attended(Effect::Read, &link.address, told).await {
+                Some(Ok(told)) => {
+                    let mut told = told.into_inner();
+                    while let Some(Ok(Some(leader))) =
+                        attended(Effect::Read, &link.address, told.message()).await
+                    {
+                        let kv = leader.kv.unwrap_or_default();
+                        // Two may say the same: it is the key that tells them apart.
+                        let this = Some((kv.key.clone(), kv.mod_revision));
+                        if this != last {
+                            last = this;
+                            self.tell_leader(leader.header, &kv)?;
+                        }
+                    }
                 }
+                Some(Err(status)) if waiting.is_refusal(&status) => {
+                    return Err(Failure::refused(format!("{} refused: {}", link.address, words(&status))));
+                }
+                Some(Err(_)) | None => {}
             }
             output::note(&format!("{}: connection lost; asking the next one", link.address));
             waiting.leave();
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(ANEW).await;
         }
     }
 
-    fn tell_leader(
-        &self,
-        from: Option<pb::ResponseHeader>,
-        leader: &jangada_etcd::mvccpb::KeyValue,
-    ) -> Result<(), Failure> {
+    fn tell_leader(&self, from: Option<pb::ResponseHeader>, leader: &KeyValue) -> Result<(), Failure> {
         let tree =
             Tree::Object(vec![("header", header(&from)), ("kvs", Tree::List(vec![key_value(leader)]))]);
         let mut simple = Vec::new();
@@ -208,18 +239,34 @@ impl Ctl {
     }
 }
 
-/// Waits for the lock. The same lease finds the place that it has, so that asking again does no harm.
-async fn acquire(cluster: &mut Cluster, name: Bytes, lease: i64) -> Result<(Bytes, i64), Failure> {
+/// Waits for the lock: its key, and the fencing token.
+async fn acquire(mut cluster: Cluster, name: Bytes, lease: i64) -> Result<(Bytes, i64), Failure> {
     let request = v3lockpb::LockRequest { name: name.into(), lease };
-    let locked = cluster.call(Effect::Idempotent, request, |channel, request| async move {
+    let locked = cluster.call(Effect::Wait, request, |channel, request| async move {
         LockClient::new(channel).lock(request).await
     });
     let key = Bytes::from(locked.await?.key);
-    let token = read(cluster, key.clone()).await?.create_revision;
+    let token = read(&mut cluster, key.clone()).await?.create_revision;
     Ok((key, token))
 }
 
-async fn read(cluster: &mut Cluster, key: Bytes) -> Result<jangada_etcd::mvccpb::KeyValue, Failure> {
+/// Waits to be the leader: what was answered, and the key that says so.
+async fn stand(
+    mut cluster: Cluster,
+    name: Bytes,
+    value: Bytes,
+    lease: i64,
+) -> Result<(Option<pb::ResponseHeader>, KeyValue), Failure> {
+    let request = v3electionpb::CampaignRequest { name: name.into(), lease, value: value.into() };
+    let elected = cluster.call(Effect::Wait, request, |channel, request| async move {
+        ElectionClient::new(channel).campaign(request).await
+    });
+    let elected = elected.await?;
+    let leader = elected.leader.unwrap_or_default();
+    Ok((elected.header, read(&mut cluster, leader.key.into()).await?))
+}
+
+async fn read(cluster: &mut Cluster, key: Bytes) -> Result<KeyValue, Failure> {
     let request = pb::RangeRequest { key, ..pb::RangeRequest::default() };
     let read = cluster
         .call(Effect::Read, request, |channel, request| async move { kv(channel).range(request).await });

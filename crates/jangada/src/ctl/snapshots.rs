@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::Ctl;
 use super::cluster::words;
 use super::grammar::{Restore, SnapshotWord};
+use super::leases::drawn;
 use super::print::Answer;
 use super::status::size;
 use super::tree::{Tree, text};
@@ -37,8 +38,8 @@ impl Ctl {
 
     /// The file is there under its name once it is whole, and not before.
     async fn save(&mut self, file: &Path) -> Result<(), Failure> {
-        let aside = file.with_extension("part");
-        let saved = self.receive(&aside).await;
+        let (aside, out) = aside(file)?;
+        let saved = self.receive(out).await;
         let saved = saved.and_then(|from| {
             let bytes = bytes(&aside)?;
             checked(&bytes).map_err(|why| damaged(&aside, &why))?;
@@ -59,7 +60,7 @@ impl Ctl {
         }
     }
 
-    async fn receive(&mut self, aside: &Path) -> Result<String, Failure> {
+    async fn receive(&mut self, mut out: File) -> Result<String, Failure> {
         let link = self.cluster.link().await?;
         let patience = self.cluster.deadline();
         let lost = |why: &str| Failure::unreachable(format!("{}: {why}: no snapshot", link.address));
@@ -71,8 +72,6 @@ impl Ctl {
                 return Err(Failure::refused(format!("{} refused: {}", link.address, words(&status))));
             }
         };
-        let mut out =
-            File::create(aside).map_err(|why| Failure::usage(format!("{}: {why}", aside.display())))?;
         loop {
             // The whole may take as long as it takes; only silence is an end.
             match tokio::time::timeout(patience, parts.message()).await {
@@ -140,6 +139,19 @@ impl Ctl {
             data_dir.display()
         );
         self.format.print(&Answer::lines(tree, said))
+    }
+}
+
+/// A new file beside this one, under a name that nobody else has: whatever is there already is not ours to replace.
+fn aside(file: &Path) -> Result<(PathBuf, File), Failure> {
+    loop {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".{:016x}.part", drawn()));
+        match File::create_new(&name) {
+            Ok(out) => return Ok((name.into(), out)),
+            Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(why) => return Err(Failure::usage(format!("{}: {why}", name.display()))),
+        }
     }
 }
 
@@ -220,6 +232,18 @@ fn store(snapshot: SnapshotFile) -> Result<(Store, usize), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_received_overwrites_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("saved.part");
+        std::fs::write(&file, "mine").unwrap();
+        let (first, _) = aside(&file).unwrap();
+        let (second, _) = aside(&file).unwrap();
+        assert!(first != second && first != file && second != file, "{first:?} {second:?}");
+        assert_eq!(first.parent(), file.parent(), "renaming it is one step");
+        assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    }
 
     #[test]
     fn the_same_words_make_the_same_cluster() {

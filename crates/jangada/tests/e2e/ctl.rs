@@ -74,15 +74,18 @@ fn a_dead_or_sleeping_member_delays_no_news_of_the_others() {
     assert_eq!((all["answering"].as_u64(), all["tolerates"].as_u64()), (Some(3), Some(1)), "{all}");
     cluster.ok(&["kill", "leader"]);
     wait("two of three that have a leader", || status().status.success().then_some(()));
-    let begun = Instant::now();
-    let seen = output(&cluster, &["status"]);
-    let took = begun.elapsed();
+    // No status takes longer than a second, and one that waits for the dead takes all of it. It takes 10 ms; the best of
+    // five is not that of a busy moment.
+    let timed = || {
+        let begun = Instant::now();
+        (output(&cluster, &["status"]), begun.elapsed())
+    };
+    let (seen, took) = std::iter::repeat_with(timed).take(5).min_by_key(|(_, took)| *took).unwrap();
     expect_exit(&seen, 0);
     let text = stdout(&seen);
     assert!(text.contains("connection refused"), "{text}");
     assert!(text.ends_with("2 of 3 voters answer; the next failure stops writes\n"), "{text}");
-    // It takes 10 ms; a busy machine may need a moment.
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
 
     // One that sleeps keeps its port open: what is asked of the others does not wait for it.
     let follower = cluster.follower();
@@ -165,6 +168,9 @@ fn each_endpoint_answers_by_itself() {
     cluster.ok(&["kill", &cluster.follower()]);
     let sick = output(&cluster, &["endpoint", "health"]);
     expect_exit(&sick, 1);
+    let future = output(&cluster, &["endpoint", "hashkv", "--rev", "9999"]);
+    expect_exit(&future, 4);
+    assert!(stderr(&future).contains("future revision"), "{}", stderr(&future));
     assert!(stdout(&sick).contains("is unhealthy: connection refused"), "{}", stdout(&sick));
 }
 
@@ -215,6 +221,37 @@ fn a_lock_is_held_while_a_command_runs_with_its_fencing_token() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(holder.wait().unwrap().code(), Some(0));
     assert_eq!(stdout(&waiting.wait_with_output().unwrap()), "mine\n");
+}
+
+#[test]
+fn a_place_in_the_queue_is_kept_however_long_the_wait() {
+    let cluster = Cluster::up(3);
+    let mut holder = ctl(&cluster);
+    let mut holder = holder.args(["lock", "L"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut waiting = ctl(&cluster);
+    waiting.args(["--deadline", "2s", "lock", "L", "sh", "-c", "echo $JANGADA_LOCK_KEY"]);
+    let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let keys = || said(&cluster, &["get", "--prefix", "L/", "--keys-only", "--sort-by", "CREATE"]);
+    let second = wait("two in the queue", || {
+        let keys = keys();
+        keys.lines().filter(|key| !key.is_empty()).nth(1).map(str::to_owned)
+    });
+    // Longer than a question is waited for without a greeting, and than the deadline.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        assert!(keys().lines().any(|key| key == second), "the first key is still there");
+    }
+    let pid = rustix::process::Pid::from_child(&holder);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(holder.wait().unwrap().code(), Some(0));
+    let ended = waiting.wait_with_output().unwrap();
+    assert_eq!(
+        (stdout(&ended).trim(), stderr(&ended).as_str()),
+        (second.as_str(), ""),
+        "without another attempt"
+    );
 }
 
 #[test]
