@@ -3,6 +3,10 @@
 //! The file has etcd's buckets; what is in them is the newest version of each key, and that everything older was
 //! compacted. bbolt wants keys by revision, and the store has them by name, so that all are collected first: their
 //! values are shared with the store, not copied. The file is made while it is sent.
+//!
+//! Two things are in it that etcd has no word for, and passes over: that a key has a deadline of its own, and that users were
+//! asked who they are. The users themselves are not in the file, so that etcd's own mark would lock everybody out of an
+//! etcd that begins with it.
 
 mod bolt; // the file format
 mod read; // reading such a file
@@ -10,16 +14,17 @@ mod read; // reading such a file
 use std::time::Duration;
 
 use bytes::Bytes;
-use jangada_kv::{KeyValue, Revision};
+use jangada_kv::auth::AuthRequest;
+use jangada_kv::{AuthResponse, Caller, KeyValue, Request, Response, Revision};
 use prost::Message;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::Status;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Freshness};
 use crate::etcdserverpb as pb;
-use crate::response;
 use crate::services::pages::Pages;
+use crate::{auth, error, response};
 use bolt::{Layout, SmallBucket};
 pub use read::{SnapshotFile, checked, read};
 
@@ -33,9 +38,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ATTEMPTS: usize = 3;
 /// The bucket of the keys.
 const KEYS: &str = "key";
-/// etcd's other buckets, but for `meta`.
-const EMPTY: [&str; 8] =
-    ["alarm", "auth", "authRoles", "authUsers", "cluster", "lease", "members", "members_removed"];
+/// etcd's other buckets, but for `auth` and `meta`.
+const EMPTY: [&str; 7] =
+    ["alarm", "authRoles", "authUsers", "cluster", "lease", "members", "members_removed"];
+
+/// Our item in the bucket `auth`: users were asked who they are, and are not in the file.
+const USERS_LEFT_OUT: &[u8] = b"jangadaUsersLeftOut";
+
+/// Behind a key's message: it has a deadline of its own. A field that etcd's message does not have is passed over.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Mortal {
+    #[prost(bool, tag = "1000")]
+    has_deadline: bool,
+}
 
 /// A file to be sent: the keys by revision, each with its number within that.
 struct File {
@@ -43,6 +58,8 @@ struct File {
     revision: Revision,
     index: u64,
     term: u64,
+    /// Whether users are asked who they are.
+    is_guarded: bool,
 }
 
 /// Collects the keys, and starts to send them. `turn` is given back when all is sent.
@@ -78,14 +95,14 @@ impl File {
                 }
             };
             match collected {
-                Ok(()) => return Ok(File::of(kvs, pages.revision(), backend)),
+                Ok(()) => return Ok(File::of(kvs, pages.revision(), backend, is_guarded(backend).await?)),
                 Err(status) if attempts.is_empty() => return Err(status),
                 Err(_compacted) => {}
             }
         }
     }
 
-    fn of<B: Backend>(mut kvs: Vec<KeyValue>, revision: Revision, backend: &B) -> File {
+    fn of<B: Backend>(mut kvs: Vec<KeyValue>, revision: Revision, backend: &B, is_guarded: bool) -> File {
         // Stable: within a revision they stay in the order of their names.
         kvs.sort_by_key(|kv| kv.mod_revision);
         let mut items: Vec<(u64, KeyValue)> = Vec::with_capacity(kvs.len());
@@ -97,7 +114,7 @@ impl File {
             items.push((sub, kv));
         }
         let index = backend.situation().applied_index;
-        File { items, revision, index, term: backend.answerer().term }
+        File { items, revision, index, term: backend.answerer().term, is_guarded }
     }
 
     async fn send(&self, parts: &mpsc::Sender<Result<pb::SnapshotResponse, Status>>) -> Result<(), ()> {
@@ -123,16 +140,21 @@ impl File {
 
     fn item(&self, item: usize) -> (Vec<u8>, Vec<u8>) {
         let (sub, kv) = &self.items[item];
-        (name(kv.mod_revision.0, *sub), response::key_value(kv.clone()).encode_to_vec())
+        let mut value = response::key_value(kv.clone()).encode_to_vec();
+        mark(kv).encode(&mut value).expect("a vector has room");
+        (name(kv.mod_revision.0, *sub), value)
     }
 
     fn value_bytes(&self, item: usize) -> usize {
-        response::key_value(self.items[item].1.clone()).encoded_len()
+        let kv = &self.items[item].1;
+        response::key_value(kv.clone()).encoded_len() + mark(kv).encoded_len()
     }
 
     fn small_buckets(&self) -> Vec<SmallBucket> {
         let mut small: Vec<SmallBucket> =
             EMPTY.iter().map(|name| SmallBucket { name, items: Vec::new() }).collect();
+        let users = self.is_guarded.then(|| (USERS_LEFT_OUT.to_vec(), vec![1]));
+        small.push(SmallBucket { name: "auth", items: users.into_iter().collect() });
         let compacted = name(self.revision.0, 0);
         small.push(SmallBucket {
             name: "meta",
@@ -144,6 +166,19 @@ impl File {
             ],
         });
         small
+    }
+}
+
+fn mark(kv: &KeyValue) -> Mortal {
+    Mortal { has_deadline: kv.deadline.is_some() }
+}
+
+/// Whether users are asked who they are. Whoever may have a snapshot may know that, too.
+async fn is_guarded<B: Backend>(backend: &B) -> Result<bool, Status> {
+    let request = Request::Auth(AuthRequest::Status);
+    match auth::read(backend, &Caller::Server, request, Freshness::Serializable).await? {
+        Response::Auth(AuthResponse::Status { enabled, .. }) => Ok(enabled),
+        other => Err(error::of_mismatch(other)),
     }
 }
 

@@ -3,11 +3,12 @@
 //! The file may be ours or etcd's. Nothing in it is trusted: what points out of the file, or around in it, is an error and
 //! never a panic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+use super::{Mortal, USERS_LEFT_OUT};
 use crate::mvccpb;
 
 const MAGIC: u32 = 0xED0C_DAED;
@@ -28,6 +29,8 @@ pub struct SnapshotFile {
     pub revision: i64,
     /// The keys as they were at that revision, by name.
     pub kvs: Vec<mvccpb::KeyValue>,
+    /// Those of them that have a deadline of their own, not a lease's: only our own file tells.
+    pub mortal: BTreeSet<Vec<u8>>,
     /// Items of all buckets.
     pub total_items: u64,
     /// CRC-32C of the names and items of all buckets, as `etcdctl snapshot status` has it.
@@ -72,6 +75,11 @@ pub fn read(content: &[u8]) -> Result<SnapshotFile, String> {
                     let (revision, is_tombstone) = revision(key).ok_or_else(damaged)?;
                     snapshot.revision = snapshot.revision.max(revision);
                     let kv = mvccpb::KeyValue::decode(value).map_err(|error| format!("a key: {error}"))?;
+                    let is_mortal = Mortal::decode(value).is_ok_and(|mortal| mortal.has_deadline);
+                    match is_mortal && !is_tombstone {
+                        true => snapshot.mortal.insert(kv.key.to_vec()),
+                        false => snapshot.mortal.remove(kv.key.as_ref()),
+                    };
                     newest.insert(kv.key.to_vec(), (!is_tombstone).then_some(kv));
                 }
                 // The newest revision may have been a deletion that was compacted since.
@@ -79,7 +87,9 @@ pub fn read(content: &[u8]) -> Result<SnapshotFile, String> {
                     let (revision, _) = revision(value).ok_or_else(damaged)?;
                     snapshot.revision = snapshot.revision.max(revision);
                 }
-                b"auth" if key == b"authEnabled" => snapshot.auth_enabled = value == [1],
+                b"auth" if key == b"authEnabled" || key == USERS_LEFT_OUT => {
+                    snapshot.auth_enabled |= value == [1];
+                }
                 _ => {}
             }
         }

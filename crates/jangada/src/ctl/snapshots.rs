@@ -116,14 +116,19 @@ impl Ctl {
         let name = asked.name.clone();
         let data_dir = asked.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.data")));
         let cluster = cluster_number(content, &peers, &asked.initial_cluster_token);
-        let (revision, keys) = (snapshot.revision, snapshot.kvs.len());
-        let (store, left_out) = store(snapshot)?;
+        let revision = snapshot.revision;
+        let Kept { store, keys, leased, mortal } = store(snapshot)?;
         let restoring = Restoring { name: name.clone(), data_dir: data_dir.clone(), peers, cluster };
         restore(&restoring, store)
             .map_err(|error| Failure { exit: error.exit_code(), message: error.to_string() })?;
-        if left_out > 0 {
+        if leased > 0 {
             output::note(&format!(
-                "{left_out} keys were under leases and are left out: nobody keeps them alive any more"
+                "{leased} keys were under leases and are left out: nobody keeps them alive any more"
+            ));
+        }
+        if mortal > 0 {
+            output::note(&format!(
+                "{mortal} keys had deadlines of their own and are left out: they would never end"
             ));
         }
         let tree = Tree::Object(vec![
@@ -131,11 +136,10 @@ impl Ctl {
             ("dataDir", text(data_dir.to_string_lossy())),
             ("cluster", text(format!("{cluster:016x}"))),
             ("revision", revision.into()),
-            ("keys", ((keys - left_out) as u64).into()),
+            ("keys", (keys as u64).into()),
         ]);
         let said = format!(
-            "{} keys at revision {revision} restored into {} for {name} of cluster {cluster:016x}\n",
-            keys - left_out,
+            "{keys} keys at revision {revision} restored into {} for {name} of cluster {cluster:016x}\n",
             data_dir.display()
         );
         self.format.print(&Answer::lines(tree, said))
@@ -209,13 +213,28 @@ fn cluster_number(content: &[u8], peers: &[(String, String)], token: &str) -> u6
     u64::from_le_bytes(digest[..8].try_into().expect("these are eight bytes")).max(1)
 }
 
-/// The store, and how many keys are left out.
-fn store(snapshot: SnapshotFile) -> Result<(Store, usize), Failure> {
+/// The store, how many keys are in it, and how many are not: those under leases, and those with deadlines of their own.
+struct Kept {
+    store: Store,
+    keys: usize,
+    leased: usize,
+    mortal: usize,
+}
+
+fn store(snapshot: SnapshotFile) -> Result<Kept, Failure> {
     let wrong = |why: &str| Failure::new(Exit::Corrupt, format!("the snapshot contradicts itself: {why}"));
     let number = |number: i64| u64::try_from(number).map_err(|_| wrong("a number is negative"));
-    let count = snapshot.kvs.len();
-    let mut keys = Vec::with_capacity(count);
-    for kv in snapshot.kvs.into_iter().filter(|kv| kv.lease == 0) {
+    let (mut leased, mut mortal) = (0, 0);
+    let mut keys = Vec::with_capacity(snapshot.kvs.len());
+    for kv in snapshot.kvs {
+        if kv.lease != 0 {
+            leased += 1;
+            continue;
+        }
+        if snapshot.mortal.contains(kv.key.as_ref()) {
+            mortal += 1;
+            continue;
+        }
         keys.push(ImportedKey {
             create_revision: Revision(number(kv.create_revision)?),
             mod_revision: Revision(number(kv.mod_revision)?),
@@ -224,9 +243,10 @@ fn store(snapshot: SnapshotFile) -> Result<(Store, usize), Failure> {
             value: kv.value,
         });
     }
-    let left_out = count - keys.len();
+    let count = keys.len();
     let store = Store::import(Revision(number(snapshot.revision)?), keys);
-    Ok((store.map_err(|error| wrong(&error.to_string()))?, left_out))
+    let store = store.map_err(|error| wrong(&error.to_string()))?;
+    Ok(Kept { store, keys: count, leased, mortal })
 }
 
 #[cfg(test)]

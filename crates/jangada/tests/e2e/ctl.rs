@@ -427,6 +427,67 @@ fn a_cluster_begins_anew_with_the_keys_of_a_snapshot() {
     drop(servers);
 }
 
+/// What a server answers to a line in Redis's words.
+fn typed_to_redis(address: &str, line: &str) -> String {
+    let mut connection = std::net::TcpStream::connect(address).unwrap();
+    let words: Vec<&str> = line.split(' ').collect();
+    let bulks: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    connection.write_all(format!("*{}\r\n{bulks}", words.len()).as_bytes()).unwrap();
+    let mut answer = String::new();
+    BufReader::new(connection).read_line(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_snapshot_says_what_is_not_restored() {
+    let cluster = Cluster::up(1);
+    assert_eq!(said(&cluster, &["put", "stays", "1"]), "OK\n");
+    assert_eq!(typed_to_redis(&cluster.address(1), "SET ends 1 EX 600"), "+OK\r\n");
+    assert_eq!(typed_to_redis(&cluster.address(1), "SET lasts 1 EX 600"), "+OK\r\n");
+    assert_eq!(typed_to_redis(&cluster.address(1), "PERSIST lasts"), ":1\r\n");
+    let lease = said(&cluster, &["lease", "grant", "600"]);
+    assert_eq!(said(&cluster, &["put", "leased", "1", "--lease", lease.split(' ').nth(1).unwrap()]), "OK\n");
+    assert_eq!(said(&cluster, &["user", "add", "root:secret"]), "User root created\n");
+    assert_eq!(said(&cluster, &["auth", "enable"]), "Authentication Enabled\n");
+    let file = cluster.data().join("saved.db");
+    let name = file.to_str().unwrap();
+    said(&cluster, &["--user", "root:secret", "snapshot", "save", name]);
+    let status = said(&cluster, &["-o", "json", "snapshot", "status", name]);
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["keys"].as_u64(), Some(4), "{status}");
+
+    let members = "n1=http://127.0.0.1:1";
+    let refused = restore(&file, cluster.dir.path(), "n1", members);
+    expect_exit(&refused, 4);
+    assert!(stderr(&refused).contains("--without-users"), "{}", stderr(&refused));
+    let mut open = jangada();
+    open.args(["ctl", "snapshot", "restore", name, "--without-users", "--name", "n1"]);
+    open.args(["--initial-cluster", members, "--data-dir"]).arg(cluster.dir.path().join("n1"));
+    let restored = open.output().unwrap();
+    expect_exit(&restored, 0);
+    assert!(stdout(&restored).starts_with("2 keys at revision "), "{}", stdout(&restored));
+    for left_out in ["1 keys were under leases", "1 keys had deadlines of their own"] {
+        assert!(stderr(&restored).contains(left_out), "{}", stderr(&restored));
+    }
+    if installed("etcd") && installed("etcdctl") {
+        let theirs = cluster.dir.path().join("theirs");
+        let mut restore = Command::new("etcdctl");
+        restore.env("ETCDCTL_API", "3").args(["snapshot", "restore", name, "--data-dir"]).arg(&theirs);
+        expect_exit(&restore.output().unwrap(), 0);
+        let base = ports(2);
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let mut etcd = Command::new("etcd");
+        etcd.arg("--data-dir").arg(&theirs).args(["--listen-client-urls", &url(base)]);
+        etcd.args(["--advertise-client-urls", &url(base), "--listen-peer-urls", &url(base + 1)]);
+        let _etcd = Guarded::spawn(&mut etcd);
+        let all = || {
+            let got = at(base, &["get", "--prefix", "", "--count-only"]);
+            got.status.success().then(|| stdout(&got))
+        };
+        assert_eq!(wait("etcd with all keys and without users", all), "4\n");
+    }
+}
+
 #[test]
 fn a_damaged_snapshot_is_refused() {
     let cluster = Cluster::up(1);
