@@ -4,7 +4,7 @@
 //! everything up to it was told, and whoever begins again where it left off misses nothing.
 
 use jangada_kv::watch::Interest;
-use jangada_kv::{ChangeEvent, Revision};
+use jangada_kv::{ChangeEvent, KeyRange, Revision};
 
 use crate::check::Invariant;
 
@@ -50,7 +50,7 @@ impl Wish {
     /// Holds what was heard against all that happened. What was before a change may be gone if `floor`, the first revision
     /// that can be read, has passed it.
     pub(crate) fn judge(&self, all: &[ChangeEvent], floor: Revision) -> Result<(), (Invariant, String)> {
-        let due: Vec<&ChangeEvent> = all.iter().filter(|event| self.interest.covers(event)).collect();
+        let due: Vec<&ChangeEvent> = all.iter().filter(|event| is_about(&self.interest, event)).collect();
         let mut judge = Judge { wish: self, due, told: 0, next: None, floor };
         for heard in &self.heard {
             judge.takes(heard)?;
@@ -112,7 +112,7 @@ impl Judge<'_> {
 
     fn takes_event(&mut self, event: &ChangeEvent) -> Result<(), (Invariant, String)> {
         let fail = |invariant, why: &str| Err((invariant, self.sentence(why)));
-        if !self.wish.interest.covers(event) {
+        if !is_about(&self.wish.interest, event) {
             return fail(
                 Invariant::WatchFilters,
                 &format!("{} was told, which it is not about", words(event)),
@@ -164,6 +164,17 @@ impl Judge<'_> {
     }
 }
 
+/// The judge's own view of what a watch is about: the store's may be wrong.
+fn is_about(interest: &Interest, event: &ChangeEvent) -> bool {
+    let key: &[u8] = &event.kv.key;
+    let is_in_range = match &interest.range {
+        KeyRange::One(one) => *key == **one,
+        KeyRange::Span { from, to } => (&**from..&**to).contains(&key),
+        KeyRange::From(from) => key >= &**from,
+    };
+    is_in_range && if event.is_delete { !interest.no_deletes } else { !interest.no_puts }
+}
+
 fn words(event: &ChangeEvent) -> String {
     let what = if event.is_delete { "the end of" } else { "a value of" };
     format!("{what} {} in revision {}", key(event), event.kv.mod_revision.0)
@@ -177,7 +188,7 @@ fn key(event: &ChangeEvent) -> String {
 mod tests {
     use bytes::Bytes;
     use jangada_kv::request::Put;
-    use jangada_kv::{DeleteRange, KeyRange, Millis, Request, Store, Txn, TxnOp};
+    use jangada_kv::{DeleteRange, Millis, Request, Store, Txn, TxnOp};
 
     use super::*;
 
