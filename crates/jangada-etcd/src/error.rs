@@ -65,6 +65,8 @@ known! {
     NO_ROOT_USER = FailedPrecondition, "etcdserver: root user does not exist";
     /// The user root has not the role root.
     NO_ROOT_ROLE = FailedPrecondition, "etcdserver: root user does not have root role";
+    /// Nobody could ever log in as root, and change that. etcd has certificates for it.
+    ROOT_WITHOUT_PASSWORD = FailedPrecondition, "etcdserver: root user has no password; delete root and add it with one";
     /// There is such a user already.
     USER_EXISTS = FailedPrecondition, "etcdserver: user name already exists";
     /// A user is needed: a name for one, or somebody who asks.

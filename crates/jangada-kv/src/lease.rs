@@ -334,9 +334,10 @@ impl Store {
         self.live_bytes -= LEASE_BYTES;
     }
 
-    /// What is under a lease, in key order; nothing, if it is not there.
-    pub(crate) fn keys_under(&self, lease: LeaseId) -> Vec<Bytes> {
-        self.leases.by_id.get(&lease).map_or_else(Vec::new, |lease| self.keys_of(lease))
+    /// What is under a lease; nothing, if it is not there. In an order that differs between replicas.
+    pub(crate) fn keys_under(&self, lease: LeaseId) -> impl Iterator<Item = Bytes> {
+        let slots = self.leases.by_id.get(&lease).into_iter().flat_map(|lease| &lease.keys);
+        slots.map(|slot| self.index.entry(*slot).key.to_bytes())
     }
 
     fn keys_of(&self, lease: &Lease) -> Vec<Bytes> {

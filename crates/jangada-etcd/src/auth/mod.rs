@@ -5,15 +5,18 @@
 
 mod password; // argon2id, off the threads that serve
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use bytes::Bytes;
 use jangada_kv::auth::TokenDigest;
 use jangada_kv::{AuthError, AuthRequest, AuthResponse, Caller, Error, KeyRange, Request, Response};
 use sha2::{Digest, Sha256};
-use tonic::Status;
 use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
 
 use password::LONGEST;
-pub use password::{Overrun, Passwords};
+pub use password::{Overrun, Passwords, Whose};
 
 use crate::backend::{Backend, Freshness};
 use crate::error;
@@ -23,6 +26,10 @@ pub const TOKEN_SECONDS: u64 = 300;
 
 /// How often a login begins again because the password was changed meanwhile.
 const ATTEMPTS: usize = 3;
+
+/// How often a member is asked whether somebody may still be told something, and how long it is left alone between.
+const QUESTIONS: usize = 10;
+const QUESTION_PAUSE: Duration = Duration::from_millis(100);
 
 /// Letters of a token: two for each byte that nobody can guess.
 const TOKEN_DIGITS: usize = 32;
@@ -46,11 +53,20 @@ pub(crate) fn shown(metadata: &MetadataMap) -> Option<String> {
     shown.to_str().ok().map(str::to_owned)
 }
 
-/// Looks at a password, and says who has shown it.
+/// Where a call comes from: an extension of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ComesFrom(pub IpAddr);
+
+/// Looks at a password, and says who has shown it. `address` is where the login comes from, if that is known.
 ///
 /// # Errors
 /// etcd's refusals.
-pub async fn log_in<B: Backend>(backend: &B, name: &[u8], password: Bytes) -> Result<Caller, Status> {
+pub async fn log_in<B: Backend>(
+    backend: &B,
+    name: &[u8],
+    password: Bytes,
+    address: Option<IpAddr>,
+) -> Result<Caller, Status> {
     let name = Bytes::copy_from_slice(name);
     let asked = Request::Auth(AuthRequest::Credentials { name: name.clone() });
     let answer = backend.read(Caller::Server.asks(asked), Freshness::Linearizable).await;
@@ -61,7 +77,8 @@ pub async fn log_in<B: Backend>(backend: &B, name: &[u8], password: Bytes) -> Re
     if !credentials.enabled {
         return Err(error::AUTH_NOT_ENABLED.into());
     }
-    let is_right = backend.passwords().is_right(password, credentials.password).await;
+    let whose = Whose::new(name.clone(), address);
+    let is_right = backend.passwords().is_right(whose, password, credentials.password).await;
     match is_right.map_err(|Overrun| error::TOO_MANY_REQUESTS)? {
         true => Ok(Caller::User { name, since: credentials.since }),
         false => Err(error::AUTH_FAILED.into()),
@@ -73,10 +90,11 @@ pub(crate) async fn token<B: Backend>(
     backend: &B,
     name: &str,
     password: String,
+    address: Option<IpAddr>,
 ) -> Result<(String, Response), Status> {
     let password = Bytes::from(password);
     for attempt in 1.. {
-        let caller = log_in(backend, name.as_bytes(), password.clone()).await?;
+        let caller = log_in(backend, name.as_bytes(), password.clone(), address).await?;
         let Caller::User { name, since } = caller else { break };
         let secret = backend.secret().map_err(error::of_refusal)?;
         let token = format!("{:0digits$x}", u128::from_le_bytes(secret), digits = TOKEN_DIGITS);
@@ -92,7 +110,7 @@ pub(crate) async fn token<B: Backend>(
     Err(error::AUTH_FAILED.into())
 }
 
-/// The hash of a new password.
+/// The hash of a new password, for a caller who may manage users.
 pub(crate) async fn hash<B: Backend>(
     backend: &B,
     password: String,
@@ -151,7 +169,22 @@ pub(crate) async fn user<B: Backend>(backend: &B, caller: Caller) -> Result<Call
 /// # Errors
 /// etcd's refusals.
 pub async fn may_manage<B: Backend>(backend: &B, caller: &Caller) -> Result<(), Status> {
-    may(backend, caller, AuthRequest::MayManage).await
+    may(backend, caller, AuthRequest::MayManage, Freshness::Serializable).await
+}
+
+/// Whether somebody may manage the cluster now: what this member gives away by itself is not given to whom the others
+/// have refused it meanwhile. While nobody has to log in, nobody else is asked.
+///
+/// # Errors
+/// etcd's refusals.
+pub(crate) async fn may_manage_now<B: Backend>(backend: &B, caller: &Caller) -> Result<(), Status> {
+    may_manage(backend, caller).await?;
+    match caller {
+        Caller::Nobody => Ok(()),
+        Caller::Server | Caller::Token(_) | Caller::User { .. } => {
+            may(backend, caller, AuthRequest::MayManage, Freshness::Linearizable).await
+        }
+    }
 }
 
 /// Whether somebody may read these ranges, as far as this member knows.
@@ -160,11 +193,44 @@ pub(crate) async fn may_read<B: Backend>(
     caller: &Caller,
     ranges: Vec<KeyRange>,
 ) -> Result<(), Status> {
-    may(backend, caller, AuthRequest::MayRead { ranges }).await
+    may(backend, caller, AuthRequest::MayRead { ranges }, Freshness::Serializable).await
 }
 
-async fn may<B: Backend>(backend: &B, caller: &Caller, request: AuthRequest) -> Result<(), Status> {
-    match read(backend, caller, Request::Auth(request), Freshness::Serializable).await? {
+/// The same of somebody who follows these ranges. A member that is too busy to say is asked again for a while.
+///
+/// # Errors
+/// The member cannot say, which is no answer: whoever follows may try again.
+pub(crate) async fn may_be_told<B: Backend>(
+    backend: &B,
+    caller: &Caller,
+    ranges: &[KeyRange],
+) -> Result<Result<(), Status>, Status> {
+    let mut left = QUESTIONS;
+    loop {
+        left -= 1;
+        match may_read(backend, caller, ranges.to_vec()).await {
+            Ok(()) => return Ok(Ok(())),
+            Err(status) if is_verdict(status.code()) => return Ok(Err(status)),
+            Err(status) if left == 0 || status.code() == Code::Unavailable => {
+                return Err(Status::unavailable(status.message()));
+            }
+            Err(_) => tokio::time::sleep(QUESTION_PAUSE).await,
+        }
+    }
+}
+
+/// Whether a refusal says what somebody may, and not how the member is.
+fn is_verdict(code: Code) -> bool {
+    matches!(code, Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument)
+}
+
+async fn may<B: Backend>(
+    backend: &B,
+    caller: &Caller,
+    request: AuthRequest,
+    freshness: Freshness,
+) -> Result<(), Status> {
+    match read(backend, caller, Request::Auth(request), freshness).await? {
         Response::Auth(_) => Ok(()),
         other => Err(error::of_mismatch(other)),
     }

@@ -2,7 +2,9 @@
 //!
 //! Only the member that takes a request sees a password. What goes into the log is a hash with a salt of its own.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::password_hash::SaltString;
 use argon2::{Algorithm, Argon2, Params, PasswordHash as Parsed, PasswordHasher, PasswordVerifier, Version};
@@ -19,8 +21,15 @@ const LANES: u32 = 1;
 
 /// How many hashes are made at once, on all threads of a server together.
 const AT_ONCE: usize = 2;
-/// How many may wait for that.
-const WAITING: usize = 64;
+/// How many logins may wait for that, or be at it.
+const LOGINS: usize = 64;
+/// How many of them one address may have, so that nobody else is kept out from there.
+const LOGINS_OF_ADDRESS: usize = 16;
+/// How many of these may be of one user. Not of a user wherever the logins come from: who knows a name could keep its user
+/// out.
+const LOGINS_OF_USER: usize = 4;
+/// How many new passwords may wait. Those who may manage users have these places to themselves.
+const NEW: usize = 16;
 
 /// The longest password that is looked at, in bytes.
 pub(crate) const LONGEST: usize = 1 << 10;
@@ -29,44 +38,126 @@ pub(crate) const LONGEST: usize = 1 << 10;
 #[derive(Clone, Debug)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    new: Arc<Semaphore>,
+    logins: Arc<Mutex<Logins>>,
 }
 
 /// Too many passwords wait to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overrun;
 
+/// Whose password is looked at, and where the login comes from, as far as that is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Whose {
+    /// The address; of a newer one the half that names its network, as the other half can be chosen.
+    address: Option<IpAddr>,
+    user: Bytes,
+}
+
+/// The logins that wait or are looked at. A count of none is not kept.
+#[derive(Debug, Default)]
+struct Logins {
+    all: usize,
+    of_address: BTreeMap<Option<IpAddr>, usize>,
+    of_user: BTreeMap<Whose, usize>,
+}
+
+/// The place of one login. Dropped, it is free again.
+#[derive(Debug)]
+struct Place {
+    whose: Whose,
+    logins: Arc<Mutex<Logins>>,
+}
+
 impl Default for Passwords {
     fn default() -> Passwords {
         Passwords {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-            places: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            new: Arc::new(Semaphore::new(NEW)),
+            logins: Arc::default(),
         }
     }
 }
 
+impl Whose {
+    /// The password of this user, shown from this address.
+    #[must_use]
+    pub fn new(user: Bytes, address: Option<IpAddr>) -> Whose {
+        let address = address.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+            older @ IpAddr::V4(_) => older,
+        });
+        Whose { address, user }
+    }
+}
+
+impl Place {
+    fn take(logins: &Arc<Mutex<Logins>>, whose: Whose) -> Result<Place, Overrun> {
+        let mut taken = lock(logins);
+        let of_address = taken.of_address.get(&whose.address).copied().unwrap_or(0);
+        let of_user = taken.of_user.get(&whose).copied().unwrap_or(0);
+        if taken.all >= LOGINS || of_address >= LOGINS_OF_ADDRESS || of_user >= LOGINS_OF_USER {
+            return Err(Overrun);
+        }
+        taken.all += 1;
+        taken.of_address.insert(whose.address, of_address + 1);
+        taken.of_user.insert(whose.clone(), of_user + 1);
+        Ok(Place { whose, logins: Arc::clone(logins) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.logins);
+        taken.all -= 1;
+        leave(&mut taken.of_address, &self.whose.address);
+        leave(&mut taken.of_user, &self.whose);
+    }
+}
+
+fn leave<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// Nobody panics with it in hand.
+fn lock(logins: &Mutex<Logins>) -> MutexGuard<'_, Logins> {
+    logins.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Passwords {
-    /// The hash of a new password, with this salt, which should be random.
+    /// The hash of a new password, with this salt, which should be random. Only for who may manage users.
     ///
     /// # Errors
     /// If too many wait already.
     pub async fn hash(&self, password: Bytes, salt: [u8; 16]) -> Result<PasswordHash, Overrun> {
-        self.in_turn(move || hash(&password, salt)).await
+        let place = Arc::clone(&self.new).try_acquire_owned().map_err(|_| Overrun)?;
+        self.in_turn(place, move || hash(&password, salt)).await
     }
 
     /// Whether this is the password. Without a hash it is not, and that takes as long to say.
     ///
     /// # Errors
-    /// If too many wait already.
-    pub async fn is_right(&self, password: Bytes, hash: Option<PasswordHash>) -> Result<bool, Overrun> {
-        self.in_turn(move || is_right(&password, hash.as_ref())).await
+    /// If too many wait already: in all, from this address, or for this user.
+    pub async fn is_right(
+        &self,
+        whose: Whose,
+        password: Bytes,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, Overrun> {
+        let place = Place::take(&self.logins, whose)?;
+        self.in_turn(place, move || is_right(&password, hash.as_ref())).await
     }
 
     async fn in_turn<T: Send + 'static>(
         &self,
+        place: impl Send + 'static,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Overrun> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Overrun)?;
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Overrun)?;
         // Both are given back when the work is done, whether or not its client still waits.
         let work = move || {
@@ -126,10 +217,53 @@ mod tests {
         }
     }
 
+    fn from(address: [u8; 4], user: &'static str) -> Whose {
+        Whose::new(Bytes::from(user), Some(IpAddr::from(address)))
+    }
+
     #[tokio::test]
-    async fn only_so_many_wait() {
+    async fn who_logs_in_too_often_keeps_nobody_else_out() {
         let passwords = Passwords::default();
-        let _held = Arc::clone(&passwords.places).acquire_many_owned((AT_ONCE + WAITING) as u32).await;
-        assert_eq!(passwords.is_right(Bytes::from("x"), None).await, Err(Overrun));
+        let take = |whose| Place::take(&passwords.logins, whose);
+        let mut held: Vec<_> =
+            (0..LOGINS_OF_USER).map(|_| take(from([10, 0, 0, 1], "root")).unwrap()).collect();
+        assert_eq!(take(from([10, 0, 0, 1], "root")).unwrap_err(), Overrun);
+        // The user is let in from elsewhere, and others from there.
+        held.push(take(from([10, 0, 0, 2], "root")).unwrap());
+        for user in ["a", "b", "c", "d", "e", "f"] {
+            held.extend((0..LOGINS_OF_USER).filter_map(|_| take(from([10, 0, 0, 1], user)).ok()));
+        }
+        assert_eq!(held.len(), LOGINS_OF_ADDRESS + 1);
+        assert_eq!(take(from([10, 0, 0, 1], "g")).unwrap_err(), Overrun);
+        held.push(take(from([10, 0, 0, 2], "g")).unwrap());
+        drop(held);
+        let logins = lock(&passwords.logins);
+        assert_eq!((logins.all, logins.of_address.len(), logins.of_user.len()), (0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn who_manages_users_waits_for_no_place_of_a_login() {
+        let passwords = Passwords::default();
+        let users = ["a", "b", "c", "d"];
+        let held: Vec<_> = (0..LOGINS)
+            .map(|number| {
+                let address = [10, 0, 0, (number / LOGINS_OF_ADDRESS) as u8];
+                Place::take(&passwords.logins, from(address, users[number % users.len()])).unwrap()
+            })
+            .collect();
+        let stranger = from([10, 0, 1, 0], "root");
+        assert_eq!(passwords.is_right(stranger.clone(), Bytes::from("x"), None).await, Err(Overrun));
+        assert!(passwords.hash(Bytes::from("x"), [1; 16]).await.is_ok());
+        drop(held);
+        assert_eq!(passwords.is_right(stranger, Bytes::from("x"), None).await, Ok(false));
+    }
+
+    #[test]
+    fn one_network_is_one_address() {
+        let whose = |text: &str| Whose::new(Bytes::from("root"), Some(text.parse().unwrap()));
+        assert_eq!(whose("2001:db8::1"), whose("2001:db8::2"));
+        assert_ne!(whose("2001:db8::1"), whose("2001:db8:0:1::1"));
+        assert_eq!(whose("::ffff:10.0.0.1"), whose("10.0.0.1"));
+        assert_ne!(whose("10.0.0.1"), whose("10.0.0.2"));
     }
 }

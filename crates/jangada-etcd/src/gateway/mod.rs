@@ -25,6 +25,7 @@ use tonic::codegen::http::{
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::{Code, Status};
 
+use crate::auth::ComesFrom;
 use crate::backend::Backend;
 use crate::router::Services;
 pub use errors::http_status;
@@ -77,7 +78,11 @@ impl<B: Backend> Gateway<B> {
             return errors::whole(&status);
         }
         let complaint = requests.complaint();
-        let answer = match self.services.answer(call(path, &head.headers, requests)).await {
+        let mut call = call(path, &head.headers, requests);
+        if let Some(from) = head.extensions.get::<ComesFrom>() {
+            call.extensions_mut().insert(*from);
+        }
+        let answer = match self.services.answer(call).await {
             Ok(answer) => answer,
             Err(never) => match never {},
         };

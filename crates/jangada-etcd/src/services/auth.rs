@@ -12,6 +12,9 @@ use crate::etcdserverpb as pb;
 use crate::etcdserverpb::auth_server::Auth;
 use crate::{error, metadata, response};
 
+/// The user who may do everything.
+const ROOT: &str = "root";
+
 /// Auth over a backend.
 #[derive(Clone, Debug)]
 pub struct AuthService<B>(pub B);
@@ -32,6 +35,7 @@ impl<B: Backend> Auth for AuthService<B> {
         &self,
         call: Call<pb::AuthEnableRequest>,
     ) -> Result<Answer<pb::AuthEnableResponse>, Status> {
+        self.check_root().await?;
         done!(self, call, _message => AuthRequest::Enable, AuthEnableResponse)
     }
 
@@ -65,8 +69,9 @@ impl<B: Backend> Auth for AuthService<B> {
     ) -> Result<Answer<pb::AuthenticateResponse>, Status> {
         // Whatever token it shows: who logs in again has an old one.
         metadata::check_leader(call.metadata(), &self.0)?;
+        let address = call.extensions().get::<auth::ComesFrom>().map(|from| from.0);
         let pb::AuthenticateRequest { name, password } = call.into_inner();
-        let (token, logged_in) = auth::token(&self.0, &name, password).await?;
+        let (token, logged_in) = auth::token(&self.0, &name, password, address).await?;
         let header = self.header(logged_in.revision().unwrap_or(Revision::ZERO));
         Ok(Answer::new(pb::AuthenticateResponse { header, token }))
     }
@@ -223,6 +228,18 @@ impl<B: Backend> Auth for AuthService<B> {
 impl<B: Backend> AuthService<B> {
     fn header(&self, revision: Revision) -> Option<pb::ResponseHeader> {
         response::header(&self.0, revision)
+    }
+
+    /// Whoever begins to ask everybody for a password must leave somebody who has one, and may do everything.
+    async fn check_root(&self) -> Result<(), Status> {
+        let asked = AuthRequest::Credentials { name: ROOT.into() };
+        match self.ask(&Caller::Server, asked).await? {
+            AuthResponse::Credentials(root) if root.exists && root.password.is_none() => {
+                Err(error::ROOT_WITHOUT_PASSWORD.into())
+            }
+            AuthResponse::Credentials(_) => Ok(()),
+            other => Err(error::of_mismatch(Response::Auth(other))),
+        }
     }
 
     async fn change(&self, caller: &Caller, request: AuthRequest) -> Result<Revision, Status> {

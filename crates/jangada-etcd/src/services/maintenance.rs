@@ -27,6 +27,12 @@ impl<B: Backend> MaintenanceService<B> {
     async fn managed<T>(&self, call: &Call<T>) -> Result<(), Status> {
         auth::may_manage(&self.backend, &auth::caller(call.metadata())).await
     }
+
+    /// The same for what tells of all keys: who may not any more does not find it at a member that has not heard of that.
+    async fn managed_now<T>(&self, call: &Call<T>) -> Result<(), Status> {
+        let asked = auth::may_manage_now(&self.backend, &auth::caller(call.metadata())).await;
+        asked.map_err(as_of_the_store)
+    }
 }
 
 /// Where etcd guards these calls, it passes on what its store of users says as it is, without a code of its own.
@@ -97,7 +103,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
 
     async fn hash(&self, call: Call<pb::HashRequest>) -> Result<Answer<pb::HashResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
-        self.managed(&call).await.map_err(as_of_the_store)?;
+        self.managed_now(&call).await?;
         let hashed = pages::hash(&self.backend, 0).await?;
         let header = response::header(&self.backend, hashed.now);
         Ok(Answer::new(pb::HashResponse { header, hash: hashed.hash }))
@@ -105,7 +111,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
 
     async fn hash_kv(&self, call: Call<pb::HashKvRequest>) -> Result<Answer<pb::HashKvResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
-        self.managed(&call).await.map_err(as_of_the_store)?;
+        self.managed_now(&call).await?;
         let hashed = pages::hash(&self.backend, call.get_ref().revision).await?;
         let compacted = hashed.floor > Revision::ZERO;
         Ok(Answer::new(pb::HashKvResponse {
@@ -120,7 +126,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
         call: Call<pb::SnapshotRequest>,
     ) -> Result<Answer<Self::SnapshotStream>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
-        self.managed(&call).await.map_err(as_of_the_store)?;
+        self.managed_now(&call).await?;
         let turn = Arc::clone(&self.snapshots).try_acquire_owned();
         let turn = turn.map_err(|_taken| Status::from(error::TOO_MANY_REQUESTS))?;
         let parts = snapshot::start(&self.backend, turn).await?;

@@ -213,7 +213,7 @@ impl<B: Backend> News<B> {
         match hub.from(self.next).await {
             Ok(slice) => {
                 if slice.auth > self.auth {
-                    auth::may_read(hub.backend(), caller, vec![self.queue.keys()]).await?;
+                    auth::may_be_told(hub.backend(), caller, &[self.queue.keys()]).await??;
                     self.auth = slice.auth;
                 }
                 let slice = since(slice, self.next);

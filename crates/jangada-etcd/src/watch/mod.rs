@@ -13,7 +13,7 @@ mod watcher; // one watch
 use std::sync::Arc;
 
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request as Call, Response as Answer, Status, Streaming};
+use tonic::{Code, Request as Call, Response as Answer, Status, Streaming};
 
 use crate::backend::Backend;
 use crate::etcdserverpb as pb;
@@ -59,7 +59,10 @@ impl<B: Backend> Watch for WatchService<B> {
         metadata::check_leader(&metadata, self.hub.backend())?;
         let caller = auth::caller(&metadata);
         // What is wrong with a token each watch is told by itself.
-        let caller = auth::user(self.hub.backend(), caller.clone()).await.unwrap_or(caller);
+        let caller = match auth::user(self.hub.backend(), caller.clone()).await {
+            Err(status) if status.code() == Code::Unauthenticated => caller,
+            user => user?,
+        };
         let wants_leader = metadata::wants_leader(&metadata);
         let (hub, room) = (Arc::clone(&self.hub), Arc::clone(&self.room));
         let responses = stream::Stream::start(hub, room, caller, requests, self.fragment_bytes, wants_leader);

@@ -9,7 +9,7 @@ use jangada_kv::{Caller, KeyRange, Revision};
 use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use crate::backend::Backend;
 use crate::etcdserverpb as pb;
@@ -166,8 +166,7 @@ impl<B: Backend> Stream<B> {
         let Some(interest) = watcher::interest(&request) else {
             return self.send(refused("mvcc: watcher range is empty")).await;
         };
-        let permitted = auth::may_read(self.hub.backend(), &self.caller, vec![interest.range.clone()]).await;
-        if let Err(status) = permitted {
+        if let Err(status) = self.may_be_told(std::slice::from_ref(&interest.range)).await? {
             return self.send(refused(&as_written(&status))).await;
         }
         if chosen != 0 && self.watches.get(chosen).is_some() {
@@ -255,14 +254,13 @@ impl<B: Backend> Stream<B> {
             return Ok(());
         }
         self.auth = auth;
-        let ranges: Vec<_> =
-            self.watches.iter().map(|(id, watch)| (id, watch.interest.range.clone())).collect();
-        let all = ranges.iter().map(|(_, range)| range.clone()).collect();
-        if self.may_be_told(all).await?.is_ok() {
+        let (ids, ranges): (Vec<_>, Vec<_>) =
+            self.watches.iter().map(|(id, watch)| (id, watch.interest.range.clone())).unzip();
+        if self.may_be_told(&ranges).await?.is_ok() {
             return Ok(());
         }
-        for (id, range) in ranges {
-            if let Err(status) = self.may_be_told(vec![range]).await? {
+        for (id, range) in ids.into_iter().zip(&ranges) {
+            if let Err(status) = self.may_be_told(std::slice::from_ref(range)).await? {
                 self.watches.end(id);
                 self.send(pb::WatchResponse {
                     header: response::header(self.hub.backend(), self.watches.head()),
@@ -278,11 +276,8 @@ impl<B: Backend> Stream<B> {
     }
 
     /// Whether the client may read these ranges. A member that cannot say ends the stream.
-    async fn may_be_told(&self, ranges: Vec<KeyRange>) -> Result<Result<(), Status>, End> {
-        match auth::may_read(self.hub.backend(), &self.caller, ranges).await {
-            Err(status) if status.code() == Code::Unavailable => Err(End::Told(status)),
-            told => Ok(told),
-        }
+    async fn may_be_told(&self, ranges: &[KeyRange]) -> Result<Result<(), Status>, End> {
+        auth::may_be_told(self.hub.backend(), &self.caller, ranges).await.map_err(End::Told)
     }
 
     /// Ends the watches that want what is forgotten.

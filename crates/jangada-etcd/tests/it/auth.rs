@@ -6,6 +6,7 @@ use jangada_etcd::authpb::permission::Type;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::auth_client::AuthClient;
 use jangada_etcd::etcdserverpb::lease_client::LeaseClient;
+use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::watch_client::WatchClient;
 use jangada_etcd::etcdserverpb::watch_request::RequestUnion;
 use jangada_etcd::v3electionpb as election;
@@ -34,6 +35,15 @@ async fn add_user(bare: &Bare, name: &str, role: &str) {
     client(bare).user_add(add).await.unwrap();
     let role = role.to_owned();
     client(bare).user_grant_role(pb::AuthUserGrantRoleRequest { user: name, role }).await.unwrap();
+}
+
+/// A user without a password, which changes what users there are.
+async fn add_user_as(bare: &Bare, token: &str, name: &str) {
+    let options = Some(authpb::UserAddOptions { no_password: true });
+    let add = pb::AuthUserAddRequest { name: name.to_owned(), options, ..pb::AuthUserAddRequest::default() };
+    client(bare).user_add(by(token, add)).await.unwrap();
+    let role = pb::AuthUserGrantRoleRequest { user: name.to_owned(), role: "m".to_owned() };
+    client(bare).user_grant_role(by(token, role)).await.unwrap();
 }
 
 /// Root, and ana, who may read and write what begins with m.
@@ -105,6 +115,27 @@ async fn a_password_that_would_never_be_looked_at_is_refused() {
         let added = client(&bare).user_add(add).await;
         assert_eq!(added.err().map_or(Code::Ok, |status| status.code()), code, "{length}");
     }
+}
+
+#[tokio::test]
+async fn a_root_without_a_password_locks_nobody_out() {
+    let bare = Bare::default();
+    let no_password = Some(authpb::UserAddOptions { no_password: true });
+    let add = pb::AuthUserAddRequest {
+        name: "root".to_owned(),
+        options: no_password,
+        ..pb::AuthUserAddRequest::default()
+    };
+    client(&bare).user_add(add).await.unwrap();
+    let grant = pb::AuthUserGrantRoleRequest { user: "root".to_owned(), role: "root".to_owned() };
+    client(&bare).user_grant_role(grant).await.unwrap();
+    let refused = told(client(&bare).auth_enable(pb::AuthEnableRequest {}).await);
+    assert_eq!(refused.0, Code::FailedPrecondition);
+    assert!(refused.1.contains("root user has no password"), "{}", refused.1);
+    client(&bare).user_delete(pb::AuthUserDeleteRequest { name: "root".to_owned() }).await.unwrap();
+    add_user(&bare, "root", "root").await;
+    client(&bare).auth_enable(pb::AuthEnableRequest {}).await.unwrap();
+    token(&bare, "root").await;
 }
 
 #[tokio::test]
@@ -188,6 +219,58 @@ async fn a_watch_ends_when_its_user_may_not_read_any_more() {
     assert!(last.canceled && last.events.is_empty(), "{last:?}");
     let reason = "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
     assert_eq!(last.cancel_reason, reason);
+}
+
+#[tokio::test]
+async fn a_member_that_is_busy_ends_no_watch() {
+    let bare = with_users().await;
+    let (root, ana) = (token(&bare, "root").await, token(&bare, "ana").await);
+    let (requests, arriving) = mpsc::channel(4);
+    let create = pb::WatchCreateRequest { key: "m1".into(), ..pb::WatchCreateRequest::default() };
+    let create = pb::WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
+    requests.send(create).await.unwrap();
+    let call = by(&ana, ReceiverStream::new(arriving));
+    let mut responses = WatchClient::new(bare.services()).watch(call).await.unwrap().into_inner();
+    assert!(responses.message().await.unwrap().unwrap().created);
+    add_user_as(&bare, &root, "bia").await;
+    bare.busy.store(2, Relaxed);
+    bare.kv().put(by(&root, put("m1", "1"))).await.unwrap();
+    let told = responses.message().await.unwrap().unwrap();
+    assert!(!told.canceled && told.events.len() == 1, "{told:?}");
+    assert_eq!(bare.busy.load(Relaxed), 0, "it was asked while it was busy");
+    add_user_as(&bare, &root, "caio").await;
+    bare.busy.store(1_000, Relaxed);
+    bare.kv().put(by(&root, put("m1", "2"))).await.unwrap();
+    let ended = responses.message().await.unwrap_err();
+    assert_eq!(ended.code(), Code::Unavailable, "the client may try again: {ended}");
+}
+
+#[tokio::test]
+async fn a_watch_that_begins_while_a_member_is_busy_is_refused_as_a_whole() {
+    let bare = with_users().await;
+    let ana = token(&bare, "ana").await;
+    bare.busy.store(1, Relaxed);
+    let (_requests, arriving) = mpsc::channel(4);
+    let call = by(&ana, ReceiverStream::new(arriving));
+    let refused = WatchClient::new(bare.services()).watch(call).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn what_tells_of_all_keys_needs_the_others_while_users_log_in() {
+    let bare = with_users().await;
+    let root = token(&bare, "root").await;
+    let hash = || by(&root, pb::HashKvRequest { revision: 0 });
+    let mut client_of = MaintenanceClient::new(bare.services());
+    client_of.hash_kv(hash()).await.unwrap();
+    bare.reads_refused.store(true, Relaxed);
+    assert_eq!(client_of.hash_kv(hash()).await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(
+        client_of.snapshot(by(&root, pb::SnapshotRequest {})).await.unwrap_err().code(),
+        Code::Unavailable
+    );
+    client(&bare).auth_disable(by(&root, pb::AuthDisableRequest {})).await.unwrap();
+    client_of.hash_kv(pb::HashKvRequest { revision: 0 }).await.unwrap();
 }
 
 #[tokio::test]

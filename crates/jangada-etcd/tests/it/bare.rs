@@ -29,6 +29,8 @@ pub(crate) struct Bare {
     pub(crate) refusal: Option<Refusal>,
     /// While set, linearizable reads are refused: the member has lost the others.
     pub(crate) reads_refused: Arc<AtomicBool>,
+    /// So many of the next serializable reads are refused: the member has too much to do.
+    pub(crate) busy: Arc<AtomicU64>,
     /// While somebody holds it, writes take effect and are not answered.
     pub(crate) answers: Arc<tokio::sync::Mutex<()>>,
     /// The freshness of each read that came.
@@ -75,6 +77,10 @@ impl Backend for Bare {
         self.reads.lock().unwrap().push(freshness);
         if freshness == Freshness::Linearizable && self.reads_refused.load(Relaxed) {
             return Err(Refusal::NoLeader);
+        }
+        let is_busy = |left: u64| left.checked_sub(1);
+        if freshness == Freshness::Serializable && self.busy.fetch_update(Relaxed, Relaxed, is_busy).is_ok() {
+            return Err(Refusal::Busy);
         }
         match &self.refusal {
             Some(refusal) if freshness == Freshness::Linearizable => Err(refusal.clone()),

@@ -4,6 +4,8 @@
 //! what was there before (`prev_kv`), what a lease holds, keys that EXEC watches. [`Store::leaves`] names what each of
 //! them needs, and does nothing else; a new kind of request does not compile until it says what it needs.
 
+use alloc::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::request::{AuthError, AuthRequest, Caller};
@@ -77,9 +79,9 @@ impl Store {
             }
             Request::WatchRevision { key } => need(Need::Read(one(key))),
             Request::Range(range) => need(Need::Read(range.range.clone())),
-            Request::Put(put) => self.put_leaves(put, need),
+            Request::Put(put) => self.put_leaves(put, &mut BTreeSet::new(), need),
             Request::DeleteRange(delete) => delete_leaves(delete, need),
-            Request::Txn(txn) => self.txn_leaves(txn, need),
+            Request::Txn(txn) => self.txn_leaves(txn, &mut BTreeSet::new(), need),
             Request::Compact { .. } => need(Need::Somebody),
             Request::Lease(lease) => self.lease_leaves(lease, need),
             Request::Auth(auth) => auth_leaves(auth, need),
@@ -95,23 +97,37 @@ impl Store {
         }
     }
 
-    fn put_leaves(&self, put: &Put, need: &mut dyn FnMut(Need) -> Permitted) -> Permitted {
+    /// `leases` are those whose keys were named already: there can be many, and they are the same for each put.
+    fn put_leaves(
+        &self,
+        put: &Put,
+        leases: &mut BTreeSet<LeaseId>,
+        need: &mut dyn FnMut(Need) -> Permitted,
+    ) -> Permitted {
         need(Need::Write(one(&put.key)))?;
         if put.prev_kv {
             need(Need::Read(one(&put.key)))?;
         }
         // Whoever puts something under a lease must be able to end the lease.
-        put.lease.map_or(Ok(()), |lease| self.under(lease, need, Need::Write))
+        match put.lease.filter(|lease| leases.insert(*lease)) {
+            Some(lease) => self.under(lease, need, Need::Write),
+            None => Ok(()),
+        }
     }
 
-    fn txn_leaves(&self, txn: &Txn, need: &mut dyn FnMut(Need) -> Permitted) -> Permitted {
+    fn txn_leaves(
+        &self,
+        txn: &Txn,
+        leases: &mut BTreeSet<LeaseId>,
+        need: &mut dyn FnMut(Need) -> Permitted,
+    ) -> Permitted {
         txn.compare.iter().try_for_each(|compare| need(Need::Read(compare.range.clone())))?;
         // Both branches: which one is taken would tell something, too.
         txn.success.iter().chain(&txn.failure).try_for_each(|op| match op {
             TxnOp::Range(range) => need(Need::Read(range.range.clone())),
-            TxnOp::Put(put) => self.put_leaves(put, need),
+            TxnOp::Put(put) => self.put_leaves(put, leases, need),
             TxnOp::DeleteRange(delete) => delete_leaves(delete, need),
-            TxnOp::Txn(nested) => self.txn_leaves(nested, need),
+            TxnOp::Txn(nested) => self.txn_leaves(nested, leases, need),
         })
     }
 
@@ -134,7 +150,7 @@ impl Store {
         }
     }
 
-    /// Each key under a lease, in key order.
+    /// Each key under a lease. A refusal is the same for each of them, so that their order does not matter.
     fn under(
         &self,
         lease: LeaseId,
@@ -145,7 +161,7 @@ impl Store {
         if need(what(KeyRange::all())).is_ok() {
             return Ok(());
         }
-        self.keys_under(lease).into_iter().try_for_each(|key| need(what(KeyRange::One(key))))
+        self.keys_under(lease).try_for_each(|key| need(what(KeyRange::One(key))))
     }
 }
 
@@ -269,5 +285,41 @@ fn auth_leaves(request: &AuthRequest, need: &mut dyn FnMut(Need) -> Permitted) -
             ranges.iter().try_for_each(|range| need(Need::Read(range.clone())))
         }
         AuthRequest::Credentials { .. } | AuthRequest::Login { .. } => need(Need::Server),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_lease_are_named_once_in_a_request() {
+        let mut store = Store::new();
+        let grant = LeaseRequest::Grant { lease: LeaseId(7), ttl_seconds: 60 };
+        store.apply(Millis(0), &Request::Lease(grant));
+        let put = |key: &'static str| Put {
+            lease: Some(LeaseId(7)),
+            ..Put::new(Bytes::from(key), Bytes::from("v"))
+        };
+        for key in ["a", "b", "c"] {
+            store.apply(Millis(0), &Request::Put(put(key)));
+        }
+        let nested = Txn { failure: vec![TxnOp::Put(put("x"))], ..Txn::default() };
+        let success = vec![TxnOp::Put(put("y")), TxnOp::Put(put("z")), TxnOp::Txn(nested)];
+        let txn = Request::Txn(Txn { success, ..Txn::default() });
+        let mut named = Vec::new();
+        let permitted = store.leaves(&txn, &mut |need| match need {
+            Need::Write(KeyRange::One(key)) => {
+                named.push(key);
+                Ok(())
+            }
+            _ => Err(AuthError::Denied),
+        });
+        assert_eq!(permitted, Ok(()));
+        named.sort();
+        assert_eq!(named, ["a", "b", "c", "x", "y", "z"]);
     }
 }

@@ -9,6 +9,7 @@ mod tokens; // which of them are in use
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use jangada_etcd::auth::ComesFrom;
 use jangada_etcd::{GrpcBody, Services, WatchLimits};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service as _;
@@ -40,13 +42,8 @@ pub(crate) fn services(shared: Arc<Shared>) -> Services<Seam> {
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve<S>(
-    stream: S,
-    services: Services<Seam>,
-    router: Router,
-    limits: &Limits,
-    mut stop: Stop,
-) where
+pub(crate) async fn serve<S>(stream: S, calls: Calls, limits: &Limits, mut stop: Stop)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -55,7 +52,7 @@ pub(crate) async fn serve<S>(
         .max_header_list_size(u32::try_from(limits.http_head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(Some(limits.http2_ping_time))
         .keep_alive_timeout(limits.http2_ping_wait)
-        .serve_connection(TokioIo::new(stream), Calls { services, router });
+        .serve_connection(TokioIo::new(stream), calls);
     let mut connection = std::pin::pin!(connection);
     // Errors of a connection concern the client alone, who has seen them.
     tokio::select! {
@@ -66,9 +63,17 @@ pub(crate) async fn serve<S>(
 }
 
 /// What answers the requests of one connection.
-struct Calls {
+pub(crate) struct Calls {
     services: Services<Seam>,
     router: Router,
+    address: Option<IpAddr>,
+}
+
+impl Calls {
+    /// Of a client at this address.
+    pub(crate) fn new(services: Services<Seam>, router: Router, address: Option<IpAddr>) -> Calls {
+        Calls { services, router, address }
+    }
 }
 
 impl Service<Request<Incoming>> for Calls {
@@ -76,7 +81,10 @@ impl Service<Request<Incoming>> for Calls {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<GrpcBody>, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(ComesFrom(address));
+        }
         if Services::<Seam>::is_call(&request) {
             return self.services.answer(request);
         }

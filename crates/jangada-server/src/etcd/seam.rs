@@ -10,7 +10,7 @@ use jangada_etcd::{
     Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Passwords, Refusal, Situation,
 };
 use jangada_kv::auth::TokenDigest;
-use jangada_kv::{AuthRequest, Caller, Changes, Error, Page, Request, Response, Revision};
+use jangada_kv::{AuthError, AuthRequest, Caller, Changes, Error, Page, Request, Response, Revision};
 use tokio::sync::watch;
 
 use super::members;
@@ -35,8 +35,12 @@ impl Seam {
 
     /// A token that only reads is in use, too: that is written now and then, and nobody waits for it.
     fn note_use(&self, token: TokenDigest, answer: &Response) {
-        if matches!(answer, Response::Error(Error::Auth(_))) {
-            return;
+        match answer {
+            Response::Error(Error::Auth(AuthError::InvalidToken)) => {
+                return self.shared.tokens.forget(&token);
+            }
+            Response::Error(Error::Auth(_)) => return,
+            _ => {}
         }
         let now = Instant::now();
         self.shared.tokens.accept(token, now);
@@ -88,6 +92,7 @@ impl Backend for Seam {
         if let Some(refused) = self.refused_at_the_door(&request).await? {
             return Ok(refused);
         }
+        let asker = caller(&request);
         let mut encoded = vec![0; STAMP_BYTES];
         request.encode(&mut encoded);
         if encoded.len() - STAMP_BYTES > self.shared.limits.request_bytes {
@@ -95,7 +100,14 @@ impl Backend for Seam {
         }
         // The log keeps these bytes as they are, so there should be none to spare.
         encoded.shrink_to_fit();
-        self.submit(Kind::Write, BatchItem::Write { encoded }).await
+        let answer = self.submit(Kind::Write, BatchItem::Write { encoded }).await?;
+        // What has ended meanwhile gets no second refusal into the log.
+        if let Caller::Token(token) = asker
+            && answer == Response::Error(Error::Auth(AuthError::InvalidToken))
+        {
+            self.shared.tokens.forget(&token);
+        }
+        Ok(answer)
     }
 
     async fn read(&self, request: Request, freshness: Freshness) -> Result<Response, Refusal> {

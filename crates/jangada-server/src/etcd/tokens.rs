@@ -34,6 +34,11 @@ impl TokensInUse {
         }
     }
 
+    /// The store does not know the token, or not any more.
+    pub(super) fn forget(&self, token: &TokenDigest) {
+        self.said().remove(token);
+    }
+
     /// A token is used. True: it has to be said.
     pub(super) fn is_due(&self, token: &TokenDigest, now: Instant) -> bool {
         let mut said = self.said();
@@ -69,6 +74,8 @@ mod tests {
             }
         }
         assert_eq!(said, [100, 200, 300]);
+        tokens.forget(&token);
+        assert!(!tokens.knows(&token), "it is looked at again before anything is written");
     }
 
     #[test]

@@ -55,6 +55,14 @@ impl Admission {
     }
 }
 
+impl Guest {
+    /// Where it connects from.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
         let mut present = lock(&self.present);

@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -46,6 +47,8 @@ struct Connection<S> {
     words: Words,
     /// Lines may be plain words: the connection did not begin as a program's.
     plain: bool,
+    /// Where the client is, if that is known.
+    address: Option<IpAddr>,
     session: Session,
     pipeline: Pipeline,
     /// A command that waits for runs of the other kind, and what it took of the input.
@@ -89,6 +92,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     input: BytesMut,
     plain: bool,
+    address: Option<IpAddr>,
     shared: Arc<Shared>,
     mut stop: Stop,
 ) -> io::Result<()> {
@@ -99,6 +103,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         parser: Parser::new(&shared.limits),
         words: Words::default(),
         plain,
+        address,
         session: Session::new(Arc::clone(&shared)),
         pipeline: Pipeline::new(Arc::clone(&shared)),
         held: None,
@@ -209,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Action::LogIn(login) => {
                 let seam = Seam::new(Arc::clone(&self.shared));
-                self.login = Some(Box::pin(login.settle(seam)));
+                self.login = Some(Box::pin(login.settle(seam, self.address)));
             }
             Action::Later => {
                 self.later = true;

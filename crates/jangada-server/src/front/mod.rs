@@ -13,6 +13,7 @@ pub(crate) mod pipeline; // commands that wait for their answers
 mod connection; // the loop of RESP and plain words
 
 use std::io;
+use std::net::IpAddr;
 use std::net::TcpListener as StdListener;
 use std::net::TcpStream as StdStream;
 use std::sync::Arc;
@@ -154,7 +155,7 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Arrival>, shared: &Shared, stop
                 let Ok(stream) = TcpStream::from_std(stream) else { continue };
                 // Replies leave in as few packets as possible already; waiting for more only costs time.
                 let _ = stream.set_nodelay(true);
-                let (door, stop) = (door.clone(), Stop::new(stopped.clone()));
+                let (door, stop) = (door.clone().from(guest.address()), Stop::new(stopped.clone()));
                 connections.spawn(async move {
                     // An error ends the connection, and there is nobody else to tell.
                     let _ = door.serve(stream, stop).await;
@@ -176,6 +177,7 @@ pub struct Door {
     shared: Arc<Shared>,
     router: axum::Router,
     services: Services<Seam>,
+    address: Option<IpAddr>,
 }
 
 impl Door {
@@ -184,7 +186,13 @@ impl Door {
     pub fn new(shared: Arc<Shared>) -> Door {
         let services = etcd::services(Arc::clone(&shared));
         let router = http::router(Arc::clone(&shared), services.clone());
-        Door { shared, router, services }
+        Door { shared, router, services, address: None }
+    }
+
+    /// The same for a client at this address.
+    #[must_use]
+    pub fn from(self, address: IpAddr) -> Door {
+        Door { address: Some(address), ..self }
     }
 
     /// Serves one stream until it ends.
@@ -208,15 +216,17 @@ impl Door {
         };
         let shared = Arc::clone(&self.shared);
         match protocol? {
-            Some(Protocol::Resp) => connection::serve(stream, first, false, shared, stop).await,
-            Some(Protocol::Lines) => connection::serve(stream, first, true, shared, stop).await,
+            Some(Protocol::Resp) => connection::serve(stream, first, false, self.address, shared, stop).await,
+            Some(Protocol::Lines) => connection::serve(stream, first, true, self.address, shared, stop).await,
             Some(Protocol::Http1) => {
-                http::serve(Rewound::new(first, stream), self.router.clone(), limits, stop).await;
+                let stream = Rewound::new(first, stream);
+                http::serve(stream, self.router.clone(), self.address, limits, stop).await;
                 Ok(())
             }
             Some(Protocol::Http2) => {
                 let stream = Rewound::new(first, stream);
-                etcd::serve(stream, self.services.clone(), self.router.clone(), limits, stop).await;
+                let calls = etcd::Calls::new(self.services.clone(), self.router.clone(), self.address);
+                etcd::serve(stream, calls, limits, stop).await;
                 Ok(())
             }
             None => Ok(()),

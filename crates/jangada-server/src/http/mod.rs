@@ -32,6 +32,7 @@ mod news; // what the page shows of each member
 mod health; // what etcd's clients look at first
 mod origin; // which pages may send them
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -42,11 +43,14 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use jangada_etcd::Services;
+use jangada_etcd::auth::ComesFrom;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service as _;
 
 use crate::etcd::Seam;
 use crate::front::{Shared, Stop};
@@ -80,15 +84,26 @@ pub(crate) fn router(shared: Arc<Shared>, services: Services<Seam>) -> Router {
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve<S>(stream: S, router: Router, limits: &Limits, mut stop: Stop)
-where
+pub(crate) async fn serve<S>(
+    stream: S,
+    router: Router,
+    address: Option<IpAddr>,
+    limits: &Limits,
+    mut stop: Stop,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let router = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(address) = address {
+            request.extensions_mut().insert(ComesFrom(address));
+        }
+        router.clone().call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.http_head_time)
         .max_buf_size(limits.http_head_bytes)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), router);
     let mut connection = std::pin::pin!(connection);
     // Errors of a connection concern the client alone, who has seen them.
     tokio::select! {

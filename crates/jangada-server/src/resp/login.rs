@@ -3,6 +3,8 @@
 //! A password takes its time, so that the connection waits for it as for an answer of the store. Afterwards all that
 //! the connection asks is on behalf of that user, until its password is changed.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use jangada_etcd::auth;
 use jangada_kv::Caller;
@@ -68,10 +70,10 @@ impl LogIn {
         LogIn { name: Bytes::copy_from_slice(name), password: Bytes::copy_from_slice(password), then }
     }
 
-    /// Looks at the password.
-    pub(crate) async fn settle(self, seam: Seam) -> LoggedIn {
+    /// Looks at the password, which comes from this address.
+    pub(crate) async fn settle(self, seam: Seam, address: Option<IpAddr>) -> LoggedIn {
         let is_default = is(&self.name, "default");
-        let caller = auth::log_in(&seam, &self.name, self.password).await;
+        let caller = auth::log_in(&seam, &self.name, self.password, address).await;
         LoggedIn { caller, is_default, then: self.then }
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use jangada_kv::{Caller, Command as StoreCommand, Exec, Request, Response, Revision};
+use jangada_kv::{
+    AuthError, Caller, Command as StoreCommand, Error as StoreError, Exec, Request, Response, Revision,
+};
 
 use super::answer::{
     Answer, ExecPart, NOAUTH, bounded, write_answer, write_error, write_exec, write_parts, write_refusal,
@@ -234,7 +236,12 @@ impl Session {
     ) {
         const ONE_EACH: &str = "there is one answer for each request";
         let limit = self.shared.limits.reply_bytes;
-        let mut next = || bounded(answers.next().expect(ONE_EACH), limit);
+        let mut is_none = false;
+        let mut next = || {
+            let answer = bounded(answers.next().expect(ONE_EACH), limit);
+            is_none |= matches!(&answer, Ok(Response::Error(StoreError::Auth(AuthError::InvalidToken))));
+            answer
+        };
         match expected {
             Expected::Written(bytes) => out.extend_from_slice(&bytes),
             Expected::Reply(version, shape) => {
@@ -268,6 +275,11 @@ impl Session {
                 }
             }
             Expected::Words(shape) => words::write_answer(out, shape, &next()),
+        }
+        // Its user is gone, or has another password. All answers under way are of the same login: a new one waits for
+        // them. What would only be refused again does not enter the log.
+        if is_none {
+            self.caller = Caller::Nobody;
         }
     }
 

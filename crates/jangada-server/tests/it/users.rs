@@ -171,6 +171,9 @@ async fn another_password_ends_what_a_connection_may() {
     say(&mut client, "AUTH ana new", "+OK\r\n").await;
     apply(&client, AuthRequest::UserDelete { name: "ana".into() });
     say(&mut client, "SET m1 2", NOAUTH).await;
+    let seen = lock(&client.core).seen.len();
+    say(&mut client, "SET m1 2", NOAUTH).await;
+    assert_eq!(lock(&client.core).seen.len(), seen, "what would only be refused again is not asked");
 }
 
 #[tokio::test]
@@ -226,6 +229,13 @@ async fn keys_over_http_want_a_token() {
     }
     assert_eq!(ask(&client, "PUT /kv/m1", Some("ana"), "1").await.0, 200);
     assert_eq!(ask(&client, "GET /kv/m1", Some("ana"), "").await, (200, "1".to_owned()));
+    apply(&client, AuthRequest::UserDelete { name: "ana".into() });
+    let writes = || lock(&client.core).seen.iter().filter(|(kind, _)| *kind == Kind::Write).count();
+    let before = writes();
+    for _ in 0..3 {
+        assert_eq!(ask(&client, "PUT /kv/m1", Some("ana"), "2").await.0, 401);
+    }
+    assert_eq!(writes(), before + 1, "after one refusal the token is looked at before anything is written");
     let (_, health) = ask(&client, "GET /health", None, "").await;
     assert_eq!(health, r#"{"health":"true","reason":""}"#, "that is nobody's secret");
 }
