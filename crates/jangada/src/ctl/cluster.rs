@@ -35,6 +35,10 @@ const GREETINGS_IN_A_QUEUE: u32 = 5;
 const NO_LEADER: &str = "etcdserver: no leader";
 const TOO_MANY: &str = "etcdserver: too many requests";
 const BAD_TOKEN: &str = "etcdserver: invalid auth token";
+/// What the server has not said, in our words.
+pub const LOST: &str = "connection lost";
+/// What a generated client says by itself when the connection has ended before the question was sent.
+const NOT_SENT: &str = "Service was not ready: ";
 
 /// Whether asking again can do harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,7 +348,8 @@ pub async fn greet(endpoint: &str, patience: Duration) -> Result<Link, String> {
 pub fn words(status: &Status) -> String {
     match status.source() {
         // The server has not said this.
-        Some(_) => "connection lost".to_owned(),
+        Some(_) => LOST.to_owned(),
+        None if status.message().starts_with(NOT_SENT) => LOST.to_owned(),
         None if status.message().is_empty() => format!("{:?}", status.code()),
         None => status.message().to_owned(),
     }
@@ -356,6 +361,7 @@ fn judge(status: &Status, is_logged_in: bool) -> Verdict {
     }
     match (status.code(), status.message()) {
         (Code::Unavailable, NO_LEADER) | (Code::ResourceExhausted, TOO_MANY) => Verdict::NotDone,
+        (Code::Unknown, text) if text.starts_with(NOT_SENT) => Verdict::NotDone,
         (Code::Unauthenticated, BAD_TOKEN) if is_logged_in => Verdict::NotDone,
         (Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled, _) => Verdict::Unknown,
         (Code::Unknown, text) if text.contains("context deadline exceeded") => Verdict::Unknown,
@@ -382,6 +388,7 @@ mod tests {
             (Status::unavailable(NO_LEADER), Verdict::NotDone),
             (Status::resource_exhausted(TOO_MANY), Verdict::NotDone),
             (Status::resource_exhausted("etcdserver: mvcc: database space exceeded"), Verdict::No),
+            (Status::unknown("Service was not ready: channel closed"), Verdict::NotDone),
             (Status::unavailable("etcdserver: request timed out"), Verdict::Unknown),
             (Status::unavailable("etcdserver: server stopped"), Verdict::Unknown),
             (Status::unknown("context deadline exceeded"), Verdict::Unknown),

@@ -1,6 +1,5 @@
 //! endpoint health, status, hashkv: each endpoint by itself, all at once.
 
-use std::error::Error;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 
 use super::Ctl;
-use super::cluster::{Effect, Link, greet, words};
+use super::cluster::{Effect, LOST, Link, greet, words};
 use super::grammar::{Endpoint, EndpointWord};
 use super::keys::kv;
 use super::print::{Answer, add_text};
@@ -95,8 +94,9 @@ impl Ctl {
                     && !matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated)
                     && status.message() != "etcdserver: user name is empty"
                 {
-                    let exit = if status.source().is_some() { Exit::Unreachable } else { Exit::No };
-                    return Err(Failure::new(exit, words(&status)));
+                    let why = words(&status);
+                    let exit = if why == LOST { Exit::Unreachable } else { Exit::No };
+                    return Err(Failure::new(exit, why));
                 }
                 match link.status.map(|status| status.errors).unwrap_or_default() {
                     alarms if alarms.is_empty() => Ok(()),

@@ -255,6 +255,58 @@ fn a_place_in_the_queue_is_kept_however_long_the_wait() {
 }
 
 #[test]
+fn a_lost_place_in_the_queue_is_followed_by_one_with_another_lease() {
+    let cluster = Cluster::up(3);
+    let mut holder = ctl(&cluster);
+    let mut holder = holder.args(["lock", "L"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut waiting = ctl(&cluster);
+    waiting.args(["--deadline", "20s", "lock", "L", "sh", "-c", "echo $JANGADA_LOCK_KEY"]);
+    let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let second = || {
+        let keys = output(&cluster, &["get", "--prefix", "L/", "--keys-only", "--sort-by", "CREATE"]);
+        stdout(&keys).lines().filter(|key| !key.is_empty()).nth(1).map(str::to_owned)
+    };
+    let first_place = wait("two in the queue", second);
+    // Whoever the place was taken at is among them.
+    for member in ["n1", "n2", "n3"] {
+        cluster.ok(&["restart", member]);
+    }
+    wait("another place", || second().filter(|key| *key != first_place));
+    let pid = rustix::process::Pid::from_child(&holder);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(holder.wait().unwrap().code(), Some(0));
+    let ended = waiting.wait_with_output().unwrap();
+    expect_exit(&ended, 0);
+    assert!(stderr(&ended).contains("the place in the queue is gone; trying again"), "{}", stderr(&ended));
+    assert_ne!(stdout(&ended).trim(), first_place);
+    assert_eq!(said(&cluster, &["lease", "list"]), "found 0 leases\n", "nothing is left behind");
+}
+
+#[test]
+fn a_command_under_a_lock_ends_with_the_lease_whatever_the_deadline() {
+    let cluster = Cluster::up(3);
+    let mut holder = ctl(&cluster);
+    holder.args(["--deadline", "60s", "lock", "--ttl", "3", "L", "--", "sh", "-c"]);
+    holder.arg("trap 'echo asked to end; exit' TERM; echo holds; while :; do sleep 0.1; done");
+    let mut holder = holder.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(holder.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!(told.next().as_deref(), Some("holds"));
+    let begun = Instant::now();
+    for member in ["n1", "n2", "n3"] {
+        cluster.ok(&["pause", member]);
+    }
+    assert_eq!(told.next().as_deref(), Some("asked to end"));
+    // Three seconds and what a busy machine takes; the call that keeps it alive may take sixty.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    for member in ["n1", "n2", "n3"] {
+        cluster.ok(&["resume", member]);
+    }
+    expect_exit(&holder.wait_with_output().unwrap(), 1);
+}
+
+#[test]
 fn an_election_has_one_leader_after_the_other() {
     let cluster = Cluster::up(3);
     let stand = |proposal: &str| {
