@@ -156,6 +156,25 @@ fn what_is_compacted_cannot_be_read_however_much_of_it_a_replica_still_has() {
 }
 
 #[test]
+fn no_slice_of_the_history_splits_a_revision() {
+    let mut world = World::new();
+    world.put("a", "1");
+    let three = ["a", "b", "c"].map(|key| put(key, "2")).to_vec();
+    world.apply(Request::Txn(Txn { success: three, ..Txn::default() }));
+    for enough in 1..5 {
+        let mut from = Revision(2);
+        let mut slices = Vec::new();
+        while from <= world.store.revision() {
+            let slice = world.store.some_changes(from, enough, usize::MAX).unwrap();
+            slices.push(slice.events.iter().map(|event| event.kv.mod_revision.0).collect::<Vec<_>>());
+            from = slice.through.next();
+        }
+        let together = vec![vec![2, 3, 3, 3]];
+        assert_eq!(slices, if enough == 1 { vec![vec![2], vec![3, 3, 3]] } else { together }, "{enough}");
+    }
+}
+
+#[test]
 fn a_txn_does_all_or_nothing() {
     let mut world = World::new();
     world.put("a", "1");
