@@ -13,15 +13,13 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mi
 
 impl<W: Workload> World<W> {
     pub(crate) fn followers_look(&mut self) {
+        self.cut_off_who_was_down();
         for (place, server) in self.servers.iter().enumerate() {
-            match &server.process {
-                Some(process) if process.paused_until <= self.now => {
-                    let machine = process.replica.state().inner();
-                    self.workload.look(id_of(place), machine, self.now, &mut self.watch_rng);
-                }
-                // It says nothing, and its connections stay.
-                Some(_paused) => {}
-                None => self.workload.cut(id_of(place), self.now),
+            // Whoever sleeps says nothing, and its connections stay.
+            if let Some(process) = server.process.as_ref().filter(|process| process.paused_until <= self.now)
+            {
+                let machine = process.replica.state().inner();
+                self.workload.look(id_of(place), machine, self.now, &mut self.watch_rng);
             }
         }
         let pause = self.watch_rng.duration(PAUSE.0, PAUSE.1);
@@ -29,9 +27,20 @@ impl<W: Workload> World<W> {
     }
 
     pub(crate) fn followers_look_last(&mut self) {
+        self.cut_off_who_was_down();
         for (place, server) in self.servers.iter().enumerate() {
             if let Some(process) = &server.process {
                 self.workload.look_last(id_of(place), process.replica.state().inner());
+            }
+        }
+    }
+
+    /// No connection outlives a server, however briefly it was down.
+    fn cut_off_who_was_down(&mut self) {
+        for (place, server) in self.servers.iter().enumerate() {
+            let is_another = core::mem::replace(&mut self.looked_at[place], server.starts) != server.starts;
+            if is_another || server.process.is_none() {
+                self.workload.cut(id_of(place), self.now);
             }
         }
     }

@@ -101,7 +101,8 @@ impl Watchers {
             while let Some(connection) = client.connection.as_mut().filter(|it| it.server == server) {
                 let more = connection.advance(recent, store);
                 client.hear(usize::MAX, &mut self.seen);
-                if !more {
+                // Whoever came too late is not connected any more, and has not begun again.
+                if !more && client.connection.is_some() {
                     client.wishes.iter_mut().for_each(|wish| wish.complete_to = store.revision());
                     break;
                 }

@@ -51,6 +51,8 @@ pub struct World<W: Workload> {
     pub(crate) disk_rng: Rng,
     pub(crate) fault_rng: Rng,
     pub(crate) watch_rng: Rng,
+    /// In which of its lives each server was when its followers looked at it.
+    pub(crate) looked_at: Vec<u64>,
     /// The servers whose disks were lost, or may be damaged: one at a time, or any (see `plan::Atlas`).
     pub(crate) fragile: BTreeSet<Place>,
     /// Of these the servers that have not read their disks since they were damaged, and how often somebody will look in
@@ -117,6 +119,7 @@ impl<W: Workload> World<W> {
             disk_rng: stream(seed, "disks"),
             fault_rng: stream(seed, "faults"),
             watch_rng: stream(seed, "watches"),
+            looked_at: vec![0; places],
             fragile: BTreeSet::new(),
             unread: BTreeMap::new(),
             cards: Vec::new(),
