@@ -184,7 +184,12 @@ impl Core {
 
     pub(crate) fn on_peer_batch(&mut self, batch: PeerBatch) {
         let PeerBatch { from, address, frames } = batch;
-        self.heard.insert(from, Instant::now());
+        let now = Instant::now();
+        let before = self.heard.insert(from, now);
+        if before.is_none_or(|before| now.duration_since(before) >= self.patience()) {
+            // Who has come, or come back, is told of at once: a photograph shall not show fewer than there are.
+            self.next_status = now;
+        }
         if self.callers.get(&from) != Some(&address) {
             self.callers.insert(from, address);
             self.follow_membership();

@@ -138,7 +138,8 @@ impl Core {
         (silent > patience && voters.contains(&id) && voters.contains(&self.replica.id())).then_some(silent)
     }
 
-    fn patience(&self) -> Duration {
+    /// Who was not heard for so long is not there.
+    pub(crate) fn patience(&self) -> Duration {
         self.replica.raft().config().election_timeout_max * 2
     }
 

@@ -86,11 +86,15 @@ pub struct Overview {
 pub struct Tolerance {
     /// The voters.
     pub voters: Vec<String>,
-    /// Those that did not answer.
+    /// Those that do not take part: they did not answer, or stand apart.
     pub down: Vec<String>,
-    /// How many more may fail; 0 also when there is no quorum.
+    /// Those that answered, but do not follow the leader, or are not heard by it.
+    pub apart: Vec<String>,
+    /// How many more may fail; 0 also when there is no quorum, or no leader.
     pub tolerates: usize,
-    /// Whether a majority answers.
+    /// Whether somebody leads.
+    pub leader: bool,
+    /// Whether a majority takes part.
     pub quorum: bool,
 }
 
@@ -149,6 +153,13 @@ impl Overview {
         named.find(|member| !member.client_addr.is_empty()).map(|member| member.client_addr.as_str())
     }
 
+    /// Whether a member answers, but does not follow the leader, or is not heard by it. Without a leader nobody stands apart.
+    fn stands_apart(&self, member: &MemberStatus) -> bool {
+        let own = self.statuses().find(|status| status.name == member.name);
+        let (Some(leader), Some(own)) = (self.leader(), own) else { return false };
+        own.name != leader.name && (own.leader.as_ref() != Some(&leader.name) || !member.reachable)
+    }
+
     /// Voters, and how many more may fail.
     pub fn tolerance(&self) -> Option<Tolerance> {
         let authority = self.authority()?;
@@ -156,10 +167,12 @@ impl Overview {
         let asked: BTreeSet<&str> = self.views.iter().map(|view| view.target.name.as_str()).collect();
         let voters = authority.membership.members.iter().filter(|member| member.role == MemberRole::Voter);
         let voters: Vec<&MemberStatus> = voters.collect();
+        let apart = voters.iter().filter(|voter| self.stands_apart(voter)).map(|voter| voter.name.clone());
+        let apart: Vec<String> = apart.collect();
         // A member that nobody asked (the client knows one address of three) is judged by whom the leader hears.
-        let is_up = |member: &MemberStatus| match asked.contains(member.name.as_str()) {
-            true => alive.contains(member.name.as_str()),
-            false => alive.contains(member.name.as_str()) || member.reachable,
+        let is_up = |member: &MemberStatus| match alive.contains(member.name.as_str()) {
+            true => !apart.contains(&member.name),
+            false => !asked.contains(member.name.as_str()) && member.reachable,
         };
         let down: Vec<String> =
             voters.iter().filter(|voter| !is_up(voter)).map(|voter| voter.name.clone()).collect();
@@ -167,8 +180,10 @@ impl Overview {
         let up = voters.len() - down.len();
         Some(Tolerance {
             voters: voters.iter().map(|voter| voter.name.clone()).collect(),
+            apart,
             down,
-            tolerates: up.saturating_sub(majority),
+            tolerates: self.leader().map_or(0, |_| up.saturating_sub(majority)),
+            leader: self.leader().is_some(),
             quorum: up >= majority && !voters.is_empty(),
         })
     }
@@ -179,21 +194,37 @@ impl Tolerance {
     pub fn sentence(&self) -> String {
         let (all, down) = (self.voters.len(), self.down.len());
         let majority = all / 2 + 1;
-        // Dead, paused or cut off: seen from here it is all the same.
-        let silent = format!("{} {} not", self.down.join(", "), if down == 1 { "does" } else { "do" });
+        // Dead or paused: seen from here it is all the same.
+        let silent: Vec<&str> =
+            self.down.iter().filter(|name| !self.apart.contains(name)).map(String::as_str).collect();
+        let plural = |names: usize| if names == 1 { "does" } else { "do" };
+        let mut why = Vec::new();
+        if !silent.is_empty() {
+            why.push(format!("{} {} not", silent.join(", "), plural(silent.len())));
+        }
+        if !self.apart.is_empty() {
+            let apart = (self.apart.join(", "), plural(self.apart.len()));
+            why.push(format!("{} {}, but cut off from the leader", apart.0, apart.1));
+        }
+        let (there, why) = (all - down, why.join("; "));
         if !self.quorum {
-            let missing = majority.saturating_sub(all - down);
+            let missing = majority.saturating_sub(there);
             return format!(
-                "no quorum: {} of {all} voters answer ({silent}); writes wait until {missing} more return{}",
-                all - down,
+                "no quorum: {there} of {all} voters answer ({why}); writes wait until {missing} more return{}",
                 if missing == 1 { "s" } else { "" },
             );
         }
-        match (self.tolerates, down) {
-            (0, 0) => format!("{all} of {all} voters answer; none may fail"),
-            (0, _) => format!("{} of {all} voters answer ({silent}); none more may fail", all - down),
-            (n, 0) => format!("{all} of {all} voters answer; {n} may fail"),
-            (n, _) => format!("{} of {all} voters answer ({silent}); {n} more may fail", all - down),
+        let answer = if down == 0 {
+            format!("{all} of {all} voters answer")
+        } else {
+            format!("{there} of {all} voters answer ({why})")
+        };
+        match (self.leader, self.tolerates, down) {
+            (false, _, _) => format!("{answer}; nobody leads: writes wait until one of them is elected"),
+            (true, 0, 0) => format!("{answer}; none may fail"),
+            (true, 0, _) => format!("{answer}; none more may fail"),
+            (true, n, 0) => format!("{answer}; {n} may fail"),
+            (true, n, _) => format!("{answer}; {n} more may fail"),
         }
     }
 }
@@ -303,6 +334,7 @@ mod tests {
     fn view(name: &str, status: Option<(RoleName, u64)>) -> View {
         let status = status.map(|(role, term)| {
             let mut status = Status { role, term, ..Status::starting(name, 0) };
+            status.leader = Some("n1".into());
             status.membership.members = ["n1", "n2", "n3"].map(member).to_vec();
             status
         });
@@ -360,5 +392,31 @@ mod tests {
         let lost = lost.tolerance().unwrap();
         assert_eq!((lost.tolerates, lost.quorum), (0, false));
         assert!(lost.sentence().starts_with("no quorum: 1 of 3"), "{}", lost.sentence());
+    }
+
+    #[test]
+    fn who_answers_but_is_cut_off_from_the_leader_does_not_count() {
+        let views = || ["n1", "n2", "n3"].map(|name| view(name, Some((RoleName::Follower, 1))));
+        let leaderless = Overview::of(views().to_vec()).tolerance().unwrap();
+        assert_eq!((leaderless.tolerates, leaderless.quorum, leaderless.leader), (0, true, false));
+        assert!(leaderless.sentence().contains("nobody leads"), "{}", leaderless.sentence());
+        let mut views = views();
+        let statuses = |views: &mut [View; 3]| views.each_mut().map(|view| view.answer.clone().unwrap());
+        let [mut leader, _, mut third] = statuses(&mut views);
+        leader.role = RoleName::Leader;
+        let tolerance = |leader: &Status, third: &Status| {
+            let mut views = views.clone();
+            (views[0].answer, views[2].answer) = (Ok(leader.clone()), Ok(third.clone()));
+            Overview::of(views.to_vec()).tolerance().unwrap()
+        };
+        assert_eq!(tolerance(&leader, &third).tolerates, 1);
+        third.leader = None;
+        let apart = tolerance(&leader, &third);
+        assert_eq!((apart.tolerates, apart.apart.as_slice()), (0, &["n3".to_owned()][..]));
+        let said = "2 of 3 voters answer (n3 does, but cut off from the leader); none more may fail";
+        assert_eq!(apart.sentence(), said);
+        third.leader = Some("n1".into());
+        leader.membership.members[2].reachable = false;
+        assert_eq!(tolerance(&leader, &third).apart, ["n3"]);
     }
 }

@@ -1,5 +1,7 @@
 //! member list, add, remove, update, promote; move-leader. Members go by their names or by their numbers.
 
+use std::time::Duration;
+
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::cluster_client::ClusterClient;
 use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
@@ -10,7 +12,12 @@ use super::grammar::MemberWord;
 use super::print::{Answer, add_text};
 use super::status::{address, view};
 use super::tree::{Tree, header, text};
+use crate::client::wire::reason;
 use crate::failure::{Exit, Failure};
+use crate::output;
+
+/// How long somebody may take to open the door at a new address.
+const KNOCK: Duration = Duration::from_millis(500);
 
 impl Ctl {
     /// Everything about members.
@@ -20,35 +27,7 @@ impl Ctl {
                 let listed = list(&mut self.cluster).await?;
                 self.format.print(&members_answer(&listed))
             }
-            MemberWord::Add { name, peer_urls, learner } => {
-                let request = pb::MemberAddRequest { peer_ur_ls: urls(peer_urls), is_learner: *learner };
-                let added = self.cluster.call(Effect::Write, request, |channel, request| async move {
-                    ClusterClient::new(channel).member_add(request).await
-                });
-                let added = added.await?;
-                let member = added.member.clone().unwrap_or_default();
-                let cluster = added.header.map_or(0, |header| header.cluster_id);
-                let mut said = format!("Member {:16x} added to cluster {cluster:16x}\n", member.id);
-                let all: Vec<String> = added
-                    .members
-                    .iter()
-                    .flat_map(|one| {
-                        let own = if one.id == member.id { name } else { &one.name };
-                        one.peer_ur_ls.iter().map(move |url| format!("{own}={url}"))
-                    })
-                    .collect();
-                said.push_str(&format!(
-                    "\nETCD_NAME=\"{name}\"\nETCD_INITIAL_CLUSTER=\"{}\"\n",
-                    all.join(",")
-                ));
-                said.push_str("ETCD_INITIAL_CLUSTER_STATE=\"existing\"\n");
-                let tree = Tree::Object(vec![
-                    ("header", header(&added.header)),
-                    ("member", member_tree(&member)),
-                    ("members", Tree::List(added.members.iter().map(member_tree).collect())),
-                ]);
-                self.format.print(&Answer::lines(tree, said))
-            }
+            MemberWord::Add { name, peer_urls, learner } => self.add(name, peer_urls, *learner).await,
             MemberWord::Remove { member } => {
                 let id = find(&mut self.cluster, member).await?;
                 let removed =
@@ -66,7 +45,9 @@ impl Ctl {
                     ClusterClient::new(channel).member_update(request).await
                 });
                 let from = updated.await?.header;
-                self.changed(from, id, "updated in")
+                self.changed(from, id, "updated in")?;
+                warn_of_nobody(&urls(peer_urls)).await;
+                Ok(())
             }
             MemberWord::Promote { member } => {
                 let id = find(&mut self.cluster, member).await?;
@@ -82,6 +63,33 @@ impl Ctl {
                 self.changed(from, id, "promoted in")
             }
         }
+    }
+
+    async fn add(&mut self, name: &str, peer_urls: &str, learner: bool) -> Result<(), Failure> {
+        let request = pb::MemberAddRequest { peer_ur_ls: urls(peer_urls), is_learner: learner };
+        let added = self.cluster.call(Effect::Write, request, |channel, request| async move {
+            ClusterClient::new(channel).member_add(request).await
+        });
+        let added = added.await?;
+        let member = added.member.clone().unwrap_or_default();
+        let cluster = added.header.map_or(0, |header| header.cluster_id);
+        let mut said = format!("Member {:16x} added to cluster {cluster:16x}\n", member.id);
+        let all: Vec<String> = added
+            .members
+            .iter()
+            .flat_map(|one| {
+                let own = if one.id == member.id { name } else { &one.name };
+                one.peer_ur_ls.iter().map(move |url| format!("{own}={url}"))
+            })
+            .collect();
+        said.push_str(&format!("\nETCD_NAME=\"{name}\"\nETCD_INITIAL_CLUSTER=\"{}\"\n", all.join(",")));
+        said.push_str("ETCD_INITIAL_CLUSTER_STATE=\"existing\"\n");
+        let tree = Tree::Object(vec![
+            ("header", header(&added.header)),
+            ("member", member_tree(&member)),
+            ("members", Tree::List(added.members.iter().map(member_tree).collect())),
+        ]);
+        self.format.print(&Answer::lines(tree, said))
     }
 
     fn changed(&self, from: Option<pb::ResponseHeader>, id: u64, what: &str) -> Result<(), Failure> {
@@ -106,6 +114,23 @@ impl Ctl {
         let tree = Tree::Object(vec![("header", header(&moved.await?.header))]);
         let said = format!("Leadership transferred from {:x} to {target_id:x}\n", leader.id);
         self.format.print(&Answer::lines(tree, said))
+    }
+}
+
+/// Says which of these addresses nobody can be reached at: the change was accepted, as by etcd, and cuts the member off.
+async fn warn_of_nobody(urls: &[String]) {
+    for url in urls {
+        let address = url.split_once("://").map_or(url.as_str(), |(_, address)| address);
+        let connecting = tokio::net::TcpStream::connect(address);
+        let why = match tokio::time::timeout(KNOCK, connecting).await {
+            Ok(Ok(_somebody)) => continue,
+            Ok(Err(error)) => reason(&error),
+            Err(_late) => "no answer".to_owned(),
+        };
+        output::note(&format!(
+            "warning: nobody can be reached at {address} from here ({why}): unless the others reach the member there, it \
+             is cut off; `jangada ctl status` tells"
+        ));
     }
 }
 

@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::cluster_client::ClusterClient;
+use jangada_server::status::Status;
 use tokio::task::JoinSet;
 
 use super::Ctl;
 use super::cluster::{greet, words};
-use super::print::{Answer, add_text};
+use super::print::{Answer, Format, add_text};
+use super::tolerance::{self, Tolerance};
 use super::tree::{Tree, text};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
 /// How long everybody is waited for.
-const PATIENCE: Duration = Duration::from_millis(150);
+pub const PATIENCE: Duration = Duration::from_millis(150);
 /// On a busy machine everybody is slow: whoever needs no more than this times the time of the first is not late.
 const SLOWER: u32 = 3;
 /// How long anybody is waited for.
@@ -56,6 +58,8 @@ pub struct View {
     pub members: Vec<pb::Member>,
     /// What each endpoint said.
     pub seen: Vec<Seen>,
+    /// Whom the leader hears, if it tells.
+    pub heard: Option<Status>,
 }
 
 /// Asks these endpoints and the members that they know of.
@@ -93,7 +97,11 @@ pub async fn view(endpoints: &[String]) -> View {
     let most = seen.iter().filter_map(|one| one.answer.as_ref().ok()).max_by_key(knows);
     let mut members = most.map(|said| said.members.clone()).unwrap_or_default();
     members.sort_by(|a, b| a.name.cmp(&b.name));
-    View { members, seen }
+    let mut view = View { members, seen, heard: None };
+    if let Some(leader) = view.leader() {
+        view.heard = tolerance::heard(leader).await;
+    }
+    view
 }
 
 async fn ask(endpoint: &str) -> Result<Said, String> {
@@ -131,51 +139,6 @@ impl View {
         let leader = leads.max_by_key(|said| said.status.raft_term)?.id();
         self.members.iter().find(|member| member.id == leader)
     }
-
-    fn tolerance(&self) -> Tolerance {
-        let voters: Vec<&pb::Member> = self.members.iter().filter(|member| !member.is_learner).collect();
-        let there = voters.iter().filter(|member| self.of(member).is_ok()).count();
-        Tolerance { voters: voters.len(), there }
-    }
-}
-
-/// How many voters there are, and how many answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tolerance {
-    voters: usize,
-    there: usize,
-}
-
-impl Tolerance {
-    fn majority(self) -> usize {
-        self.voters / 2 + 1
-    }
-
-    fn has_quorum(self) -> bool {
-        self.voters > 0 && self.there >= self.majority()
-    }
-
-    /// How many more may fail.
-    fn spare(self) -> usize {
-        self.there.saturating_sub(self.majority())
-    }
-
-    fn sentence(self) -> String {
-        let Tolerance { voters, there } = self;
-        let answer = if there == 1 { "answers" } else { "answer" };
-        let what = match (self.has_quorum(), self.spare()) {
-            (false, _) => {
-                let missing = self.majority() - there;
-                return format!(
-                    "no quorum: {there} of {voters} voters {answer}; writes wait until {missing} more {}",
-                    if missing == 1 { "returns" } else { "return" }
-                );
-            }
-            (true, 0) => "the next failure stops writes".to_owned(),
-            (true, spare) => format!("{spare} more may fail, {} failures stop writes", spare + 1),
-        };
-        format!("{there} of {voters} voters {answer}; {what}")
-    }
 }
 
 impl Ctl {
@@ -191,8 +154,11 @@ impl Ctl {
             return Err(Failure::unreachable(format!("nobody answers: {}", why.join(", "))));
         }
         let tolerance = view.tolerance();
-        self.format.print(&told(&view, tolerance))?;
-        match tolerance.has_quorum() && view.leader().is_some() {
+        self.format.print(&told(&view, &tolerance))?;
+        if self.format == Format::Table {
+            output::line(&tolerance.sentence())?;
+        }
+        match tolerance.serves() {
             true => Ok(()),
             false => Err(Failure::silent(Exit::Unreachable)),
         }
@@ -202,7 +168,7 @@ impl Ctl {
 const COLUMNS: [&str; 9] =
     ["NAME", "ADDRESS", "ROLE", "VERSION", "TERM", "REVISION", "APPLIED", "SIZE", "REMARKS"];
 
-fn told(view: &View, tolerance: Tolerance) -> Answer {
+fn told(view: &View, tolerance: &Tolerance) -> Answer {
     let rows: Vec<Vec<String>> = view.members.iter().map(|member| row(view, member)).collect();
     let mut simple = Vec::new();
     add_text(&output::table(&COLUMNS, rows.clone()), &mut simple);
@@ -210,7 +176,8 @@ fn told(view: &View, tolerance: Tolerance) -> Answer {
     let tree = Tree::Object(vec![
         ("leader", text(view.leader().map(|leader| leader.name.clone()).unwrap_or_default())),
         ("voters", (tolerance.voters as u64).into()),
-        ("answering", (tolerance.there as u64).into()),
+        ("answering", (tolerance.answering as u64).into()),
+        ("takingPart", (tolerance.there as u64).into()),
         ("quorum", Tree::Flag(tolerance.has_quorum())),
         ("tolerates", (tolerance.spare() as u64).into()),
         ("members", Tree::List(view.members.iter().map(|member| part(view, member)).collect())),
@@ -235,7 +202,8 @@ fn row(view: &View, member: &pb::Member) -> Vec<String> {
             row.extend([role(said).to_owned(), status.version.clone(), status.raft_term.to_string()]);
             row.push(status.header.map_or(0, |header| header.revision).to_string());
             row.extend([status.raft_applied_index.to_string(), size(status.db_size)]);
-            row.push(status.errors.iter().map(|error| error.trim()).collect::<Vec<_>>().join(", "));
+            let errors = status.errors.iter().map(|error| error.trim().to_owned());
+            row.push(errors.chain(view.apart(member)).collect::<Vec<_>>().join(", "));
         }
         Err(why) => {
             row.push(if member.is_learner { "learner" } else { "" }.to_owned());
@@ -254,7 +222,10 @@ fn part(view: &View, member: &pb::Member) -> Tree {
         ("learner", Tree::Flag(member.is_learner)),
     ];
     match view.of(member) {
-        Ok(said) => parts.push(("status", super::endpoints::status_tree(&said.status))),
+        Ok(said) => {
+            parts.push(("status", super::endpoints::status_tree(&said.status)));
+            parts.extend(view.apart(member).map(|how| ("apart", text(how))));
+        }
         Err(why) => parts.push(("error", text(why))),
     }
     Tree::Object(parts)
@@ -274,17 +245,6 @@ pub fn size(bytes: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn it_is_said_how_many_more_may_fail() {
-        let sentence = |there, voters| Tolerance { voters, there }.sentence();
-        assert_eq!(sentence(3, 3), "3 of 3 voters answer; 1 more may fail, 2 failures stop writes");
-        assert_eq!(sentence(2, 3), "2 of 3 voters answer; the next failure stops writes");
-        assert_eq!(sentence(1, 3), "no quorum: 1 of 3 voters answers; writes wait until 1 more returns");
-        assert_eq!(sentence(1, 5), "no quorum: 1 of 5 voters answers; writes wait until 2 more return");
-        assert_eq!(sentence(1, 1), "1 of 1 voters answers; the next failure stops writes");
-        assert_eq!(sentence(5, 5), "5 of 5 voters answer; 2 more may fail, 3 failures stop writes");
-    }
 
     #[test]
     fn sizes_are_told_in_few_digits() {

@@ -18,7 +18,7 @@ pub fn ctl(cluster: &Cluster) -> Command {
 }
 
 /// The same with `input` typed into it.
-fn typed(cluster: &Cluster, arguments: &[&str], input: &str) -> Output {
+pub fn typed(cluster: &Cluster, arguments: &[&str], input: &str) -> Output {
     let mut command = ctl(cluster);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -26,12 +26,12 @@ fn typed(cluster: &Cluster, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn output(cluster: &Cluster, arguments: &[&str]) -> Output {
+pub fn output(cluster: &Cluster, arguments: &[&str]) -> Output {
     typed(cluster, arguments, "")
 }
 
 #[track_caller]
-fn said(cluster: &Cluster, arguments: &[&str]) -> String {
+pub fn said(cluster: &Cluster, arguments: &[&str]) -> String {
     let output = output(cluster, arguments);
     expect_exit(&output, 0);
     stdout(&output)

@@ -9,6 +9,7 @@ mod cli; // the command line itself: help, exit codes, configuration errors
 mod client; // redis-cli, plain words through a socket, `jangada client` in a terminal-less world
 mod cluster; // `jangada cluster`: life, changes of members, wrong names
 mod ctl; // `jangada ctl`: etcdctl's words
+mod ctl_edges; // and where things do not go well
 mod demo; // the demonstration
 mod etcd; // etcdctl against a cluster
 mod etcd_flags; // servers that are started in etcd's words

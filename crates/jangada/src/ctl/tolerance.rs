@@ -1,0 +1,237 @@
+//! How many more voters may fail: counted are those that take part, and not all that answer.
+//!
+//! A voter that is cut off from the others still answers whoever asks it. It holds up no write, and none can rely on it: what
+//! counts is whom the leader hears, and who follows that leader. Who has no leader at all is counted by who answers.
+
+use std::time::Instant;
+
+use jangada_etcd::etcdserverpb as pb;
+use jangada_server::status::{MemberStatus, Status};
+use tokio::task::spawn_blocking;
+
+use super::status::{PATIENCE, View, address};
+use crate::client::http;
+
+/// Asks a leader of ours whom it hears. An etcd does not tell: nothing then.
+pub async fn heard(leader: &pb::Member) -> Option<Status> {
+    let address = address(leader)?;
+    let asked = spawn_blocking(move || http::get(&address, "/status", Instant::now() + PATIENCE));
+    let answer = asked.await.ok()?.ok().filter(|answer| answer.status == 200)?;
+    serde_json::from_slice(&answer.body).ok()
+}
+
+/// How a voter that answers stands apart from the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// Its name.
+    pub name: String,
+    /// In what way, as a part of a sentence.
+    pub how: String,
+}
+
+/// How many voters there are, and how many take part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tolerance {
+    pub voters: usize,
+    /// How many answer.
+    pub answering: usize,
+    /// How many take part.
+    pub there: usize,
+    /// Whether somebody leads.
+    pub is_led: bool,
+    /// Who answers, and does not take part.
+    pub apart: Vec<Apart>,
+}
+
+impl View {
+    /// What the leader knows of a member.
+    fn known(&self, member: &pb::Member) -> Option<&MemberStatus> {
+        let known = self.heard.as_ref()?.membership.members.iter();
+        known.into_iter().find(|known| known.id == member.id)
+    }
+
+    /// In what way a member that answers stands apart, if it does.
+    pub fn apart(&self, member: &pb::Member) -> Option<String> {
+        let said = self.of(member).ok()?;
+        let leader = self.leader().filter(|leader| leader.id != member.id)?;
+        if let Some(known) = self.known(member).filter(|known| !known.reachable) {
+            return Some(format!("{} does not hear it at {}", leader.name, known.peer_addr));
+        }
+        match said.status.leader {
+            0 => Some("it knows no leader".to_owned()),
+            id if id != leader.id => Some(format!("it does not follow {}", leader.name)),
+            _ => None,
+        }
+    }
+
+    /// Whether a voter takes part. One that could not be asked, but is heard by the leader, does.
+    fn takes_part(&self, member: &pb::Member) -> bool {
+        match self.of(member) {
+            Ok(_) => self.apart(member).is_none(),
+            Err(_) => !self.was_asked(member) && self.known(member).is_some_and(|known| known.reachable),
+        }
+    }
+
+    /// Whether its own address was asked, and nobody else answered there.
+    fn was_asked(&self, member: &pb::Member) -> bool {
+        let address = address(member);
+        self.seen.iter().any(|one| Some(&one.endpoint) == address.as_ref() && one.answer.is_err())
+    }
+
+    /// How many more voters may fail.
+    pub fn tolerance(&self) -> Tolerance {
+        let voters: Vec<&pb::Member> = self.members.iter().filter(|member| !member.is_learner).collect();
+        let apart = voters
+            .iter()
+            .filter_map(|member| self.apart(member).map(|how| Apart { name: member.name.clone(), how }));
+        Tolerance {
+            voters: voters.len(),
+            answering: voters.iter().filter(|member| self.of(member).is_ok()).count(),
+            there: voters.iter().filter(|member| self.takes_part(member)).count(),
+            is_led: self.leader().is_some(),
+            apart: apart.collect(),
+        }
+    }
+}
+
+impl Tolerance {
+    fn majority(&self) -> usize {
+        self.voters / 2 + 1
+    }
+
+    /// Whether enough voters take part; without a leader, whether enough answer to elect one.
+    pub fn has_quorum(&self) -> bool {
+        self.voters > 0 && self.there >= self.majority()
+    }
+
+    /// Whether anything can be written now.
+    pub fn serves(&self) -> bool {
+        self.has_quorum() && self.is_led
+    }
+
+    /// How many more may fail.
+    pub fn spare(&self) -> usize {
+        if self.serves() { self.there.saturating_sub(self.majority()) } else { 0 }
+    }
+
+    /// All of it as one sentence.
+    pub fn sentence(&self) -> String {
+        let Tolerance { voters, there, .. } = self;
+        let answer = if *there == 1 { "answers" } else { "answer" };
+        let (answer, apart) = match self.apart.as_slice() {
+            [] => (answer, String::new()),
+            apart => {
+                let apart: Vec<String> =
+                    apart.iter().map(|Apart { name, how }| format!("{name}: {how}")).collect();
+                let take = if *there == 1 { "takes part" } else { "take part" };
+                (take, format!(" ({})", apart.join("; ")))
+            }
+        };
+        if !self.has_quorum() {
+            let missing = self.majority().saturating_sub(*there);
+            return format!(
+                "no quorum: {there} of {voters} voters {answer}{apart}; writes wait until {missing} more {}",
+                if missing == 1 { "returns" } else { "return" }
+            );
+        }
+        let what = match (self.is_led, self.spare()) {
+            (false, _) => "nobody leads: writes wait until one of them is elected".to_owned(),
+            (true, 0) => "the next failure stops writes".to_owned(),
+            (true, spare) => format!("{spare} more may fail, {} failures stop writes", spare + 1),
+        };
+        format!("{there} of {voters} voters {answer}{apart}; {what}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jangada_server::status::{MemberRole, MembershipStage, MembershipStatus};
+
+    use super::super::status::{Said, Seen};
+    use super::*;
+
+    #[test]
+    fn it_is_said_how_many_more_may_fail() {
+        let tolerance =
+            |there, voters| Tolerance { voters, answering: there, there, is_led: true, apart: Vec::new() };
+        let sentence = |there, voters| tolerance(there, voters).sentence();
+        assert_eq!(sentence(3, 3), "3 of 3 voters answer; 1 more may fail, 2 failures stop writes");
+        assert_eq!(sentence(2, 3), "2 of 3 voters answer; the next failure stops writes");
+        assert_eq!(sentence(1, 3), "no quorum: 1 of 3 voters answers; writes wait until 1 more returns");
+        assert_eq!(sentence(1, 5), "no quorum: 1 of 5 voters answers; writes wait until 2 more return");
+        assert_eq!(sentence(1, 1), "1 of 1 voters answers; the next failure stops writes");
+        assert_eq!(sentence(5, 5), "5 of 5 voters answer; 2 more may fail, 3 failures stop writes");
+        let leaderless = Tolerance { is_led: false, ..tolerance(3, 3) };
+        assert_eq!((leaderless.spare(), leaderless.serves()), (0, false));
+        assert!(leaderless.sentence().ends_with("nobody leads: writes wait until one of them is elected"));
+    }
+
+    fn member(id: u64) -> pb::Member {
+        pb::Member {
+            id,
+            name: format!("n{id}"),
+            client_ur_ls: vec![format!("http://a:{id}")],
+            ..pb::Member::default()
+        }
+    }
+
+    /// Three voters, of which n1 leads; each follows whom it is said to, or does not answer.
+    fn view(follow: [Option<u64>; 3], reachable: Option<[bool; 3]>) -> View {
+        let seen = follow.iter().zip(1..).map(|(leader, id)| Seen {
+            endpoint: format!("a:{id}"),
+            answer: leader.ok_or_else(|| "connection refused".to_owned()).map(|leader| Said {
+                status: pb::StatusResponse {
+                    header: Some(pb::ResponseHeader { member_id: id, ..Default::default() }),
+                    leader,
+                    ..Default::default()
+                },
+                members: Vec::new(),
+            }),
+        });
+        let heard = reachable.map(|reachable| {
+            let known = reachable.into_iter().zip(1..).map(|(reachable, id)| MemberStatus {
+                name: format!("n{id}"),
+                id,
+                role: MemberRole::Voter,
+                peer_addr: format!("p:{id}"),
+                client_addr: String::new(),
+                reachable,
+                heard_ms_ago: None,
+                match_index: None,
+                lag: None,
+            });
+            let membership =
+                MembershipStatus { stage: MembershipStage::Final, tolerates: 0, members: known.collect() };
+            Status { membership, ..Status::starting("n1", 1) }
+        });
+        View { members: (1..=3).map(member).collect(), seen: seen.collect(), heard }
+    }
+
+    #[test]
+    fn a_voter_that_answers_but_is_cut_off_is_not_relied_on() {
+        let spare = |follow, reachable| view(follow, reachable).tolerance().spare();
+        let all = [Some(1), Some(1), Some(1)];
+        assert_eq!((spare(all, None), spare(all, Some([true, true, true]))), (1, 1));
+        let leaderless = view([Some(1), Some(1), Some(0)], None).tolerance();
+        assert_eq!((leaderless.spare(), leaderless.answering, leaderless.serves()), (0, 3, true));
+        assert_eq!(
+            leaderless.sentence(),
+            "2 of 3 voters take part (n3: it knows no leader); the next failure stops writes"
+        );
+        // What it sends does not arrive.
+        let mute = view(all, Some([true, true, false])).tolerance();
+        assert_eq!(mute.spare(), 0);
+        assert!(mute.sentence().contains("(n3: n1 does not hear it at p:3)"), "{}", mute.sentence());
+        // Whom nobody hears may believe for a while that it leads.
+        let deposed = view([Some(1), Some(0), Some(0)], None).tolerance();
+        assert!(!deposed.serves() && deposed.sentence().starts_with("no quorum: 1 of 3 voters takes part"));
+    }
+
+    #[test]
+    fn who_cannot_be_asked_from_here_is_judged_by_the_leader() {
+        let mut seen_by_leader = view([Some(1), Some(1), None], Some([true, true, true]));
+        assert_eq!(seen_by_leader.tolerance().spare(), 0, "its port refused us");
+        seen_by_leader.seen.pop();
+        assert_eq!(seen_by_leader.tolerance().spare(), 1);
+    }
+}
