@@ -667,7 +667,7 @@ export class Diagram {
     });
   }
 
-  /** Who becomes what: a symbol, and a word where there is room. */
+  /** Who becomes what: a symbol, and a word where there is room; who stays what it was in a new term: a line, and the term. */
   drawRoles(server) {
     const { paper } = this;
     let free = -Infinity;
@@ -678,14 +678,18 @@ export class Diagram {
     }
     paper.font = SMALL;
     let said = '';
-    for (const [place, { time, role, term, run }] of visible.entries()) {
+    for (const [place, { time, role, term, why, run }] of visible.entries()) {
       const x = this.x(time);
       // Where several follow within a few pixels, the last one counts.
       const next = visible[place + 1];
       if (next && this.x(next.time) - x < 7) continue;
-      drawRole(paper, role, x, server.y, 7, this.color);
+      const stays = why === 'term';
+      if (stays) {
+        paper.fillStyle = this.color.follower;
+        paper.fillRect(x - 1, server.y - 5, 2, 10);
+      } else drawRole(paper, role, x, server.y, 7, this.color);
       const times = run?.times.filter((other) => other <= this.now).length;
-      const text = `${roleWord(role)} t${term}` + (times ? `, asks ${times} times more` : '');
+      const text = `${stays ? '' : `${roleWord(role)} `}t${term}` + (times ? `, asks ${times} times more` : '');
       if ((next && this.x(next.time) - x < 26) || x < this.gutter || text === said) continue;
       said = text;
       const y = server.y + ([-10, 18].find((away) => this.isClear(text, x + 9, server.y + away)) ?? -10);

@@ -163,7 +163,7 @@ export class Model {
       if (!again) server.run = role.endsWith('candidate') ? { role, said: new Set(), times: [] } : null;
       server.roles.push({ time, role, term, why: again ? null : why, run: server.run });
     } else if (record.event === 'term_changed') {
-      server.roles.push({ time, role: server.roles.at(-1)?.role ?? 'follower', term: record.new, why: null });
+      server.roles.push({ time, role: server.roles.at(-1)?.role ?? 'follower', term: record.new, why: 'term' });
     } else if (record.event === 'log_opened') {
       server.run = null;
       server.roles.push({ time, role: 'follower', term: server.roles.at(-1)?.term ?? 0, why: null });
@@ -234,6 +234,9 @@ export class Model {
     this.sent.data[message] = time;
     this.messageBlocks.note(message, time);
     const kind = this.kind.data[message];
+    // Whoever found a term on its disk tells it with what it sends; only who asks who would vote for it names another one.
+    const role = from.roles.at(-1);
+    if (role?.term === 0 && kind) role.term = record.term;
     if (kind === ACCEPTED) {
       const heard = from.last.get(to.number);
       this.folded.data[message] = heard && heard.kind === HEARTBEAT && record.index <= heard.told ? 1 : 0;

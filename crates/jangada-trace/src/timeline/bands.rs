@@ -25,7 +25,7 @@ pub struct RoleSpan {
     pub end: Time,
     /// The role.
     pub role: RoleName,
-    /// The term in which it began; 0 if the recording does not say.
+    /// Its term: another one is another span; 0 if the recording does not say, or if there was none yet.
     pub term: Term,
 }
 
@@ -72,7 +72,8 @@ impl Quiet {
     }
 }
 
-/// The roles of a server. Where the recording begins later than the server, its messages tell what it is.
+/// The roles of a server, a span for each term. Where the recording begins later than the server, its messages tell what it
+/// is.
 pub(super) fn roles(records: &[Record], node: NodeId, end: Time) -> Vec<RoleSpan> {
     let mut spans: Vec<RoleSpan> = Vec::new();
     let mut first = None;
@@ -85,41 +86,70 @@ pub(super) fn roles(records: &[Record], node: NodeId, end: Time) -> Vec<RoleSpan
             }
             continue;
         }
-        let first = *first.get_or_insert(record.time);
-        let (begin, role, term) = match record.event {
-            Event::Disk(DiskEvent::Opened { .. }) => {
-                if let Some(span) = spans.last_mut() {
-                    span.end = last_seen;
-                }
-                (record.time, RoleName::Follower, Term(0))
-            }
-            Event::Raft(RaftEvent::RoleChanged { role, term, .. }) => (record.time, role, term),
-            Event::Raft(RaftEvent::Sent {
-                kind: MessageKind::Append | MessageKind::Heartbeat, term, ..
-            }) if spans.is_empty() => (first, RoleName::Leader, term),
-            Event::Raft(RaftEvent::Received {
-                kind: MessageKind::Append | MessageKind::Heartbeat,
-                term,
-                ..
-            }) if spans.is_empty() => (first, RoleName::Follower, term),
-            _ => {
-                last_seen = record.time;
-                continue;
-            }
-        };
-        // Whoever becomes what it is goes on being that.
-        if spans.last().is_some_and(|last| (last.role, last.term) == (role, term) && last.end == end) {
-            last_seen = record.time;
-            continue;
+        let first = first.get_or_insert(record.time);
+        if let Some((begin, role, term)) = becomes(record, *first, spans.last_mut()) {
+            let restarts = matches!(record.event, Event::Disk(DiskEvent::Opened { .. }));
+            // What was so before it started again ended when it was last seen.
+            let over = if restarts { last_seen } else { begin };
+            turn(&mut spans, RoleSpan { begin, end, role, term }, over, restarts);
+        } else if spans.is_empty() && matches!(record.event, Event::Raft(RaftEvent::TermChanged { .. })) {
+            // Whatever it turns out to be, before this it was that in another term.
+            *first = record.time;
         }
-        let restarts = matches!(record.event, Event::Disk(DiskEvent::Opened { .. }));
-        if let Some(span) = spans.last_mut().filter(|_| !restarts) {
-            span.end = begin;
-        }
-        spans.push(RoleSpan { begin, end, role, term });
         last_seen = record.time;
     }
     spans
+}
+
+/// What a record says that a server is from when on, in which term; `last` is what it was until then.
+fn becomes(record: &Record, first: Time, last: Option<&mut RoleSpan>) -> Option<(Time, RoleName, Term)> {
+    match (record.event, last) {
+        // What it finds on its disk is the term that it left there.
+        (Event::Disk(DiskEvent::Opened { .. }), last) => {
+            let term = last.map_or(Term(0), |span| span.term);
+            Some((record.time, RoleName::Follower, term))
+        }
+        (Event::Raft(RaftEvent::RoleChanged { role, term, .. }), _) => Some((record.time, role, term)),
+        (Event::Raft(RaftEvent::TermChanged { new, .. }), Some(span)) => Some((record.time, span.role, new)),
+        (
+            Event::Raft(RaftEvent::Sent { kind: MessageKind::Append | MessageKind::Heartbeat, term, .. }),
+            None,
+        ) => Some((first, RoleName::Leader, term)),
+        (
+            Event::Raft(RaftEvent::Received {
+                kind: MessageKind::Append | MessageKind::Heartbeat, term, ..
+            }),
+            None,
+        ) => Some((first, RoleName::Follower, term)),
+        // Only whoever asks who would vote for it names another term than its own.
+        (Event::Raft(RaftEvent::Sent { kind, term, .. }), Some(span))
+            if span.term == Term(0) && kind != MessageKind::PreVote =>
+        {
+            span.term = term;
+            None
+        }
+        _ => None,
+    }
+}
+
+/// A server becomes something else; what it was ended when it was `over`.
+fn turn(spans: &mut Vec<RoleSpan>, new: RoleSpan, over: Time, restarts: bool) {
+    let is_same = |last: &&RoleSpan| (last.role, last.term) == (new.role, new.term) && last.end == new.end;
+    // Whoever becomes what it is goes on being that.
+    if !restarts && spans.last().is_some_and(|last| is_same(&last)) {
+        return;
+    }
+    // Who begins a term by standing for election was nothing else in it.
+    if let [.., before, last] = spans.as_mut_slice()
+        && (last.begin, last.role, before.end) == (new.begin, before.role, new.begin)
+    {
+        *last = new;
+        return;
+    }
+    if let Some(last) = spans.last_mut() {
+        last.end = over;
+    }
+    spans.push(new);
 }
 
 /// The interval of heartbeats, as the recording shows it.

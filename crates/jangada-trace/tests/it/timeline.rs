@@ -451,3 +451,46 @@ fn campaigns_in_vain_are_one_band_and_a_line_in_the_picture_for_reports() {
     assert!(picture.contains(">11 times more</text>"), "{picture}");
     assert_eq!(picture.matches("n2 → n1").count(), 1, "{picture}");
 }
+
+/// n2 stands in term 1 and, once n1 leads term 2, follows it; n3 follows all the time.
+fn two_terms() -> Vec<Record> {
+    let term = |new, from| RaftEvent::TermChanged {
+        old: Term(new - 1),
+        new: Term(new),
+        from: if from == 0 { None } else { Some(NodeId(from)) },
+    };
+    let role = |role, term, why| RaftEvent::RoleChanged { role, term: Term(term), why };
+    let opened = DiskEvent::Opened { entries: 0, last: Index(0), snapshot: Index(0), torn_bytes: 0 };
+    let mut records: Vec<Record> = (1..=3)
+        .map(|node| Record { time: Time(0), node: NodeId(node), seq: 1, event: Event::Disk(opened) })
+        .collect();
+    records.extend([
+        at(100_000, 2, 2, term(1, 0)),
+        at(100_000, 2, 3, role(RoleName::Candidate, 1, RoleChange::ElectionTimeout)),
+        at(101_000, 3, 2, term(1, 2)),
+        at(102_000, 2, 4, role(RoleName::Leader, 1, RoleChange::ElectionWon)),
+        at(500_000, 1, 2, term(2, 0)),
+        at(500_000, 1, 3, role(RoleName::Candidate, 2, RoleChange::ElectionTimeout)),
+        at(501_000, 2, 5, term(2, 1)),
+        at(501_000, 2, 6, role(RoleName::Follower, 2, RoleChange::HigherTerm)),
+        at(501_000, 3, 3, term(2, 1)),
+        at(503_000, 1, 4, role(RoleName::Leader, 2, RoleChange::ElectionWon)),
+        at(900_000, 3, 4, RaftEvent::Committed { index: Index(1), term: Term(2) }),
+    ]);
+    records
+}
+
+#[test]
+fn who_follows_in_a_new_term_is_drawn_in_that_term() {
+    let scene = Scene::of(two_terms());
+    let told: Vec<Vec<(u64, u64, RoleName)>> = (scene.lanes.iter())
+        .map(|lane| lane.roles.iter().map(|s| (s.begin.0 / 1_000_000, s.term.0, s.role)).collect())
+        .collect();
+    use RoleName::{Candidate, Follower, Leader};
+    assert_eq!(told[0], [(0, 0, Follower), (500, 2, Candidate), (503, 2, Leader)]);
+    assert_eq!(told[1], [(0, 0, Follower), (100, 1, Candidate), (102, 1, Leader), (501, 2, Follower)]);
+    assert_eq!(told[2], [(0, 0, Follower), (101, 1, Follower), (501, 2, Follower)]);
+    let picture = svg::paint("t", &scene, &Names::new(), &View::of(&scene), svg::Style::default());
+    assert_eq!(picture.matches(">follower · term 2</text>").count(), 2, "{picture}");
+    assert_eq!(picture.matches(">follower · term 1</text>").count(), 1, "{picture}");
+}

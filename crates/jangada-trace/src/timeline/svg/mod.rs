@@ -250,9 +250,18 @@ impl<'a> Drawing<'a> {
                 (end - begin).max(1.5),
                 2.0 * BAND
             );
-            // The longest text that fits.
-            let texts = [state, name.to_owned(), name[..1].to_uppercase()];
-            if let Some(text) = texts.into_iter().find(|text| labels::width(text, 11.0) + 8.0 < end - begin) {
+            // The longest text that fits. Where there is little room, the term is worth more than the role, which colours tell.
+            let term = if role.term.0 == 0 { String::new() } else { format!(" t{}", role.term) };
+            let initial = name[..1].to_uppercase();
+            let texts = [
+                state,
+                format!("{name}{term}"),
+                format!("{initial}{term}"),
+                term.trim_start().to_owned(),
+                initial,
+            ];
+            let mut texts = texts.into_iter().filter(|text| !text.is_empty());
+            if let Some(text) = texts.find(|text| labels::width(text, 11.0) + 8.0 < end - begin) {
                 let weight = if is_leader { "600" } else { "400" };
                 put!(
                     self.out,
