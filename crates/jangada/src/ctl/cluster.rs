@@ -23,8 +23,8 @@ use crate::client::wire::reason;
 use crate::failure::{Exit, Failure};
 use crate::output;
 
-/// Between two rounds over all endpoints.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Back-off between two rounds over all endpoints: a server tells nobody when it will have a leader again.
+pub const PAUSE: Duration = Duration::from_millis(50);
 /// Whoever is alive answers a greeting within this time.
 const GREETING: Duration = Duration::from_millis(500);
 /// A server that takes longer for what may be repeated may be stopped: it is greeted again.
@@ -56,7 +56,7 @@ pub enum Effect {
 
 /// What an error means for what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub enum Verdict {
     /// It was not done, for now.
     NotDone,
     /// It may have been done.
@@ -152,21 +152,20 @@ impl Cluster {
         self.told.clear();
         loop {
             let link = self.connected(until).await?;
-            let left = until.saturating_duration_since(Instant::now());
             let address = link.address.clone();
-            let carried = carry(link.channel, self.request(message.clone()));
-            let (why, verdict) = match timeout(left, attended(effect, &address, carried)).await {
-                Ok(Some(Ok(answer))) => {
+            let (why, verdict) = match self.once(link, effect, message.clone(), &carry, until).await {
+                Ok(answer) => {
                     self.told_at_last(&address, begun);
-                    return Ok(answer.into_inner());
+                    return Ok(answer);
                 }
-                Ok(Some(Err(status))) => (words(&status), judge(&status, self.login.is_some())),
-                Ok(None) | Err(_) => ("no answer".to_owned(), Verdict::Unknown),
+                Err(why) => why,
             };
             if verdict == Verdict::No {
                 return Err(Failure::new(exit(&why), format!("{address} refused: {why}")));
             }
             if verdict == Verdict::Unknown && effect == Effect::Write {
+                // Whoever goes on with something else asks somebody who is there.
+                self.leave();
                 return Err(Failure::unreachable(format!(
                     "outcome unknown: {address}: {why}; it may have been done, or may still be: look before you repeat it"
                 )));
@@ -182,6 +181,28 @@ impl Cluster {
             }
             self.tell(&address, &why);
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Asks once, over this connection. The error is why not, and what that means.
+    pub async fn once<Q, A, F, Fut>(
+        &self,
+        link: Link,
+        effect: Effect,
+        message: Q,
+        carry: &F,
+        until: Instant,
+    ) -> Result<A, (String, Verdict)>
+    where
+        F: Fn(Channel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let left = until.saturating_duration_since(Instant::now());
+        let carried = carry(link.channel, self.request(message));
+        match timeout(left, attended(effect, &link.address, carried)).await {
+            Ok(Some(Ok(answer))) => Ok(answer.into_inner()),
+            Ok(Some(Err(status))) => Err((words(&status), judge(&status, self.login.is_some()))),
+            Ok(None) | Err(_) => Err(("no answer".to_owned(), Verdict::Unknown)),
         }
     }
 

@@ -13,7 +13,6 @@ use jangada_etcd::mvccpb::KeyValue;
 use jangada_etcd::v3electionpb::election_client::ElectionClient;
 use jangada_etcd::v3lockpb::lock_client::LockClient;
 use jangada_etcd::{v3electionpb, v3lockpb};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Ctl;
 use super::cluster::{Cluster, Effect, attended, words};
@@ -21,6 +20,7 @@ use super::grammar::{Elect, Lock};
 use super::keys::kv;
 use super::leases::{grant, keep_alive, pause, revoke};
 use super::print::{Answer, add_line};
+use super::stops::Stops;
 use super::tree::{Tree, header, key_value, text};
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -52,22 +52,6 @@ struct Lease {
     id: i64,
     ttl: i64,
     lost: Lost,
-}
-
-/// SIGINT and SIGTERM.
-struct Stops(Signal, Signal);
-
-impl Stops {
-    fn new() -> Result<Stops, Failure> {
-        Ok(Stops(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.0.recv() => {}
-            _ = self.1.recv() => {}
-        }
-    }
 }
 
 /// Keeps a lease alive, which was granted or kept alive by something sent at `kept`. Ends when it is lost, at the latest when
@@ -111,19 +95,33 @@ impl Ctl {
             let reached = tokio::select! {
                 reached = ask(self.cluster.waiting(FOR_EVER), id) => reached,
                 why = &mut lost => Err(Failure::new(Exit::No, format!("{what} is lost: {why}"))),
-                () = stops.wait() => Err(Failure::silent(Exit::Interrupted)),
+                exit = stops.wait() => Err(Failure { exit, message: String::new() }),
             };
             let failure = match reached {
                 Ok(reached) => return Ok((reached, Lease { id, ttl, lost })),
                 Err(failure) => failure,
             };
-            // Who waits behind us should not wait for the lease to end by itself.
-            let _ended = revoke(&mut self.cluster, id).await;
+            let _told = self.release(id, ttl).await;
             if failure.exit != Exit::Unreachable as u8 {
                 return Err(failure);
             }
             output::note(&format!("{}; trying again with a new lease", failure.message));
             tokio::time::sleep(ANEW).await;
+        }
+    }
+
+    /// Ends a lease: who waits behind us should not wait until it ends by itself. Says so if they have to.
+    async fn release(&mut self, lease: i64, ttl: i64) -> Result<(), Failure> {
+        match revoke(&mut self.cluster, lease).await {
+            Ok(_gone) => Ok(()),
+            Err(failure) => {
+                output::note(&format!(
+                    "not released ({}): whoever is next has to wait until the lease {lease:016x} ends by itself, in {ttl} \
+                     s at most",
+                    failure.message
+                ));
+                Err(Failure { message: String::new(), ..failure })
+            }
         }
     }
 
@@ -136,8 +134,9 @@ impl Ctl {
         let ((key, token), mut lease) = reached;
         let held = Held { lease: lease.id, ttl: lease.ttl, key, token };
         let ended = self.hold_lock(&held, asked, &mut lease.lost, &mut stops).await;
-        let _ended = revoke(&mut self.cluster, lease.id).await;
-        ended
+        let released = self.release(lease.id, lease.ttl).await;
+        // A command's exit code is its own.
+        if asked.command.is_empty() { ended.and(released) } else { ended }
     }
 
     async fn hold_lock(
@@ -161,7 +160,7 @@ impl Ctl {
         self.format.print(&Answer::lines(tree, simple))?;
         tokio::select! {
             why = lost => Err(Failure::new(Exit::No, format!("the lock is lost: {why}"))),
-            () = stops.wait() => Ok(()),
+            _ = stops.wait() => Ok(()),
         }
     }
 
@@ -187,11 +186,11 @@ impl Ctl {
             Err(failure) => Err(failure),
             Ok(()) => tokio::select! {
                 why = &mut lease.lost => Err(Failure::new(Exit::No, format!("the leadership is lost: {why}"))),
-                () = stops.wait() => Ok(()),
+                _ = stops.wait() => Ok(()),
             },
         };
-        let _ended = revoke(&mut self.cluster, lease.id).await;
-        ended
+        let released = self.release(lease.id, lease.ttl).await;
+        ended.and(released)
     }
 
     /// Tells each new leader, and each new word of one. Who does not answer greetings meanwhile is not listened to any longer.
@@ -302,7 +301,7 @@ async fn run(
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            () = stops.wait() => end(&mut child).await?,
+            _ = stops.wait() => end(&mut child).await?,
             why = &mut *lost => {
                 output::note(&format!("the lock is lost: {why}; the command is asked to end"));
                 end(&mut child).await?;

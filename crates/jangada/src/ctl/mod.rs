@@ -16,6 +16,7 @@ mod password; // passwords that are typed
 pub mod print; // answers in five formats
 mod snapshots; // a cluster as a file
 mod status; // who is there
+mod stops; // signals, for who has to put something away
 mod tolerance; // how many more may fail
 mod tree; // an answer as a tree
 mod txn; // compare, then do

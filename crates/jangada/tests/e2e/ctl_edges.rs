@@ -1,7 +1,12 @@
 //! `jangada ctl` where things do not go well: members that are cut off, input that ends early, keys that nobody may delete.
 
-use crate::ctl::output;
-use crate::support::{Cluster, expect_exit, ports, stderr, stdout, wait};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::ctl::{ctl, output, said};
+use crate::support::{Cluster, Guarded, expect_exit, ports, stderr, stdout, wait};
 
 #[test]
 fn a_member_that_nobody_finds_at_its_new_address_is_told_and_not_relied_on() {
@@ -24,4 +29,64 @@ fn a_member_that_nobody_finds_at_its_new_address_is_told_and_not_relied_on() {
     let status = cluster.status();
     assert_eq!(status["tolerance"]["tolerates"], 0, "{status}");
     assert_eq!(status["tolerance"]["apart"][0], follower.as_str());
+}
+
+#[test]
+fn a_check_that_is_stopped_leaves_no_keys_behind() {
+    let cluster = Cluster::up(3);
+    let count = || said(&cluster, &["get", "--prefix", "/jangada-check", "--count-only"]);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut check = Guarded::spawn(ctl(&cluster).args(["check", "perf"]));
+        wait("keys of the check", || (count() != "0\n").then_some(()));
+        check.signal(signal);
+        assert_eq!(check.exit_code(), Some(code), "{}", check.said());
+        assert!(check.said().starts_with("stopped: what was written is deleted"), "{}", check.said());
+        assert_eq!(count(), "0\n");
+    }
+}
+
+#[test]
+fn a_check_goes_on_when_its_leader_was_killed() {
+    let cluster = Cluster::up(3);
+    let mut check = Guarded::spawn(ctl(&cluster).args(["check", "perf"]));
+    // Nobody answers for a moment.
+    let count = || {
+        let told = output(&cluster, &["get", "--prefix", "/jangada-check", "--count-only"]);
+        stdout(&told).trim().parse::<u64>().ok()
+    };
+    wait("keys of the check", || count().filter(|count| *count > 0));
+    cluster.ok(&["kill", "leader"]);
+    let then = wait("another leader", count);
+    wait("more keys", || count().filter(|count| *count > then + 50));
+    check.signal(Signal::INT);
+    assert_eq!(check.exit_code(), Some(130), "{}", check.said());
+    assert_eq!(count(), Some(0));
+}
+
+#[test]
+fn a_lock_that_may_not_be_released_is_told() {
+    let cluster = Cluster::up(3);
+    for arguments in [
+        ["user", "add", "root:secret"].as_slice(),
+        &["user", "add", "ana:hers"],
+        &["role", "add", "locks"],
+        &["role", "grant-permission", "locks", "readwrite", "--prefix", "L/"],
+        &["user", "grant-role", "ana", "locks"],
+        &["auth", "enable"],
+    ] {
+        said(&cluster, arguments);
+    }
+    let mut holder = ctl(&cluster);
+    holder.args(["--user", "ana:hers", "lock", "L"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut holder = holder.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("L/"), "{line}");
+    said(&cluster, &["--user", "root:secret", "user", "revoke-role", "ana", "locks"]);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&holder), Signal::TERM).unwrap();
+    let ended = holder.wait_with_output().unwrap();
+    expect_exit(&ended, 4);
+    let told = stderr(&ended);
+    assert!(told.starts_with("not released (") && told.contains("permission denied"), "{told}");
+    assert!(told.contains("ends by itself, in 10 s at most"), "{told}");
 }
