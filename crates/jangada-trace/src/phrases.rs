@@ -159,7 +159,7 @@ pub(crate) fn message_name(kind: MessageKind) -> &'static str {
 }
 
 /// The message with the numbers that explain it; what they mean stands at [`MessageKind`].
-pub(crate) fn message(language: Language, kind: MessageKind, index: u64, count: u32) -> String {
+pub fn message(language: Language, kind: MessageKind, index: u64, count: u32) -> String {
     let (name, is_yes) = (message_name(kind), count == 1);
     match kind {
         MessageKind::PreVote | MessageKind::Vote => {

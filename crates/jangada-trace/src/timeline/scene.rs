@@ -214,8 +214,15 @@ impl Scene {
     /// How many messages had which fate.
     #[must_use]
     pub fn tally(&self) -> Tally {
+        self.tally_of(self.begin, self.end)
+    }
+
+    /// How many of the messages that were first seen between two moments, ends included, had which fate.
+    #[must_use]
+    pub fn tally_of(&self, from: Time, to: Time) -> Tally {
         let mut tally = Tally::default();
-        for arrow in &self.arrows {
+        let first = self.arrows.partition_point(|arrow| arrow.first() < from);
+        for arrow in self.arrows[first..].iter().take_while(|arrow| arrow.first() <= to) {
             if arrow.is_duplicate {
                 tally.duplicates += 1;
                 continue;

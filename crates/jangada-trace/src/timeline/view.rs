@@ -61,6 +61,36 @@ impl View {
         about && !self.topics.has(Topic::Heartbeats) && repeats.begin <= self.to && repeats.end >= self.from
     }
 
+    /// Whether anything that is to be seen happens in it.
+    #[must_use]
+    pub fn has_something(&self, scene: &Scene) -> bool {
+        let first = scene.records.partition_point(|record| record.time < self.from);
+        let records = scene.records.iter().enumerate().skip(first);
+        records
+            .take_while(|(_, record)| record.time <= self.to)
+            .any(|(at, record)| self.shows_record(record) && !self.folds(scene, at))
+            || scene.arrows.iter().any(|arrow| self.shows(arrow))
+            || scene.lanes.iter().flat_map(|lane| &lane.quiet).any(|quiet| self.has(quiet.begin))
+            || scene.weather.iter().any(|weather| self.has(weather.begin))
+            || scene.repeats.iter().any(|repeats| self.tells(repeats))
+    }
+
+    /// The last thing up to its end that is to be seen, in it or before it: a record or an arrow, whichever is later.
+    #[must_use]
+    pub fn latest<'a>(&self, scene: &'a Scene) -> (Option<&'a Record>, Option<&'a Arrow>) {
+        let before = View { from: scene.begin, ..*self };
+        let is_shown = |at: usize, record: &Record| before.shows_record(record) && !before.folds(scene, at);
+        let records = scene.records.iter().enumerate().rev();
+        let record = records.skip_while(|(_, record)| record.time > self.to).find(|(at, r)| is_shown(*at, r));
+        let arrows = scene.arrows.iter().filter(|arrow| arrow.first() <= self.to && before.shows(arrow));
+        let arrow = arrows.max_by_key(|arrow| arrow.first());
+        match (record, arrow) {
+            (Some((_, record)), Some(arrow)) if record.time < arrow.first() => (None, Some(arrow)),
+            (Some((_, record)), _) => (Some(record), None),
+            (None, arrow) => (None, arrow),
+        }
+    }
+
     /// Whether a record is to be seen as a thing of its own: messages are arrows.
     #[must_use]
     pub fn shows_record(&self, record: &Record) -> bool {

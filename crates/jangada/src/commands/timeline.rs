@@ -269,11 +269,13 @@ fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format
     match format {
         Format::Json => output::json(&report(recording, arguments))?,
         Format::Text => {
-            let notes =
-                [window.about_nothing(&recording.scene, &view), recording.about_clocks(window.language)];
+            let notes = [
+                recording.about_nothing(&view).map(|(sentence, _)| sentence),
+                recording.about_clocks(window.language),
+            ];
             notes.into_iter().flatten().for_each(|sentence| output::note(&sentence));
             if let Some(file) = &arguments.save {
-                output::line(&format!("{}: {}", file.display(), recording.summary(window.language)))?;
+                output::line(&format!("{}: {}", file.display(), recording.summary(window.language, &view)))?;
             }
         }
     }

@@ -18,18 +18,22 @@ use jangada_trace::timeline::{Topic, Topics};
 
 use crate::timeline::{Kind, Look, Recording, Window, plain_kind, terminal_width};
 
-/// What is shown if nobody says how much.
+/// What is shown at the prompt if nobody says how much; a file holds all that is kept.
 const USUAL: Duration = Duration::from_secs(1);
 /// Rows at the prompt; a file has all of them.
 const MOST_ROWS: usize = 200;
 /// Records that are kept of all servers together: some 19 MB.
 const KEPT: usize = 1 << 18;
 
-/// What was asked for: `timeline [last 1s] [events LIST] [to FILE]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What was asked for: `timeline [last 1s] [from 1.2s] [until 1.5s] [events LIST] [to FILE]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
-    /// So much before now.
-    pub last: Duration,
+    /// So much before the end.
+    pub last: Option<Duration>,
+    /// From this time on.
+    pub from: Option<Duration>,
+    /// The end; otherwise that is now.
+    pub until: Option<Duration>,
     /// Events about these.
     pub topics: Topics,
     /// Into this file.
@@ -41,14 +45,19 @@ pub struct Ask {
 /// # Errors
 /// What is wrong, in a few words.
 pub fn parse(language: Language, words: &[&str]) -> Result<Ask, String> {
-    let mut ask = Ask { last: USUAL, topics: Topics::default(), file: None };
+    let mut ask = Ask::default();
     let mut rest = words;
     loop {
         rest = match rest {
-            [] => return Ok(ask),
-            ["last", span, rest @ ..] => {
-                ask.last = duration(span)
+            [] => return ask.checked(language),
+            [word @ ("last" | "from" | "until"), span, rest @ ..] => {
+                let time = duration(span.trim_start_matches('+'))
                     .ok_or_else(|| say!(language, "`{span}` is no time, such as 500ms or 2s", span))?;
+                match *word {
+                    "last" => ask.last = Some(time),
+                    "from" => ask.from = Some(time),
+                    _ => ask.until = Some(time),
+                }
                 rest
             }
             ["events", topics, rest @ ..] => {
@@ -62,8 +71,8 @@ pub fn parse(language: Language, words: &[&str]) -> Result<Ask, String> {
                     kinds = topics_there_are()
                 ));
             }
-            ["last"] => {
-                return Err(say!(language, "`last` wants a time behind it, such as 500ms or 2s"));
+            [word @ ("last" | "from" | "until")] => {
+                return Err(say!(language, "`{word}` wants a time behind it, such as 500ms or 2s", word));
             }
             ["to"] => return Err(say!(language, "`to` wants the name of a file behind it, such as run.svg")),
             ["to", file, rest @ ..] => {
@@ -79,11 +88,39 @@ pub fn parse(language: Language, words: &[&str]) -> Result<Ask, String> {
                 rest
             }
             [span, rest @ ..] if duration(span).is_some() => {
-                ask.last = duration(span).unwrap_or(USUAL);
+                ask.last = duration(span);
                 rest
             }
             [word, ..] => return Err(say!(language, "`{word}` is not understood here", word)),
         }
+    }
+}
+
+impl Ask {
+    /// What keeps it from being carried out, whatever happened.
+    fn checked(self, language: Language) -> Result<Ask, String> {
+        if self.last.is_some() && self.from.is_some() {
+            return Err(say!(
+                language,
+                "`last` and `from` both say where it begins: one of them is enough; `until` says where it ends"
+            ));
+        }
+        if self.from.is_some_and(|from| self.until.is_some_and(|until| from >= until)) {
+            return Err(say!(language, "`from` is not before `until`: nothing lies between them"));
+        }
+        Ok(self)
+    }
+
+    fn window(&self, language: Language) -> Window {
+        // A file is for looking at later, and may be all that is left.
+        let usual = (self.from.is_none() && self.file.is_none()).then_some(USUAL);
+        let last = self.last.or(usual);
+        Window { from: self.from, to: self.until, last, topics: self.topics, language }
+    }
+
+    /// Nobody said which part.
+    fn is_of_any_part(&self) -> bool {
+        self.last.is_none() && self.from.is_none() && self.until.is_none()
     }
 }
 
@@ -111,9 +148,20 @@ pub fn answer(language: Language, records: Vec<Record>, ask: &Ask) -> Result<Vec
     if recording.scene.records.is_empty() {
         return Err(say!(language, "nothing has happened yet"));
     }
-    let window = Window { last: Some(ask.last), topics: ask.topics, language, ..Window::default() };
-    let view = window.of(&recording.scene);
+    let view = ask.window(language).within(&recording.scene)?;
+    let nothing = recording.about_nothing(&view).map(|(sentence, last)| {
+        let from = format!("{}.{}", last.0 / 1_000_000_000, last.0 / 100_000_000 % 10);
+        say!(
+            language,
+            "{sentence}; more: `timeline from {from}s`, `timeline events +heartbeats`, or all: `timeline to run.html`",
+            sentence,
+            from
+        )
+    });
     let Some(file) = &ask.file else {
+        if let Some(nothing) = nothing {
+            return Ok(vec![nothing]);
+        }
         let look = Look { kind: plain_kind(), width: Some(terminal_width()), max_rows: MOST_ROWS };
         let (picture, left_out) = recording.paint(&view, look);
         let mut lines: Vec<String> = picture.lines().map(str::to_owned).collect();
@@ -131,7 +179,24 @@ pub fn answer(language: Language, records: Vec<Record>, ask: &Ask) -> Result<Vec
     let shown = file.display();
     std::fs::write(file, picture)
         .map_err(|why| say!(language, "{shown}: {why}; nothing was saved", shown, why))?;
-    Ok(vec![format!("{shown}: {}", recording.summary(language))])
+    let mut lines = vec![format!("{shown}: {}", recording.summary(language, &view))];
+    lines.extend(nothing);
+    if ask.is_of_any_part() {
+        lines.push(say!(
+            language,
+            "  that is all there is; a part: `timeline last 2s to {shown}`, `timeline from {from}s until {until}s to {shown}`",
+            shown,
+            from = tenths(view.to.0 / 2),
+            until = tenths(view.to.0)
+        ));
+    }
+    Ok(lines)
+}
+
+/// Nanoseconds in seconds, rounded up to a tenth.
+fn tenths(nanos: u64) -> String {
+    let tenths = nanos.div_ceil(100_000_000);
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// What all servers of a laboratory did last.
@@ -189,14 +254,22 @@ mod tests {
 
     #[test]
     fn what_can_be_asked_for() {
-        let usual = Ask { last: USUAL, topics: Topics::default(), file: None };
         let parse = |words: &[&str]| super::parse(Language::English, words);
-        assert_eq!(parse(&[]), Ok(usual.clone()));
+        assert_eq!(parse(&[]), Ok(Ask::default()));
         assert_eq!(parse(&["last", "5s"]), parse(&["5s"]));
-        let saved = Ask { last: Duration::from_secs(5), file: Some("run.svg".into()), ..usual };
+        let saved =
+            Ask { last: Some(Duration::from_secs(5)), file: Some("run.svg".into()), ..Ask::default() };
         assert_eq!(parse(&["last", "5s", "to", "run.svg"]), Ok(saved));
+        let part = parse(&["from", "+0.5s", "until", "2s"]).unwrap();
+        assert_eq!((part.from, part.until), (duration("500ms"), duration("2s")));
         assert!(parse(&["events", "votes,log"]).is_ok());
-        for wrong in [&["last"][..], &["to", "run.doc"], &["last", "soon"], &["events", "moods"]] {
+        for wrong in [
+            &["last"][..],
+            &["to", "run.doc"],
+            &["last", "soon"],
+            &["events", "moods"],
+            &["from", "2s", "until", "1s"],
+        ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
         for (wrong, says) in [
@@ -210,6 +283,7 @@ mod tests {
             (&["last", "5"], "`5` is no time, such as 500ms or 2s"),
             (&["last", "to", "run.svg"], "`to` is no time"),
             (&["2s", "to"], "`to` wants the name of a file"),
+            (&["2s", "from", "1s"], "one of them is enough"),
         ] {
             let why = parse(wrong).unwrap_err();
             assert!(why.contains(says), "{wrong:?}: {why}");

@@ -26,7 +26,7 @@ pub enum Word {
     Scenario(Option<String>),
     /// `save FILE`: what was typed, as a script.
     Save(String),
-    /// `timeline [last 1s] [to FILE]`: what has just happened, as a picture.
+    /// `timeline [last 1s|from T|until T] [to FILE]`: what has just happened, as a picture.
     Timeline(timeline::Ask),
     /// `menu`: the numbered menu, or back.
     Menu,
@@ -86,7 +86,7 @@ pub const WORDS: &[(&str, &str, &str)] = &[
     ("scenario [NAME]", "plays one, or tells which there are", "scenario kill-the-leader"),
     ("lesson [N|check|hint|again|next|stop]", "tasks that end in something checked; alone: which there are", "lesson 3"),
     ("save FILE", "what was typed until now, as a script", "save session.txt"),
-    ("timeline [last 1s] [events LIST] [to FILE]", "what has just happened: lanes and arrows, here or in a .svg or .html", "timeline last 2s"),
+    ("timeline [last 1s|from T|until T] [events LIST] [to FILE]", "what has just happened: lanes and arrows, here; all of it in a .svg or .html", "timeline last 2s"),
     ("menu", "the Go prototype's numbered menu, and back", "menu"),
     ("step [N]", "the next thing happens, or N things (`--sim`)", "step 3"),
     ("back [N]", "as it was before the last command, or the last N (`--sim`)", "back"),

@@ -15,17 +15,19 @@ use jangada_trace::jsonl;
 use jangada_trace::language::Language;
 use jangada_trace::merge::{Agreement, Clock, Merged, Source, merge};
 use jangada_trace::names::Names;
-use jangada_trace::phrases::span;
+use jangada_trace::phrases::{message, span};
 use jangada_trace::safety::Safety;
 use jangada_trace::say;
 use jangada_trace::timeline::text::{self, Style};
-use jangada_trace::timeline::{Scene, Tally, View, perfetto, svg, table};
+use jangada_trace::timeline::{Scene, Tally, Topics, View, perfetto, svg, table};
+use jangada_trace::words::{Level, Words};
 
 pub use fetch::from_servers;
 pub use kind::Kind;
 pub use read::{Given, from_files};
 pub use terminal::{plain_kind, terminal_width};
 pub use window::Window;
+use window::seconds;
 
 /// What happened, on one clock.
 #[derive(Clone, Debug)]
@@ -105,10 +107,10 @@ impl Recording {
         }
     }
 
-    /// "3 servers, 4213 records, 0.000 to 2.310 s, 830 messages: 812 received, 18 lost".
-    pub fn summary(&self, language: Language) -> String {
+    /// "3 servers, 4213 records, 0.000 to 2.310 s, 830 messages: 812 received, 18 lost"; of a part, of how much it is one.
+    pub fn summary(&self, language: Language, view: &View) -> String {
         let scene = &self.scene;
-        let Tally { sent, received, lost, on_the_way, unrecorded, .. } = scene.tally();
+        let Tally { sent, received, lost, on_the_way, unrecorded, .. } = scene.tally_of(view.from, view.to);
         let mut fates =
             vec![say!(language, "{received} received", received), say!(language, "{lost} lost", lost)];
         if on_the_way > 0 {
@@ -117,17 +119,62 @@ impl Recording {
         if unrecorded > 0 {
             fates.push(say!(language, "{unrecorded} beyond what is recorded", unrecorded));
         }
-        let seconds = |time: Time| format!("{:.3}", time.0 as f64 / 1e9);
+        let (servers, fates) = (scene.lanes.len(), fates.join(", "));
+        let (from, to) = (seconds(view.from), seconds(view.to));
+        if (view.from, view.to) == (scene.begin, scene.end) {
+            let records = scene.records.len();
+            return say!(
+                language,
+                "{servers} servers, {records} records, {from} to {to} s; {sent} messages: {fates}",
+                servers,
+                records,
+                from,
+                to,
+                sent,
+                fates
+            );
+        }
         say!(
             language,
-            "{servers} servers, {records} records, {from} to {to} s; {sent} messages: {fates}",
-            servers = scene.lanes.len(),
-            records = scene.records.len(),
-            from = seconds(scene.begin),
-            to = seconds(scene.end),
+            "{servers} servers, {records} records, {from} to {to} s of {begin} to {end} s; {sent} messages: {fates}",
+            servers,
+            records = scene.between(view.from, view.to).len(),
+            from,
+            to,
+            begin = seconds(scene.begin),
+            end = seconds(scene.end),
             sent,
-            fates = fates.join(", ")
+            fates
         )
+    }
+
+    /// If a picture of this part shows nothing: that, and what was the last thing before it, and when.
+    pub fn about_nothing(&self, view: &View) -> Option<(String, Time)> {
+        let (scene, language) = (&self.scene, view.language);
+        if view.has_something(scene) {
+            return None;
+        }
+        let (from, to) = (seconds(view.from), seconds(view.to));
+        let nothing = match view.topics == Topics::default() {
+            true => say!(language, "nothing but heartbeats from {from} to {to} s", from, to),
+            false => say!(language, "nothing of the kind happened from {from} to {to} s", from, to),
+        };
+        let name = |lane: usize| self.names.of(scene.lanes[lane].node);
+        let (time, what) = match view.latest(scene) {
+            (Some(record), _) => {
+                let mut words = Words::new(self.names.clone()).in_language(language);
+                let until = scene.records.iter().take_while(|other| !std::ptr::eq(*other, record));
+                until.for_each(|before| drop(words.sentence(before, Level::Warn)));
+                let sentence = words.sentence(record, Level::Trace).unwrap_or_default();
+                (record.time, format!("{}: {sentence}", self.names.of(record.node)))
+            }
+            (None, Some(arrow)) => {
+                let gist = message(language, arrow.kind, arrow.index.0, arrow.count);
+                (arrow.first(), format!("{} → {}: {gist}", name(arrow.from), name(arrow.to)))
+            }
+            (None, None) => return Some((nothing, scene.begin)),
+        };
+        Some((say!(language, "{nothing}; last, at {at} s: {what}", nothing, at = seconds(time), what), time))
     }
 
     /// Paints a part of it. Says how many rows did not fit.

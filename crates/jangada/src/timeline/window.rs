@@ -67,23 +67,6 @@ impl Window {
         ))
     }
 
-    /// A sentence, if nothing that is asked for happened in the part that is shown.
-    pub fn about_nothing(&self, scene: &Scene, view: &View) -> Option<String> {
-        let something = scene.between(view.from, view.to).iter().any(|record| view.shows_record(record))
-            || scene.arrows.iter().any(|arrow| view.shows(arrow));
-        let (begin, end) = (seconds(scene.begin), seconds(scene.end));
-        (!something).then(|| {
-            say!(
-                self.language,
-                "nothing of the kind happened from {from} to {to} s; the recording goes from {begin} to {end} s",
-                from = seconds(view.from),
-                to = seconds(view.to),
-                begin,
-                end
-            )
-        })
-    }
-
     /// The part of this scene.
     pub fn of(&self, scene: &Scene) -> View {
         let time = |duration: Duration| Time(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
@@ -97,7 +80,8 @@ impl Window {
     }
 }
 
-fn seconds(time: Time) -> String {
+/// A time in a sentence.
+pub(super) fn seconds(time: Time) -> String {
     format!("{:.3}", time.0 as f64 / 1e9)
 }
 

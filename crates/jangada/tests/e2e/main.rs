@@ -16,6 +16,7 @@ mod etcd_flags; // servers that are started in etcd's words
 mod disk; // data directories: wrong, in use, full
 mod examples; // every example in every help text
 mod explore; // `jangada sim explore`: everything that small clusters can do
+mod hand_in; // what a student takes home of a laboratory
 mod http; // curl: keys as they are, etcd's calls as JSON
 mod kill; // kill -9, SIGSTOP, restart of all, no quorum: no acknowledged write is lost
 mod lab; // `jangada node`: the university lab
