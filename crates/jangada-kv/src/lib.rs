@@ -70,7 +70,7 @@ mod restore; // reading a snapshot
 mod snapshot; // writing one
 pub mod wire; // the alphabet of all encodings
 
-pub use auth::{AuthError, AuthRequest, AuthResponse, Caller};
+pub use auth::{AuthChange, AuthError, AuthQuestion, AuthRequest, AuthResponse, Caller};
 pub use changes::{ChangeEvent, Changes};
 pub use command::{
     Command, CommandError, Exec, ExpireCondition, Expiry, KeyType, MAX_VALUE_BYTES, Reply, Set, SetCondition,

@@ -15,6 +15,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use crate::command::Command;
 use crate::entry::KEY_OVERHEAD_BYTES;
 use crate::lease::LeaseRequest;
@@ -199,34 +201,12 @@ impl Store {
     /// By how much a command makes the store grow at most. It need not be exact: what does nothing in the end (`SET` with
     /// `NX`) may be refused in a full store.
     pub(crate) fn command_growth(&self, command: &Command) -> u64 {
-        match command {
-            Command::Set(set) => self.growth(&set.key, set.value.len() as u64),
-            Command::SetNx { key, value } => self.growth(key, value.len() as u64),
-            Command::MSet { pairs } => {
-                pairs.iter().map(|(key, value)| self.growth(key, value.len() as u64)).sum()
-            }
-            Command::Increment { key, .. } => self.growth(key, NUMBER_BYTES),
-            Command::Append { key, value } => match self.bytes_of(key) {
-                0 => key_bytes(key, value.len() as u64),
-                _ => value.len() as u64,
-            },
-            Command::Delete { .. }
-            | Command::GetDelete { .. }
-            | Command::GetEx { .. }
-            | Command::Expire { .. }
-            | Command::Persist { .. }
-            | Command::FlushAll
-            | Command::Get { .. }
-            | Command::MGet { .. }
-            | Command::Exists { .. }
-            | Command::StrLen { .. }
-            | Command::Ttl { .. }
-            | Command::Deadline { .. }
-            | Command::Keys { .. }
-            | Command::Scan { .. }
-            | Command::DbSize
-            | Command::Type { .. } => 0,
+        if let Command::Append { key, value } = command
+            && self.bytes_of(key) > 0
+        {
+            return value.len() as u64;
         }
+        written(command).map(|(key, value_bytes)| self.growth(key, value_bytes)).sum()
     }
 
     fn growth(&self, key: &[u8], value_bytes: u64) -> u64 {
@@ -252,11 +232,18 @@ pub(crate) fn put_bytes(put: &Put) -> u64 {
 
 /// The same of a command.
 pub(crate) fn command_bytes(command: &Command) -> u64 {
-    match command {
-        Command::Set(set) => key_bytes(&set.key, set.value.len() as u64),
-        Command::SetNx { key, value } | Command::Append { key, value } => key_bytes(key, value.len() as u64),
-        Command::MSet { pairs } => pairs.iter().map(|(key, value)| key_bytes(key, value.len() as u64)).sum(),
-        Command::Increment { key, .. } => key_bytes(key, NUMBER_BYTES),
+    written(command).map(|(key, value_bytes)| key_bytes(key, value_bytes)).sum()
+}
+
+/// What a command writes: keys, and how many bytes of value each gets.
+fn written(command: &Command) -> impl Iterator<Item = (&[u8], u64)> {
+    let (one, several): (_, &[(Bytes, Bytes)]) = match command {
+        Command::Set(set) => (Some((&set.key, set.value.len() as u64)), &[]),
+        Command::SetNx { key, value } | Command::Append { key, value } => {
+            (Some((key, value.len() as u64)), &[])
+        }
+        Command::Increment { key, .. } => (Some((key, NUMBER_BYTES)), &[]),
+        Command::MSet { pairs } => (None, pairs),
         Command::Delete { .. }
         | Command::GetDelete { .. }
         | Command::GetEx { .. }
@@ -272,8 +259,10 @@ pub(crate) fn command_bytes(command: &Command) -> u64 {
         | Command::Keys { .. }
         | Command::Scan { .. }
         | Command::DbSize
-        | Command::Type { .. } => 0,
-    }
+        | Command::Type { .. } => (None, &[]),
+    };
+    let several = several.iter().map(|(key, value)| (key, value.len() as u64));
+    one.into_iter().chain(several).map(|(key, value_bytes)| (&key[..], value_bytes))
 }
 
 /// What the alarm about space forbids, whatever its size.

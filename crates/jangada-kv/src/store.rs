@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::auth::{Auth, Caller};
+use crate::auth::{Auth, AuthRequest, Caller};
 use crate::entry::ChangeId;
 use crate::expiry::Due;
 use crate::history::History;
@@ -164,9 +164,9 @@ impl Store {
             Request::Range(range) => self.range(range).map_or_else(Response::Error, Response::Range),
             Request::Txn(txn) => self.txn_queries(txn).map_or_else(Response::Error, Response::Txn),
             Request::Lease(lease) => Store::lease_response(self.lease_query(now, lease)),
-            Request::Auth(auth) if !auth.is_read_only() => Response::Error(Error::NotReadOnly),
-            Request::Auth(auth) => self
-                .auth_query(caller, auth)
+            Request::Auth(AuthRequest::Change(_)) => Response::Error(Error::NotReadOnly),
+            Request::Auth(AuthRequest::Ask(question)) => self
+                .auth_query(caller, question)
                 .map_or_else(|error| Response::Error(Error::Auth(error)), Response::Auth),
             Request::Alarm(AlarmRequest::List) => self.alarm_list(),
             Request::Put(_)

@@ -98,9 +98,14 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
-        let byte = *self.bytes.get(self.at).ok_or(DecodeError::Truncated)?;
+        let byte = self.peek()?;
         self.at += 1;
         Ok(byte)
+    }
+
+    /// The next byte, which stays where it is.
+    pub(crate) fn peek(&self) -> Result<u8, DecodeError> {
+        self.bytes.get(self.at).copied().ok_or(DecodeError::Truncated)
     }
 
     /// A count of things that take at least one byte each.

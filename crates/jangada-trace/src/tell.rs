@@ -5,8 +5,9 @@ use std::fmt::Write;
 use bytes::Bytes;
 use jangada_kv::request::{Compare, CompareOperator, CompareTarget};
 use jangada_kv::{
-    Alarm, AlarmKind, AlarmRequest, AuthRequest, AuthResponse, Caller, Command, KeyRange, KeyValue, LeaseId,
-    LeaseRequest, LeaseResponse, Reply, Request, Response, SetCondition, Txn, TxnOp, TxnOpResponse,
+    Alarm, AlarmKind, AlarmRequest, AuthChange, AuthQuestion, AuthRequest, AuthResponse, Caller, Command,
+    KeyRange, KeyValue, LeaseId, LeaseRequest, LeaseResponse, Reply, Request, Response, SetCondition, Txn,
+    TxnOp, TxnOpResponse,
 };
 use jangada_raft::types::Time;
 
@@ -109,36 +110,48 @@ fn caller(caller: &Caller) -> String {
 
 fn auth_request(request: &AuthRequest) -> String {
     match request {
-        AuthRequest::Enable => "enable auth".to_string(),
-        AuthRequest::Disable => "disable auth".to_string(),
-        AuthRequest::UserAdd { name, .. } => format!("add user {}", text(name)),
-        AuthRequest::UserDelete { name } => format!("delete user {}", text(name)),
-        AuthRequest::UserChangePassword { name, .. } => format!("change the password of {}", text(name)),
-        AuthRequest::UserGrantRole { user, role } => format!("grant role {} to {}", text(role), text(user)),
-        AuthRequest::UserRevokeRole { user, role } => {
+        AuthRequest::Change(change) => auth_change(change),
+        AuthRequest::Ask(question) => auth_question(question),
+    }
+}
+
+fn auth_change(change: &AuthChange) -> String {
+    match change {
+        AuthChange::Enable => "enable auth".to_string(),
+        AuthChange::Disable => "disable auth".to_string(),
+        AuthChange::UserAdd { name, .. } => format!("add user {}", text(name)),
+        AuthChange::UserDelete { name } => format!("delete user {}", text(name)),
+        AuthChange::UserChangePassword { name, .. } => format!("change the password of {}", text(name)),
+        AuthChange::UserGrantRole { user, role } => format!("grant role {} to {}", text(role), text(user)),
+        AuthChange::UserRevokeRole { user, role } => {
             format!("revoke role {} from {}", text(role), text(user))
         }
-        AuthRequest::RoleAdd { name } => format!("add role {}", text(name)),
-        AuthRequest::RoleDelete { name } => format!("delete role {}", text(name)),
-        AuthRequest::RoleGrantPermission { role, permission } => {
+        AuthChange::RoleAdd { name } => format!("add role {}", text(name)),
+        AuthChange::RoleDelete { name } => format!("delete role {}", text(name)),
+        AuthChange::RoleGrantPermission { role, permission } => {
             let range = KeyRange::from_etcd(permission.key.clone(), permission.range_end.clone());
             format!("let role {} have {}", text(role), self::range(&range))
         }
-        AuthRequest::RoleRevokePermission { role, key, range_end } => {
+        AuthChange::RoleRevokePermission { role, key, range_end } => {
             let range = KeyRange::from_etcd(key.clone(), range_end.clone());
             format!("let role {} not have {}", text(role), self::range(&range))
         }
-        AuthRequest::Login { name, .. } => format!("a token for {}", text(name)),
-        AuthRequest::Touch => "keep the token".to_string(),
-        AuthRequest::Status => "is auth enabled".to_string(),
-        AuthRequest::UserGet { name } => format!("roles of {}", text(name)),
-        AuthRequest::UserList => "list users".to_string(),
-        AuthRequest::RoleGet { name } => format!("permissions of {}", text(name)),
-        AuthRequest::RoleList => "list roles".to_string(),
-        AuthRequest::Credentials { name } => format!("credentials of {}", text(name)),
-        AuthRequest::WhoAmI => "who am I".to_string(),
-        AuthRequest::MayRead { ranges } => format!("may I read {}", list(ranges, range)),
-        AuthRequest::MayManage => "may I manage".to_string(),
+        AuthChange::Login { name, .. } => format!("a token for {}", text(name)),
+        AuthChange::Touch => "keep the token".to_string(),
+    }
+}
+
+fn auth_question(question: &AuthQuestion) -> String {
+    match question {
+        AuthQuestion::Status => "is auth enabled".to_string(),
+        AuthQuestion::UserGet { name } => format!("roles of {}", text(name)),
+        AuthQuestion::UserList => "list users".to_string(),
+        AuthQuestion::RoleGet { name } => format!("permissions of {}", text(name)),
+        AuthQuestion::RoleList => "list roles".to_string(),
+        AuthQuestion::Credentials { name } => format!("credentials of {}", text(name)),
+        AuthQuestion::WhoAmI => "who am I".to_string(),
+        AuthQuestion::MayRead { ranges } => format!("may I read {}", list(ranges, range)),
+        AuthQuestion::MayManage => "may I manage".to_string(),
     }
 }
 

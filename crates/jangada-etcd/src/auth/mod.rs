@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jangada_kv::auth::TokenDigest;
-use jangada_kv::{AuthError, AuthRequest, AuthResponse, Caller, Error, KeyRange, Request, Response};
+use jangada_kv::{
+    AuthChange, AuthError, AuthQuestion, AuthRequest, AuthResponse, Caller, Error, KeyRange, Request,
+    Response,
+};
 use sha2::{Digest, Sha256};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
@@ -68,7 +71,7 @@ pub async fn log_in<B: Backend>(
     address: Option<IpAddr>,
 ) -> Result<Caller, Status> {
     let name = Bytes::copy_from_slice(name);
-    let asked = Request::Auth(AuthRequest::Credentials { name: name.clone() });
+    let asked = Request::Auth(AuthRequest::Ask(AuthQuestion::Credentials { name: name.clone() }));
     let answer = backend.read(Caller::Server.asks(asked), Freshness::Linearizable).await;
     let credentials = match answer.map_err(error::of_refusal)? {
         Response::Auth(AuthResponse::Credentials(credentials)) => credentials,
@@ -99,7 +102,8 @@ pub(crate) async fn token<B: Backend>(
         let secret = backend.secret().map_err(error::of_refusal)?;
         let token = format!("{:0digits$x}", u128::from_le_bytes(secret), digits = TOKEN_DIGITS);
         let digest = digest(token.as_bytes());
-        let login = AuthRequest::Login { name, since, token: digest, ttl_seconds: TOKEN_SECONDS };
+        let login =
+            AuthRequest::Change(AuthChange::Login { name, since, token: digest, ttl_seconds: TOKEN_SECONDS });
         let answer = backend.write(Caller::Server.asks(Request::Auth(login))).await;
         match answer.map_err(error::of_refusal)? {
             Response::Error(Error::Auth(AuthError::LoginFailed)) if attempt < ATTEMPTS => {}
@@ -140,7 +144,7 @@ pub async fn read<B: Backend>(
     if !is_unknown || freshness == Freshness::Linearizable {
         return Ok(answer);
     }
-    let who = caller.asks(Request::Auth(AuthRequest::WhoAmI));
+    let who = caller.asks(Request::Auth(AuthRequest::Ask(AuthQuestion::WhoAmI)));
     match backend.read(who, Freshness::Linearizable).await {
         Ok(Response::Auth(_)) => backend.read(asked, freshness).await.map_err(error::of_refusal),
         Ok(_) | Err(_) => Ok(answer),
@@ -154,7 +158,7 @@ pub async fn read<B: Backend>(
 pub(crate) async fn user<B: Backend>(backend: &B, caller: Caller) -> Result<Caller, Status> {
     match caller {
         Caller::Token(_) => {
-            let who = Request::Auth(AuthRequest::WhoAmI);
+            let who = Request::Auth(AuthRequest::Ask(AuthQuestion::WhoAmI));
             match read(backend, &caller, who, Freshness::Serializable).await? {
                 Response::Auth(AuthResponse::Caller(user)) => Ok(user),
                 other => Err(error::of_mismatch(other)),
@@ -169,7 +173,7 @@ pub(crate) async fn user<B: Backend>(backend: &B, caller: Caller) -> Result<Call
 /// # Errors
 /// etcd's refusals.
 pub async fn may_manage<B: Backend>(backend: &B, caller: &Caller) -> Result<(), Status> {
-    may(backend, caller, AuthRequest::MayManage, Freshness::Serializable).await
+    may(backend, caller, AuthQuestion::MayManage, Freshness::Serializable).await
 }
 
 /// Whether somebody may manage the cluster now: what this member gives away by itself is not given to whom the others
@@ -182,7 +186,7 @@ pub(crate) async fn may_manage_now<B: Backend>(backend: &B, caller: &Caller) -> 
     match caller {
         Caller::Nobody => Ok(()),
         Caller::Server | Caller::Token(_) | Caller::User { .. } => {
-            may(backend, caller, AuthRequest::MayManage, Freshness::Linearizable).await
+            may(backend, caller, AuthQuestion::MayManage, Freshness::Linearizable).await
         }
     }
 }
@@ -193,7 +197,7 @@ pub(crate) async fn may_read<B: Backend>(
     caller: &Caller,
     ranges: Vec<KeyRange>,
 ) -> Result<(), Status> {
-    may(backend, caller, AuthRequest::MayRead { ranges }, Freshness::Serializable).await
+    may(backend, caller, AuthQuestion::MayRead { ranges }, Freshness::Serializable).await
 }
 
 /// The same of somebody who follows these ranges. A member that is too busy to say is asked again for a while.
@@ -227,10 +231,10 @@ fn is_verdict(code: Code) -> bool {
 async fn may<B: Backend>(
     backend: &B,
     caller: &Caller,
-    request: AuthRequest,
+    question: AuthQuestion,
     freshness: Freshness,
 ) -> Result<(), Status> {
-    match read(backend, caller, Request::Auth(request), freshness).await? {
+    match read(backend, caller, Request::Auth(AuthRequest::Ask(question)), freshness).await? {
         Response::Auth(_) => Ok(()),
         other => Err(error::of_mismatch(other)),
     }

@@ -1,7 +1,7 @@
 //! Auth: users, roles, permissions, tokens.
 
 use jangada_kv::auth::{Permission, PermissionKind};
-use jangada_kv::{AuthRequest, AuthResponse, Caller, Request, Response, Revision};
+use jangada_kv::{AuthChange, AuthQuestion, AuthRequest, AuthResponse, Caller, Request, Response, Revision};
 use tonic::{Request as Call, Response as Answer, Status};
 
 use crate::auth;
@@ -36,14 +36,14 @@ impl<B: Backend> Auth for AuthService<B> {
         call: Call<pb::AuthEnableRequest>,
     ) -> Result<Answer<pb::AuthEnableResponse>, Status> {
         self.check_root().await?;
-        done!(self, call, _message => AuthRequest::Enable, AuthEnableResponse)
+        done!(self, call, _message => AuthChange::Enable, AuthEnableResponse)
     }
 
     async fn auth_disable(
         &self,
         call: Call<pb::AuthDisableRequest>,
     ) -> Result<Answer<pb::AuthDisableResponse>, Status> {
-        done!(self, call, _message => AuthRequest::Disable, AuthDisableResponse)
+        done!(self, call, _message => AuthChange::Disable, AuthDisableResponse)
     }
 
     async fn auth_status(
@@ -51,7 +51,7 @@ impl<B: Backend> Auth for AuthService<B> {
         call: Call<pb::AuthStatusRequest>,
     ) -> Result<Answer<pb::AuthStatusResponse>, Status> {
         let (caller, _) = metadata::admitted(call, &self.0)?;
-        match self.ask(&caller, AuthRequest::Status).await? {
+        match self.ask(&caller, AuthQuestion::Status).await? {
             AuthResponse::Status { revision, enabled, auth_revision } => {
                 Ok(Answer::new(pb::AuthStatusResponse {
                     header: self.header(revision),
@@ -91,7 +91,7 @@ impl<B: Backend> Auth for AuthService<B> {
             true => None,
             false => Some(auth::hash(&self.0, password).await?),
         };
-        let done = self.change(&caller, AuthRequest::UserAdd { name: name.into(), password }).await?;
+        let done = self.change(&caller, AuthChange::UserAdd { name: name.into(), password }).await?;
         Ok(Answer::new(pb::AuthUserAddResponse { header: self.header(done) }))
     }
 
@@ -100,7 +100,8 @@ impl<B: Backend> Auth for AuthService<B> {
         call: Call<pb::AuthUserGetRequest>,
     ) -> Result<Answer<pb::AuthUserGetResponse>, Status> {
         let (caller, message) = metadata::admitted(call, &self.0)?;
-        let (header, roles) = self.names(&caller, AuthRequest::UserGet { name: message.name.into() }).await?;
+        let (header, roles) =
+            self.names(&caller, AuthQuestion::UserGet { name: message.name.into() }).await?;
         Ok(Answer::new(pb::AuthUserGetResponse { header, roles }))
     }
 
@@ -109,7 +110,7 @@ impl<B: Backend> Auth for AuthService<B> {
         call: Call<pb::AuthUserListRequest>,
     ) -> Result<Answer<pb::AuthUserListResponse>, Status> {
         let (caller, _) = metadata::admitted(call, &self.0)?;
-        let (header, users) = self.names(&caller, AuthRequest::UserList).await?;
+        let (header, users) = self.names(&caller, AuthQuestion::UserList).await?;
         Ok(Answer::new(pb::AuthUserListResponse { header, users }))
     }
 
@@ -117,7 +118,7 @@ impl<B: Backend> Auth for AuthService<B> {
         &self,
         call: Call<pb::AuthUserDeleteRequest>,
     ) -> Result<Answer<pb::AuthUserDeleteResponse>, Status> {
-        done!(self, call, message => AuthRequest::UserDelete { name: message.name.into() }, AuthUserDeleteResponse)
+        done!(self, call, message => AuthChange::UserDelete { name: message.name.into() }, AuthUserDeleteResponse)
     }
 
     async fn user_change_password(
@@ -127,7 +128,7 @@ impl<B: Backend> Auth for AuthService<B> {
         let (caller, message) = metadata::admitted(call, &self.0)?;
         auth::may_manage(&self.0, &caller).await?;
         let password = auth::hash(&self.0, message.password).await?;
-        let change = AuthRequest::UserChangePassword { name: message.name.into(), password };
+        let change = AuthChange::UserChangePassword { name: message.name.into(), password };
         let done = self.change(&caller, change).await?;
         Ok(Answer::new(pb::AuthUserChangePasswordResponse { header: self.header(done) }))
     }
@@ -139,7 +140,7 @@ impl<B: Backend> Auth for AuthService<B> {
         done!(
             self,
             call,
-            message => AuthRequest::UserGrantRole { user: message.user.into(), role: message.role.into() },
+            message => AuthChange::UserGrantRole { user: message.user.into(), role: message.role.into() },
             AuthUserGrantRoleResponse
         )
     }
@@ -151,7 +152,7 @@ impl<B: Backend> Auth for AuthService<B> {
         done!(
             self,
             call,
-            message => AuthRequest::UserRevokeRole { user: message.name.into(), role: message.role.into() },
+            message => AuthChange::UserRevokeRole { user: message.name.into(), role: message.role.into() },
             AuthUserRevokeRoleResponse
         )
     }
@@ -160,7 +161,7 @@ impl<B: Backend> Auth for AuthService<B> {
         &self,
         call: Call<pb::AuthRoleAddRequest>,
     ) -> Result<Answer<pb::AuthRoleAddResponse>, Status> {
-        done!(self, call, message => AuthRequest::RoleAdd { name: message.name.into() }, AuthRoleAddResponse)
+        done!(self, call, message => AuthChange::RoleAdd { name: message.name.into() }, AuthRoleAddResponse)
     }
 
     async fn role_get(
@@ -168,7 +169,7 @@ impl<B: Backend> Auth for AuthService<B> {
         call: Call<pb::AuthRoleGetRequest>,
     ) -> Result<Answer<pb::AuthRoleGetResponse>, Status> {
         let (caller, message) = metadata::admitted(call, &self.0)?;
-        match self.ask(&caller, AuthRequest::RoleGet { name: message.role.into() }).await? {
+        match self.ask(&caller, AuthQuestion::RoleGet { name: message.role.into() }).await? {
             AuthResponse::Permissions { revision, permissions } => {
                 let perm = permissions.into_iter().map(told).collect();
                 Ok(Answer::new(pb::AuthRoleGetResponse { header: self.header(revision), perm }))
@@ -182,7 +183,7 @@ impl<B: Backend> Auth for AuthService<B> {
         call: Call<pb::AuthRoleListRequest>,
     ) -> Result<Answer<pb::AuthRoleListResponse>, Status> {
         let (caller, _) = metadata::admitted(call, &self.0)?;
-        let (header, roles) = self.names(&caller, AuthRequest::RoleList).await?;
+        let (header, roles) = self.names(&caller, AuthQuestion::RoleList).await?;
         Ok(Answer::new(pb::AuthRoleListResponse { header, roles }))
     }
 
@@ -190,7 +191,7 @@ impl<B: Backend> Auth for AuthService<B> {
         &self,
         call: Call<pb::AuthRoleDeleteRequest>,
     ) -> Result<Answer<pb::AuthRoleDeleteResponse>, Status> {
-        done!(self, call, message => AuthRequest::RoleDelete { name: message.role.into() }, AuthRoleDeleteResponse)
+        done!(self, call, message => AuthChange::RoleDelete { name: message.role.into() }, AuthRoleDeleteResponse)
     }
 
     async fn role_grant_permission(
@@ -202,7 +203,7 @@ impl<B: Backend> Auth for AuthService<B> {
             call,
             message => {
                 let permission = permission(message.perm)?;
-                AuthRequest::RoleGrantPermission { role: message.name.into(), permission }
+                AuthChange::RoleGrantPermission { role: message.name.into(), permission }
             },
             AuthRoleGrantPermissionResponse
         )
@@ -215,7 +216,7 @@ impl<B: Backend> Auth for AuthService<B> {
         done!(
             self,
             call,
-            message => AuthRequest::RoleRevokePermission {
+            message => AuthChange::RoleRevokePermission {
                 role: message.role.into(),
                 key: message.key,
                 range_end: message.range_end,
@@ -232,7 +233,7 @@ impl<B: Backend> AuthService<B> {
 
     /// Whoever begins to ask everybody for a password must leave somebody who has one, and may do everything.
     async fn check_root(&self) -> Result<(), Status> {
-        let asked = AuthRequest::Credentials { name: ROOT.into() };
+        let asked = AuthQuestion::Credentials { name: ROOT.into() };
         match self.ask(&Caller::Server, asked).await? {
             AuthResponse::Credentials(root) if root.exists && root.password.is_none() => {
                 Err(error::ROOT_WITHOUT_PASSWORD.into())
@@ -242,16 +243,18 @@ impl<B: Backend> AuthService<B> {
         }
     }
 
-    async fn change(&self, caller: &Caller, request: AuthRequest) -> Result<Revision, Status> {
-        let done = self.0.write(caller.asks(Request::Auth(request))).await.map_err(error::of_refusal)?;
+    async fn change(&self, caller: &Caller, change: AuthChange) -> Result<Revision, Status> {
+        let change = Request::Auth(AuthRequest::Change(change));
+        let done = self.0.write(caller.asks(change)).await.map_err(error::of_refusal)?;
         match done {
             Response::Auth(AuthResponse::Done { revision }) => Ok(revision),
             other => Err(error::of_mismatch(other)),
         }
     }
 
-    async fn ask(&self, caller: &Caller, request: AuthRequest) -> Result<AuthResponse, Status> {
-        match auth::read(&self.0, caller, Request::Auth(request), Freshness::Linearizable).await? {
+    async fn ask(&self, caller: &Caller, question: AuthQuestion) -> Result<AuthResponse, Status> {
+        let question = Request::Auth(AuthRequest::Ask(question));
+        match auth::read(&self.0, caller, question, Freshness::Linearizable).await? {
             Response::Auth(answer) => Ok(answer),
             other => Err(error::of_mismatch(other)),
         }
@@ -260,9 +263,9 @@ impl<B: Backend> AuthService<B> {
     async fn names(
         &self,
         caller: &Caller,
-        request: AuthRequest,
+        question: AuthQuestion,
     ) -> Result<(Option<pb::ResponseHeader>, Vec<String>), Status> {
-        match self.ask(caller, request).await? {
+        match self.ask(caller, question).await? {
             AuthResponse::Names { revision, names } => {
                 let names = names.iter().map(|name| String::from_utf8_lossy(name).into_owned());
                 Ok((self.header(revision), names.collect()))

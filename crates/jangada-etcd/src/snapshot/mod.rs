@@ -14,7 +14,7 @@ mod read; // reading such a file
 use std::time::Duration;
 
 use bytes::Bytes;
-use jangada_kv::auth::AuthRequest;
+use jangada_kv::auth::{AuthQuestion, AuthRequest};
 use jangada_kv::{AuthResponse, Caller, KeyValue, Request, Response, Revision};
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -175,7 +175,7 @@ fn mark(kv: &KeyValue) -> Mortal {
 
 /// Whether users are asked who they are. Whoever may have a snapshot may know that, too.
 async fn is_guarded<B: Backend>(backend: &B) -> Result<bool, Status> {
-    let request = Request::Auth(AuthRequest::Status);
+    let request = Request::Auth(AuthRequest::Ask(AuthQuestion::Status));
     match auth::read(backend, &Caller::Server, request, Freshness::Serializable).await? {
         Response::Auth(AuthResponse::Status { enabled, .. }) => Ok(enabled),
         other => Err(error::of_mismatch(other)),

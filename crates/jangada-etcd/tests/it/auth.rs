@@ -199,17 +199,27 @@ async fn roles_and_users_are_told_as_etcd_tells_them() {
     assert_eq!((status.enabled, status.auth_revision), (true, 7));
 }
 
+/// A watch of one key by whoever has the token, once it is there. It ends with the sender.
+async fn watching(
+    bare: &Bare,
+    token: &str,
+    key: &str,
+) -> (mpsc::Sender<pb::WatchRequest>, tonic::Streaming<pb::WatchResponse>) {
+    let (requests, arriving) = mpsc::channel(4);
+    let create = pb::WatchCreateRequest { key: key.to_owned().into(), ..pb::WatchCreateRequest::default() };
+    let create = pb::WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
+    requests.send(create).await.unwrap();
+    let call = by(token, ReceiverStream::new(arriving));
+    let mut responses = WatchClient::new(bare.services()).watch(call).await.unwrap().into_inner();
+    assert!(responses.message().await.unwrap().unwrap().created);
+    (requests, responses)
+}
+
 #[tokio::test]
 async fn a_watch_ends_when_its_user_may_not_read_any_more() {
     let bare = with_users().await;
     let (root, ana) = (token(&bare, "root").await, token(&bare, "ana").await);
-    let (requests, arriving) = mpsc::channel(4);
-    let create = pb::WatchCreateRequest { key: "m1".into(), ..pb::WatchCreateRequest::default() };
-    let create = pb::WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
-    requests.send(create).await.unwrap();
-    let call = by(&ana, ReceiverStream::new(arriving));
-    let mut responses = WatchClient::new(bare.services()).watch(call).await.unwrap().into_inner();
-    assert!(responses.message().await.unwrap().unwrap().created);
+    let (_requests, mut responses) = watching(&bare, &ana, "m1").await;
     bare.kv().put(by(&root, put("m1", "1"))).await.unwrap();
     assert_eq!(responses.message().await.unwrap().unwrap().events.len(), 1);
     let revoke = pb::AuthUserRevokeRoleRequest { name: "ana".to_owned(), role: "m".to_owned() };
@@ -225,13 +235,7 @@ async fn a_watch_ends_when_its_user_may_not_read_any_more() {
 async fn a_member_that_is_busy_ends_no_watch() {
     let bare = with_users().await;
     let (root, ana) = (token(&bare, "root").await, token(&bare, "ana").await);
-    let (requests, arriving) = mpsc::channel(4);
-    let create = pb::WatchCreateRequest { key: "m1".into(), ..pb::WatchCreateRequest::default() };
-    let create = pb::WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
-    requests.send(create).await.unwrap();
-    let call = by(&ana, ReceiverStream::new(arriving));
-    let mut responses = WatchClient::new(bare.services()).watch(call).await.unwrap().into_inner();
-    assert!(responses.message().await.unwrap().unwrap().created);
+    let (_requests, mut responses) = watching(&bare, &ana, "m1").await;
     add_user_as(&bare, &root, "bia").await;
     bare.busy.store(2, Relaxed);
     bare.kv().put(by(&root, put("m1", "1"))).await.unwrap();

@@ -10,7 +10,10 @@ use http_body_util::{BodyExt, Full};
 use jangada_etcd::Gateway;
 use jangada_etcd::auth::digest;
 use jangada_kv::auth::{Permission, PermissionKind};
-use jangada_kv::{AuthRequest, Caller, LeaseId, LeaseRequest, Millis, Put, Request, Response, Store};
+use jangada_kv::{
+    AuthChange, AuthQuestion, AuthRequest, Caller, LeaseId, LeaseRequest, Millis, Put, Request, Response,
+    Store,
+};
 use prost_reflect::DescriptorPool;
 use serde_json::Value;
 use tonic::codegen::http;
@@ -174,27 +177,32 @@ fn store() -> Store {
         ("others", PermissionKind::ReadWrite, "x", "y"),
     ];
     for (role, kind, key, range_end) in roles {
-        done(auth(AuthRequest::RoleAdd { name: role.into() }));
+        done(auth(AuthRequest::Change(AuthChange::RoleAdd { name: role.into() })));
         let permission = Permission { kind, key: key.into(), range_end: range_end.into() };
-        done(auth(AuthRequest::RoleGrantPermission { role: role.into(), permission }));
+        done(auth(AuthRequest::Change(AuthChange::RoleGrantPermission { role: role.into(), permission })));
     }
     for (name, read, write) in USERS {
-        done(auth(AuthRequest::UserAdd { name: name.into(), password: Some(hash()) }));
+        done(auth(AuthRequest::Change(AuthChange::UserAdd { name: name.into(), password: Some(hash()) })));
         let roles =
             [("root", name == "root"), ("reads", read), ("writes", write), ("others", name == "other")];
         for (role, _) in roles.into_iter().filter(|(_, has)| *has) {
-            done(auth(AuthRequest::UserGrantRole { user: name.into(), role: role.into() }));
+            done(auth(AuthRequest::Change(AuthChange::UserGrantRole {
+                user: name.into(),
+                role: role.into(),
+            })));
         }
     }
-    done(auth(AuthRequest::Enable));
+    done(auth(AuthRequest::Change(AuthChange::Enable)));
     for (name, ..) in USERS {
-        let asked = Caller::Server.asks(auth(AuthRequest::Credentials { name: name.into() }));
+        let asked =
+            Caller::Server.asks(auth(AuthRequest::Ask(AuthQuestion::Credentials { name: name.into() })));
         let since = match store.read(Millis(0), &asked) {
             Response::Auth(jangada_kv::AuthResponse::Credentials(credentials)) => credentials.since,
             other => panic!("{other:?}"),
         };
         let token = digest(name.as_bytes());
-        let login = AuthRequest::Login { name: name.into(), since, token, ttl_seconds: 300 };
+        let login =
+            AuthRequest::Change(AuthChange::Login { name: name.into(), since, token, ttl_seconds: 300 });
         store.apply(Millis(0), &Caller::Server.asks(auth(login)));
     }
     store

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::request::{
-    AuthError, AuthRequest, AuthResponse, Caller, Credentials, PasswordHash, Permission, PermissionKind,
+    AuthChange, AuthError, AuthQuestion, AuthRequest, AuthResponse, Caller, Credentials, PasswordHash,
+    Permission, PermissionKind,
 };
 use super::{Auth, May, ROOT, Role, User};
 use crate::store::Store;
@@ -21,57 +22,50 @@ fn own_hash(hash: &PasswordHash) -> PasswordHash {
 impl Store {
     /// Carries out a change of users or roles, or answers a question about them, for a caller who may.
     pub(crate) fn auth(&mut self, caller: &Caller, request: &AuthRequest) -> Result<AuthResponse, AuthError> {
-        if request.is_read_only() {
-            return self.auth_query(caller, request);
+        match request {
+            AuthRequest::Change(change) => {
+                self.auth.change(self.clock, change)?;
+                Ok(AuthResponse::Done { revision: self.revision })
+            }
+            AuthRequest::Ask(question) => self.auth_query(caller, question),
         }
-        self.auth.change(self.clock, request)?;
-        Ok(AuthResponse::Done { revision: self.revision })
     }
 
     /// Answers a question about users and roles, for a caller who may know.
     pub(crate) fn auth_query(
         &self,
         caller: &Caller,
-        request: &AuthRequest,
+        question: &AuthQuestion,
     ) -> Result<AuthResponse, AuthError> {
-        self.auth.query(self.revision, self.clock, caller, request)
+        self.auth.query(self.revision, self.clock, caller, question)
     }
 }
 
 impl Auth {
-    fn change(&mut self, clock: Millis, request: &AuthRequest) -> Result<(), AuthError> {
-        match request {
-            AuthRequest::Enable => self.enable(),
-            AuthRequest::Disable => {
+    fn change(&mut self, clock: Millis, change: &AuthChange) -> Result<(), AuthError> {
+        match change {
+            AuthChange::Enable => self.enable(),
+            AuthChange::Disable => {
                 self.disable();
                 Ok(())
             }
-            AuthRequest::UserAdd { name, password } => self.add_user(name, password.as_ref()),
-            AuthRequest::UserDelete { name } => self.delete_user(name),
-            AuthRequest::UserChangePassword { name, password } => self.change_password(name, password),
-            AuthRequest::UserGrantRole { user, role } => self.grant_role(user, role),
-            AuthRequest::UserRevokeRole { user, role } => self.revoke_role(user, role),
-            AuthRequest::RoleAdd { name } => self.add_role(name),
-            AuthRequest::RoleDelete { name } => self.delete_role(name),
-            AuthRequest::RoleGrantPermission { role, permission } => self.grant_permission(role, permission),
-            AuthRequest::RoleRevokePermission { role, key, range_end } => {
+            AuthChange::UserAdd { name, password } => self.add_user(name, password.as_ref()),
+            AuthChange::UserDelete { name } => self.delete_user(name),
+            AuthChange::UserChangePassword { name, password } => self.change_password(name, password),
+            AuthChange::UserGrantRole { user, role } => self.grant_role(user, role),
+            AuthChange::UserRevokeRole { user, role } => self.revoke_role(user, role),
+            AuthChange::RoleAdd { name } => self.add_role(name),
+            AuthChange::RoleDelete { name } => self.delete_role(name),
+            AuthChange::RoleGrantPermission { role, permission } => self.grant_permission(role, permission),
+            AuthChange::RoleRevokePermission { role, key, range_end } => {
                 self.revoke_permission(role, key, range_end)
             }
-            AuthRequest::Login { name, since, token, ttl_seconds } => {
+            AuthChange::Login { name, since, token, ttl_seconds } => {
                 let user = self.login(name, *since)?;
                 self.tokens.issue(*token, &user, (*ttl_seconds).min(super::tokens::MAX_TOKEN_SECONDS), clock);
                 Ok(())
             }
-            AuthRequest::Touch => Ok(()),
-            AuthRequest::Status
-            | AuthRequest::UserGet { .. }
-            | AuthRequest::UserList
-            | AuthRequest::RoleGet { .. }
-            | AuthRequest::RoleList
-            | AuthRequest::Credentials { .. }
-            | AuthRequest::WhoAmI
-            | AuthRequest::MayRead { .. }
-            | AuthRequest::MayManage => Ok(()),
+            AuthChange::Touch => Ok(()),
         }
     }
 
@@ -80,20 +74,20 @@ impl Auth {
         revision: Revision,
         clock: Millis,
         caller: &Caller,
-        request: &AuthRequest,
+        question: &AuthQuestion,
     ) -> Result<AuthResponse, AuthError> {
-        Ok(match request {
-            AuthRequest::Status => {
+        Ok(match question {
+            AuthQuestion::Status => {
                 AuthResponse::Status { revision, enabled: self.enabled, auth_revision: self.revision }
             }
-            AuthRequest::UserGet { name } => {
+            AuthQuestion::UserGet { name } => {
                 let user = self.users.get(name).ok_or(AuthError::UserNotFound)?;
                 AuthResponse::Names { revision, names: user.roles.iter().cloned().collect() }
             }
-            AuthRequest::UserList => {
+            AuthQuestion::UserList => {
                 AuthResponse::Names { revision, names: self.users.keys().cloned().collect() }
             }
-            AuthRequest::RoleGet { name } => {
+            AuthQuestion::RoleGet { name } => {
                 let role = self.roles.get(name).ok_or(AuthError::RoleNotFound)?;
                 let permissions = match name.as_ref() {
                     // Whatever was granted to it, it may do everything.
@@ -102,10 +96,10 @@ impl Auth {
                 };
                 AuthResponse::Permissions { revision, permissions }
             }
-            AuthRequest::RoleList => {
+            AuthQuestion::RoleList => {
                 AuthResponse::Names { revision, names: self.roles.keys().cloned().collect() }
             }
-            AuthRequest::Credentials { name } => {
+            AuthQuestion::Credentials { name } => {
                 let user = self.users.get(name);
                 AuthResponse::Credentials(Credentials {
                     enabled: self.enabled,
@@ -114,21 +108,8 @@ impl Auth {
                     since: user.map_or(0, |user| user.since),
                 })
             }
-            AuthRequest::WhoAmI => AuthResponse::Caller(self.by_name(caller, clock)),
-            AuthRequest::MayRead { .. } | AuthRequest::MayManage => AuthResponse::Done { revision },
-            AuthRequest::Enable
-            | AuthRequest::Disable
-            | AuthRequest::UserAdd { .. }
-            | AuthRequest::UserDelete { .. }
-            | AuthRequest::UserChangePassword { .. }
-            | AuthRequest::UserGrantRole { .. }
-            | AuthRequest::UserRevokeRole { .. }
-            | AuthRequest::RoleAdd { .. }
-            | AuthRequest::RoleDelete { .. }
-            | AuthRequest::RoleGrantPermission { .. }
-            | AuthRequest::RoleRevokePermission { .. }
-            | AuthRequest::Login { .. }
-            | AuthRequest::Touch => AuthResponse::Done { revision },
+            AuthQuestion::WhoAmI => AuthResponse::Caller(self.by_name(caller, clock)),
+            AuthQuestion::MayRead { .. } | AuthQuestion::MayManage => AuthResponse::Done { revision },
         })
     }
 

@@ -6,7 +6,7 @@
 //! request.
 //!
 //! A request comes [on somebody's behalf](OnBehalf), named by a token or by name; the store finds out itself whether that
-//! still holds. Passwords never come here, only their hashes; who looked at one says so with [`AuthRequest::Login`].
+//! still holds. Passwords never come here, only their hashes; who looked at one says so with [`AuthChange::Login`].
 
 mod changes; // users and roles as requests change them
 mod permit; // whether a request may be carried out
@@ -21,8 +21,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 pub use request::{
-    AuthError, AuthRequest, AuthResponse, Caller, Credentials, OnBehalf, PasswordHash, Permission,
-    PermissionKind, TokenDigest,
+    AuthChange, AuthError, AuthQuestion, AuthRequest, AuthResponse, Caller, Credentials, OnBehalf,
+    PasswordHash, Permission, PermissionKind, TokenDigest,
 };
 pub use tokens::{MAX_TOKENS, MAX_TOKENS_OF_USER};
 

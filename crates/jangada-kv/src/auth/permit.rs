@@ -8,7 +8,7 @@ use alloc::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::request::{AuthError, AuthRequest, Caller};
+use super::request::{AuthChange, AuthError, AuthQuestion, AuthRequest, Caller};
 use super::{Auth, User};
 use crate::command::{Command, Exec, Expiry};
 use crate::lease::LeaseRequest;
@@ -263,28 +263,37 @@ fn beginning_of(pattern: &Bytes) -> KeyRange {
 
 fn auth_leaves(request: &AuthRequest, need: &mut dyn FnMut(Need) -> Permitted) -> Permitted {
     match request {
-        AuthRequest::Enable
-        | AuthRequest::Disable
-        | AuthRequest::UserAdd { .. }
-        | AuthRequest::UserDelete { .. }
-        | AuthRequest::UserChangePassword { .. }
-        | AuthRequest::UserGrantRole { .. }
-        | AuthRequest::UserRevokeRole { .. }
-        | AuthRequest::RoleAdd { .. }
-        | AuthRequest::RoleDelete { .. }
-        | AuthRequest::RoleGrantPermission { .. }
-        | AuthRequest::RoleRevokePermission { .. }
-        | AuthRequest::Status
-        | AuthRequest::UserList
-        | AuthRequest::RoleList
-        | AuthRequest::MayManage => need(Need::Manage),
-        AuthRequest::UserGet { name } => need(Need::ToBe(name.clone())),
-        AuthRequest::RoleGet { name } => need(Need::ToHave(name.clone())),
-        AuthRequest::WhoAmI | AuthRequest::Touch => need(Need::Somebody),
-        AuthRequest::MayRead { ranges } => {
+        AuthRequest::Change(AuthChange::Touch) => need(Need::Somebody),
+        AuthRequest::Change(AuthChange::Login { .. }) => need(Need::Server),
+        AuthRequest::Change(
+            AuthChange::Enable
+            | AuthChange::Disable
+            | AuthChange::UserAdd { .. }
+            | AuthChange::UserDelete { .. }
+            | AuthChange::UserChangePassword { .. }
+            | AuthChange::UserGrantRole { .. }
+            | AuthChange::UserRevokeRole { .. }
+            | AuthChange::RoleAdd { .. }
+            | AuthChange::RoleDelete { .. }
+            | AuthChange::RoleGrantPermission { .. }
+            | AuthChange::RoleRevokePermission { .. },
+        ) => need(Need::Manage),
+        AuthRequest::Ask(question) => question_leaves(question, need),
+    }
+}
+
+fn question_leaves(question: &AuthQuestion, need: &mut dyn FnMut(Need) -> Permitted) -> Permitted {
+    match question {
+        AuthQuestion::Status | AuthQuestion::UserList | AuthQuestion::RoleList | AuthQuestion::MayManage => {
+            need(Need::Manage)
+        }
+        AuthQuestion::UserGet { name } => need(Need::ToBe(name.clone())),
+        AuthQuestion::RoleGet { name } => need(Need::ToHave(name.clone())),
+        AuthQuestion::WhoAmI => need(Need::Somebody),
+        AuthQuestion::MayRead { ranges } => {
             ranges.iter().try_for_each(|range| need(Need::Read(range.clone())))
         }
-        AuthRequest::Credentials { .. } | AuthRequest::Login { .. } => need(Need::Server),
+        AuthQuestion::Credentials { .. } => need(Need::Server),
     }
 }
 

@@ -75,6 +75,15 @@ impl fmt::Debug for PasswordHash {
 /// What can be asked of users and roles.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AuthRequest {
+    /// To change them, through the log.
+    Change(AuthChange),
+    /// To say how things are.
+    Ask(AuthQuestion),
+}
+
+/// A change of users, roles or tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AuthChange {
     /// From now on, ask everybody who they are. There must be a user `root` with the role `root`.
     Enable,
     /// From now on, ask nobody. All tokens end.
@@ -151,6 +160,11 @@ pub enum AuthRequest {
     },
     /// Nothing; but whose behalf it is on, that token is in use.
     Touch,
+}
+
+/// A question about users and roles: it changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AuthQuestion {
     /// Read whether anybody is asked who they are.
     Status,
     /// Read which roles a user has.
@@ -320,28 +334,8 @@ impl fmt::Display for AuthError {
 impl AuthRequest {
     pub(crate) fn is_read_only(&self) -> bool {
         match self {
-            AuthRequest::Status
-            | AuthRequest::UserGet { .. }
-            | AuthRequest::UserList
-            | AuthRequest::RoleGet { .. }
-            | AuthRequest::RoleList
-            | AuthRequest::Credentials { .. }
-            | AuthRequest::WhoAmI
-            | AuthRequest::MayRead { .. }
-            | AuthRequest::MayManage => true,
-            AuthRequest::Enable
-            | AuthRequest::Disable
-            | AuthRequest::UserAdd { .. }
-            | AuthRequest::UserDelete { .. }
-            | AuthRequest::UserChangePassword { .. }
-            | AuthRequest::UserGrantRole { .. }
-            | AuthRequest::UserRevokeRole { .. }
-            | AuthRequest::RoleAdd { .. }
-            | AuthRequest::RoleDelete { .. }
-            | AuthRequest::RoleGrantPermission { .. }
-            | AuthRequest::RoleRevokePermission { .. }
-            | AuthRequest::Login { .. }
-            | AuthRequest::Touch => false,
+            AuthRequest::Change(_) => false,
+            AuthRequest::Ask(_) => true,
         }
     }
 }
@@ -400,9 +394,12 @@ impl Wire for PasswordHash {
     }
 }
 
+/// The smallest tag of an [`AuthQuestion`].
+const FIRST_QUESTION: u8 = 14;
+
 wire_enum!(Caller, "a caller" { 0 => Nobody, 1 => Server, 2 => Token(token), 3 => User { name, since } });
 wire_enum!(PermissionKind, "a permission" { 0 => Read, 1 => Write, 2 => ReadWrite });
-wire_enum!(AuthRequest, "a request about users" {
+wire_enum!(AuthChange, "a request about users" {
     1 => Enable,
     2 => Disable,
     3 => UserAdd { name, password },
@@ -416,6 +413,8 @@ wire_enum!(AuthRequest, "a request about users" {
     11 => RoleRevokePermission { role, key, range_end },
     12 => Login { name, since, token, ttl_seconds },
     13 => Touch,
+});
+wire_enum!(AuthQuestion, "a request about users" {
     14 => Status,
     15 => UserGet { name },
     16 => UserList,
@@ -426,6 +425,24 @@ wire_enum!(AuthRequest, "a request about users" {
     21 => MayRead { ranges },
     22 => MayManage,
 });
+
+/// Changes and questions have their tags from one series, so which of them it is takes no byte of its own.
+impl Wire for AuthRequest {
+    fn encode(&self, into: &mut Vec<u8>) {
+        match self {
+            AuthRequest::Change(change) => change.encode(into),
+            AuthRequest::Ask(question) => question.encode(into),
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<AuthRequest, DecodeError> {
+        match reader.peek()? {
+            FIRST_QUESTION.. => AuthQuestion::decode(reader).map(AuthRequest::Ask),
+            _ => AuthChange::decode(reader).map(AuthRequest::Change),
+        }
+    }
+}
+
 wire_enum!(AuthResponse, "a response about users" {
     1 => Done { revision },
     2 => Status { revision, enabled, auth_revision },

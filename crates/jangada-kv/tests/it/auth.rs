@@ -2,7 +2,8 @@
 
 use jangada_kv::auth::{AuthError, Credentials, PasswordHash, Permission, PermissionKind, TokenDigest};
 use jangada_kv::{
-    AuthRequest, AuthResponse, Caller, Error, LeaseId, LeaseRequest, Millis, Put, Request, Response, Store,
+    AuthChange, AuthQuestion, AuthRequest, AuthResponse, Caller, Error, LeaseId, LeaseRequest, Millis, Put,
+    Request, Response, Store,
 };
 
 use crate::support::{World, bytes, restore, snapshot};
@@ -50,17 +51,17 @@ fn done(world: &mut World, request: AuthRequest) {
 }
 
 pub(crate) fn add_user(world: &mut World, name: &str, roles: &[&str]) {
-    done(world, AuthRequest::UserAdd { name: bytes(name), password: Some(hash(name)) });
+    done(world, AuthRequest::Change(AuthChange::UserAdd { name: bytes(name), password: Some(hash(name)) }));
     for role in roles {
-        done(world, AuthRequest::UserGrantRole { user: bytes(name), role: bytes(role) });
+        done(world, AuthRequest::Change(AuthChange::UserGrantRole { user: bytes(name), role: bytes(role) }));
     }
 }
 
 pub(crate) fn add_role(world: &mut World, name: &str, permissions: &[Permission]) {
-    done(world, AuthRequest::RoleAdd { name: bytes(name) });
+    done(world, AuthRequest::Change(AuthChange::RoleAdd { name: bytes(name) }));
     for permission in permissions {
         let permission = permission.clone();
-        done(world, AuthRequest::RoleGrantPermission { role: bytes(name), permission });
+        done(world, AuthRequest::Change(AuthChange::RoleGrantPermission { role: bytes(name), permission }));
     }
 }
 
@@ -70,7 +71,8 @@ pub(crate) fn since(store: &Store, name: &str) -> u64 {
 }
 
 fn credentials(store: &Store, name: &str) -> Credentials {
-    let asked = Caller::Server.asks(Request::Auth(AuthRequest::Credentials { name: bytes(name) }));
+    let asked =
+        Caller::Server.asks(Request::Auth(AuthRequest::Ask(AuthQuestion::Credentials { name: bytes(name) })));
     match store.read(Millis(0), &asked) {
         Response::Auth(AuthResponse::Credentials(credentials)) => credentials,
         other => panic!("credentials: {other:?}"),
@@ -78,7 +80,7 @@ fn credentials(store: &Store, name: &str) -> Credentials {
 }
 
 fn auth_revision(world: &mut World) -> u64 {
-    match by(world, &Caller::Server, AuthRequest::Status).unwrap() {
+    match by(world, &Caller::Server, AuthRequest::Ask(AuthQuestion::Status)).unwrap() {
         AuthResponse::Status { auth_revision, .. } => auth_revision,
         other => panic!("the status: {other:?}"),
     }
@@ -99,13 +101,18 @@ pub(crate) fn some_users() -> World {
     add_user(&mut world, "root", &["root"]);
     add_role(&mut world, "m", &[permission(PermissionKind::ReadWrite, "m", "n")]);
     add_user(&mut world, "ana", &["m"]);
-    done(&mut world, AuthRequest::Enable);
+    done(&mut world, AuthRequest::Change(AuthChange::Enable));
     world
 }
 
 fn login(world: &mut World, name: &str, number: u8, ttl_seconds: u64) -> Result<AuthResponse, AuthError> {
     let since = since(&world.store, name);
-    let login = AuthRequest::Login { name: bytes(name), since, token: digest(number), ttl_seconds };
+    let login = AuthRequest::Change(AuthChange::Login {
+        name: bytes(name),
+        since,
+        token: digest(number),
+        ttl_seconds,
+    });
     by(world, &Caller::Server, login)
 }
 
@@ -120,15 +127,22 @@ fn is_denied(response: &Response, error: AuthError) -> bool {
 #[test]
 fn auth_needs_root_to_begin() {
     let mut world = World::new();
-    assert_eq!(auth(&mut world, AuthRequest::Enable), Err(AuthError::NoRootUser));
+    assert_eq!(auth(&mut world, AuthRequest::Change(AuthChange::Enable)), Err(AuthError::NoRootUser));
     add_user(&mut world, "root", &[]);
-    assert_eq!(auth(&mut world, AuthRequest::Enable), Err(AuthError::RootLacksRole));
+    assert_eq!(auth(&mut world, AuthRequest::Change(AuthChange::Enable)), Err(AuthError::RootLacksRole));
     assert!(!world.store.auth_enabled());
-    done(&mut world, AuthRequest::UserGrantRole { user: bytes("root"), role: bytes("root") });
+    done(
+        &mut world,
+        AuthRequest::Change(AuthChange::UserGrantRole { user: bytes("root"), role: bytes("root") }),
+    );
     let before = world.store.auth_stamp();
-    done(&mut world, AuthRequest::Enable);
+    done(&mut world, AuthRequest::Change(AuthChange::Enable));
     assert!(world.store.auth_enabled() && world.store.auth_stamp() != before);
-    assert_eq!(auth(&mut world, AuthRequest::Enable), Err(AuthError::NoUser), "now it asks");
+    assert_eq!(
+        auth(&mut world, AuthRequest::Change(AuthChange::Enable)),
+        Err(AuthError::NoUser),
+        "now it asks"
+    );
 }
 
 #[test]
@@ -138,34 +152,69 @@ fn users_and_roles_are_refused_by_their_rules() {
     let mut by_root = |request| by(&mut world, &root, request).map(|_| ());
     let (ana, m, none) = (|| bytes("ana"), || bytes("m"), || bytes("none"));
     for (request, expected) in [
-        (AuthRequest::UserAdd { name: bytes(""), password: None }, Err(AuthError::NoUser)),
-        (AuthRequest::UserAdd { name: ana(), password: None }, Err(AuthError::UserExists)),
-        (AuthRequest::UserDelete { name: bytes("root") }, Err(AuthError::InvalidManagement)),
-        (AuthRequest::UserDelete { name: none() }, Err(AuthError::UserNotFound)),
-        (AuthRequest::UserChangePassword { name: none(), password: hash("x") }, Err(AuthError::UserNotFound)),
-        (AuthRequest::UserGrantRole { user: none(), role: m() }, Err(AuthError::UserNotFound)),
-        (AuthRequest::UserGrantRole { user: ana(), role: none() }, Err(AuthError::RoleNotFound)),
-        (AuthRequest::UserGrantRole { user: ana(), role: m() }, Ok(())),
-        (AuthRequest::UserRevokeRole { user: none(), role: m() }, Err(AuthError::UserNotFound)),
-        (AuthRequest::UserRevokeRole { user: ana(), role: none() }, Err(AuthError::RoleNotGranted)),
         (
-            AuthRequest::UserRevokeRole { user: bytes("root"), role: bytes("root") },
+            AuthRequest::Change(AuthChange::UserAdd { name: bytes(""), password: None }),
+            Err(AuthError::NoUser),
+        ),
+        (
+            AuthRequest::Change(AuthChange::UserAdd { name: ana(), password: None }),
+            Err(AuthError::UserExists),
+        ),
+        (
+            AuthRequest::Change(AuthChange::UserDelete { name: bytes("root") }),
             Err(AuthError::InvalidManagement),
         ),
-        (AuthRequest::RoleAdd { name: bytes("") }, Err(AuthError::NoRoleName)),
-        (AuthRequest::RoleAdd { name: m() }, Err(AuthError::RoleExists)),
-        (AuthRequest::RoleDelete { name: none() }, Err(AuthError::RoleNotFound)),
-        (AuthRequest::RoleDelete { name: bytes("root") }, Err(AuthError::InvalidManagement)),
+        (AuthRequest::Change(AuthChange::UserDelete { name: none() }), Err(AuthError::UserNotFound)),
         (
-            AuthRequest::RoleRevokePermission { role: m(), key: m(), range_end: bytes("") },
+            AuthRequest::Change(AuthChange::UserChangePassword { name: none(), password: hash("x") }),
+            Err(AuthError::UserNotFound),
+        ),
+        (
+            AuthRequest::Change(AuthChange::UserGrantRole { user: none(), role: m() }),
+            Err(AuthError::UserNotFound),
+        ),
+        (
+            AuthRequest::Change(AuthChange::UserGrantRole { user: ana(), role: none() }),
+            Err(AuthError::RoleNotFound),
+        ),
+        (AuthRequest::Change(AuthChange::UserGrantRole { user: ana(), role: m() }), Ok(())),
+        (
+            AuthRequest::Change(AuthChange::UserRevokeRole { user: none(), role: m() }),
+            Err(AuthError::UserNotFound),
+        ),
+        (
+            AuthRequest::Change(AuthChange::UserRevokeRole { user: ana(), role: none() }),
+            Err(AuthError::RoleNotGranted),
+        ),
+        (
+            AuthRequest::Change(AuthChange::UserRevokeRole { user: bytes("root"), role: bytes("root") }),
+            Err(AuthError::InvalidManagement),
+        ),
+        (AuthRequest::Change(AuthChange::RoleAdd { name: bytes("") }), Err(AuthError::NoRoleName)),
+        (AuthRequest::Change(AuthChange::RoleAdd { name: m() }), Err(AuthError::RoleExists)),
+        (AuthRequest::Change(AuthChange::RoleDelete { name: none() }), Err(AuthError::RoleNotFound)),
+        (
+            AuthRequest::Change(AuthChange::RoleDelete { name: bytes("root") }),
+            Err(AuthError::InvalidManagement),
+        ),
+        (
+            AuthRequest::Change(AuthChange::RoleRevokePermission {
+                role: m(),
+                key: m(),
+                range_end: bytes(""),
+            }),
             Err(AuthError::PermissionNotGranted),
         ),
         (
-            AuthRequest::RoleRevokePermission { role: none(), key: m(), range_end: bytes("") },
+            AuthRequest::Change(AuthChange::RoleRevokePermission {
+                role: none(),
+                key: m(),
+                range_end: bytes(""),
+            }),
             Err(AuthError::RoleNotFound),
         ),
-        (AuthRequest::UserGet { name: none() }, Err(AuthError::UserNotFound)),
-        (AuthRequest::RoleGet { name: none() }, Err(AuthError::RoleNotFound)),
+        (AuthRequest::Ask(AuthQuestion::UserGet { name: none() }), Err(AuthError::UserNotFound)),
+        (AuthRequest::Ask(AuthQuestion::RoleGet { name: none() }), Err(AuthError::RoleNotFound)),
     ] {
         let described = format!("{request:?}");
         assert_eq!(by_root(request), expected, "{described}");
@@ -178,14 +227,17 @@ fn each_change_of_users_is_counted_and_nothing_else() {
     assert_eq!(auth_revision(&mut world), 1);
     add_user(&mut world, "root", &["root"]);
     assert_eq!(auth_revision(&mut world), 3);
-    done(&mut world, AuthRequest::UserGrantRole { user: bytes("root"), role: bytes("root") });
+    done(
+        &mut world,
+        AuthRequest::Change(AuthChange::UserGrantRole { user: bytes("root"), role: bytes("root") }),
+    );
     assert_eq!(auth_revision(&mut world), 3, "it had the role");
-    done(&mut world, AuthRequest::Enable);
+    done(&mut world, AuthRequest::Change(AuthChange::Enable));
     assert_eq!(auth_revision(&mut world), 3);
     let root = user("root", since(&world.store, "root"));
-    by(&mut world, &root, AuthRequest::Disable).unwrap();
+    by(&mut world, &root, AuthRequest::Change(AuthChange::Disable)).unwrap();
     assert_eq!(auth_revision(&mut world), 4);
-    done(&mut world, AuthRequest::Disable);
+    done(&mut world, AuthRequest::Change(AuthChange::Disable));
     assert_eq!(auth_revision(&mut world), 4, "it was off");
     assert_eq!(world.store.revision().0, 1, "keys are another matter");
 }
@@ -205,7 +257,7 @@ fn a_role_has_one_permission_for_each_range() {
         ],
     );
     let Ok(AuthResponse::Permissions { permissions, .. }) =
-        auth(&mut world, AuthRequest::RoleGet { name: bytes("r") })
+        auth(&mut world, AuthRequest::Ask(AuthQuestion::RoleGet { name: bytes("r") }))
     else {
         panic!("the role is there");
     };
@@ -213,10 +265,14 @@ fn a_role_has_one_permission_for_each_range() {
     assert_eq!(permissions, expected);
     done(
         &mut world,
-        AuthRequest::RoleRevokePermission { role: bytes("r"), key: bytes("b"), range_end: bytes("") },
+        AuthRequest::Change(AuthChange::RoleRevokePermission {
+            role: bytes("r"),
+            key: bytes("b"),
+            range_end: bytes(""),
+        }),
     );
     let Ok(AuthResponse::Permissions { permissions, .. }) =
-        auth(&mut world, AuthRequest::RoleGet { name: bytes("r") })
+        auth(&mut world, AuthRequest::Ask(AuthQuestion::RoleGet { name: bytes("r") }))
     else {
         panic!("the role is there");
     };
@@ -227,20 +283,28 @@ fn a_role_has_one_permission_for_each_range() {
 fn users_know_themselves_and_their_roles() {
     let mut world = some_users();
     let ana = user("ana", since(&world.store, "ana"));
-    let get = |name: &str| AuthRequest::UserGet { name: bytes(name) };
-    let role = |name: &str| AuthRequest::RoleGet { name: bytes(name) };
+    let get = |name: &str| AuthRequest::Ask(AuthQuestion::UserGet { name: bytes(name) });
+    let role = |name: &str| AuthRequest::Ask(AuthQuestion::RoleGet { name: bytes(name) });
     assert_eq!(names(by(&mut world, &ana, get("ana")).unwrap()), ["m"]);
     assert_eq!(by(&mut world, &ana, get("root")), Err(AuthError::Denied));
     assert_eq!(by(&mut world, &ana, get("nobody")), Err(AuthError::Denied));
     assert!(by(&mut world, &ana, role("m")).is_ok());
     assert_eq!(by(&mut world, &ana, role("root")), Err(AuthError::Denied));
     assert_eq!(by(&mut world, &Caller::Nobody, get("ana")), Err(AuthError::NoUser));
-    for request in [AuthRequest::UserList, AuthRequest::RoleList, AuthRequest::Status, AuthRequest::Disable] {
+    for request in [
+        AuthRequest::Ask(AuthQuestion::UserList),
+        AuthRequest::Ask(AuthQuestion::RoleList),
+        AuthRequest::Ask(AuthQuestion::Status),
+        AuthRequest::Change(AuthChange::Disable),
+    ] {
         assert_eq!(by(&mut world, &ana, request), Err(AuthError::Denied));
     }
     let root = user("root", since(&world.store, "root"));
-    assert_eq!(names(by(&mut world, &root, AuthRequest::UserList).unwrap()), ["ana", "root"]);
-    assert_eq!(names(by(&mut world, &root, AuthRequest::RoleList).unwrap()), ["m"]);
+    assert_eq!(
+        names(by(&mut world, &root, AuthRequest::Ask(AuthQuestion::UserList)).unwrap()),
+        ["ana", "root"]
+    );
+    assert_eq!(names(by(&mut world, &root, AuthRequest::Ask(AuthQuestion::RoleList)).unwrap()), ["m"]);
 }
 
 #[test]
@@ -265,7 +329,12 @@ fn a_token_that_nobody_issued_is_refused_even_where_none_is_needed() {
     let mut world = World::new();
     assert!(is_denied(&world.apply(Caller::Token(digest(1)).asks(put("a"))), AuthError::InvalidToken));
     assert_eq!(world.store.revision().0, 1);
-    let login = AuthRequest::Login { name: bytes("a"), since: 0, token: digest(1), ttl_seconds: 1 };
+    let login = AuthRequest::Change(AuthChange::Login {
+        name: bytes("a"),
+        since: 0,
+        token: digest(1),
+        ttl_seconds: 1,
+    });
     assert_eq!(by(&mut world, &Caller::Server, login), Err(AuthError::NotEnabled));
 }
 
@@ -275,17 +344,23 @@ fn another_password_ends_what_the_old_one_began() {
     login(&mut world, "ana", 1, 300).unwrap();
     let (old, ana) = (since(&world.store, "ana"), user("ana", since(&world.store, "ana")));
     let root = user("root", since(&world.store, "root"));
-    let grant = AuthRequest::UserGrantRole { user: bytes("ana"), role: bytes("root") };
+    let grant = AuthRequest::Change(AuthChange::UserGrantRole { user: bytes("ana"), role: bytes("root") });
     by(&mut world, &root, grant).unwrap();
     assert!(matches!(world.apply(Caller::Token(digest(1)).asks(put("x"))), Response::Put(_)));
-    let change = AuthRequest::UserChangePassword { name: bytes("ana"), password: hash("new") };
+    let change =
+        AuthRequest::Change(AuthChange::UserChangePassword { name: bytes("ana"), password: hash("new") });
     by(&mut world, &root, change).unwrap();
     assert!(is_denied(&world.apply(Caller::Token(digest(1)).asks(put("m"))), AuthError::InvalidToken));
     assert!(is_denied(&world.apply(ana.asks(put("m"))), AuthError::InvalidToken));
-    let late = AuthRequest::Login { name: bytes("ana"), since: old, token: digest(3), ttl_seconds: 9 };
+    let late = AuthRequest::Change(AuthChange::Login {
+        name: bytes("ana"),
+        since: old,
+        token: digest(3),
+        ttl_seconds: 9,
+    });
     assert_eq!(by(&mut world, &Caller::Server, late), Err(AuthError::LoginFailed));
     login(&mut world, "ana", 4, 300).unwrap();
-    by(&mut world, &root, AuthRequest::UserDelete { name: bytes("ana") }).unwrap();
+    by(&mut world, &root, AuthRequest::Change(AuthChange::UserDelete { name: bytes("ana") })).unwrap();
     assert!(is_denied(&world.apply(Caller::Token(digest(4)).asks(put("m"))), AuthError::InvalidToken));
 }
 
@@ -295,8 +370,13 @@ fn no_client_can_ask_what_only_the_server_does() {
     for name in ["root", "ana"] {
         let caller = user(name, since(&world.store, name));
         for request in [
-            AuthRequest::Credentials { name: bytes("root") },
-            AuthRequest::Login { name: bytes("root"), since: 2, token: digest(9), ttl_seconds: 9 },
+            AuthRequest::Ask(AuthQuestion::Credentials { name: bytes("root") }),
+            AuthRequest::Change(AuthChange::Login {
+                name: bytes("root"),
+                since: 2,
+                token: digest(9),
+                ttl_seconds: 9,
+            }),
         ] {
             assert_eq!(by(&mut world, &caller, request), Err(AuthError::Denied));
         }
@@ -354,11 +434,17 @@ fn who_may_do_what_is_in_the_state_hash() {
     let granted = permission(PermissionKind::Read, "z", "");
     let all = [
         none,
-        hash_after(AuthRequest::RoleAdd { name: bytes("z") }),
-        hash_after(AuthRequest::RoleGrantPermission { role: bytes("m"), permission: granted }),
-        hash_after(AuthRequest::UserChangePassword { name: bytes("ana"), password: hash("z") }),
-        hash_after(AuthRequest::UserRevokeRole { user: bytes("ana"), role: bytes("m") }),
-        hash_after(AuthRequest::Disable),
+        hash_after(AuthRequest::Change(AuthChange::RoleAdd { name: bytes("z") })),
+        hash_after(AuthRequest::Change(AuthChange::RoleGrantPermission {
+            role: bytes("m"),
+            permission: granted,
+        })),
+        hash_after(AuthRequest::Change(AuthChange::UserChangePassword {
+            name: bytes("ana"),
+            password: hash("z"),
+        })),
+        hash_after(AuthRequest::Change(AuthChange::UserRevokeRole { user: bytes("ana"), role: bytes("m") })),
+        hash_after(AuthRequest::Change(AuthChange::Disable)),
     ];
     for (at, hash) in all.iter().enumerate() {
         assert!(!all[..at].contains(hash), "{at} is like one before");

@@ -3,9 +3,9 @@
 
 use jangada_kv::auth::PermissionKind;
 use jangada_kv::{
-    AuthError, AuthRequest, Caller, Command, Compare, CompareOperator, CompareTarget, DeleteRange, Error,
-    Exec, ExpireCondition, Expiry, KeyRange, LeaseId, LeaseRequest, Put, RangeRequest, Request, Response,
-    Set, Txn, TxnOp,
+    AuthChange, AuthError, AuthQuestion, AuthRequest, Caller, Command, Compare, CompareOperator,
+    CompareTarget, DeleteRange, Error, Exec, ExpireCondition, Expiry, KeyRange, LeaseId, LeaseRequest, Put,
+    RangeRequest, Request, Response, Set, Txn, TxnOp,
 };
 
 use crate::auth::{add_role, add_user, auth, permission, since, user};
@@ -56,7 +56,7 @@ fn world() -> World {
     add_user(&mut world, "halves", &["first half", "second half"]);
     add_user(&mut world, "other", &["other"]);
     add_user(&mut world, "none", &[]);
-    auth(&mut world, AuthRequest::Enable).unwrap();
+    auth(&mut world, AuthRequest::Change(AuthChange::Enable)).unwrap();
     world
 }
 
@@ -139,8 +139,8 @@ fn leases() -> Vec<(Request, Rights)> {
         (of(LeaseRequest::KeepAlive { lease: LeaseId(7) }), NOTHING),
         (of(LeaseRequest::List), NOTHING),
         (Request::Compact { revision: jangada_kv::Revision(2) }, NOTHING),
-        (Request::Auth(AuthRequest::WhoAmI), NOTHING),
-        (Request::Auth(AuthRequest::MayRead { ranges: vec![one("m1"), prefix()] }), READ),
+        (Request::Auth(AuthRequest::Ask(AuthQuestion::WhoAmI)), NOTHING),
+        (Request::Auth(AuthRequest::Ask(AuthQuestion::MayRead { ranges: vec![one("m1"), prefix()] })), READ),
         (Request::WatchRevision { key: bytes("m1") }, READ),
     ]
 }
@@ -263,24 +263,31 @@ fn each_command_by_itself_and_in_a_transaction() {
 fn managing_is_for_root_alone() {
     let name = || bytes("new");
     for request in [
-        AuthRequest::Enable,
-        AuthRequest::Disable,
-        AuthRequest::UserAdd { name: name(), password: None },
-        AuthRequest::UserDelete { name: bytes("none") },
-        AuthRequest::UserChangePassword { name: bytes("none"), password: crate::auth::hash("x") },
-        AuthRequest::UserGrantRole { user: bytes("none"), role: bytes("root") },
-        AuthRequest::UserRevokeRole { user: bytes("reader"), role: bytes("reads") },
-        AuthRequest::RoleAdd { name: name() },
-        AuthRequest::RoleDelete { name: bytes("reads") },
-        AuthRequest::RoleGrantPermission {
+        AuthRequest::Change(AuthChange::Enable),
+        AuthRequest::Change(AuthChange::Disable),
+        AuthRequest::Change(AuthChange::UserAdd { name: name(), password: None }),
+        AuthRequest::Change(AuthChange::UserDelete { name: bytes("none") }),
+        AuthRequest::Change(AuthChange::UserChangePassword {
+            name: bytes("none"),
+            password: crate::auth::hash("x"),
+        }),
+        AuthRequest::Change(AuthChange::UserGrantRole { user: bytes("none"), role: bytes("root") }),
+        AuthRequest::Change(AuthChange::UserRevokeRole { user: bytes("reader"), role: bytes("reads") }),
+        AuthRequest::Change(AuthChange::RoleAdd { name: name() }),
+        AuthRequest::Change(AuthChange::RoleDelete { name: bytes("reads") }),
+        AuthRequest::Change(AuthChange::RoleGrantPermission {
             role: bytes("reads"),
             permission: permission(PermissionKind::Write, "", "\0"),
-        },
-        AuthRequest::RoleRevokePermission { role: bytes("reads"), key: bytes("m"), range_end: bytes("n") },
-        AuthRequest::Status,
-        AuthRequest::UserList,
-        AuthRequest::RoleList,
-        AuthRequest::MayManage,
+        }),
+        AuthRequest::Change(AuthChange::RoleRevokePermission {
+            role: bytes("reads"),
+            key: bytes("m"),
+            range_end: bytes("n"),
+        }),
+        AuthRequest::Ask(AuthQuestion::Status),
+        AuthRequest::Ask(AuthQuestion::UserList),
+        AuthRequest::Ask(AuthQuestion::RoleList),
+        AuthRequest::Ask(AuthQuestion::MayManage),
     ] {
         check_all(&Request::Auth(request), None);
     }
@@ -298,12 +305,14 @@ fn ranges_may_be_open_and_still_must_be_covered() {
     ask(&mut world, KeyRange::all(), false);
     let root = user("root", since(&world.store, "root"));
     let all = permission(PermissionKind::Read, "x5", "\0");
-    let grant = AuthRequest::RoleGrantPermission { role: bytes("other"), permission: all };
+    let grant =
+        AuthRequest::Change(AuthChange::RoleGrantPermission { role: bytes("other"), permission: all });
     crate::auth::by(&mut world, &root, grant).unwrap();
     ask(&mut world, KeyRange::From(bytes("x")), true);
     ask(&mut world, KeyRange::From(bytes("w")), false);
     let all = permission(PermissionKind::Read, "\0", "\0");
-    let grant = AuthRequest::RoleGrantPermission { role: bytes("other"), permission: all };
+    let grant =
+        AuthRequest::Change(AuthChange::RoleGrantPermission { role: bytes("other"), permission: all });
     crate::auth::by(&mut world, &root, grant).unwrap();
     ask(&mut world, KeyRange::all(), true);
 }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use jangada_kv::auth::{Credentials, PasswordHash, Permission, PermissionKind, TokenDigest};
 use jangada_kv::{
-    Alarm, AlarmKind, AlarmRequest, AlarmResponse, AuthError, AuthRequest, AuthResponse, Caller, Command,
-    CommandError, Compare, CompareOperator, CompareTarget, Error, Exec, Expiry, KeyRange, LeaseId, LeaseLife,
-    LeaseRequest, LeaseResponse, Millis, Put, Quota, Reply, Request, Response, Retention, Revision, Set,
-    SetCondition, Txn, TxnOp,
+    Alarm, AlarmKind, AlarmRequest, AlarmResponse, AuthChange, AuthError, AuthQuestion, AuthRequest,
+    AuthResponse, Caller, Command, CommandError, Compare, CompareOperator, CompareTarget, Error, Exec,
+    Expiry, KeyRange, LeaseId, LeaseLife, LeaseRequest, LeaseResponse, Millis, Put, Quota, Reply, Request,
+    Response, Retention, Revision, Set, SetCondition, Txn, TxnOp,
 };
 
 use crate::support::{World, bytes, one, restore, snapshot};
@@ -61,14 +61,31 @@ fn requests() {
             Request::Put(Put { lease: Some(LeaseId(1)), ..Put::new(bytes("k"), bytes("v")) }),
             "05016b01760102000000",
         ),
-        (Request::Auth(AuthRequest::Enable), "0d01"),
-        (Request::Auth(AuthRequest::UserAdd { name: bytes("u"), password: Some(hash()) }), "0d030175010168"),
+        (Request::Auth(AuthRequest::Change(AuthChange::Enable)), "0d01"),
         (
-            Request::Auth(AuthRequest::RoleGrantPermission { role: bytes("r"), permission }),
+            Request::Auth(AuthRequest::Change(AuthChange::UserAdd {
+                name: bytes("u"),
+                password: Some(hash()),
+            })),
+            "0d030175010168",
+        ),
+        (
+            Request::Auth(AuthRequest::Change(AuthChange::RoleGrantPermission {
+                role: bytes("r"),
+                permission,
+            })),
             "0d0a017201016b016c",
         ),
-        (Request::Auth(AuthRequest::Login { name: bytes("u"), since: 300, token, ttl_seconds: 5 }), &login),
-        (Request::Auth(AuthRequest::MayRead { ranges: vec![one("k")] }), "0d150101016b"),
+        (
+            Request::Auth(AuthRequest::Change(AuthChange::Login {
+                name: bytes("u"),
+                since: 300,
+                token,
+                ttl_seconds: 5,
+            })),
+            &login,
+        ),
+        (Request::Auth(AuthRequest::Ask(AuthQuestion::MayRead { ranges: vec![one("k")] })), "0d150101016b"),
         (Caller::Server.asks(Request::Tick), "0e010a"),
         (Caller::Token(token).asks(Request::Tick), &by_token),
         (Caller::User { name: bytes("u"), since: 300 }.asks(Request::Tick), "0e030175ac020a"),
@@ -198,16 +215,19 @@ fn snapshots_with_users() {
         let answer = world.apply(Caller::Server.asks(Request::Auth(request)));
         assert!(matches!(answer, Response::Auth(_)), "{answer:?}");
     };
-    done(AuthRequest::RoleAdd { name: bytes("r") });
+    done(AuthRequest::Change(AuthChange::RoleAdd { name: bytes("r") }));
     let permission = Permission { kind: PermissionKind::ReadWrite, key: bytes("a"), range_end: bytes("b") };
-    done(AuthRequest::RoleGrantPermission { role: bytes("r"), permission });
-    done(AuthRequest::UserAdd { name: bytes("root"), password: Some(PasswordHash(bytes("h"))) });
-    done(AuthRequest::UserGrantRole { user: bytes("root"), role: bytes("root") });
-    done(AuthRequest::UserAdd { name: bytes("z"), password: None });
-    done(AuthRequest::UserGrantRole { user: bytes("z"), role: bytes("r") });
-    done(AuthRequest::Enable);
+    done(AuthRequest::Change(AuthChange::RoleGrantPermission { role: bytes("r"), permission }));
+    done(AuthRequest::Change(AuthChange::UserAdd {
+        name: bytes("root"),
+        password: Some(PasswordHash(bytes("h"))),
+    }));
+    done(AuthRequest::Change(AuthChange::UserGrantRole { user: bytes("root"), role: bytes("root") }));
+    done(AuthRequest::Change(AuthChange::UserAdd { name: bytes("z"), password: None }));
+    done(AuthRequest::Change(AuthChange::UserGrantRole { user: bytes("z"), role: bytes("r") }));
+    done(AuthRequest::Change(AuthChange::Enable));
     let token = TokenDigest([0xab; 32]);
-    done(AuthRequest::Login { name: bytes("root"), since: 4, token, ttl_seconds: 300 });
+    done(AuthRequest::Change(AuthChange::Login { name: bytes("root"), since: 4, token, ttl_seconds: 300 }));
     let digest = "ab".repeat(32);
     let expected = [
         "0b0103050503904e80808010",             // Header: format 3, as above.

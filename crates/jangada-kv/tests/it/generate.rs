@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use jangada_kv::auth::{PasswordHash, Permission, PermissionKind, TokenDigest};
 use jangada_kv::{
-    Alarm, AlarmKind, AlarmRequest, AuthRequest, Caller, Command, Compare, CompareOperator, CompareTarget,
-    DeleteRange, Exec, ExpireCondition, Expiry, KeyRange, LeaseId, LeaseRequest, Millis, Put, Quota,
-    RangeRequest, Request, Retention, Revision, Set, SetCondition, SortOrder, SortTarget, Txn, TxnOp,
+    Alarm, AlarmKind, AlarmRequest, AuthChange, AuthQuestion, AuthRequest, Caller, Command, Compare,
+    CompareOperator, CompareTarget, DeleteRange, Exec, ExpireCondition, Expiry, KeyRange, LeaseId,
+    LeaseRequest, Millis, Put, Quota, RangeRequest, Request, Retention, Revision, Set, SetCondition,
+    SortOrder, SortTarget, Txn, TxnOp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -291,23 +292,23 @@ fn permission() -> impl Strategy<Value = Permission> {
 fn auth_request() -> impl Strategy<Value = AuthRequest> {
     let hash = || Just(PasswordHash(Bytes::from_static(b"hash")));
     prop_oneof![
-        1 => Just(AuthRequest::Enable),
-        1 => Just(AuthRequest::Disable),
-        3 => (name(), option::of(hash())).prop_map(|(name, password)| AuthRequest::UserAdd { name, password }),
-        1 => name().prop_map(|name| AuthRequest::UserDelete { name }),
-        1 => (name(), hash()).prop_map(|(name, password)| AuthRequest::UserChangePassword { name, password }),
-        3 => (name(), name()).prop_map(|(user, role)| AuthRequest::UserGrantRole { user, role }),
-        1 => (name(), name()).prop_map(|(user, role)| AuthRequest::UserRevokeRole { user, role }),
-        3 => name().prop_map(|name| AuthRequest::RoleAdd { name }),
-        1 => name().prop_map(|name| AuthRequest::RoleDelete { name }),
+        1 => Just(AuthRequest::Change(AuthChange::Enable)),
+        1 => Just(AuthRequest::Change(AuthChange::Disable)),
+        3 => (name(), option::of(hash())).prop_map(|(name, password)| AuthRequest::Change(AuthChange::UserAdd { name, password })),
+        1 => name().prop_map(|name| AuthRequest::Change(AuthChange::UserDelete { name })),
+        1 => (name(), hash()).prop_map(|(name, password)| AuthRequest::Change(AuthChange::UserChangePassword { name, password })),
+        3 => (name(), name()).prop_map(|(user, role)| AuthRequest::Change(AuthChange::UserGrantRole { user, role })),
+        1 => (name(), name()).prop_map(|(user, role)| AuthRequest::Change(AuthChange::UserRevokeRole { user, role })),
+        3 => name().prop_map(|name| AuthRequest::Change(AuthChange::RoleAdd { name })),
+        1 => name().prop_map(|name| AuthRequest::Change(AuthChange::RoleDelete { name })),
         3 => (name(), permission())
-            .prop_map(|(role, permission)| AuthRequest::RoleGrantPermission { role, permission }),
+            .prop_map(|(role, permission)| AuthRequest::Change(AuthChange::RoleGrantPermission { role, permission })),
         1 => (name(), key(), key())
-            .prop_map(|(role, key, range_end)| AuthRequest::RoleRevokePermission { role, key, range_end }),
+            .prop_map(|(role, key, range_end)| AuthRequest::Change(AuthChange::RoleRevokePermission { role, key, range_end })),
         1 => (name(), 0..9_u64, 0..3_u8, 0..9_u64).prop_map(|(name, since, digest, ttl_seconds)| {
-            AuthRequest::Login { name, since, token: TokenDigest([digest; 32]), ttl_seconds }
+            AuthRequest::Change(AuthChange::Login { name, since, token: TokenDigest([digest; 32]), ttl_seconds })
         }),
-        1 => vec(key().prop_map(KeyRange::One), 0..3).prop_map(|ranges| AuthRequest::MayRead { ranges }),
+        1 => vec(key().prop_map(KeyRange::One), 0..3).prop_map(|ranges| AuthRequest::Ask(AuthQuestion::MayRead { ranges })),
     ]
 }
 

@@ -10,7 +10,10 @@ use jangada_etcd::{
     Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Passwords, Refusal, Situation,
 };
 use jangada_kv::auth::TokenDigest;
-use jangada_kv::{AuthError, AuthRequest, Caller, Changes, Error, Page, Request, Response, Revision};
+use jangada_kv::{
+    AuthChange, AuthError, AuthQuestion, AuthRequest, Caller, Changes, Error, Page, Request, Response,
+    Revision,
+};
 use tokio::sync::watch;
 
 use super::members;
@@ -45,7 +48,10 @@ impl Seam {
         let now = Instant::now();
         self.shared.tokens.accept(token, now);
         if self.shared.tokens.is_due(&token, now) {
-            let (seam, touch) = (self.clone(), Caller::Token(token).asks(Request::Auth(AuthRequest::Touch)));
+            let (seam, touch) = (
+                self.clone(),
+                Caller::Token(token).asks(Request::Auth(AuthRequest::Change(AuthChange::Touch))),
+            );
             tokio::spawn(async move {
                 // If it cannot be said now, the next use says it.
                 let _said = seam.write(touch).await;
@@ -65,7 +71,7 @@ impl Seam {
         if is_open {
             return Ok(None);
         }
-        let who = caller.asks(Request::Auth(AuthRequest::WhoAmI));
+        let who = caller.asks(Request::Auth(AuthRequest::Ask(AuthQuestion::WhoAmI)));
         let answer = self.read(who, Freshness::Linearizable).await?;
         Ok(matches!(answer, Response::Error(_)).then_some(answer))
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jangada_etcd::Passwords;
 use jangada_etcd::auth::digest;
 use jangada_kv::auth::{Permission, PermissionKind};
-use jangada_kv::{AuthRequest, Caller, Put, Request, Response};
+use jangada_kv::{AuthChange, AuthQuestion, AuthRequest, Caller, Put, Request, Response};
 use jangada_server::handle::{AdminAnswer, Kind};
 use jangada_server::resp::commands::{Command, SPECS};
 
@@ -26,26 +26,33 @@ fn apply(client: &Client, request: AuthRequest) {
 async fn server() -> Client {
     let client = Client::new();
     let password = Passwords::default().hash(Bytes::from("secret"), [1; 16]).await.unwrap();
-    apply(&client, AuthRequest::RoleAdd { name: "m".into() });
+    apply(&client, AuthRequest::Change(AuthChange::RoleAdd { name: "m".into() }));
     let permission = Permission { kind: PermissionKind::ReadWrite, key: "m".into(), range_end: "n".into() };
-    apply(&client, AuthRequest::RoleGrantPermission { role: "m".into(), permission });
+    apply(&client, AuthRequest::Change(AuthChange::RoleGrantPermission { role: "m".into(), permission }));
     for (name, role) in [("root", "root"), ("ana", "m"), ("default", "m")] {
-        apply(&client, AuthRequest::UserAdd { name: name.into(), password: Some(password.clone()) });
-        apply(&client, AuthRequest::UserGrantRole { user: name.into(), role: role.into() });
+        apply(
+            &client,
+            AuthRequest::Change(AuthChange::UserAdd { name: name.into(), password: Some(password.clone()) }),
+        );
+        apply(
+            &client,
+            AuthRequest::Change(AuthChange::UserGrantRole { user: name.into(), role: role.into() }),
+        );
     }
     {
         let mut core = lock(&client.core);
         let now = core.now;
         core.store.apply(now, &Request::Put(Put::new("x".into(), "1".into())));
     }
-    apply(&client, AuthRequest::Enable);
+    apply(&client, AuthRequest::Change(AuthChange::Enable));
     client.shared.handle.board().publish_auth(true);
     client
 }
 
 /// Gives a token to a user; it is the user's name.
 fn log_in(client: &Client, name: &'static str) {
-    let asked = Caller::Server.asks(Request::Auth(AuthRequest::Credentials { name: name.into() }));
+    let asked =
+        Caller::Server.asks(Request::Auth(AuthRequest::Ask(AuthQuestion::Credentials { name: name.into() })));
     let since = {
         let core = lock(&client.core);
         match core.store.read(core.now, &asked) {
@@ -54,7 +61,10 @@ fn log_in(client: &Client, name: &'static str) {
         }
     };
     let token = digest(name.as_bytes());
-    apply(client, AuthRequest::Login { name: name.into(), since, token, ttl_seconds: 300 });
+    apply(
+        client,
+        AuthRequest::Change(AuthChange::Login { name: name.into(), since, token, ttl_seconds: 300 }),
+    );
 }
 
 async fn say(client: &mut Client, words: &str, reply: &str) {
@@ -166,10 +176,10 @@ async fn another_password_ends_what_a_connection_may() {
     say(&mut client, "AUTH ana secret", "+OK\r\n").await;
     say(&mut client, "SET m1 1", "+OK\r\n").await;
     let password = Passwords::default().hash(Bytes::from("new"), [2; 16]).await.unwrap();
-    apply(&client, AuthRequest::UserChangePassword { name: "ana".into(), password });
+    apply(&client, AuthRequest::Change(AuthChange::UserChangePassword { name: "ana".into(), password }));
     say(&mut client, "GET m1", NOAUTH).await;
     say(&mut client, "AUTH ana new", "+OK\r\n").await;
-    apply(&client, AuthRequest::UserDelete { name: "ana".into() });
+    apply(&client, AuthRequest::Change(AuthChange::UserDelete { name: "ana".into() }));
     say(&mut client, "SET m1 2", NOAUTH).await;
     let seen = lock(&client.core).seen.len();
     say(&mut client, "SET m1 2", NOAUTH).await;
@@ -229,7 +239,7 @@ async fn keys_over_http_want_a_token() {
     }
     assert_eq!(ask(&client, "PUT /kv/m1", Some("ana"), "1").await.0, 200);
     assert_eq!(ask(&client, "GET /kv/m1", Some("ana"), "").await, (200, "1".to_owned()));
-    apply(&client, AuthRequest::UserDelete { name: "ana".into() });
+    apply(&client, AuthRequest::Change(AuthChange::UserDelete { name: "ana".into() }));
     let writes = || lock(&client.core).seen.iter().filter(|(kind, _)| *kind == Kind::Write).count();
     let before = writes();
     for _ in 0..3 {

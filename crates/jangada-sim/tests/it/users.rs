@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use jangada_kv::auth::{PasswordHash, Permission, PermissionKind, TokenDigest};
 use jangada_kv::{
-    AuthRequest, AuthResponse, Caller, KeyRange, Millis, Put, RangeRequest, Request, Response, Store, Txn,
-    TxnOp,
+    AuthChange, AuthQuestion, AuthRequest, AuthResponse, Caller, KeyRange, Millis, Put, RangeRequest,
+    Request, Response, Store, Txn, TxnOp,
 };
 use jangada_raft::types::NodeId;
 use jangada_sim::World;
@@ -44,15 +44,16 @@ fn beginning() -> Vec<AuthRequest> {
     let password = || Some(PasswordHash("none".into()));
     let mut requests = Vec::new();
     for role in ["a", "b"] {
-        requests.push(AuthRequest::RoleAdd { name: role.into() });
+        requests.push(AuthRequest::Change(AuthChange::RoleAdd { name: role.into() }));
         let permission = permission(PermissionKind::ReadWrite, role);
-        requests.push(AuthRequest::RoleGrantPermission { role: role.into(), permission });
+        requests.push(AuthRequest::Change(AuthChange::RoleGrantPermission { role: role.into(), permission }));
     }
     for (name, role) in [("root", "root"), ("ana", "a"), ("bia", "b")] {
-        requests.push(AuthRequest::UserAdd { name: name.into(), password: password() });
-        requests.push(AuthRequest::UserGrantRole { user: name.into(), role: role.into() });
+        requests.push(AuthRequest::Change(AuthChange::UserAdd { name: name.into(), password: password() }));
+        requests
+            .push(AuthRequest::Change(AuthChange::UserGrantRole { user: name.into(), role: role.into() }));
     }
-    requests.push(AuthRequest::Enable);
+    requests.push(AuthRequest::Change(AuthChange::Enable));
     requests
 }
 
@@ -64,7 +65,8 @@ fn callers() -> Vec<Caller> {
     }
     let mut callers = vec![Caller::Nobody, Caller::Token(TokenDigest([7; 32]))];
     for name in ["root", "ana", "bia"] {
-        let asked = Caller::Server.asks(Request::Auth(AuthRequest::Credentials { name: name.into() }));
+        let asked = Caller::Server
+            .asks(Request::Auth(AuthRequest::Ask(AuthQuestion::Credentials { name: name.into() })));
         let Response::Auth(AuthResponse::Credentials(known)) = store.read(Millis(0), &asked) else {
             panic!("the store knows {name}");
         };
@@ -78,19 +80,29 @@ fn change(draw: &mut Draw, since: u64) -> AuthRequest {
     let kind = draw.of(&[PermissionKind::Read, PermissionKind::Write, PermissionKind::ReadWrite]);
     let key = draw.of(&["a", "b", "c"]);
     match draw.below(9) {
-        0..2 => AuthRequest::UserGrantRole { user: user.into(), role: role.into() },
-        2..4 => AuthRequest::UserRevokeRole { user: user.into(), role: role.into() },
-        4 => AuthRequest::RoleGrantPermission { role: role.into(), permission: permission(kind, key) },
-        5 => {
-            AuthRequest::RoleRevokePermission { role: role.into(), key: key.into(), range_end: Bytes::new() }
-        }
+        0..2 => AuthRequest::Change(AuthChange::UserGrantRole { user: user.into(), role: role.into() }),
+        2..4 => AuthRequest::Change(AuthChange::UserRevokeRole { user: user.into(), role: role.into() }),
+        4 => AuthRequest::Change(AuthChange::RoleGrantPermission {
+            role: role.into(),
+            permission: permission(kind, key),
+        }),
+        5 => AuthRequest::Change(AuthChange::RoleRevokePermission {
+            role: role.into(),
+            key: key.into(),
+            range_end: Bytes::new(),
+        }),
         6 => {
             let token = TokenDigest([7; 32]);
-            AuthRequest::Login { name: "ana".into(), since, token, ttl_seconds: 1 + draw.below(5) }
+            AuthRequest::Change(AuthChange::Login {
+                name: "ana".into(),
+                since,
+                token,
+                ttl_seconds: 1 + draw.below(5),
+            })
         }
-        7 => AuthRequest::Enable,
-        _ if draw.below(3) == 0 => AuthRequest::Disable,
-        _ => AuthRequest::Touch,
+        7 => AuthRequest::Change(AuthChange::Enable),
+        _ if draw.below(3) == 0 => AuthRequest::Change(AuthChange::Disable),
+        _ => AuthRequest::Change(AuthChange::Touch),
     }
 }
 
@@ -158,8 +170,9 @@ fn play(seed: u64) -> (u64, u64) {
     world.run_for(PATIENCE);
     // What judges in the end is nobody.
     let leader = world.leader().expect("all is well again");
-    let off =
-        world.submit(leader, |_| as_operation(Caller::Server.asks(Request::Auth(AuthRequest::Disable))));
+    let off = world.submit(leader, |_| {
+        as_operation(Caller::Server.asks(Request::Auth(AuthRequest::Change(AuthChange::Disable))))
+    });
     assert!(world.run_until(PATIENCE, |world| world.has_ended(off)), "seed {seed}");
     let store = &world.replica(leader).expect("it runs").state().inner().store;
     let seen = (store.key_count(), store.auth_stamp());
