@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{Cluster, Guarded, expect_exit, installed, jangada, ports, stderr, stdout, wait};
@@ -194,6 +194,21 @@ fn leases_are_granted_kept_alive_and_ended() {
     expect_exit(&output(&cluster, &["get", "d"]), 1);
 }
 
+/// Whoever holds the lock `L`, until it is interrupted.
+fn holder(cluster: &Cluster) -> Child {
+    let mut holder = ctl(cluster);
+    let mut holder = holder.args(["lock", "L"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("L/"), "{line}");
+    holder
+}
+
+fn interrupt(process: &Child) {
+    let pid = rustix::process::Pid::from_child(process);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
 #[test]
 fn a_lock_is_held_while_a_command_runs_with_its_fencing_token() {
     let cluster = Cluster::up(3);
@@ -208,17 +223,12 @@ fn a_lock_is_held_while_a_command_runs_with_its_fencing_token() {
     assert_eq!(said(&cluster, &["lease", "list"]), "found 0 leases\n", "nothing is left behind");
 
     // Who waits has the lock when the holder ends, and not before.
-    let mut holder = ctl(&cluster);
-    let mut holder = holder.args(["lock", "L"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.starts_with("L/"), "{line}");
+    let mut holder = holder(&cluster);
     let mut waiting = ctl(&cluster);
     let waiting = waiting.args(["lock", "L", "echo", "mine"]).stdout(Stdio::piped()).spawn().unwrap();
     let count = || said(&cluster, &["get", "--prefix", "L/", "--count-only"]);
     wait("two in the queue", || (count() == "2\n").then_some(()));
-    let pid = rustix::process::Pid::from_child(&holder);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    interrupt(&holder);
     assert_eq!(holder.wait().unwrap().code(), Some(0));
     assert_eq!(stdout(&waiting.wait_with_output().unwrap()), "mine\n");
 }
@@ -226,10 +236,7 @@ fn a_lock_is_held_while_a_command_runs_with_its_fencing_token() {
 #[test]
 fn a_place_in_the_queue_is_kept_however_long_the_wait() {
     let cluster = Cluster::up(3);
-    let mut holder = ctl(&cluster);
-    let mut holder = holder.args(["lock", "L"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut holder = holder(&cluster);
     let mut waiting = ctl(&cluster);
     waiting.args(["--deadline", "2s", "lock", "L", "sh", "-c", "echo $JANGADA_LOCK_KEY"]);
     let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -243,8 +250,7 @@ fn a_place_in_the_queue_is_kept_however_long_the_wait() {
     while begun.elapsed() < Duration::from_secs(4) {
         assert!(keys().lines().any(|key| key == second), "the first key is still there");
     }
-    let pid = rustix::process::Pid::from_child(&holder);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    interrupt(&holder);
     assert_eq!(holder.wait().unwrap().code(), Some(0));
     let ended = waiting.wait_with_output().unwrap();
     assert_eq!(
@@ -257,10 +263,7 @@ fn a_place_in_the_queue_is_kept_however_long_the_wait() {
 #[test]
 fn a_lost_place_in_the_queue_is_followed_by_one_with_another_lease() {
     let cluster = Cluster::up(3);
-    let mut holder = ctl(&cluster);
-    let mut holder = holder.args(["lock", "L"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut holder = holder(&cluster);
     let mut waiting = ctl(&cluster);
     waiting.args(["--deadline", "20s", "lock", "L", "sh", "-c", "echo $JANGADA_LOCK_KEY"]);
     let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -274,8 +277,7 @@ fn a_lost_place_in_the_queue_is_followed_by_one_with_another_lease() {
         cluster.ok(&["restart", member]);
     }
     wait("another place", || second().filter(|key| *key != first_place));
-    let pid = rustix::process::Pid::from_child(&holder);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    interrupt(&holder);
     assert_eq!(holder.wait().unwrap().code(), Some(0));
     let ended = waiting.wait_with_output().unwrap();
     expect_exit(&ended, 0);
