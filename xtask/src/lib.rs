@@ -8,6 +8,7 @@ pub mod mutants; // bugs that are planted on purpose
 pub mod codegen; // .proto files into Rust
 #[cfg(feature = "etcd-diff")]
 pub mod etcd_diff; // the same requests to a real etcd and to us
+pub mod fuzz; // inputs that break something
 pub mod tidy; // what the compiler and clippy cannot check
 
 /// The top folder of the work tree.

@@ -1,4 +1,4 @@
-//! `cargo run -p xtask -- tidy` and `-- mutants`: the project's own chores.
+//! `cargo run -p xtask -- tidy`, `-- mutants`, `-- fuzz`: the project's own chores.
 
 use std::process::ExitCode;
 
@@ -15,6 +15,11 @@ Commands:
            --rehunt [M27 ...] look for new seeds for those that are not found any more, and store them
            --binary           only build a jangada that has them all: jangada sim --mutant M27
            --unit-tests       run the copy's unit tests too, with no mutant switched on
+  fuzz     Have libFuzzer look for inputs that break something, a little of every target
+           TARGET [--minutes 10]   one target, for longer
+           TARGET FILE ...         play inputs again
+           TARGET --shrink FILE    make one that breaks something small
+           TARGET --keep           take what searches came across into the corpus
   codegen  Turn the .proto files of crates/jangada-etcd into Rust; needs `--features codegen`
            --check            only see whether what is committed is up to date
   etcd-diff  Ask a real etcd and us the same, and compare the answers; needs `--features etcd-diff`
@@ -35,6 +40,10 @@ fn main() -> anyhow::Result<ExitCode> {
         ["mutants", ref words @ ..] => {
             let arguments = xtask::mutants::Arguments::parse(words)?;
             xtask::mutants::run(&xtask::root(), &arguments)
+        }
+        ["fuzz", ref words @ ..] => {
+            let well = xtask::fuzz::run(&xtask::root(), &xtask::fuzz::Arguments::parse(words)?)?;
+            Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         #[cfg(feature = "codegen")]
         ["codegen", ref words @ ..] if matches!(words, [] | ["--check"]) => {
