@@ -45,7 +45,8 @@ impl Ctl {
     }
 }
 
-/// Reads until all three parts have been said, or nothing more is.
+/// Reads until all three parts have been said. What was cut off is not carried out: a part of it may do what the whole does
+/// not.
 fn read(prompts: bool) -> Result<pb::TxnRequest, Failure> {
     let mut reading = Reading::new();
     let mut asked = None;
@@ -70,7 +71,18 @@ fn read(prompts: bool) -> Result<pb::TxnRequest, Failure> {
             });
         }
     }
-    Ok(reading.txn)
+    match reading.part {
+        Part::Done => Ok(reading.txn),
+        part => Err(Failure::usage(format!(
+            "EOF: the input ends {}; nothing was done. A txn is comparisons, an empty line, what to do if they hold, an \
+             empty line, what to do otherwise, and an empty line",
+            match part {
+                Part::Compares => "among the comparisons",
+                Part::Success => "before the first empty line behind the success requests",
+                Part::Failure | Part::Done => "before the last empty line",
+            }
+        ))),
+    }
 }
 
 fn answer(response: &Response) -> Option<Answer> {

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::ctl::{ctl, output, said};
+use crate::ctl::{ctl, output, said, typed};
 use crate::support::{Cluster, Guarded, expect_exit, ports, stderr, stdout, wait};
 
 #[test]
@@ -89,4 +89,19 @@ fn a_lock_that_may_not_be_released_is_told() {
     let told = stderr(&ended);
     assert!(told.starts_with("not released (") && told.contains("permission denied"), "{told}");
     assert!(told.contains("ends by itself, in 10 s at most"), "{told}");
+}
+
+#[test]
+fn a_txn_that_was_cut_off_is_not_carried_out() {
+    let cluster = Cluster::up(1);
+    let whole = "value(\"a\") = \"0\"\n\nput a 1\n\nput a 2\n\n";
+    for end in 0..whole.len() {
+        let cut = typed(&cluster, &["txn"], &whole[..end]);
+        expect_exit(&cut, 2);
+        let in_a_line = !whole[..end].ends_with('\n') && end > 0;
+        assert!(in_a_line || stderr(&cut).contains("EOF"), "{}", stderr(&cut));
+    }
+    expect_exit(&output(&cluster, &["get", "a"]), 1);
+    expect_exit(&typed(&cluster, &["txn"], whole), 1);
+    assert_eq!(said(&cluster, &["get", "a"]), "a\n2\n");
 }
