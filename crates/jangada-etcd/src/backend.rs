@@ -41,8 +41,13 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Makes another voter the leader, if this member leads.
     fn move_leader(&self, to: u64) -> impl Future<Output = Result<(), NoMove>> + Send;
 
-    /// Where the store of this member is: changes whenever it moves on, and ends with the server.
+    /// Where the store of this member is: changes whenever it moves on, and ends with the server. It wakes whoever follows
+    /// also when `auth_stamp` has changed.
     fn revisions(&self) -> watch::Receiver<Revision>;
+
+    /// [`jangada_kv::Store::auth_stamp`] of this member's store: who was permitted to be told may not be any more when it
+    /// grows.
+    fn auth_stamp(&self) -> u64;
 
     /// The highest revision that a client was told of by this member. Its own store may not have come so far, if the
     /// leader answered first.

@@ -109,6 +109,8 @@ known! {
     UNHEALTHY_CLUSTER = Unavailable, "etcdserver: unhealthy cluster";
     /// Nobody leads.
     NO_LEADER = Unavailable, "etcdserver: no leader";
+    /// Nobody leads, of questions about users: clients of etcd's would ask again for a minute if it were said.
+    NO_ANSWER_ABOUT_USERS = Unknown, "context deadline exceeded";
     /// No answer in time; a write may or may not have taken effect.
     TIMED_OUT = Unavailable, "etcdserver: request timed out";
     /// Only the leader can give the leadership away.

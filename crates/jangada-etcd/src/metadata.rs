@@ -1,11 +1,17 @@
 //! What a call says beside its message: whether it wants a leader, and who asks.
 
+use std::time::Duration;
+
 use jangada_kv::Caller;
 use tonic::metadata::MetadataMap;
 use tonic::{Request as Call, Status};
 
 use crate::backend::Backend;
 use crate::{auth, error};
+
+/// How often a stream that wants a leader looks for one: a clock of its own, as etcd has one, since an election that
+/// succeeds meanwhile should end no stream.
+const LEADER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether a call wants to be served only where a leader is known.
 #[must_use]
@@ -22,6 +28,20 @@ pub fn check_leader<B: Backend>(metadata: &MetadataMap, backend: &B) -> Result<(
         return Err(error::NO_LEADER.into());
     }
     Ok(())
+}
+
+/// Waits until the member of a stream that wants a leader knows none; for ever, if the stream does not. The refusal with
+/// which the stream ends, at most an interval late.
+pub async fn leader_lost<B: Backend>(wanted: bool, backend: &B) -> Status {
+    if !wanted {
+        std::future::pending::<()>().await;
+    }
+    loop {
+        tokio::time::sleep(LEADER_INTERVAL).await;
+        if backend.situation().leader.is_none() {
+            return error::NO_LEADER.into();
+        }
+    }
 }
 
 /// Who makes a call that may go on, and its message. Whether the token is right the store says.

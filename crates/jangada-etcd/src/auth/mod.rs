@@ -177,7 +177,8 @@ pub async fn may_manage<B: Backend>(backend: &B, caller: &Caller) -> Result<(), 
 }
 
 /// Whether somebody may manage the cluster now: what this member gives away by itself is not given to whom the others
-/// have refused it meanwhile. While nobody has to log in, nobody else is asked.
+/// have refused it meanwhile. While nobody has to log in, nobody else is asked; and without a leader nobody can be: then it
+/// holds what this member knows, as with etcd, since that is when a copy is needed most.
 ///
 /// # Errors
 /// etcd's refusals.
@@ -186,7 +187,10 @@ pub(crate) async fn may_manage_now<B: Backend>(backend: &B, caller: &Caller) -> 
     match caller {
         Caller::Nobody => Ok(()),
         Caller::Server | Caller::Token(_) | Caller::User { .. } => {
-            may(backend, caller, AuthQuestion::MayManage, Freshness::Linearizable).await
+            match may(backend, caller, AuthQuestion::MayManage, Freshness::Linearizable).await {
+                Err(status) if status.code() == Code::Unavailable => Ok(()),
+                asked => asked,
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use jangada_kv::auth::{Permission, PermissionKind};
 use jangada_kv::{AuthChange, AuthQuestion, AuthRequest, AuthResponse, Caller, Request, Response, Revision};
-use tonic::{Request as Call, Response as Answer, Status};
+use tonic::{Code, Request as Call, Response as Answer, Status};
 
 use crate::auth;
 use crate::authpb;
@@ -234,7 +234,7 @@ impl<B: Backend> AuthService<B> {
     /// Whoever begins to ask everybody for a password must leave somebody who has one, and may do everything.
     async fn check_root(&self) -> Result<(), Status> {
         let asked = AuthQuestion::Credentials { name: ROOT.into() };
-        match self.ask(&Caller::Server, asked).await? {
+        match self.asked(&Caller::Server, asked).await? {
             AuthResponse::Credentials(root) if root.exists && root.password.is_none() => {
                 Err(error::ROOT_WITHOUT_PASSWORD.into())
             }
@@ -252,7 +252,15 @@ impl<B: Backend> AuthService<B> {
         }
     }
 
+    /// As etcd answers what only reads; it takes seven seconds to say that nobody leads.
     async fn ask(&self, caller: &Caller, question: AuthQuestion) -> Result<AuthResponse, Status> {
+        self.asked(caller, question).await.map_err(|status| match status.code() {
+            Code::Unavailable => error::NO_ANSWER_ABOUT_USERS.into(),
+            _ => status,
+        })
+    }
+
+    async fn asked(&self, caller: &Caller, question: AuthQuestion) -> Result<AuthResponse, Status> {
         let question = Request::Auth(AuthRequest::Ask(question));
         match auth::read(&self.0, caller, question, Freshness::Linearizable).await? {
             Response::Auth(answer) => Ok(answer),

@@ -67,6 +67,7 @@ impl<B: Backend> Election for ElectionService<B> {
     }
 
     async fn observe(&self, call: Call<pb::LeaderRequest>) -> Result<Answer<Self::ObserveStream>, Status> {
+        let wants_leader = metadata::wants_leader(call.metadata());
         let (caller, message) = metadata::admitted(call, self.backend())?;
         let caller = auth::user(self.backend(), caller).await?;
         let (responses, arriving) = mpsc::channel(WAITING_RESPONSES);
@@ -75,6 +76,7 @@ impl<B: Backend> Election for ElectionService<B> {
             let observing = service.observed(Queue::of(&service.hub, &caller, &message.name), &responses);
             let ended = tokio::select! {
                 ended = observing => ended,
+                status = metadata::leader_lost(wants_leader, service.backend()) => Err(status),
                 () = responses.closed() => return,
             };
             if let Err(status) = ended {

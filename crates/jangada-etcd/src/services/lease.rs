@@ -10,7 +10,7 @@ use jangada_kv::{Caller, LeaseId, LeaseRequest, LeaseResponse, Request, Response
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request as Call, Response as Answer, Status, Streaming};
+use tonic::{Code, Request as Call, Response as Answer, Status, Streaming};
 
 use crate::backend::{Backend, Freshness, Refusal};
 use crate::etcdserverpb as pb;
@@ -62,10 +62,18 @@ impl<B: Backend> Lease for LeaseService<B> {
         &self,
         call: Call<Streaming<pb::LeaseKeepAliveRequest>>,
     ) -> Result<Answer<Self::LeaseKeepAliveStream>, Status> {
+        let wants_leader = metadata::wants_leader(call.metadata());
         let (caller, requests) = metadata::admitted(call, &self.0)?;
         let caller = auth::user(&self.0, caller).await?;
         let (responses, arriving) = mpsc::channel(WAITING_RESPONSES);
-        tokio::spawn(keep_alive_stream(self.0.clone(), caller, requests, responses));
+        let backend = self.0.clone();
+        tokio::spawn(async move {
+            let status = tokio::select! {
+                () = keep_alive_stream(backend.clone(), caller, requests, responses.clone()) => return,
+                status = metadata::leader_lost(wants_leader, &backend) => status,
+            };
+            let _gone = responses.send(Err(status)).await;
+        });
         Ok(Answer::new(ReceiverStream::new(arriving)))
     }
 
@@ -97,7 +105,15 @@ impl<B: Backend> Lease for LeaseService<B> {
         call: Call<pb::LeaseLeasesRequest>,
     ) -> Result<Answer<pb::LeaseLeasesResponse>, Status> {
         let (caller, _) = metadata::admitted(call, &self.0)?;
-        match read(&self.0, &caller, LeaseRequest::List).await? {
+        // Without a leader as this member knows it, as from etcd: it is a list of names.
+        let read = match read(&self.0, &caller, LeaseRequest::List).await {
+            Err(status) if status.code() == Code::Unavailable => {
+                let list = Request::Lease(LeaseRequest::List);
+                auth::read(&self.0, &caller, list, Freshness::Serializable).await
+            }
+            read => read,
+        };
+        match read? {
             Response::Lease(LeaseResponse::List { revision, leases }) => {
                 let header = response::header(&self.0, revision);
                 let leases = leases.into_iter().map(|lease| pb::LeaseStatus { id: lease.0 }).collect();

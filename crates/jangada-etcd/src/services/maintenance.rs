@@ -141,7 +141,8 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
         self.managed(&call).await?;
         self.backend.move_leader(call.get_ref().target_id).await.map_err(|why| match why {
             NoMove::NotLeader => Status::from(error::NOT_LEADER),
-            NoMove::NoLeader => error::NO_LEADER.into(),
+            // As etcd: who does not lead says so, whoever else may.
+            NoMove::NoLeader => error::NOT_LEADER.into(),
             NoMove::BadTarget => error::BAD_TRANSFEREE.into(),
             NoMove::TimedOut => error::TRANSFER_TIMED_OUT.into(),
             NoMove::Other(why) => Status::unknown(why),

@@ -206,16 +206,18 @@ pub(crate) struct News<B> {
 impl<B: Backend> News<B> {
     /// The next revisions with all that happened in them, and no events of earlier ones; nothing if some of it is forgotten.
     pub(crate) async fn next(&mut self) -> Result<Option<Arc<Slice>>, Status> {
-        while *self.revisions.borrow_and_update() < self.next {
+        loop {
+            let now = *self.revisions.borrow_and_update();
+            // Also where nothing happens to any key: who may not know any more does not wait on.
+            self.look_again(self.queue.backend().auth_stamp()).await?;
+            if now >= self.next {
+                break;
+            }
             self.revisions.changed().await.map_err(|_| Status::from(error::STOPPED))?;
         }
-        let Queue { hub, caller, .. } = &self.queue;
-        match hub.from(self.next).await {
+        match self.queue.hub.from(self.next).await {
             Ok(slice) => {
-                if slice.auth > self.auth {
-                    auth::may_be_told(hub.backend(), caller, &[self.queue.keys()]).await??;
-                    self.auth = slice.auth;
-                }
+                self.look_again(slice.auth).await?;
                 let slice = since(slice, self.next);
                 self.next = slice.through.next();
                 Ok(Some(slice))
@@ -223,6 +225,16 @@ impl<B: Backend> News<B> {
             Err(NoSlice::Compacted(_)) => Ok(None),
             Err(NoSlice::Refused(refusal)) => Err(error::of_refusal(refusal)),
         }
+    }
+
+    /// Ends if the caller may not be told any more, and users have changed since that was looked at.
+    async fn look_again(&mut self, auth: u64) -> Result<(), Status> {
+        if auth > self.auth {
+            let Queue { hub, caller, .. } = &self.queue;
+            auth::may_be_told(hub.backend(), caller, &[self.queue.keys()]).await??;
+            self.auth = auth;
+        }
+        Ok(())
     }
 }
 
@@ -328,7 +340,10 @@ impl<B: Backend> Drop for Held<B> {
     fn drop(&mut self) {
         match self.turn {
             Turn::OfNew => {
-                let (queue, place) = (self.queue.clone(), self.place.clone());
+                // The call has made the place itself, and takes it back whatever its user may by now: who may not any more
+                // should not keep everybody behind waiting.
+                let (queue, place) =
+                    (Queue { caller: Caller::Server, ..self.queue.clone() }, self.place.clone());
                 tokio::spawn(async move {
                     // If it cannot be given up now, it ends with its lease.
                     let _left = queue.leave(&place).await;

@@ -18,16 +18,13 @@ use crate::response;
 use crate::watch::hub::{Hub, NoSlice};
 use crate::watch::room::Room;
 use crate::watch::watcher::{self, Manner};
-use crate::{auth, error};
+use crate::{auth, error, metadata};
 
 /// Responses of a stream that its client has not taken yet; then the stream waits.
 pub(crate) const WAITING_RESPONSES: usize = 128;
 
 /// How often watches that want it are told how far the store is, if nothing else is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
-/// How often a stream that wants a leader looks for one.
-const LEADER_INTERVAL: Duration = Duration::from_secs(1);
-
 /// The watch that a response is not about.
 const NO_WATCH: i64 = -1;
 
@@ -64,7 +61,6 @@ enum Event {
     Request(Option<pb::WatchRequest>),
     Moved,
     Progress,
-    Leader,
 }
 
 impl<B: Backend> Stream<B> {
@@ -105,7 +101,9 @@ impl<B: Backend> Stream<B> {
 
     async fn serve(&mut self, requests: Streaming<pb::WatchRequest>) -> Result<(), End> {
         let mut requests = Some(requests);
-        let (mut progress, mut leader) = (every(PROGRESS_INTERVAL), every(LEADER_INTERVAL));
+        let mut progress = every(PROGRESS_INTERVAL);
+        let backend = self.hub.backend().clone();
+        let mut leaderless = std::pin::pin!(metadata::leader_lost(self.wants_leader, &backend));
         loop {
             let busy = self.advance().await?;
             let event = tokio::select! {
@@ -117,7 +115,7 @@ impl<B: Backend> Stream<B> {
                     Event::Moved
                 }
                 _ = progress.tick() => Event::Progress,
-                _ = leader.tick(), if self.wants_leader => Event::Leader,
+                status = leaderless.as_mut() => return Err(End::Told(status)),
                 () = self.responses.closed() => return Err(End::Gone),
             };
             match event {
@@ -126,10 +124,6 @@ impl<B: Backend> Stream<B> {
                 Event::Request(None) => requests = None,
                 Event::Moved => {}
                 Event::Progress => self.tell_idle_watches().await?,
-                Event::Leader if self.hub.backend().situation().leader.is_none() => {
-                    return Err(End::Told(error::NO_LEADER.into()));
-                }
-                Event::Leader => {}
             }
         }
     }
@@ -203,6 +197,8 @@ impl<B: Backend> Stream<B> {
     /// Tells what is to be told next, a slice at the head and a slice behind. True: there is more.
     async fn advance(&mut self) -> Result<bool, End> {
         let now = *self.revisions.borrow_and_update();
+        // Also where nothing happens to any key: a right that was taken away ends a watch by itself.
+        self.look_again(self.hub.backend().auth_stamp()).await?;
         if let Some(from) = self.watches.head_due(now) {
             match self.hub.from(from).await {
                 Ok(slice) => {

@@ -36,6 +36,8 @@ pub(crate) struct Bare {
     /// The freshness of each read that came.
     pub(crate) reads: Arc<Mutex<Vec<Freshness>>>,
     pub(crate) leaderless: bool,
+    /// While set, the leader that there was is lost.
+    pub(crate) leader_lost: Arc<AtomicBool>,
     /// The changes of members that were wanted.
     pub(crate) changes: Arc<Mutex<Vec<MemberChange>>>,
     /// If set, each of them is refused so.
@@ -103,7 +105,7 @@ impl Backend for Bare {
     async fn move_leader(&self, to: u64) -> Result<(), NoMove> {
         match to {
             1 => Ok(()),
-            _ if self.leaderless => Err(NoMove::NotLeader),
+            _ if self.leaderless => Err(NoMove::NoLeader),
             _ => Err(NoMove::BadTarget),
         }
     }
@@ -111,6 +113,10 @@ impl Backend for Bare {
     fn revisions(&self) -> watch::Receiver<Revision> {
         let revision = self.store.lock().unwrap().revision();
         self.moved.lock().unwrap().get_or_insert_with(|| watch::channel(revision).0).subscribe()
+    }
+
+    fn auth_stamp(&self) -> u64 {
+        self.store.lock().unwrap().auth_stamp()
     }
 
     fn acknowledged(&self) -> Revision {
@@ -122,7 +128,7 @@ impl Backend for Bare {
     }
 
     fn situation(&self) -> Situation {
-        let leader = (!self.leaderless).then_some(1);
+        let leader = (!self.leaderless && !self.leader_lost.load(Relaxed)).then_some(1);
         Situation { leader, commit_index: 9, applied_index: 8, ..Situation::default() }
     }
 

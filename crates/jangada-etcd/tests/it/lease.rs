@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use jangada_etcd::etcdserverpb::lease_client::LeaseClient;
+use jangada_etcd::v3electionpb::LeaderRequest;
+use jangada_etcd::v3electionpb::election_client::ElectionClient;
 use jangada_etcd::{Freshness, Refusal, Services};
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
@@ -127,6 +129,32 @@ async fn keep_alives_of_a_stream_are_answered_in_order() {
     assert_eq!(kept_alive(&bare, &many).await, Ok(expected.collect()));
     assert_eq!(time_to_live(&bare, 7).await.ttl, 60);
     assert_eq!(time_to_live(&bare, 8).await.ttl, 5);
+}
+
+/// Its time is made up.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_wants_a_leader_ends_with_it_though_nobody_says_anything() {
+    let bare = Bare::default();
+    let (_requests, arriving) = mpsc::channel::<pb::LeaseKeepAliveRequest>(1);
+    let mut call = Request::new(ReceiverStream::new(arriving));
+    call.metadata_mut().insert("hasleader", "true".parse().unwrap());
+    let mut kept = client(&bare).lease_keep_alive(call).await.unwrap().into_inner();
+    let mut observe = Request::new(LeaderRequest { name: b"e".to_vec() });
+    observe.metadata_mut().insert("hasleader", "true".parse().unwrap());
+    let mut observed = ElectionClient::new(bare.services()).observe(observe).await.unwrap().into_inner();
+    bare.leader_lost.store(true, Relaxed);
+    for ended in [kept.message().await.unwrap_err(), observed.message().await.unwrap_err()] {
+        assert_eq!((ended.code(), ended.message()), (Code::Unavailable, "etcdserver: no leader"));
+    }
+}
+
+#[tokio::test]
+async fn leases_are_listed_as_this_member_knows_them_where_nobody_leads() {
+    let bare = Bare::default();
+    client(&bare).lease_grant(pb::LeaseGrantRequest { id: 7, ttl: 5 }).await.unwrap();
+    bare.reads_refused.store(true, Relaxed);
+    let listed = client(&bare).lease_leases(pb::LeaseLeasesRequest {}).await.unwrap().into_inner();
+    assert_eq!(listed.leases, [pb::LeaseStatus { id: 7 }]);
 }
 
 #[tokio::test]

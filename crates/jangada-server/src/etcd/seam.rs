@@ -173,6 +173,10 @@ impl Backend for Seam {
         self.shared.handle.board().revisions().follow()
     }
 
+    fn auth_stamp(&self) -> u64 {
+        self.shared.handle.board().revisions().auth_stamp()
+    }
+
     fn acknowledged(&self) -> Revision {
         self.shared.handle.board().revisions().acknowledged()
     }
