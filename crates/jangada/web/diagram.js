@@ -56,7 +56,8 @@ const MAX_ARROWS = 4000;
 /** Shortest and longest span that can be shown. */
 const SPANS = [20_000, 7.2e12];
 const FONT = '12px system-ui, sans-serif';
-const SMALL = '11px system-ui, sans-serif';
+/** The font of what stands beside things. */
+export const SMALL = '11px system-ui, sans-serif';
 
 /** The diagram; see the top of this file. */
 export class Diagram {
@@ -482,7 +483,7 @@ export class Diagram {
     // A message that never arrives is drawn over more than half of its way.
     const takes = Math.max(model.flight, (this.now - sent) * (fate === 'travelling' ? 1 : 0));
     const part = fate !== 'travelling' ? 0.62 : Math.min(0.9, (this.now - sent) / Math.max(takes, 1));
-    const x1 = x0 + Math.max((model.flight / (this.to - this.from)) * this.plot, 0) * part;
+    const x1 = this.x(sent + model.flight * part);
     return x1 < this.gutter ? null : [x0, from.y, x1, from.y + (to.y - from.y) * part, fate];
   }
 

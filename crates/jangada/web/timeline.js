@@ -4,7 +4,7 @@
 // a piece at a time, so that the page can be used while the rest of a million of them is still being read.
 
 import { KINDS } from './model.js';
-import { Diagram } from './diagram.js';
+import { Diagram, SMALL } from './diagram.js';
 import { since, span } from './words.js';
 
 const AT_ONCE = 40_000;
@@ -12,7 +12,142 @@ const AT_ONCE = 40_000;
 const head = JSON.parse(document.getElementById('head').textContent);
 const told = document.getElementById('told');
 const shown = document.getElementById('span');
-const diagram = new Diagram(document.getElementById('diagram'), {
+
+/** Half of the gap in the lanes where time is folded, in pixels. */
+const GAP = 4;
+
+/**
+ * The diagram of a recording: stretches in which nothing is to be seen are folded, each to the same width. Times are
+ * spread out (`even`) before they become places; a fold has as much of that as `head.fold_ns` nanoseconds elsewhere.
+ */
+class Folded extends Diagram {
+  get folds() {
+    return this.isEven ? [] : head.folds;
+  }
+
+  /** How far from the beginning a time is, in nanoseconds of what is not folded. */
+  even(time) {
+    let even = time;
+    for (const [begin, end] of this.folds) {
+      if (time <= begin) break;
+      even -= (Math.min(time, end) - begin) * (1 - head.fold_ns / (end - begin));
+    }
+    return even;
+  }
+
+  /** And back again. */
+  uneven(even) {
+    let time = even;
+    for (const [begin, end] of this.folds) {
+      if (time <= begin) break;
+      time = Math.min(time - begin, head.fold_ns) * ((end - begin) / head.fold_ns) + begin + Math.max(0, time - begin - head.fold_ns);
+    }
+    return time;
+  }
+
+  x(time) {
+    const [from, to] = [this.even(this.from), this.even(this.to)];
+    return this.gutter + ((this.even(time) - from) / (to - from)) * this.plot;
+  }
+
+  timeAt(x) {
+    const [from, to] = [this.even(this.from), this.even(this.to)];
+    return this.uneven(from + ((x - this.gutter) / this.plot) * (to - from));
+  }
+
+  zoom(factor, at = this.gutter + this.plot / 2) {
+    const [from, to] = [this.even(this.from), this.even(this.to)];
+    const here = this.even(this.timeAt(at));
+    return this.show(this.uneven(here - (here - from) * factor), this.uneven(here + (to - here) * factor));
+  }
+
+  pan(part) {
+    const [from, to] = [this.even(this.from), this.even(this.to)];
+    const by = part * (to - from);
+    this.show(this.uneven(from + by), this.uneven(to + by));
+  }
+
+  /** Lines at round times, and where time is folded: for how long. */
+  drawRuler() {
+    const { paper, color } = this;
+    const power = 10 ** Math.floor(Math.log10(((this.even(this.to) - this.even(this.from)) / this.plot) * 96));
+    const least = ((this.even(this.to) - this.even(this.from)) / Math.max(2, this.plot / 96));
+    const step = [1, 2, 5, 10].map((times) => times * power).find((candidate) => candidate >= least) ?? 10 * power;
+    const decimals = Math.max(0, Math.min(9, 9 - Math.floor(Math.log10(step) + 1e-9)));
+    paper.font = SMALL;
+    this.drawFolds();
+    paper.strokeStyle = color.faint;
+    paper.lineWidth = 1;
+    for (const [begin, end] of this.stretches()) {
+      let first = Math.ceil(Math.max(begin, 0) / step) * step;
+      // Where no round time lies, the first one does.
+      if (first > end) first = begin;
+      for (let time = first; time <= end; time += step) {
+        const x = Math.round(this.x(time)) + 0.5;
+        paper.beginPath();
+        paper.moveTo(x, 18);
+        paper.lineTo(x, this.height);
+        paper.stroke();
+        if (x < this.width - 52) this.label(since(time, time % step ? Math.min(9, decimals + 1) : decimals), x + 3, 13, color.muted);
+      }
+    }
+  }
+
+  /** What is in sight between the folds. */
+  stretches() {
+    const found = [];
+    let begin = this.from;
+    for (const [from, until] of this.folds) {
+      if (until <= begin || from >= this.to) continue;
+      if (from > begin) found.push([begin, from]);
+      begin = until;
+    }
+    if (begin < this.to) found.push([begin, this.to]);
+    return found;
+  }
+
+  drawFolds() {
+    const { paper, color } = this;
+    for (const [begin, end] of this.folds.filter(([from, until]) => until > this.from && from < this.to)) {
+      const x = this.x((begin + end) / 2);
+      const text = span(end - begin);
+      this.label(text, x - paper.measureText(text).width / 2, 13, color.band);
+      // Nothing is written over the gap.
+      this.labels.push([x - GAP - 3, 18, x + GAP + 3, this.height]);
+    }
+  }
+
+  /** The gap itself, above the lanes. */
+  drawNow() {
+    super.drawNow();
+    const { paper, color } = this;
+    for (const [begin, end] of this.folds) {
+      const x = this.x((begin + end) / 2);
+      paper.fillStyle = color.paper;
+      paper.fillRect(x - GAP, 18, 2 * GAP, this.height);
+      paper.strokeStyle = color.band;
+      paper.lineWidth = 1;
+      paper.setLineDash([2, 4]);
+      for (const side of [x - GAP, x + GAP]) {
+        paper.beginPath();
+        paper.moveTo(side, 18);
+        paper.lineTo(side, this.height);
+        paper.stroke();
+      }
+      paper.setLineDash([]);
+      for (const { y } of this.model.servers) {
+        for (const side of [x - GAP, x + GAP]) {
+          paper.beginPath();
+          paper.moveTo(side - 3, y + 6);
+          paper.lineTo(side + 3, y - 6);
+          paper.stroke();
+        }
+      }
+    }
+  }
+}
+
+const diagram = new Folded(document.getElementById('diagram'), {
   grace: head.grace_ns,
   onSelect: tell,
   onView: (from, to) => { shown.textContent = `${since(Math.max(0, from))} and ${span(to - from)} more`; },
@@ -98,12 +233,18 @@ const ACTS = {
   fit: () => diagram.fit(),
   in: () => diagram.zoom(0.5),
   out: () => diagram.zoom(2),
+  folds: (button) => {
+    diagram.isEven = !diagram.isEven;
+    button.setAttribute('aria-pressed', String(!diagram.isEven));
+    diagram.redraw();
+  },
   before: () => diagram.pan(-0.3),
   after: () => diagram.pan(0.3),
 };
 const KEYS = { 0: 'fit', '+': 'in', '=': 'in', '-': 'out', ArrowLeft: 'before', ArrowRight: 'after' };
 
-document.querySelector('nav').addEventListener('click', (event) => ACTS[event.target.dataset?.act]?.());
+document.querySelector('nav').addEventListener('click', (event) => ACTS[event.target.dataset?.act]?.(event.target));
+if (!head.folds.length) document.querySelector('[data-act=folds]').remove();
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === '[' || event.key === ']') diagram.step(event.key === ']' ? 1 : -1);

@@ -9,6 +9,7 @@ mod bands; // roles, and when a server was not there
 mod done; // the same by what was done
 pub mod perfetto; // for a trace viewer
 mod repeats; // campaigns in vain
+pub mod scale; // where a time is drawn
 mod scene; // what became of each message
 pub mod svg; // for reports
 pub mod table; // the Go prototype's table

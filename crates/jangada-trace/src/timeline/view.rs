@@ -20,13 +20,21 @@ pub struct View {
     pub topics: Topics,
     /// What pictures of it say things in.
     pub language: Language,
+    /// Stretches in which nothing is to be seen are folded, where time has a scale.
+    pub folds_time: bool,
 }
 
 impl View {
     /// All of it, with the usual topics.
     #[must_use]
     pub fn of(scene: &Scene) -> View {
-        View { from: scene.begin, to: scene.end, topics: Topics::default(), language: Language::English }
+        View {
+            from: scene.begin,
+            to: scene.end,
+            topics: Topics::default(),
+            language: Language::English,
+            folds_time: true,
+        }
     }
 
     /// How long it is, in nanoseconds.

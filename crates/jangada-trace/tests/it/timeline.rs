@@ -448,7 +448,10 @@ fn campaigns_in_vain_are_one_band_and_a_line_in_the_picture_for_reports() {
     assert_eq!(scene.lanes[1].roles.len(), 2, "{:?}", scene.lanes[1].roles);
     let picture = svg::paint("t", &scene, &Names::new(), &View::of(&scene), svg::Style::default());
     assert_eq!(picture.matches("n2 asks 11 times more in 1.0 s").count(), 1, "{picture}");
-    assert!(picture.contains(">11 times more</text>"), "{picture}");
+    assert!(picture.contains(">×11</text>"), "where time is folded, there is not much room: {picture}");
+    let even = View { folds_time: false, ..View::of(&scene) };
+    let even = svg::paint("t", &scene, &Names::new(), &even, svg::Style::default());
+    assert!(even.contains(">11 times more</text>"), "{even}");
     assert_eq!(picture.matches("n2 → n1").count(), 1, "{picture}");
 }
 
@@ -493,4 +496,40 @@ fn who_follows_in_a_new_term_is_drawn_in_that_term() {
     let picture = svg::paint("t", &scene, &Names::new(), &View::of(&scene), svg::Style::default());
     assert_eq!(picture.matches(">follower · term 2</text>").count(), 2, "{picture}");
     assert_eq!(picture.matches(">follower · term 1</text>").count(), 1, "{picture}");
+}
+
+#[test]
+fn quiet_stretches_are_folded_and_it_is_said_how_long_they_were() {
+    let scene = Scene::of(two_terms());
+    let view = View::of(&scene);
+    let picture = svg::paint("t", &scene, &Names::new(), &view, svg::Style::default());
+    for long in ["100 ms", "398 ms", "397 ms"] {
+        assert!(
+            picture.contains(&format!("<title>nothing to be seen for {long}</title>")),
+            "{long}: {picture}"
+        );
+        assert!(picture.contains(&format!(">{long}</text>")), "{long}: {picture}");
+    }
+    assert!(picture.contains("quiet: time is left out"), "{picture}");
+    // Three milliseconds of an election are worth more room than half a second without anything.
+    let place = |text: &str| {
+        let before = picture.split(text).next().unwrap();
+        let x = before.rsplit("<text x=\"").next().unwrap().split('"').next().unwrap();
+        x.parse::<f64>().unwrap()
+    };
+    assert!(place(">candidate · term 2</text>") + 150.0 < place(">t2</text>"), "{picture}");
+    let even = View { folds_time: false, ..view };
+    let picture = svg::paint("t", &scene, &Names::new(), &even, svg::Style::default());
+    assert!(
+        !picture.contains("nothing to be seen for") && !picture.contains("time is left out"),
+        "{picture}"
+    );
+}
+
+#[test]
+fn what_happens_all_the_time_is_not_folded() {
+    let scene = Scene::of(beats(|_, _| Some(400)));
+    let all = View { topics: Topics::parse("+heartbeats").unwrap(), ..View::of(&scene) };
+    let picture = svg::paint("t", &scene, &Names::new(), &all, svg::Style::default());
+    assert!(!picture.contains("nothing to be seen for"), "{picture}");
 }

@@ -65,6 +65,9 @@ pub struct Arguments {
     /// Which events: elections,votes; +heartbeats; -messages; all
     #[arg(long, value_name = "EVENTS", value_parser = topics, allow_hyphen_values = true)]
     pub events: Option<Topics>,
+    /// In .svg and .html, one scale from end to end: stretches in which nothing happens are not folded
+    #[arg(long)]
+    pub even: bool,
     /// The form; otherwise the file's ending tells it
     #[arg(long, value_enum, value_name = "FORM")]
     pub format: Option<Kind>,
@@ -235,6 +238,7 @@ fn window(arguments: &Arguments) -> Window {
         last: arguments.last,
         topics: arguments.events.unwrap_or_default(),
         language: arguments.language(),
+        even: arguments.even,
     }
 }
 

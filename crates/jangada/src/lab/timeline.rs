@@ -25,7 +25,7 @@ const MOST_ROWS: usize = 200;
 /// Records that are kept of all servers together: some 19 MB.
 const KEPT: usize = 1 << 18;
 
-/// What was asked for: `timeline [last 1s] [from 1.2s] [until 1.5s] [events LIST] [to FILE]`.
+/// What was asked for: `timeline [last 1s] [from 1.2s] [until 1.5s] [events LIST] [even] [to FILE]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
     /// So much before the end.
@@ -34,6 +34,8 @@ pub struct Ask {
     pub from: Option<Duration>,
     /// The end; otherwise that is now.
     pub until: Option<Duration>,
+    /// One scale from end to end, however little happens.
+    pub even: bool,
     /// Events about these.
     pub topics: Topics,
     /// Into this file.
@@ -62,6 +64,10 @@ pub fn parse(language: Language, words: &[&str]) -> Result<Ask, String> {
             }
             ["events", topics, rest @ ..] => {
                 ask.topics = Topics::parse(topics).map_err(|word| no_topic(language, &word))?;
+                rest
+            }
+            ["even", rest @ ..] => {
+                ask.even = true;
                 rest
             }
             ["events"] => {
@@ -115,7 +121,7 @@ impl Ask {
         // A file is for looking at later, and may be all that is left.
         let usual = (self.from.is_none() && self.file.is_none()).then_some(USUAL);
         let last = self.last.or(usual);
-        Window { from: self.from, to: self.until, last, topics: self.topics, language }
+        Window { from: self.from, to: self.until, last, topics: self.topics, language, even: self.even }
     }
 
     /// Nobody said which part.

@@ -11,6 +11,7 @@ use jangada_raft::event::{Event as RaftEvent, MessageKind};
 use jangada_raft::types::{NodeId, Time};
 use jangada_trace::deeds::Standing;
 use jangada_trace::language::Language;
+use jangada_trace::timeline::scale::{Room, Scale};
 use jangada_trace::timeline::{Absence, Fate, Lane, Quiet, Scene, Tally, View};
 use jangada_trace::{jsonl, kinds, say};
 use serde_json::json;
@@ -74,13 +75,21 @@ fn summary(recording: &Recording, view: &View) -> String {
     )
 }
 
+/// How wide the diagram is on a usual screen, and a fold of quiet time in it.
+const USUAL_WIDTH: f64 = 1_150.0;
+const FOLD_WIDTH: f64 = 56.0;
+
 fn head(recording: &Recording, view: &View) -> String {
     let scene = &recording.scene;
     let servers: Vec<_> = scene.lanes.iter().map(|lane| recording.names.of(lane.node).into_owned()).collect();
     let latency = scene.arrows.iter().filter_map(|arrow| Some(arrow.arrived?.since(arrow.left?)));
     // Longer than any message that arrived was under way: what is older and has not arrived is lost.
     let grace = latency.max().unwrap_or_default().as_nanos().min(1 << 50) as u64;
-    let head = json!({"servers": servers, "from_ns": view.from.0, "to_ns": view.to.0.max(view.from.0 + 1), "grace_ns": grace});
+    let room = Room { width: USUAL_WIDTH, may_grow: false, fold: FOLD_WIDTH };
+    let scale = Scale::of(scene, view, room);
+    let folds: Vec<[u64; 2]> = scale.folds.iter().map(|fold| [fold.begin.0, fold.end.0]).collect();
+    let head = json!({"servers": servers, "from_ns": view.from.0, "to_ns": view.to.0.max(view.from.0 + 1), "grace_ns": grace,
+        "folds": folds, "fold_ns": (FOLD_WIDTH / scale.per_nano).max(1.0)});
     harmless(&head.to_string())
 }
 

@@ -189,7 +189,8 @@ impl Recording {
             Kind::Table => (tables(&[(self, *view)], false), 0),
             Kind::Svg => {
                 let width = look.width.and_then(|width| u32::try_from(width).ok());
-                let style = width.map_or_else(svg::Style::default, |width| svg::Style { width });
+                let style =
+                    width.map_or_else(svg::Style::default, |width| svg::Style { width, may_grow: false });
                 (svg::paint(&self.title, &self.scene, &self.names, view, style), 0)
             }
             Kind::Html => (html::page(self, view), 0),

@@ -20,6 +20,8 @@ pub struct Window {
     pub topics: Topics,
     /// What pictures say things in.
     pub language: Language,
+    /// One scale from end to end: nothing is folded.
+    pub even: bool,
 }
 
 impl Window {
@@ -76,7 +78,8 @@ impl Window {
             (None, Some(last)) => Time(to.0.saturating_sub(time(last).0)),
             (None, None) => scene.begin,
         };
-        View { from: from.max(scene.begin), to, topics: self.topics, language: self.language }
+        let from = from.max(scene.begin);
+        View { from, to, topics: self.topics, language: self.language, folds_time: !self.even }
     }
 }
 

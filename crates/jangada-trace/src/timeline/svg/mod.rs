@@ -4,7 +4,16 @@
 //! cross, and a legend names what was used. Text that would cover other text is left out; every arrow and band has a
 //! `<title>`, which viewers show under the pointer.
 
+/// Writing to a string cannot fail.
+macro_rules! put {
+    ($out:expr, $($text:tt)*) => {
+        writeln!($out, $($text)*).expect("writing to a string cannot fail")
+    };
+}
+
+mod axis; // times, and where they are folded
 mod labels; // text that does not cover text
+mod legend; // what is what
 mod paint; // colours, dashes, words
 
 use std::collections::BTreeSet;
@@ -15,6 +24,7 @@ use jangada_raft::event::Event as RaftEvent;
 use jangada_raft::types::Time;
 
 use super::bands::Absence;
+use super::scale::{Room, Scale};
 use super::scene::{Arrow, Fate, Scene};
 use super::text::{ignored, label};
 use super::topic::Topic;
@@ -33,18 +43,22 @@ const TOP: f64 = 74.0;
 const LANE: f64 = 92.0;
 /// Half of the thickness of a role's band.
 const BAND: f64 = 10.0;
-const LEGEND: f64 = 64.0;
+const LEGEND: f64 = 76.0;
+/// How wide a stretch is in which nothing is to be seen.
+const FOLD: f64 = 60.0;
 
 /// How the picture is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     /// Its width in pixels.
     pub width: u32,
+    /// It may become wider where there is much to be seen.
+    pub may_grow: bool,
 }
 
 impl Default for Style {
     fn default() -> Style {
-        Style { width: 1_200 }
+        Style { width: 1_200, may_grow: true }
     }
 }
 
@@ -53,9 +67,11 @@ impl Default for Style {
 pub fn paint(title: &str, scene: &Scene, names: &Names, view: &View, style: Style) -> String {
     let mut drawing = Drawing::new(scene, names, view, style);
     drawing.begin(title);
+    drawing.keep_gaps_clear();
     drawing.axis();
     drawing.weather();
     drawing.lanes();
+    drawing.gaps();
     drawing.repeats();
     drawing.arrows();
     drawing.marks();
@@ -68,6 +84,7 @@ struct Drawing<'a> {
     scene: &'a Scene,
     names: &'a Names,
     view: &'a View,
+    scale: Scale,
     width: f64,
     height: f64,
     labels: Labels,
@@ -75,21 +92,17 @@ struct Drawing<'a> {
     out: String,
 }
 
-/// Writing to a string cannot fail.
-macro_rules! put {
-    ($out:expr, $($text:tt)*) => {
-        writeln!($out, $($text)*).expect("writing to a string cannot fail")
-    };
-}
-
 impl<'a> Drawing<'a> {
     fn new(scene: &'a Scene, names: &'a Names, view: &'a View, style: Style) -> Drawing<'a> {
         let lanes = scene.lanes.len().max(1) as f64;
+        let width = f64::from(style.width.max(400)) - LEFT - RIGHT;
+        let scale = Scale::of(scene, view, Room { width, may_grow: style.may_grow, fold: FOLD });
         Drawing {
             scene,
             names,
             view,
-            width: f64::from(style.width.max(400)),
+            width: LEFT + scale.width + RIGHT,
+            scale,
             height: TOP + LANE * (lanes - 1.0) + 46.0 + LEGEND,
             labels: Labels::default(),
             used: BTreeSet::new(),
@@ -98,8 +111,7 @@ impl<'a> Drawing<'a> {
     }
 
     fn x(&self, time: Time) -> f64 {
-        let since = time.0 as f64 - self.view.from.0 as f64;
-        LEFT + since / self.view.length().max(1) as f64 * (self.width - LEFT - RIGHT)
+        LEFT + self.scale.x(time)
     }
 
     fn y(place: usize) -> f64 {
@@ -153,25 +165,6 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Lines at round times.
-    fn axis(&mut self) {
-        let bottom = self.height - LEGEND;
-        let step = round_step(self.view.length() / 9 + 1);
-        let (unit, per_unit) = if step >= 100_000_000 { ("s", 1e9) } else { ("ms", 1e6) };
-        let digits = (0..6).find(|digits| (step as f64 / per_unit * 10_f64.powi(*digits)).fract() < 1e-6);
-        let digits = usize::try_from(digits.unwrap_or(6)).unwrap_or(6);
-        let mut at = self.view.from.0.div_ceil(step) * step;
-        while at <= self.view.to.0 {
-            let x = self.x(Time(at));
-            put!(
-                self.out,
-                r##"<path d="M{x:.1} 46V{bottom:.0}" stroke="#e9edf1"/><text x="{x:.1}" y="42" text-anchor="middle" font-size="10" fill="#6b7783">{:.digits$} {unit}</text>"##,
-                at as f64 / per_unit
-            );
-            at += step;
-        }
-    }
-
     fn lanes(&mut self) {
         for (place, lane) in self.scene.lanes.iter().enumerate() {
             let y = Self::y(place);
@@ -198,7 +191,10 @@ impl<'a> Drawing<'a> {
                     (end - begin).max(1.0),
                     60.0
                 );
-                self.word(begin + 5.0, y - 20.0, text, 10.0, "#6b4b4b");
+                let wide = labels::width(text, 10.0) + 5.0;
+                let clear = self.clear(begin, end);
+                let at = clear.iter().find(|(from, to)| from + wide < *to).map_or(begin, |(from, _)| *from);
+                self.word(at + 5.0, y - 20.0, text, 10.0, "#6b4b4b");
             }
             // What stands between the lanes does not cover them.
             self.labels.take((LEFT, y - BAND), (self.width - LEFT, 2.0 * BAND));
@@ -261,12 +257,17 @@ impl<'a> Drawing<'a> {
                 initial,
             ];
             let mut texts = texts.into_iter().filter(|text| !text.is_empty());
-            if let Some(text) = texts.find(|text| labels::width(text, 11.0) + 8.0 < end - begin) {
+            let clear = self.clear(begin, end);
+            let place = |text: &String| {
+                let wide = labels::width(text, 11.0) + 8.0;
+                clear.iter().find(|(from, to)| wide < to - from).map(|(from, _)| *from)
+            };
+            if let Some((from, text)) = texts.find_map(|text| Some((place(&text)?, text))) {
                 let weight = if is_leader { "600" } else { "400" };
                 put!(
                     self.out,
                     r##"<text x="{:.1}" y="{:.1}" fill="{ink}" font-weight="{weight}">{text}</text>"##,
-                    begin + 5.0,
+                    from + 5.0,
                     y + 4.0
                 );
             }
@@ -289,8 +290,13 @@ impl<'a> Drawing<'a> {
         let ends: Vec<Ends> = shown.iter().map(|arrow| self.arrow(arrow)).collect();
         let mut by_matter: Vec<(&Arrow, Ends)> = shown.into_iter().zip(ends).collect();
         by_matter.sort_by_key(|(arrow, _)| (arrow.fate != Fate::Lost, arrow.is_routine));
+        // What somebody tells several others at once is named once.
+        let mut named: BTreeSet<(usize, &str, bool, Option<Time>)> = BTreeSet::new();
         for (arrow, ends) in by_matter.into_iter().filter(|(arrow, _)| !arrow.is_routine) {
-            self.name_arrow(arrow, ends);
+            let said = (arrow.from, label(arrow), arrow.fate == Fate::Lost, arrow.left);
+            if !named.contains(&said) && self.name_arrow(arrow, ends) {
+                named.insert(said);
+            }
         }
     }
 
@@ -353,8 +359,8 @@ impl<'a> Drawing<'a> {
         escape(&text)
     }
 
-    /// Writes the name of a message beside its arrow, where there is room.
-    fn name_arrow(&mut self, arrow: &Arrow, ends: Ends) {
+    /// Writes the name of a message beside its arrow, if there is room.
+    fn name_arrow(&mut self, arrow: &Arrow, ends: Ends) -> bool {
         let language = self.view.language;
         let name = language.of(label(arrow));
         let text = match arrow.fate {
@@ -374,10 +380,11 @@ impl<'a> Drawing<'a> {
                         r##"<text x="{x:.1}" y="{:.1}" font-size="9.5" fill="{color}" stroke="#ffffff" stroke-width="2.5" paint-order="stroke">{text}</text>"##,
                         y + 3.2
                     );
-                    return;
+                    return true;
                 }
             }
         }
+        false
     }
 
     /// Campaigns that went on and on: a line above the band, as long as they did.
@@ -389,14 +396,18 @@ impl<'a> Drawing<'a> {
             let y = Self::y(repeats.lane) - BAND - 4.0;
             let name = self.names.of(scene.lanes[repeats.lane].node);
             let title = escape(&repeats.sentence(self.view.language, &name));
-            let (color, dash) =
-                paint::stroke_paint(if repeats.stands { Stroke::Vote } else { Stroke::PreVote });
+            let (color, _) = paint::stroke_paint(if repeats.stands { Stroke::Vote } else { Stroke::PreVote });
             put!(
                 self.out,
-                r##"<g stroke="{color}"><title>{title}</title><path d="M{begin:.1} {y:.1}H{end:.1}" fill="none" stroke-width="2" {dash}/></g>"##
+                r##"<g stroke="{color}"><title>{title}</title><path d="M{begin:.1} {y:.1}H{end:.1}" fill="none" stroke-width="2" {}/></g>"##,
+                paint::AGAIN
             );
             let times = say!(self.view.language, "{times} times more", times = repeats.times);
-            self.word(begin + 2.0, y - 4.0, &times, 9.5, color);
+            let is_told = self.word(begin + 2.0, y - 4.0, &times, 9.5, color);
+            // Between two gaps there is not much room.
+            let mut places = self.clear(begin, end).into_iter().map(|(from, _)| from + 2.0);
+            let short = format!("×{}", repeats.times);
+            let _nowhere = is_told || places.any(|x| self.word(x, y - 4.0, &short, 9.5, color));
         }
     }
 
@@ -421,14 +432,17 @@ impl<'a> Drawing<'a> {
                 self.out,
                 r##"<path d="M{x:.1} {y:.1}l-3 5h6z" fill="#33414e"><title>{text}</title></path>"##,
             );
-            self.word(x + 4.0, y + 10.0, &text, 9.0, "#33414e");
+            if !self.word(x + 4.0, y + 10.0, &text, 9.0, "#33414e") {
+                self.word(x - 4.0 - labels::width(&text, 9.0), y + 10.0, &text, 9.0, "#33414e");
+            }
         }
     }
 
-    /// A text, if it covers nothing.
-    fn word(&mut self, x: f64, y: f64, text: &str, size: f64, color: &str) {
+    /// A text, if it covers nothing; whether it does not.
+    fn word(&mut self, x: f64, y: f64, text: &str, size: f64, color: &str) -> bool {
         let extent = (labels::width(text, size), size);
-        if x + extent.0 < self.width - 2.0 && self.labels.is_free((x, y - size), extent) {
+        let fits = x + extent.0 < self.width - 2.0 && self.labels.is_free((x, y - size), extent);
+        if fits {
             self.labels.take((x, y - size), extent);
             put!(
                 self.out,
@@ -436,48 +450,7 @@ impl<'a> Drawing<'a> {
                 escape(text)
             );
         }
-    }
-
-    fn legend(&mut self) {
-        let y = self.height - LEGEND + 20.0;
-        let mut x = 14.0;
-        for kind in std::mem::take(&mut self.used) {
-            let (color, dash) = paint::stroke_paint(kind);
-            let text = self.view.language.of(paint::stroke_name(kind));
-            let end = match kind == Stroke::Refused {
-                true => format!("M{:.0} {:.0}h2v10h-2z", x + 22.0, y - 5.0),
-                false => format!("M{:.0} {y}l-6 -3v6z", x + 24.0),
-            };
-            let dot = if paint::has_dot(kind) { 2.4 } else { 0.0 };
-            put!(
-                self.out,
-                r##"<path d="M{x:.0} {y}h22" stroke="{color}" stroke-width="1.6" {dash}/><circle cx="{:.0}" cy="{y}" r="{dot}" fill="{color}"/><path d="{end}" fill="{color}"/><text x="{:.0}" y="{:.0}" fill="#33414e">{text}</text>"##,
-                x + 2.0,
-                x + 29.0,
-                y + 4.0
-            );
-            x += 29.0 + labels::width(text, 11.0) + 18.0;
-        }
-        let y = y + 24.0;
-        let keys = [
-            (said!("lost"), "stroke-dasharray=\"3 3\"", "M-3 -3l6 6m0 -6l-6 6"),
-            (said!("one end is beyond the recording"), "stroke-dasharray=\"1 3\"", ""),
-            (said!("it refuses"), "", "M0 -5v10"),
-            (said!("ignored"), "", "M2 0L-5 -3V3z"),
-        ];
-        let mut x = 14.0;
-        for (name, dash, end) in keys {
-            let text = self.view.language.of(name);
-            put!(
-                self.out,
-                r##"<path d="M{x:.0} {y}h22" stroke="#5a6672" stroke-width="1.4" {dash}/><path d="{end}" fill="#ffffff" stroke="{}" stroke-width="1.6" transform="translate({:.0} {y})"/><text x="{:.0}" y="{:.0}" fill="#33414e">{text}</text>"##,
-                paint::LOST,
-                x + 22.0,
-                x + 31.0,
-                y + 4.0
-            );
-            x += 31.0 + labels::width(text, 11.0) + 18.0;
-        }
+        fits
     }
 }
 
@@ -543,18 +516,5 @@ fn mark(language: Language, record: &Record) -> Option<String> {
         Event::Raft(RaftEvent::TransferStarted { .. }) => Some(say!(language, "hands over")),
         Event::Disk(DiskEvent::Opened { .. }) => Some(say!(language, "start")),
         event => Some(language.of(topic_word(Topic::of(&event))).to_owned()),
-    }
-}
-
-/// The first of 1, 2, 5, 10, 20 … that is no smaller.
-fn round_step(least: u64) -> u64 {
-    let mut step: u64 = 1;
-    loop {
-        for times in [1, 2, 5] {
-            if step.saturating_mul(times) >= least {
-                return step.saturating_mul(times);
-            }
-        }
-        step = step.saturating_mul(10);
     }
 }

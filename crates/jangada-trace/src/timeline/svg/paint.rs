@@ -121,6 +121,9 @@ pub(super) fn has_dot(stroke: Stroke) -> bool {
     }
 }
 
+/// A campaign that goes on and on: unlike any arrow.
+pub(super) const AGAIN: &str = "stroke-dasharray=\"2 4\"";
+
 /// What is lost ends in a cross of this colour, whatever it was.
 pub(super) const LOST: &str = "#18222c";
 
