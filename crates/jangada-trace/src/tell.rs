@@ -45,9 +45,29 @@ pub(crate) fn time(time: Time) -> String {
 
 /// Bytes as text, in quotes.
 pub(crate) fn text(bytes: &[u8]) -> String {
-    let cut = &bytes[..bytes.len().min(MAX_TEXT)];
-    let more = if cut.len() < bytes.len() { "…" } else { "" };
-    format!("\"{}{more}\"", cut.escape_ascii())
+    let mut end = bytes.len().min(MAX_TEXT);
+    // No character is cut in two: a byte of this kind goes on with one that began before.
+    while end > MAX_TEXT.saturating_sub(4) && bytes.get(end).is_some_and(|byte| byte & 0xC0 == 0x80) {
+        end -= 1;
+    }
+    let more = if end < bytes.len() { "…" } else { "" };
+    format!("\"{}{more}\"", readable(&bytes[..end]))
+}
+
+/// Letters as they are, in whatever script; what is none, or would steer a terminal, by its number.
+fn readable(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for part in bytes.utf8_chunks() {
+        for c in part.valid().chars() {
+            match u8::try_from(c) {
+                Ok(ascii) if c.is_ascii() => shown.extend(ascii.escape_ascii().map(char::from)),
+                // Behind a letter, what belongs to it is shown, too: an accent, say.
+                Ok(_) | Err(_) => shown.extend(format!("a{c}").escape_debug().skip(1)),
+            }
+        }
+        shown.extend(part.invalid().escape_ascii().map(char::from));
+    }
+    shown
 }
 
 fn list<T>(items: &[T], tell: impl Fn(&T) -> String) -> String {

@@ -2,6 +2,7 @@
 //! same at greater length, and a test holds the two together.
 
 use jangada_trace::language::Language;
+use jangada_trace::say;
 
 /// A group of commands that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,6 +184,19 @@ pub const KNOBS: &[(&str, &str)] = &[
 #[must_use]
 pub fn of(name: &str) -> Option<&'static Help> {
     COMMANDS.iter().find(|help| help.name == name)
+}
+
+/// What a command's help says besides: the conditions that it takes.
+#[must_use]
+pub fn more(language: Language, name: &str) -> Vec<String> {
+    if !["wait", "always", "expect"].contains(&name) {
+        return Vec::new();
+    }
+    let one = |(usage, says, _): &(&str, &str, &str)| format!("  {usage:<50} {}", language.of(says));
+    let mut lines = vec![say!(language, "CONDITION is one of these, or `not` before one of them:")];
+    lines.extend(CONDITIONS.iter().map(one));
+    lines.push(say!(language, "WHERE is `at S`, `on N servers` or `everywhere`."));
+    lines
 }
 
 /// One line for a command: `cut A -> B    what A sends to B is lost`.

@@ -48,7 +48,19 @@ impl<C: Cluster> Stage<C> {
         }
         self.cluster()?;
         let (cluster, names, language) = (&self.cluster, &self.names, self.language);
-        let look = Look { cluster, language, one: &|server| one_server(language, cluster, names, server) };
+        let one = |server: &Server| {
+            let known = cluster.servers();
+            match server {
+                Server::Number(number) if !known.contains(&NodeId(*number)) => Err(say!(
+                    language,
+                    "there is no n{number}, there are {names}",
+                    number,
+                    names = known.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+                )),
+                _ => one_server(language, cluster, names, server),
+            }
+        };
+        let look = Look { cluster, language, one: &one };
         look.holds(condition, self.mark)
     }
 }

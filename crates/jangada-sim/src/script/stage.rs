@@ -284,6 +284,7 @@ impl<C: Cluster> Stage<C> {
                 let known =
                     help::of(name).ok_or_else(|| say!(self.language, "`{name}` is no command", name))?;
                 self.told.push(help::line(self.language, known));
+                self.told.extend(help::more(self.language, name));
             }
         }
         Ok(())

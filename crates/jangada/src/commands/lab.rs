@@ -78,7 +78,12 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
         )));
     }
     let source = match &arguments.script {
-        Some(file) => Source::Script { name: file.display().to_string(), text: read(file)? },
+        Some(file) if file.as_os_str() == "-" => {
+            Source::Script { name: "stdin".to_owned(), file: None, text: read(file)? }
+        }
+        Some(file) => {
+            Source::Script { name: file.display().to_string(), file: Some(file.clone()), text: read(file)? }
+        }
         None if std::io::stdin().is_terminal() => Source::Prompt,
         None => Source::Pipe,
     };

@@ -110,11 +110,16 @@ async fn admin(language: Language, asked: &Handle, request: AdminRequest) -> (An
         }
         Err(AdminError::Member(refusal)) => Answer::Refused(refusal.to_string()),
         Err(AdminError::Refused(why) | AdminError::NoQuorum(why) | AdminError::NotLeader { why, .. }) => {
-            Answer::Refused(why)
+            Answer::Refused(as_here(&why))
         }
-        Err(AdminError::OutcomeUnknown(why) | AdminError::Deadline(why)) => Answer::Unknown(why),
+        Err(AdminError::OutcomeUnknown(why) | AdminError::Deadline(why)) => Answer::Unknown(as_here(&why)),
     };
     (answer, None)
+}
+
+/// What a server advises whoever looks after a cluster of processes, in the laboratory's words.
+fn as_here(why: &str) -> String {
+    why.replace("jangada cluster status", "`status`")
 }
 
 async fn submit(asked: &Handle, kind: Kind, item: BatchItem) -> Answer {
@@ -234,4 +239,15 @@ async fn look<T: Send + 'static>(
 
 fn milliseconds(took: Duration) -> String {
     format!("{:.1} ms", took.as_secs_f64() * 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_must_look_is_told_how_to_look_here() {
+        let why = "a change that had gone further will be completed: look with jangada cluster status";
+        assert_eq!(as_here(why), "a change that had gone further will be completed: look with `status`");
+    }
 }

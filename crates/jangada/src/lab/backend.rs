@@ -7,9 +7,9 @@ use jangada_raft::types::NodeId;
 use jangada_sim::script::Simulated;
 use jangada_sim::script::cluster::Cluster;
 use jangada_trace::language::Language;
-use jangada_trace::{said, say};
 
 use super::live::Live;
+use super::log;
 use super::page::Portrait;
 
 /// A cluster of the scripts that can say a little more about itself.
@@ -72,14 +72,7 @@ impl Backend for Simulated {
     }
 
     fn log_lines(&self, language: Language, id: NodeId) -> Vec<String> {
-        let Some(view) = self.view(id) else { return Vec::new() };
-        let mut index = view.first_index.previous();
-        let mut line = |term| {
-            index = index.next();
-            let state = if index <= view.commit_index { said!("committed") } else { said!("not committed") };
-            format!("  {:<5} {:<11} {}", index.0, say!(language, "term {term}", term), language.of(state))
-        };
-        self.log_terms(id).into_iter().map(|term| line(term.0)).collect()
+        self.raft(id).map_or_else(Vec::new, |raft| log::lines(language, raft))
     }
 
     fn portraits(&self, language: Language) -> Vec<(NodeId, Portrait)> {

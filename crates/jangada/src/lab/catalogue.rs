@@ -61,6 +61,7 @@ fn said() -> BTreeSet<String> {
         }
     }
     said.extend(help::COMMANDS.iter().map(|help| help.does.to_owned()));
+    said.extend(help::CONDITIONS.iter().map(|(_, says, _)| (*says).to_owned()));
     said.extend(help::KNOBS.iter().map(|(_, takes)| (*takes).to_owned()));
     said.extend(words::WORDS.iter().map(|(_, does, _)| (*does).to_owned()));
     said.extend(scenarios::shown().map(str::to_owned));

@@ -68,6 +68,8 @@ pub enum Source {
     Script {
         /// What it is called.
         name: String,
+        /// Where it is, if it is a file.
+        file: Option<PathBuf>,
         /// Its lines.
         text: String,
     },
@@ -89,6 +91,8 @@ enum Told {
 struct Opening {
     seed: Option<u64>,
     servers: Option<u64>,
+    /// The servers and the seed that a script begins with.
+    first: (Option<u64>, Option<u64>),
     ports: Option<u16>,
     folder: PathBuf,
     keep: bool,
@@ -104,8 +108,10 @@ struct Opening {
 /// 1 if something is not as a script expects, or a command was refused; 2 if a line cannot be read.
 pub fn run(plan: Plan) -> Result<(), Failure> {
     let Plan { seed, servers, ports, folder, keep, record, page, source, language } = plan;
-    if let Source::Script { name, text } = &source {
+    let (mut first, mut script) = ((None, None), None);
+    if let Source::Script { name, file, text } = &source {
         check(language, name, text)?;
+        (first, script) = (scenarios::first_world(text), file.clone());
     }
     let voice = Voice::stdout(language);
     // Only what somebody does at the prompt is for the next time, too.
@@ -113,12 +119,13 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
         Source::Prompt => (Greeting::Voice(voice.clone()), prompt::state_file("lab_lessons")),
         Source::Pipe | Source::Script { .. } => (Greeting::Note, None),
     };
-    let opening = Opening { seed, servers, ports, folder, keep, record, page, progress };
+    let opening = Opening { seed, servers, first, ports, folder, keep, record, page, progress };
     let (tell, inbox) = channel();
     let (ready, opened) = sync_channel(1);
     let speaks = voice.clone();
     let serve = move || match open(&opening, &speaks, &greets) {
         Ok((session, door)) => {
+            script.iter().for_each(|script| session.known().plays(script));
             let _waiting = ready.send(Ok((session.known(), door)));
             serve(session, &inbox, &speaks);
         }
@@ -150,7 +157,7 @@ pub fn run(plan: Plan) -> Result<(), Failure> {
     let ended = match source {
         Source::Prompt => converse(&talk, &voice),
         Source::Pipe => Reading::new("stdin", &voice, &talk).pipe(&mut std::io::stdin().lock()),
-        Source::Script { name, text } => Reading::new(&name, &voice, &talk).script(&text),
+        Source::Script { name, text, .. } => Reading::new(&name, &voice, &talk).script(&text),
     };
     over.end();
     if over.interrupted.load(SeqCst) { Err(Failure::silent(Exit::Interrupted)) } else { ended }
@@ -251,8 +258,8 @@ fn open_world(
     greeting.say(&say!(
         language,
         "jangada lab · {servers} in a made-up world, seed {seed}: time stands still until `run 1s`",
-        servers = many_servers(language, servers),
-        seed
+        servers = many_servers(language, opening.first.0.unwrap_or(servers)),
+        seed = opening.first.1.unwrap_or(seed)
     ));
     let door = if opening.page {
         Some(door(&Ports::take(language, opening.ports.unwrap_or(PORTS))?, None, voice)?)

@@ -17,7 +17,9 @@ pub fn lines(language: Language, of: Option<&str>) -> Result<Vec<String>, String
         let known = words::help_of(word);
         let (usage, does) =
             known.ok_or_else(|| say!(language, "`{word}` is no command: `help` lists them", word))?;
-        return Ok(vec![line(language, usage, does)]);
+        let mut lines = vec![line(language, usage, does)];
+        lines.extend(help::more(language, word));
+        return Ok(lines);
     }
     let all = COMMANDS.iter().filter(|help| help.group != Group::Stage && help.name != "help");
     let own = WORDS.iter().map(|(usage, does, _)| line(language, usage, does));

@@ -1,8 +1,9 @@
 //! What is known of the servers from their events: for the prompt, for `why`, and for the checks of lessons.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jangada_node::event::{DiskEvent, Event, Record};
 use jangada_raft::event::{Event as RaftEvent, RoleName};
@@ -23,6 +24,7 @@ pub struct Known {
     interrupted: AtomicBool,
     ending: AtomicBool,
     left_out: AtomicU64,
+    playing: OnceLock<PathBuf>,
 }
 
 /// How things stand, as far as events tell.
@@ -67,6 +69,18 @@ impl Known {
     /// Somebody interrupted what is under way. Asking forgets it, unless it is the end.
     pub fn was_interrupted(&self) -> bool {
         self.interrupted.swap(false, Relaxed) || self.is_ending()
+    }
+
+    /// The lines come out of this file.
+    pub fn plays(&self, script: &Path) {
+        // A script that has no file of its own is spared anyway.
+        let _once = std::fs::canonicalize(script).map(|script| self.playing.set(script));
+    }
+
+    /// Whether the lines come out of this file.
+    pub fn is_playing(&self, file: &Path) -> bool {
+        let playing = self.playing.get();
+        playing.is_some_and(|script| std::fs::canonicalize(file).is_ok_and(|file| file == *script))
     }
 
     /// An event came too quickly to be looked at.

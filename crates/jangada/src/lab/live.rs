@@ -163,7 +163,7 @@ impl Live {
     /// What a server has in its log, a line for each of the last entries.
     pub fn log_lines(&self, id: NodeId) -> Vec<String> {
         let language = self.language();
-        self.look(id, move |replica| log::lines(language, replica))
+        self.look(id, move |replica| log::lines(language, replica.raft()))
             .unwrap_or_else(|| vec![say!(self.language(), "{id} does not show its log now", id)])
     }
 

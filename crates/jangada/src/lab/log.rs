@@ -1,8 +1,7 @@
 //! A server's log, for people: one line for each entry.
 
 use jangada_kv::Request;
-use jangada_node::kv_machine::KvMachine;
-use jangada_node::replica::Replica;
+use jangada_raft::Raft;
 use jangada_raft::types::{Entry, Index, Membership, Payload};
 use jangada_server::handle::STAMP_BYTES;
 use jangada_trace::language::Language;
@@ -12,8 +11,7 @@ use jangada_trace::{said, say, tell};
 const SHOWN: u64 = 30;
 
 /// The end of a server's log: `3  term 2  committed  SET d 8`.
-pub fn lines(language: Language, replica: &Replica<KvMachine>) -> Vec<String> {
-    let raft = replica.raft();
+pub fn lines(language: Language, raft: &Raft) -> Vec<String> {
     let last = raft.last_index();
     let first = Index(raft.first_index().0.max(last.0.saturating_sub(SHOWN - 1)));
     let mut lines = Vec::new();

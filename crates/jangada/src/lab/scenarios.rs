@@ -1,6 +1,9 @@
 //! Scenarios that the laboratory plays: texts in the language of the scripts.
 
+use jangada_sim::script::command::Command;
 use jangada_trace::language::Language;
+
+use super::words::{self, Word};
 
 /// Name, what it shows, and the text.
 const SCENARIOS: &[(&str, &str, &str)] = &[
@@ -71,9 +74,23 @@ pub fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
+/// How many servers the first world of a script has, and which seed, as far as it says so before anything happens.
+pub fn first_world(text: &str) -> (Option<u64>, Option<u64>) {
+    let (mut servers, mut seed) = (None, None);
+    for line in commands(text) {
+        match words::parse(Language::English, line) {
+            Ok(Some(Word::Script(Command::Servers(count)))) if servers.is_none() => servers = Some(count),
+            Ok(Some(Word::Script(Command::Seed(number)))) => seed = Some(number),
+            Ok(Some(Word::Script(Command::Profile(_) | Command::Config { .. } | Command::Log { .. })))
+            | Ok(None) => {}
+            Ok(Some(_)) | Err(_) => break,
+        }
+    }
+    (servers, seed)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::words;
     use super::*;
 
     #[test]

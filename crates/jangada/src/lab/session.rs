@@ -80,6 +80,8 @@ pub struct Session<B> {
     watched: Vec<Kind>,
     /// What was typed and carried out, for `save`.
     pub(super) typed: Vec<String>,
+    /// The seed of a made-up world, as the laboratory was opened.
+    seed: Option<u64>,
     /// Since when nothing is carried out.
     rested: Instant,
     /// Slow motion: thousandths of real time.
@@ -110,6 +112,7 @@ impl<B: Backend> Session<B> {
             known,
             watched,
             typed: Vec::new(),
+            seed: None,
             rested: Instant::now(),
             pace: None,
             numbered: false,
@@ -139,11 +142,16 @@ impl<B: Backend> Session<B> {
     pub fn begin(&mut self, servers: u64, seed: Option<u64>) -> Result<(), String> {
         self.stage.carry_out(&Command::Servers(servers))?;
         self.typed = vec![format!("servers {servers}")];
-        if let Some(seed) = seed {
-            self.stage.carry_out(&Command::Seed(seed))?;
-            self.typed.push(format!("seed {seed}"));
-        }
+        self.seed = seed;
+        seed.into_iter().for_each(|seed| self.sow(seed));
         Ok(())
+    }
+
+    /// The world that begins is one of this seed, unless somebody chooses another for it.
+    fn sow(&mut self, seed: u64) {
+        let sown = self.stage.carry_out(&Command::Seed(seed));
+        assert!(sown.is_ok(), "a world that has not begun takes any seed");
+        self.typed.push(format!("seed {seed}"));
     }
 
     /// Starts the servers that are set up.
@@ -279,10 +287,18 @@ impl<B: Backend> Session<B> {
             Word::Log(server) => self.say(|session| session.log(&server)),
             Word::Scenario(None) => self.say(|session| Ok(scenarios::list(session.language()))),
             Word::Scenario(Some(name)) => return self.scenario(&name),
-            Word::Save(file) => self.save(&file),
-            Word::Timeline(ask) => {
-                self.say(|session| timeline::answer(session.language(), session.cluster().recorded(), &ask))
+            // Who plays it again does not mean to write it again.
+            Word::Save(file) => {
+                return match self.save(&file) {
+                    Ok(()) => Outcome::Done,
+                    Err(why) => self.end_of(line, Err(why)),
+                };
             }
+            Word::Timeline(ask) => match ask.file.as_deref().map_or(Ok(()), |file| self.spared(file)) {
+                Ok(()) => self
+                    .say(|session| timeline::answer(session.language(), session.cluster().recorded(), &ask)),
+                Err(why) => Err(why),
+            },
             Word::Menu => {
                 self.numbered = true;
                 self.voice.say(menu::table(self.language()));
@@ -387,7 +403,11 @@ impl<B: Backend> Session<B> {
             return if checks { Outcome::Failed } else { Outcome::Refused };
         }
         self.explain(command);
-        self.end_of(line, Ok(()))
+        let done = self.end_of(line, Ok(()));
+        if let (Command::Servers(_), Some(seed)) = (command, self.seed) {
+            self.sow(seed);
+        }
+        done
     }
 
     /// Whoever asks servers that have only just started would be refused, as nobody leads yet; and only a leader can
@@ -399,9 +419,8 @@ impl<B: Backend> Session<B> {
             _ => false,
         };
         if waits {
-            // If there is none, the answer says why.
+            // If there is none, the answer says why. What happened meanwhile is told with it.
             let _nobody = self.stage.carry_out(&Command::Wait(Condition::SomeLeader, Some(LEADER_PATIENCE)));
-            let _state = self.stage.take_told();
         }
     }
 
