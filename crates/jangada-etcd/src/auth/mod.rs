@@ -3,6 +3,7 @@
 //! Whether somebody may do something the store decides (`jangada_kv::auth`). Here is what the store has no business
 //! with: the tokens and passwords themselves.
 
+mod guesses; // wrong passwords, counted
 mod password; // argon2id, off the threads that serve
 
 use std::net::IpAddr;
@@ -80,7 +81,7 @@ pub async fn log_in<B: Backend>(
     if !credentials.enabled {
         return Err(error::AUTH_NOT_ENABLED.into());
     }
-    let whose = Whose::new(name.clone(), address);
+    let whose = Whose::new(&name, address);
     let is_right = backend.passwords().is_right(whose, password, credentials.password).await;
     match is_right.map_err(|Overrun| error::TOO_MANY_REQUESTS)? {
         true => Ok(Caller::User { name, since: credentials.since }),

@@ -10,7 +10,11 @@ use argon2::password_hash::SaltString;
 use argon2::{Algorithm, Argon2, Params, PasswordHash as Parsed, PasswordHasher, PasswordVerifier, Version};
 use bytes::Bytes;
 use jangada_kv::auth::PasswordHash;
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::guesses::Guesses;
 
 /// Memory that one hash takes, in KiB.
 const MEMORY_KIB: u32 = 19 << 10;
@@ -40,9 +44,10 @@ pub struct Passwords {
     turns: Arc<Semaphore>,
     new: Arc<Semaphore>,
     logins: Arc<Mutex<Logins>>,
+    guesses: Arc<Mutex<Guesses>>,
 }
 
-/// Too many passwords wait to be looked at.
+/// Too many passwords wait to be looked at, or too many were wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overrun;
 
@@ -51,7 +56,8 @@ pub struct Overrun;
 pub struct Whose {
     /// The address; of a newer one the half that names its network, as the other half can be chosen.
     address: Option<IpAddr>,
-    user: Bytes,
+    /// Its name, as a number: names are as long as those who guess them want.
+    user: [u8; 32],
 }
 
 /// The logins that wait or are looked at. A count of none is not kept.
@@ -75,6 +81,7 @@ impl Default for Passwords {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             new: Arc::new(Semaphore::new(NEW)),
             logins: Arc::default(),
+            guesses: Arc::default(),
         }
     }
 }
@@ -82,12 +89,12 @@ impl Default for Passwords {
 impl Whose {
     /// The password of this user, shown from this address.
     #[must_use]
-    pub fn new(user: Bytes, address: Option<IpAddr>) -> Whose {
+    pub fn new(user: &[u8], address: Option<IpAddr>) -> Whose {
         let address = address.map(|address| match address.to_canonical() {
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
             older @ IpAddr::V4(_) => older,
         });
-        Whose { address, user }
+        Whose { address, user: Sha256::digest(user).into() }
     }
 }
 
@@ -125,8 +132,8 @@ fn leave<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
 }
 
 /// Nobody panics with it in hand.
-fn lock(logins: &Mutex<Logins>) -> MutexGuard<'_, Logins> {
-    logins.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Passwords {
@@ -139,18 +146,26 @@ impl Passwords {
         self.in_turn(place, move || hash(&password, salt)).await
     }
 
-    /// Whether this is the password. Without a hash it is not, and that takes as long to say.
+    /// Whether this is the password. Without a hash it is not, and that takes as long to say, and counts as much.
     ///
     /// # Errors
-    /// If too many wait already: in all, from this address, or for this user.
+    /// If too many wait already: in all, from this address, or for this user; or too many of this user were wrong that came
+    /// from this address.
     pub async fn is_right(
         &self,
         whose: Whose,
         password: Bytes,
         hash: Option<PasswordHash>,
     ) -> Result<bool, Overrun> {
-        let place = Place::take(&self.logins, whose)?;
-        self.in_turn(place, move || is_right(&password, hash.as_ref())).await
+        if !lock(&self.guesses).admits(&whose, Instant::now()) {
+            return Err(Overrun);
+        }
+        let place = Place::take(&self.logins, whose.clone())?;
+        let is_right = self.in_turn(place, move || is_right(&password, hash.as_ref())).await?;
+        if !is_right {
+            lock(&self.guesses).add(whose, Instant::now());
+        }
+        Ok(is_right)
     }
 
     async fn in_turn<T: Send + 'static>(
@@ -218,7 +233,7 @@ mod tests {
     }
 
     fn from(address: [u8; 4], user: &'static str) -> Whose {
-        Whose::new(Bytes::from(user), Some(IpAddr::from(address)))
+        Whose::new(user.as_bytes(), Some(IpAddr::from(address)))
     }
 
     #[tokio::test]
@@ -260,7 +275,7 @@ mod tests {
 
     #[test]
     fn one_network_is_one_address() {
-        let whose = |text: &str| Whose::new(Bytes::from("root"), Some(text.parse().unwrap()));
+        let whose = |text: &str| Whose::new(b"root", Some(text.parse().unwrap()));
         assert_eq!(whose("2001:db8::1"), whose("2001:db8::2"));
         assert_ne!(whose("2001:db8::1"), whose("2001:db8:0:1::1"));
         assert_eq!(whose("::ffff:10.0.0.1"), whose("10.0.0.1"));

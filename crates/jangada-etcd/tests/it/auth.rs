@@ -14,6 +14,7 @@ use jangada_etcd::v3lockpb::LockRequest;
 use jangada_etcd::v3lockpb::lock_client::LockClient;
 use jangada_etcd::{Freshness, Services};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
@@ -277,6 +278,25 @@ async fn a_place_in_a_queue_is_given_up_though_its_user_may_not_any_more() {
     while places().await > 1 {
         tokio::task::yield_now().await;
     }
+}
+
+/// Its time is made up.
+#[tokio::test(start_paused = true)]
+async fn after_many_wrong_passwords_the_next_one_is_not_looked_at_for_a_while() {
+    let bare = with_users().await;
+    let log_in = async |password: &str| {
+        let request = pb::AuthenticateRequest { name: "ana".to_owned(), password: password.to_owned() };
+        client(&bare).authenticate(request).await
+    };
+    for _ in 0..5 {
+        assert_eq!(told(log_in("wrong").await), failed());
+    }
+    let refused = (Code::ResourceExhausted, "etcdserver: too many requests".to_owned());
+    assert_eq!(told(log_in("wrong").await), refused);
+    assert_eq!(told(log_in("ana's").await), refused, "nobody is told by it that this one is right");
+    token(&bare, "root").await;
+    tokio::time::advance(Duration::from_secs(1)).await;
+    log_in("ana's").await.unwrap();
 }
 
 #[tokio::test]

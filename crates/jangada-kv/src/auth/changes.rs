@@ -127,6 +127,11 @@ impl Auth {
             return Err(AuthError::RootLacksRole);
         }
         self.enabled = true;
+        // Who proved who it was before users were last asked has to prove it again. Nobody could since, so that this number
+        // is another one than any that was given out then.
+        for user in self.users.values_mut() {
+            user.since = self.revision;
+        }
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! Tokens: what users show instead of their passwords.
 //!
 //! They are part of the replicated state: each member knows all of them, and a restart ends none. Their time is the
-//! log's. There is a bound to how many there are; whoever wants more loses the one that would have ended first.
+//! log's. There is a bound to how many there are; whoever wants more loses the one that would have ended first: a user with
+//! many tokens its own, and all together one of the user who has most. So nobody's tokens make room for those of a user who
+//! has more.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -54,13 +56,11 @@ impl Tokens {
             self.end_first();
         }
         self.end(&digest);
-        let of_user = self.of_user.get(user);
-        if let Some(of_user) = of_user.filter(|of_user| of_user.len() >= MAX_TOKENS_OF_USER) {
-            let soonest = of_user.iter().min_by_key(|digest| self.by_digest[*digest].deadline).copied();
-            self.end(&soonest.expect("it has many"));
+        if self.of_user.get(user).is_some_and(|of_user| of_user.len() >= MAX_TOKENS_OF_USER) {
+            self.end_soonest_of(&user.clone());
         }
         if self.by_digest.len() >= MAX_TOKENS {
-            self.end_first();
+            self.end_one_of_most();
         }
         let deadline = clock + ttl_seconds * 1_000;
         self.add(digest, Token { user: user.clone(), ttl_seconds, deadline });
@@ -97,6 +97,18 @@ impl Tokens {
         for digest in self.of_user.remove(user).unwrap_or_default() {
             self.end(&digest);
         }
+    }
+
+    /// The user with most tokens loses one; of several such users the one whose name is last.
+    fn end_one_of_most(&mut self) {
+        let most = self.of_user.iter().max_by_key(|(_, of_user)| of_user.len()).map(|(user, _)| user.clone());
+        self.end_soonest_of(&most.expect("there are tokens"));
+    }
+
+    fn end_soonest_of(&mut self, user: &Bytes) {
+        let soonest =
+            self.of_user[user].iter().min_by_key(|digest| self.by_digest[*digest].deadline).copied();
+        self.end(&soonest.expect("a user without tokens is not kept"));
     }
 
     fn end_first(&mut self) {
@@ -159,6 +171,23 @@ mod tests {
         }
         assert_eq!((tokens.len(), tokens.deadlines.len()), (MAX_TOKENS, MAX_TOKENS));
         assert_eq!(tokens.of_user.values().map(BTreeSet::len).sum::<usize>(), MAX_TOKENS);
+    }
+
+    #[test]
+    fn nobodys_tokens_make_room_for_those_of_a_user_who_has_more() {
+        let (mut tokens, mut number) = (Tokens::default(), 0);
+        let mut issue = |tokens: &mut Tokens, user: &str| {
+            number += 1;
+            tokens.issue(digest(number), &Bytes::copy_from_slice(user.as_bytes()), 60, Millis(number));
+        };
+        issue(&mut tokens, "ana");
+        for user in 0..15 {
+            for _ in 0..MAX_TOKENS_OF_USER {
+                issue(&mut tokens, &alloc::format!("user{user}"));
+            }
+        }
+        assert_eq!(tokens.len(), MAX_TOKENS);
+        assert!(tokens.get(&digest(1), Millis(20_000)).is_some(), "ana has one");
     }
 
     #[test]

@@ -365,6 +365,21 @@ fn another_password_ends_what_the_old_one_began() {
 }
 
 #[test]
+fn who_logged_in_before_users_were_last_asked_has_to_again() {
+    let mut world = some_users();
+    let (root, ana) = (user("root", since(&world.store, "root")), user("ana", since(&world.store, "ana")));
+    assert!(matches!(world.apply(ana.asks(put("m"))), Response::Put(_)));
+    by(&mut world, &root, AuthRequest::Change(AuthChange::Disable)).unwrap();
+    assert!(matches!(world.apply(ana.asks(put("m"))), Response::Put(_)), "nobody is asked now");
+    done(&mut world, AuthRequest::Change(AuthChange::Enable));
+    for old in [root, ana] {
+        assert!(is_denied(&world.apply(old.asks(put("m"))), AuthError::InvalidToken));
+    }
+    let ana = user("ana", since(&world.store, "ana"));
+    assert!(matches!(world.apply(ana.asks(put("m"))), Response::Put(_)));
+}
+
+#[test]
 fn no_client_can_ask_what_only_the_server_does() {
     let mut world = some_users();
     for name in ["root", "ana"] {

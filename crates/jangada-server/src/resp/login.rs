@@ -106,7 +106,10 @@ fn refusal(status: &Status, is_default: bool) -> String {
         // Nobody has to log in here: as Redis without a password, which has one user.
         Code::FailedPrecondition if is_default => NO_NEED.to_owned(),
         Code::FailedPrecondition | Code::InvalidArgument | Code::Unknown => WRONGPASS.to_owned(),
-        Code::ResourceExhausted => "TRYAGAIN too many log in at once; try again a little later".to_owned(),
+        Code::ResourceExhausted => {
+            "TRYAGAIN too many log in at once, or too many passwords were wrong; try again a little later"
+                .to_owned()
+        }
         Code::Unavailable => format!("CLUSTERDOWN {}", status.message()),
         _ => format!("ERR {}", status.message()),
     }

@@ -68,10 +68,17 @@ pub enum Step {
 }
 
 /// The arguments of one command; the first is its name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Arguments<'a> {
     bytes: &'a [u8],
     spans: &'a [Span],
+}
+
+/// What they say is shown nowhere: it may be a password, or a value.
+impl std::fmt::Debug for Arguments<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} arguments", self.spans.len())
+    }
 }
 
 /// Why a stream cannot be followed any further. Its text is Redis's.

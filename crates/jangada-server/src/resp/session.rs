@@ -51,11 +51,17 @@ struct Transaction {
 }
 
 /// A command that waits for `EXEC`. It is looked at more closely only then, as in Redis.
-#[derive(Debug)]
 struct Queued {
     spec: &'static Spec,
     bytes: Vec<u8>,
     spans: Vec<Span>,
+}
+
+/// What it says is shown nowhere: it may be a password, or a value.
+impl std::fmt::Debug for Queued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queued").field("command", &self.spec.name).finish_non_exhaustive()
+    }
 }
 
 /// The keys that must not change before `EXEC`.

@@ -171,6 +171,37 @@ async fn hello_logs_in_and_agrees() {
 }
 
 #[tokio::test]
+async fn wrong_passwords_count_at_every_door_together() {
+    let mut client = server().await;
+    for wrong in ["AUTH ana wrong", "HELLO 3 AUTH ana wrong", "AUTH ana wrong"] {
+        say(&mut client, wrong, WRONGPASS).await;
+    }
+    let gateway = "POST /v3/auth/authenticate";
+    for _ in 0..2 {
+        let said = ask(&client, gateway, None, r#"{"name":"ana","password":"wrong"}"#).await;
+        assert!(said.0 == 400 && said.1.contains("invalid user ID or password"), "{said:?}");
+    }
+    let tryagain =
+        "-TRYAGAIN too many log in at once, or too many passwords were wrong; try again a little later\r\n";
+    say(&mut client, "AUTH ana secret", tryagain).await;
+    let said = ask(&client, gateway, None, r#"{"name":"ana","password":"secret"}"#).await;
+    assert!(said.0 == 429 && said.1.contains("etcdserver: too many requests"), "{said:?}");
+    say(&mut client, "AUTH root secret", "+OK\r\n").await;
+}
+
+#[tokio::test]
+async fn a_connection_has_to_log_in_again_when_users_are_asked_again() {
+    let mut client = server().await;
+    say(&mut client, "AUTH root secret", "+OK\r\n").await;
+    apply(&client, AuthRequest::Change(AuthChange::Disable));
+    client.shared.handle.board().publish_auth(false);
+    say(&mut client, "GET x", "$1\r\n1\r\n").await;
+    apply(&client, AuthRequest::Change(AuthChange::Enable));
+    client.shared.handle.board().publish_auth(true);
+    say(&mut client, "GET x", NOAUTH).await;
+}
+
+#[tokio::test]
 async fn another_password_ends_what_a_connection_may() {
     let mut client = server().await;
     say(&mut client, "AUTH ana secret", "+OK\r\n").await;
@@ -227,7 +258,7 @@ async fn keys_over_http_want_a_token() {
             assert!(said.1.contains("user name is empty"), "{said:?}");
             continue;
         }
-        assert_eq!(said, (400, "etcdserver: user name is empty\n".to_owned()), "{request}");
+        assert_eq!(said, (401, "etcdserver: user name is empty\n".to_owned()), "{request}");
         let said = ask(&client, request, Some("nonsense"), "").await;
         assert_eq!(said, (401, "etcdserver: invalid auth token\n".to_owned()), "{request}");
     }

@@ -56,3 +56,13 @@ fn read(prompt: &str) -> Result<String, Failure> {
     read?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
+
+/// Fewer characters are soon guessed.
+const ENOUGH: usize = 8;
+
+/// Servers take any password, as etcd's do; whoever sets one should know what is too little.
+pub fn warn_of_short(password: &str) {
+    if password.chars().count() < ENOUGH {
+        output::note(&format!("warning: a password of less than {ENOUGH} characters is soon guessed"));
+    }
+}

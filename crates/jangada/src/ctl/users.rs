@@ -58,6 +58,9 @@ impl Ctl {
                     (_, Some(password)) => (user.clone(), password.clone()),
                     (None, None) => (user.clone(), password::new(user, *interactive)?),
                 };
+                if !no_password {
+                    password::warn_of_short(&password);
+                }
                 let options = no_password.then_some(authpb::UserAddOptions { no_password: true });
                 let request =
                     pb::AuthUserAddRequest { name: name.clone(), password, options, ..Default::default() };
@@ -87,6 +90,7 @@ impl Ctl {
                     Some((name, password)) => (name.to_owned(), password.to_owned()),
                     None => (user.clone(), password::new(user, *interactive)?),
                 };
+                password::warn_of_short(&password);
                 let request = pb::AuthUserChangePasswordRequest { name, password, ..Default::default() };
                 let changed = ask!(self, user_change_password, Idempotent, request)?;
                 self.done(changed.header, "Password updated".to_owned())

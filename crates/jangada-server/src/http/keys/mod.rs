@@ -277,5 +277,9 @@ fn refused(status: &Status) -> Response {
         let why = format!("{}; delete something, or raise --quota-backend-bytes", status.message());
         return text(StatusCode::INSUFFICIENT_STORAGE, &why);
     }
+    if status.message() == error::USER_EMPTY.text {
+        // Of etcd's gateway this is a wrong argument. Here it is HTTP: who asks is to say who it is.
+        return text(StatusCode::UNAUTHORIZED, status.message());
+    }
     text(gateway::http_status(status.code()), status.message())
 }
