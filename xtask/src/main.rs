@@ -24,6 +24,7 @@ Commands:
            --check            only see whether what is committed is up to date
   etcd-diff  Ask a real etcd and us the same, and compare the answers; needs `--features etcd-diff`
            --seeds 1..100     which generated sequences, beside those that were written by hand
+           --members 3        each request goes to the next of them; --only NAME; --etcd FILE
 ";
 
 fn main() -> anyhow::Result<ExitCode> {

@@ -7,23 +7,29 @@
 
 mod corpus; // sequences written by hand
 mod corpus_alarms; // alarms written by hand
+mod corpus_leases; // leases, locks and elections written by hand
+mod corpus_upkeep; // the cluster itself, written by hand
 mod corpus_users; // users and permissions written by hand
 mod corpus_watch; // watches written by hand
 mod generate; // sequences made of a seed
+mod generate_leases; // sequences of leases made of a seed
+mod leases; // what is asked of leases
+mod queues; // what is asked of locks and elections
 mod server; // the two servers
+mod upkeep; // what is asked of the cluster itself
 mod generate_users; // sequences of users and permissions made of a seed
 mod step; // requests, and what is compared of their answers
 mod users; // what is asked of users, and who asks
 mod watching; // a stream of watches
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use server::Pair;
+use server::{Pair, Programs};
 use step::Step;
 
 /// How many generated sequences are played if nobody says.
@@ -39,6 +45,10 @@ pub struct Arguments {
     pub seeds: Range<u64>,
     /// How many members each cluster has. Each step goes to the next one.
     pub members: usize,
+    /// The etcd that is asked.
+    pub etcd: PathBuf,
+    /// Only the sequences with this in their names.
+    pub only: String,
 }
 
 impl Arguments {
@@ -47,7 +57,8 @@ impl Arguments {
     /// # Errors
     /// Names the word that is not understood.
     pub fn parse(words: &[&str]) -> Result<Arguments> {
-        let mut arguments = Arguments { seeds: USUAL_SEEDS, members: 1 };
+        let mut arguments =
+            Arguments { seeds: USUAL_SEEDS, members: 1, etcd: PathBuf::from("etcd"), only: String::new() };
         for pair in words.chunks(2) {
             match pair {
                 ["--seeds", seeds] => {
@@ -55,7 +66,11 @@ impl Arguments {
                     arguments.seeds = from.parse()?..to.parse()?;
                 }
                 ["--members", members] => arguments.members = members.parse()?,
-                _ => bail!("{pair:?}: etcd-diff knows only --seeds FROM..TO and --members NUMBER"),
+                ["--etcd", program] => arguments.etcd = PathBuf::from(program),
+                ["--only", name] => arguments.only = (*name).to_owned(),
+                _ => bail!(
+                    "{pair:?}: etcd-diff knows --seeds FROM..TO, --members NUMBER, --etcd FILE, --only NAME"
+                ),
             }
         }
         anyhow::ensure!((1..=9).contains(&arguments.members), "--members wants a number from 1 to 9");
@@ -73,74 +88,86 @@ struct Difference {
     ours: String,
 }
 
+/// All that is to be played, by name.
+fn sequences(arguments: &Arguments, version: &str) -> Vec<(String, Sequence)> {
+    let is_old = version.contains(" 3.4.");
+    let since_3_5 = if is_old { Vec::new() } else { corpus_upkeep::since_3_5() };
+    let by_hand = corpus::all()
+        .into_iter()
+        .chain(corpus_alarms::all())
+        .chain(corpus_watch::all())
+        .chain(corpus_leases::all())
+        .chain(corpus_upkeep::all())
+        .chain(since_3_5)
+        .chain(corpus_users::all())
+        .map(|(name, steps)| (name.to_owned(), Box::new(steps) as Sequence));
+    let generated = arguments.seeds.clone().map(|seed| {
+        let steps = move |base| generate::sequence(seed, base);
+        (format!("seed {seed}"), Box::new(steps) as Sequence)
+    });
+    let of_leases = generate_leases::seeds(&arguments.seeds).map(|seed| {
+        let steps = move |_| generate_leases::sequence(seed);
+        (format!("seed {seed} of leases"), Box::new(steps) as Sequence)
+    });
+    let of_users = generate_users::seeds(&arguments.seeds).map(|seed| {
+        let steps = move |_| generate_users::sequence(seed);
+        (format!("seed {seed} of users"), Box::new(steps) as Sequence)
+    });
+    by_hand
+        .chain(generated)
+        .chain(of_leases)
+        .chain(of_users)
+        .filter(|(name, _)| name.contains(&arguments.only))
+        .collect()
+}
+
 /// Plays everything. True: no difference, or etcd is not installed, which is said.
 ///
 /// # Errors
 /// If a server does not start, or does not answer at all.
 pub fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
-    let Ok(version) = Command::new("etcd").arg("--version").output() else {
+    let Ok(version) = Command::new(&arguments.etcd).arg("--version").output() else {
         println!("etcd-diff: skipped: etcd is not installed (Debian: etcd-server)");
-        println!(
-            "{}",
-            totals(
-                0,
-                0,
-                corpus::all().len()
-                    + corpus_alarms::all().len()
-                    + corpus_watch::all().len()
-                    + corpus_users::all().len()
-                    + arguments.seeds.clone().count()
-                    + generate_users::seeds(&arguments.seeds).count()
-            )
-        );
+        println!("{}", totals(0, 0, sequences(arguments, "").len()));
         return Ok(true);
     };
     let version = String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
-    let jangada = built(root)?;
+    let programs =
+        Programs { etcd: arguments.etcd.clone(), jangada: built(root)?, members: arguments.members };
+    let sequences = sequences(arguments, &version);
+    let played = sequences.len();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut pair = Pair::start(&jangada, arguments.members).await?;
-        let mut differences = 0;
-        let mut played = 0;
-        let by_hand = corpus::all()
-            .into_iter()
-            .chain(corpus_alarms::all())
-            .chain(corpus_watch::all())
-            .chain(corpus_users::all())
-            .map(|(name, steps)| (name.to_owned(), Box::new(steps) as Sequence));
-        let generated = arguments.seeds.clone().map(|seed| {
-            let steps = move |base| generate::sequence(seed, base);
-            (format!("seed {seed}"), Box::new(steps) as Sequence)
-        });
-        let of_users = generate_users::seeds(&arguments.seeds).map(|seed| {
-            let steps = move |_| generate_users::sequence(seed);
-            (format!("seed {seed} of users"), Box::new(steps) as Sequence)
-        });
-        for (name, sequence) in by_hand.chain(generated).chain(of_users) {
-            played += 1;
-            let begun = Instant::now();
-            let first = play(&mut pair, &sequence, &|_| true).await?;
-            if begun.elapsed() > SLOW {
-                println!("etcd-diff: {name} took {} ms", begun.elapsed().as_millis());
-            }
-            let Some(first) = first else { continue };
-            differences += 1;
-            println!("etcd-diff: {name}: they differ");
-            // What was written by hand is small enough.
-            let shown = match name.starts_with("seed") {
-                true => smaller(&mut pair, &jangada, &sequence, first).await?,
-                false => first.told(),
-            };
-            println!("{shown}");
-            pair = Pair::start(&jangada, arguments.members).await?;
+    let differences = runtime.block_on(play_all(&programs, sequences))?;
+    println!(
+        "etcd-diff: {played} sequences against {version}, {} members: {differences} differ",
+        programs.members
+    );
+    println!("{}", totals(played - differences, differences, 0));
+    Ok(differences == 0)
+}
+
+/// Plays them one after the other, tells of those that differ, and returns how many did.
+async fn play_all(programs: &Programs, sequences: Vec<(String, Sequence)>) -> Result<usize> {
+    let mut pair = Pair::start(programs).await?;
+    let mut differences = 0;
+    for (name, sequence) in sequences {
+        let begun = Instant::now();
+        let first = play(&mut pair, &sequence, &|_| true).await.with_context(|| name.clone())?;
+        if begun.elapsed() > SLOW {
+            println!("etcd-diff: {name} took {} ms", begun.elapsed().as_millis());
         }
-        println!(
-            "etcd-diff: {played} sequences against {version}, {} members: {differences} differ",
-            arguments.members
-        );
-        println!("{}", totals(played - differences, differences, 0));
-        Ok(differences == 0)
-    })
+        let Some(first) = first else { continue };
+        differences += 1;
+        println!("etcd-diff: {name}: they differ");
+        // What was written by hand is small enough.
+        let shown = match name.starts_with("seed") {
+            true => smaller(&mut pair, programs, &sequence, first).await?,
+            false => first.told(),
+        };
+        println!("{shown}");
+        pair = Pair::start(programs).await?;
+    }
+    Ok(differences)
 }
 
 /// In the words of test runners, so that these are counted with them.
@@ -172,19 +199,24 @@ async fn play(
 }
 
 /// Leaves out what the difference does not need, and tells what is left.
-async fn smaller(pair: &mut Pair, jangada: &Path, sequence: &Sequence, first: Difference) -> Result<String> {
+async fn smaller(
+    pair: &mut Pair,
+    programs: &Programs,
+    sequence: &Sequence,
+    first: Difference,
+) -> Result<String> {
     let count = sequence(1).len();
     let mut gone: Vec<usize> = Vec::new();
     let mut last = first;
     for place in (0..count).rev() {
         let without = |other: usize| other != place && !gone.contains(&other);
-        *pair = Pair::start(jangada, pair.etcd.members()).await?;
+        *pair = Pair::start(programs).await?;
         if let Some(difference) = play(pair, sequence, &without).await? {
             gone.push(place);
             last = difference;
         }
     }
-    let base = Pair::start(jangada, pair.etcd.members()).await?.clear().await?;
+    let base = Pair::start(programs).await?.clear().await?;
     let mut told = String::new();
     for (_, step) in sequence(base).into_iter().enumerate().filter(|(place, _)| !gone.contains(place)) {
         told.push_str(&format!("  {step:?}\n"));

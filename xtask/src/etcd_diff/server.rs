@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,21 @@ use jangada_etcd::client::Channel;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::cluster_client::ClusterClient;
 use jangada_etcd::etcdserverpb::kv_client::KvClient;
+use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::watch_client::WatchClient;
 use tempfile::TempDir;
 use tonic::Request;
 
 /// How long a server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is started, and how often.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    pub(crate) etcd: PathBuf,
+    pub(crate) jangada: PathBuf,
+    pub(crate) members: usize,
+}
 
 /// A real etcd, and us.
 pub(crate) struct Pair {
@@ -53,8 +62,11 @@ struct Ports {
 
 impl Pair {
     /// Starts both.
-    pub(crate) async fn start(jangada: &Path, members: usize) -> Result<Pair> {
-        let etcd = Server::start("etcd", members, etcds_command).await?;
+    pub(crate) async fn start(programs: &Programs) -> Result<Pair> {
+        let Programs { etcd, jangada, members } = programs;
+        let members = *members;
+        let theirs = |number, all: &[Ports], folder: &Path| etcds_command(etcd, number, all, folder);
+        let etcd = Server::start("etcd", members, theirs).await?;
         let ours = |number, all: &[Ports], folder: &Path| ours_command(jangada, number, all, folder);
         let ours = Server::start("jangada", members, ours).await?;
         let mut pair = Pair { etcd, ours };
@@ -110,6 +122,18 @@ impl Server {
     /// The connection of the member whose turn it is.
     pub(crate) fn channel(&self) -> Channel {
         self.channels[self.turn].clone()
+    }
+
+    /// The connection of the member that leads.
+    pub(crate) async fn leaders_channel(&self) -> Result<Channel> {
+        for channel in &self.channels {
+            let status =
+                MaintenanceClient::new(channel.clone()).status(pb::StatusRequest {}).await?.into_inner();
+            if status.header.is_some_and(|header| header.member_id == status.leader) {
+                return Ok(channel.clone());
+            }
+        }
+        bail!("nobody leads")
     }
 
     /// A message by whoever asks now, with the token of the last login.
@@ -208,10 +232,10 @@ fn peers(all: &[Ports], before: &str) -> String {
     peers.collect::<Vec<_>>().join(",")
 }
 
-fn etcds_command(number: usize, all: &[Ports], folder: &Path) -> Command {
+fn etcds_command(etcd: &Path, number: usize, all: &[Ports], folder: &Path) -> Command {
     let (client, peer) = (all[number].client, all[number].peer);
     let (client_url, peer_url) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-    let mut command = Command::new("etcd");
+    let mut command = Command::new(etcd);
     command.args(["--name", &name_of(number), "--log-level", "error"]);
     command.arg("--data-dir").arg(folder.join(name_of(number)));
     command.args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url]);

@@ -11,7 +11,10 @@ use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
 use tonic::{Code, Request, Response, Status};
 
+use super::leases::Leases;
+use super::queues::Queues;
 use super::server::Server;
+use super::upkeep::Upkeep;
 use super::users::Users;
 use super::watching::{self, Moment};
 
@@ -34,6 +37,9 @@ pub(crate) enum Step {
     Revoke(pb::LeaseRevokeRequest),
     Watch(Vec<Moment>),
     Users(Users),
+    Leases(Leases),
+    Queues(Queues),
+    Upkeep(Upkeep),
     /// Somebody who has logged in asks.
     By(&'static str, Box<Step>),
     /// Nobody has logged in any more.
@@ -76,6 +82,9 @@ impl Step {
             | Step::Revoke(_)
             | Step::Watch(_)
             | Step::Users(_)
+            | Step::Leases(_)
+            | Step::Queues(_)
+            | Step::Upkeep(_)
             | Step::Forget => false,
         }
     }
@@ -123,6 +132,9 @@ impl Step {
             }
             Step::Watch(moments) => watching::watch(server, &moments).await,
             Step::Users(users) => users.ask(server).await,
+            Step::Leases(leases) => leases.ask(server).await,
+            Step::Queues(queues) => queues.ask(server).await,
+            Step::Upkeep(upkeep) => upkeep.ask(server).await,
             Step::By(name, step) => {
                 let before = server.caller.replace(name);
                 let answer = Box::pin(step.ask_patiently(server)).await;
