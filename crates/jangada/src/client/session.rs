@@ -11,7 +11,7 @@ use super::wire::{Connection, Reply, WireError, reason};
 use crate::failure::Failure;
 use crate::output;
 
-/// Between two rounds over all servers.
+/// Back-off between two rounds over all servers: nobody says when a leader is there again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// A server that does not answer this long may be stopped: a read goes to the next one, a write is not sent to it.
 const PATIENCE: Duration = Duration::from_millis(1_500);

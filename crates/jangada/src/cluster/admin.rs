@@ -12,6 +12,9 @@ use crate::client::login::Login;
 use crate::client::wire::reason;
 use crate::failure::{Exit, Failure};
 
+/// Back-off between two rounds over all servers: nobody says when a leader is there again.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// How long a change waits for somebody to lead before it gives up.
 const LEADER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -132,10 +135,10 @@ fn command<T: for<'a> Deserialize<'a>>(
                 break;
             }
         }
-        if Instant::now() + Duration::from_millis(50) >= give_up {
+        if Instant::now() + PAUSE >= give_up {
             return Err((Failure::unreachable(why), Trace::None));
         }
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(PAUSE);
         queue = named.into_iter().chain(servers.iter().cloned()).collect();
     }
 }

@@ -17,7 +17,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use super::layout::{Layout, Server};
 use crate::failure::Failure;
 
-/// How often a condition is looked at.
+/// How often a condition of another process is looked at: it is not our child after `up` has ended, and tells nobody when it is
+/// ready or gone.
 pub const POLL: Duration = Duration::from_millis(5);
 /// Bytes of a log that are shown when a server did not start.
 const TAIL_BYTES: u64 = 4 << 10;

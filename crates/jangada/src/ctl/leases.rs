@@ -171,7 +171,7 @@ impl Ctl {
     }
 }
 
-/// How long after a lease was kept alive it should be again.
+/// The clock of keep-alives: how long after a lease was kept alive it should be again.
 pub fn pause(ttl: i64) -> Duration {
     Duration::from_secs(ttl.max(1).unsigned_abs()) / 3
 }

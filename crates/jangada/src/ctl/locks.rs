@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
-use std::process::{Child, Command};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use jangada_etcd::mvccpb::KeyValue;
 use jangada_etcd::v3electionpb::election_client::ElectionClient;
 use jangada_etcd::v3lockpb::lock_client::LockClient;
 use jangada_etcd::{v3electionpb, v3lockpb};
+use tokio::process::{Child, Command};
 
 use super::Ctl;
 use super::cluster::{Cluster, Effect, attended, words};
@@ -25,11 +26,10 @@ use super::tree::{Tree, header, key_value, text};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
-/// How often somebody looks whether the command has ended.
-const LOOK: Duration = Duration::from_millis(20);
 /// How long a command that must end is asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Before somebody else is asked, or the lease is kept alive once more after that failed.
+/// Back-off before somebody else is asked, or the lease is kept alive once more after that failed: no server says when it will
+/// answer again.
 const ANEW: Duration = Duration::from_millis(200);
 /// A place in the queue is waited for as long as it takes.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -293,36 +293,34 @@ async fn run(
     command.env("JANGADA_LOCK_LEASE", format!("{:016x}", held.lease));
     let spawned = command.spawn();
     let mut child = spawned.map_err(|error| Failure::usage(format!("{}: {error}", program.display())))?;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-            let exit = u8::try_from(code).unwrap_or(1);
-            return if exit == 0 { Ok(()) } else { Err(Failure { exit, message: String::new() }) };
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            _ = stops.wait() => end(&mut child).await?,
-            why = &mut *lost => {
-                output::note(&format!("the lock is lost: {why}; the command is asked to end"));
-                end(&mut child).await?;
-                return Err(Failure::silent(Exit::No));
-            }
+    tokio::select! {
+        ended = child.wait() => return as_it_ended(ended?),
+        _ = stops.wait() => {}
+        why = &mut *lost => {
+            output::note(&format!("the lock is lost: {why}; the command is asked to end"));
+            end(&mut child).await?;
+            return Err(Failure::silent(Exit::No));
         }
     }
+    as_it_ended(end(&mut child).await?)
+}
+
+/// The exit code of a command as one of ours.
+fn as_it_ended(status: ExitStatus) -> Result<(), Failure> {
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    let exit = u8::try_from(code).unwrap_or(1);
+    if exit == 0 { Ok(()) } else { Err(Failure { exit, message: String::new() }) }
 }
 
 /// Asks a command to end, and ends it.
-async fn end(child: &mut Child) -> Result<(), Failure> {
-    let pid = rustix::process::Pid::from_child(child);
-    let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    let until = Instant::now() + FAREWELL;
-    while child.try_wait()?.is_none() {
-        if Instant::now() >= until {
-            child.kill()?;
-            break;
-        }
-        tokio::time::sleep(LOOK).await;
+async fn end(child: &mut Child) -> Result<ExitStatus, Failure> {
+    // One that has ended has no number any more.
+    if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
+        let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
-    child.wait()?;
-    Ok(())
+    if let Ok(ended) = tokio::time::timeout(FAREWELL, child.wait()).await {
+        return Ok(ended?);
+    }
+    child.start_kill()?;
+    Ok(child.wait().await?)
 }

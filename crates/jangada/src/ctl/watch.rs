@@ -25,7 +25,7 @@ use crate::output;
 
 /// A stream that is silent this long is asked whether anybody is there, and after as long again given up.
 const SILENCE: Duration = Duration::from_secs(3);
-/// Between two attempts to find somebody.
+/// Back-off between two attempts to find somebody: nobody says when a leader is there again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a stream ended.

@@ -18,7 +18,7 @@ use crate::config_file::LogFormat;
 use crate::failure::Failure;
 use crate::output;
 
-/// How often somebody looks whether the server can answer.
+/// How often somebody looks, while the server starts, whether it can answer: a status that is published wakes nobody.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Runs a server until it is stopped.

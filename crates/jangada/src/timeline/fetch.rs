@@ -12,7 +12,7 @@ use crate::cluster::status::{Target, ask_cluster};
 
 /// How long a server may take to give its records: 10 MB at most.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A server that gives them to somebody else is asked again after this.
+/// Back-off: a server that gives them to somebody else does not say when it is done.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What was heard of the servers.
