@@ -99,8 +99,8 @@ impl Ctl {
                     return Err(Failure::new(exit, why));
                 }
                 match link.status.map(|status| status.errors).unwrap_or_default() {
-                    alarms if alarms.is_empty() => Ok(()),
-                    alarms => Err(Failure::new(Exit::No, alarms.join(", ").trim())),
+                    errors if errors.is_empty() => Ok(()),
+                    errors => Err(Failure::new(Exit::No, of_errors(&errors))),
                 }
             }
         });
@@ -120,7 +120,7 @@ impl Ctl {
             rows.push(vec![endpoint.clone(), is_healthy.to_string(), format!("{took:?}"), why.clone()]);
             parts.push(Tree::Object(vec![
                 ("endpoint", text(endpoint)),
-                ("health", Tree::Flag(is_healthy)),
+                ("health", Tree::Answer(is_healthy)),
                 ("took", text(format!("{took:?}"))),
                 ("error", text(why)),
             ]));
@@ -216,6 +216,15 @@ impl Ctl {
     }
 }
 
+/// What a status complains of; alarms in the words of etcdctl.
+fn of_errors(errors: &[String]) -> String {
+    let (alarms, others): (Vec<&str>, Vec<&str>) =
+        errors.iter().map(|error| error.trim()).partition(|error| error.contains("alarm:"));
+    let names: Vec<&str> = alarms.iter().filter_map(|alarm| Some(alarm.split_once("alarm:")?.1)).collect();
+    let alarms = (!names.is_empty()).then(|| format!("Active Alarm(s): {}", names.join(" ")));
+    others.into_iter().map(str::to_owned).chain(alarms).collect::<Vec<_>>().join(", ")
+}
+
 /// 1 if not all are well; but 3 if nobody answers, 4 if whoever answers refuses, 5 if one says that data is corrupt.
 fn all_answered<T>(told: &[Told<T>]) -> Result<(), Failure> {
     let failed: Vec<(&str, &Failure)> = told
@@ -245,6 +254,13 @@ fn all_answered<T>(told: &[Told<T>]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alarms_are_named_as_by_etcdctl() {
+        let errors = ["memberID:7 alarm:NOSPACE ".to_owned(), "memberID:8 alarm:CORRUPT ".to_owned()];
+        assert_eq!(of_errors(&errors), "Active Alarm(s): NOSPACE CORRUPT");
+        assert_eq!(of_errors(&["etcdserver: no leader".to_owned()]), "etcdserver: no leader");
+    }
 
     #[test]
     fn silence_is_told_apart_from_a_no() {

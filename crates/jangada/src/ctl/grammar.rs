@@ -114,6 +114,7 @@ pub enum Word {
     /// Forget the history before a revision
     Compaction {
         /// The oldest revision that can be read afterwards
+        #[arg(allow_negative_numbers = true)]
         revision: i64,
         /// Wait until it is forgotten indeed
         #[arg(long)]
@@ -208,9 +209,9 @@ pub struct Restore {
     /// The member's name
     #[arg(long, default_value = "n1")]
     pub name: String,
-    /// The directory, which must not be there yet [default: NAME.data]
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    /// The directory, which must not be there yet
+    #[arg(long, default_value = "jangada.data", value_name = "DIR")]
+    pub data_dir: PathBuf,
     /// All members and their peer addresses, the same text for all of them [default: this one alone]
     #[arg(long, value_name = "n1=http://HOST:PORT,…")]
     pub initial_cluster: Option<String>,
@@ -285,7 +286,7 @@ pub enum EndpointWord {
     /// A hash of its keys at a revision: equal on all members
     Hashkv {
         /// The revision; 0: its newest
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
         rev: i64,
     },
 }
@@ -296,6 +297,7 @@ pub enum LeaseWord {
     /// Make one
     Grant {
         /// How many seconds it lives if nobody keeps it alive
+        #[arg(allow_negative_numbers = true)]
         ttl: i64,
     },
     /// End one, and delete what is under it
@@ -358,8 +360,10 @@ pub struct Elect {
 #[derive(Args, Clone, Debug)]
 pub struct Get {
     /// The key
+    #[arg(allow_negative_numbers = true)]
     pub key: OsString,
     /// All keys from KEY to before this one
+    #[arg(allow_negative_numbers = true)]
     pub range_end: Option<OsString>,
     /// All keys that begin with KEY
     #[arg(long, conflicts_with = "range_end")]
@@ -368,10 +372,10 @@ pub struct Get {
     #[arg(long, conflicts_with_all = ["range_end", "prefix"])]
     pub from_key: bool,
     /// So many at most; 0: all
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub limit: i64,
     /// As of this revision
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub rev: i64,
     /// Smallest first, or largest
     #[arg(long, value_enum, ignore_case = true)]
@@ -430,6 +434,7 @@ pub enum Consistency {
 #[derive(Args, Clone, Debug)]
 pub struct Put {
     /// The key
+    #[arg(allow_negative_numbers = true)]
     pub key: OsString,
     /// The value
     #[arg(allow_hyphen_values = true)]
@@ -452,8 +457,10 @@ pub struct Put {
 #[derive(Args, Clone, Debug)]
 pub struct Del {
     /// The key
+    #[arg(allow_negative_numbers = true)]
     pub key: OsString,
     /// All keys from KEY to before this one
+    #[arg(allow_negative_numbers = true)]
     pub range_end: Option<OsString>,
     /// All keys that begin with KEY
     #[arg(long, conflicts_with = "range_end")]
@@ -470,8 +477,10 @@ pub struct Del {
 #[derive(Args, Clone, Debug)]
 pub struct Watch {
     /// The key
+    #[arg(allow_negative_numbers = true)]
     pub key: OsString,
     /// All keys from KEY to before this one
+    #[arg(allow_negative_numbers = true)]
     pub range_end: Option<OsString>,
     /// All keys that begin with KEY
     #[arg(long, conflicts_with = "range_end")]
@@ -480,7 +489,7 @@ pub struct Watch {
     #[arg(long, conflicts_with_all = ["range_end", "prefix"])]
     pub from_key: bool,
     /// From this revision on
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub rev: i64,
     /// Tell what was there before
     #[arg(long)]

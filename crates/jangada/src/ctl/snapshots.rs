@@ -22,6 +22,10 @@ use super::tree::{Tree, text};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
+/// Where `jangada serve` keeps its data, and where it listens for other servers, if nothing is said.
+const USUAL_DIR: &str = "jangada.data";
+const USUAL_PEER: &str = "127.0.0.1:2380";
+
 impl Ctl {
     /// Everything about snapshots.
     pub async fn snapshot(&mut self, word: &SnapshotWord) -> Result<(), Failure> {
@@ -29,8 +33,9 @@ impl Ctl {
             SnapshotWord::Save { file } => self.save(file).await,
             SnapshotWord::Status { file } => {
                 let bytes = bytes(file)?;
-                let snapshot = understood(file, content(&bytes, false).map_err(|why| damaged(file, &why))?)?;
-                self.tell(&snapshot, bytes.len())
+                // As etcdctl counts: without the SHA-256 behind it.
+                let content = content(&bytes, false).map_err(|why| damaged(file, &why))?;
+                self.tell(&understood(file, content)?, content.len())
             }
             SnapshotWord::Restore(asked) => self.restore(asked),
         }
@@ -114,7 +119,8 @@ impl Ctl {
         }
         let peers = peers(asked)?;
         let name = asked.name.clone();
-        let data_dir = asked.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.data")));
+        let data_dir = asked.data_dir.clone();
+        let start = start_with(&name, &data_dir, &peers);
         let cluster = cluster_number(content, &peers, &asked.initial_cluster_token);
         let revision = snapshot.revision;
         let Kept { store, keys, leased, mortal } = store(snapshot)?;
@@ -142,7 +148,31 @@ impl Ctl {
             "{keys} keys at revision {revision} restored into {} for {name} of cluster {cluster:016x}\n",
             data_dir.display()
         );
-        self.format.print(&Answer::lines(tree, said))
+        self.format.print(&Answer::lines(tree, said))?;
+        output::note(&start);
+        Ok(())
+    }
+}
+
+/// What to type next: nothing is said that need not be.
+fn start_with(name: &str, data_dir: &Path, peers: &[(String, String)]) -> String {
+    let mut line = "jangada serve".to_owned();
+    if name != "n1" {
+        line.push_str(&format!(" --name {name}"));
+    }
+    if data_dir != Path::new(USUAL_DIR) {
+        line.push_str(&format!(" --data-dir {}", data_dir.display()));
+    }
+    let peers: Vec<String> = peers.iter().map(|(name, address)| format!("{name}={address}")).collect();
+    let alone = format!("{name}={USUAL_PEER}");
+    if peers.as_slice() != std::slice::from_ref(&alone) {
+        line.push_str(&format!(" --peers {}", peers.join(",")));
+    }
+    match peers.as_slice() {
+        [_] => format!("start it with `{line}`"),
+        _ => format!(
+            "when the other members are restored, too, start it with `{line}` (and --listen-client HOST:PORT)"
+        ),
     }
 }
 
@@ -183,7 +213,7 @@ fn damaged(file: &Path, why: &str) -> Failure {
 
 /// Name and peer address of each member, this one among them.
 fn peers(asked: &Restore) -> Result<Vec<(String, String)>, Failure> {
-    let usual = format!("{}=http://127.0.0.1:2380", asked.name);
+    let usual = format!("{}=http://{USUAL_PEER}", asked.name);
     let said = asked.initial_cluster.as_ref().unwrap_or(&usual);
     let mut peers = BTreeMap::new();
     for part in said.split(',').map(str::trim).filter(|part| !part.is_empty()) {

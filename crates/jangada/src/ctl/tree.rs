@@ -20,6 +20,8 @@ pub enum Tree {
     Bytes(Bytes),
     /// Yes or no; no is left out of JSON.
     Flag(bool),
+    /// Yes or no; both are in JSON.
+    Answer(bool),
     /// Several of the same kind; none are left out of JSON.
     List(Vec<Tree>),
     /// Named parts, in their order.
@@ -48,7 +50,7 @@ impl Tree {
             },
             Tree::Text(text) => text.clone().into(),
             Tree::Bytes(bytes) => STANDARD.encode(bytes).into(),
-            Tree::Flag(flag) => (*flag).into(),
+            Tree::Flag(flag) | Tree::Answer(flag) => (*flag).into(),
             Tree::List(list) => list.iter().map(Tree::json).collect(),
             Tree::Object(parts) => {
                 let parts = parts.iter().filter(|(_, part)| !part.is_empty());
@@ -66,7 +68,7 @@ impl Tree {
             Tree::Bytes(bytes) => bytes.is_empty(),
             Tree::Flag(flag) => !flag,
             Tree::List(list) => list.is_empty(),
-            Tree::Object(_) => false,
+            Tree::Object(_) | Tree::Answer(_) => false,
         }
     }
 
@@ -82,7 +84,7 @@ impl Tree {
             Tree::List(list) => return list.iter().for_each(|part| part.add_fields(name, lines)),
             Tree::Object(parts) => return parts.iter().for_each(|(name, part)| part.add_fields(name, lines)),
             Tree::Number(number) => number.to_string(),
-            Tree::Flag(flag) => flag.to_string(),
+            Tree::Flag(flag) | Tree::Answer(flag) => flag.to_string(),
             Tree::Text(text) => format!("{text:?}"),
             Tree::Bytes(bytes) => quoted(bytes),
         };

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 
 use crate::ctl::{ctl, output, said, typed};
-use crate::support::{Cluster, Guarded, expect_exit, ports, stderr, stdout, wait};
+use crate::support::{Cluster, Guarded, expect_exit, jangada, ports, stderr, stdout, wait};
 
 #[test]
 fn a_member_that_nobody_finds_at_its_new_address_is_told_and_not_relied_on() {
@@ -104,4 +104,63 @@ fn a_txn_that_was_cut_off_is_not_carried_out() {
     expect_exit(&output(&cluster, &["get", "a"]), 1);
     expect_exit(&typed(&cluster, &["txn"], whole), 1);
     assert_eq!(said(&cluster, &["get", "a"]), "a\n2\n");
+}
+
+#[test]
+fn a_number_may_be_negative_where_a_number_belongs() {
+    let cluster = Cluster::up(1);
+    assert_eq!(said(&cluster, &["put", "-1", "-2"]), "OK\n");
+    assert_eq!(said(&cluster, &["get", "-1", "--rev", "-3", "--limit", "-4"]), "-1\n-2\n");
+    let refused = output(&cluster, &["compaction", "-1"]);
+    expect_exit(&refused, 4);
+    assert!(stderr(&refused).contains("required revision has been compacted"), "{}", stderr(&refused));
+    let granted = said(&cluster, &["lease", "grant", "-5"]);
+    assert!(granted.contains(" granted with TTL("), "{granted}");
+    // Nothing that begins so is not a failure, as from etcdctl.
+    assert_eq!(said(&cluster, &["get", "--prefix", "nobody"]), "");
+}
+
+#[test]
+fn what_is_restored_begins_as_the_last_line_says() {
+    let cluster = Cluster::up(1);
+    said(&cluster, &["put", "d", "8"]);
+    let (dir, base) = (tempfile::tempdir().unwrap(), ports(2));
+    let file = dir.path().join("saved.db");
+    said(&cluster, &["snapshot", "save", file.to_str().unwrap()]);
+    let restore = |more: &[&str]| {
+        let mut command = ctl(&cluster);
+        command.current_dir(dir.path()).args(["snapshot", "restore", "saved.db"]).args(more).output().unwrap()
+    };
+    let restored = restore(&[]);
+    expect_exit(&restored, 0);
+    assert_eq!(stderr(&restored), "start it with `jangada serve`\n");
+    let ports = [format!("127.0.0.1:{base}"), format!("127.0.0.1:{}", base + 1)];
+    let mut serve = jangada();
+    serve.current_dir(dir.path()).args(["serve", "--listen-client", &ports[0], "--listen-peer", &ports[1]]);
+    let server = Guarded::spawn(&mut serve);
+    server.wait_said("n1 ready");
+    let read = || jangada().args(["ctl", "--endpoints", &ports[0], "get", "d"]).output().unwrap();
+    wait("the key that was saved", || (stdout(&read()) == "d\n8\n").then_some(()));
+    let all = "n1=http://a:1,n2=http://b:2";
+    let second = restore(&["--name", "n2", "--data-dir", "n2", "--initial-cluster", all]);
+    expect_exit(&second, 0);
+    let line =
+        "`jangada serve --name n2 --data-dir n2 --peers n1=a:1,n2=b:2` (and --listen-client HOST:PORT)\n";
+    assert!(stderr(&second).ends_with(line), "{}", stderr(&second));
+}
+
+#[test]
+fn a_write_that_is_refused_for_want_of_a_leader_is_not_of_unknown_outcome() {
+    let cluster = Cluster::up(3);
+    let follower = cluster.follower();
+    for name in ["n1", "n2", "n3"].into_iter().filter(|name| *name != follower) {
+        cluster.ok(&["kill", name]);
+    }
+    wait("a member that knows that nobody leads", || cluster.status()["leader"].is_null().then_some(()));
+    for arguments in [["user", "add", "ana:something"], ["put", "a", "1"]] {
+        let refused = output(&cluster, &[&["--deadline", "2s"], arguments.as_slice()].concat());
+        expect_exit(&refused, 3);
+        assert!(stderr(&refused).contains("nothing was done in 2 s: "), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("etcdserver: no leader"), "{}", stderr(&refused));
+    }
 }

@@ -73,6 +73,13 @@ fn etcdctl_lists_and_disarms_the_alarm_of_a_full_store() {
     assert!(alarms.starts_with("memberID:") && alarms.ends_with(" alarm:NOSPACE \n"), "{alarms}");
     let status = stdout(&etcdctl(&cluster, &["endpoint", "status", "-w", "json"]));
     assert!(status.contains("alarm:NOSPACE"), "{status}");
+    wait("all members to know of it", || {
+        let health = crate::ctl::output(&cluster, &["endpoint", "health"]);
+        expect_exit(&health, 1);
+        (stdout(&health).matches("is unhealthy: Active Alarm(s): NOSPACE\n").count() == 3).then_some(())
+    });
+    let json = crate::ctl::output(&cluster, &["endpoint", "health", "-o", "json"]);
+    assert_eq!(stdout(&json).matches(r#""health":false"#).count(), 3, "{}", stdout(&json));
     let lease = etcdctl(&cluster, &["lease", "grant", "60"]);
     assert!(stderr(&lease).contains("database space exceeded"), "{}", stderr(&lease));
     assert_eq!(stdout(&etcdctl(&cluster, &["compaction", "2"])), "compacted revision 2\n");
