@@ -2,7 +2,8 @@
 //!
 //! The lab's table of peers, its timers and its log lines; not its bugs. Peers meet on localhost:3001 … 3005 as in the
 //! lab; the lab had no clients, ours connect to localhost:4001 … 4005. The original forgot its term and its vote when
-//! it was restarted; this one keeps them in `./lab-data/nN`, unless told to forget.
+//! it was restarted; this one keeps them in `./node-data/nN`, unless told to forget. (`./lab-data` is `jangada lab`'s, which
+//! deletes what it finds no use for.)
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,7 +45,7 @@ pub struct Arguments {
     #[arg(long)]
     pub forget: bool,
     /// Where the five keep their disks
-    #[arg(long, env = "JANGADA_LAB_DIR", default_value = "lab-data", value_name = "DIR")]
+    #[arg(long, env = "JANGADA_LAB_DIR", default_value = "node-data", value_name = "DIR")]
     pub dir: PathBuf,
 }
 
@@ -130,12 +131,12 @@ mod tests {
 
     #[test]
     fn the_table_is_that_of_the_lab() {
-        let settings = settings(2, Path::new("lab-data"));
+        let settings = settings(2, Path::new("node-data"));
         assert_eq!(settings.peers["n5"], "localhost:3005");
         assert_eq!(settings.peers.len(), 5);
         assert_eq!(settings.listen_peer.to_string(), "127.0.0.1:3002");
         assert_eq!(settings.advertise_client, "localhost:4002");
-        assert_eq!(settings.data_dir, Path::new("lab-data/n2"));
+        assert_eq!(settings.data_dir, Path::new("node-data/n2"));
         assert_eq!((settings.heartbeat_ms, settings.election_timeout_ms), (50, (500, 5_000)));
         assert_eq!((settings.profile, settings.log_style), (Profile::Classic, LogStyle::Lab));
     }
