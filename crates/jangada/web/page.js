@@ -26,7 +26,7 @@ let heard = 0;
 
 const cards = new Cards($('cards'), say);
 const grid = new Grid($('grid'));
-const picture = new Picture({ keep: 400_000, stopOrGo });
+const picture = new Picture({ keep: 400_000, stopOrGo, saved: `picture.svg?token=${TOKEN}` });
 const { diagram } = picture;
 
 // ---- To the laboratory ------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ import { Diagram } from './diagram.js';
 
 const $ = (id) => document.getElementById(id);
 
-/** Puts the diagram into the page. Options: as the diagram's own; `stopOrGo`: what space does, if not stop following. */
+/** Puts the diagram into the page. Options: as the diagram's own; `stopOrGo`: what space does, if not stop following; `saved`: where
+ * the whole picture can be had, otherwise what is to be seen is saved. */
 export class Picture {
   constructor(options) {
     this.diagram = new Diagram($('diagram'), {
@@ -35,8 +36,8 @@ export class Picture {
     on('now', follow);
     on('picture', () => {
       const link = make('a');
-      link.href = diagram.canvas.toDataURL('image/png');
-      link.download = 'jangada.png';
+      link.href = options.saved ?? diagram.canvas.toDataURL('image/png');
+      link.download = `jangada.${options.saved ? 'svg' : 'png'}`;
       link.click();
     });
   }

@@ -149,8 +149,7 @@ fn topics_there_are() -> String {
 /// # Errors
 /// Nothing happened, or the file cannot be written: a sentence.
 pub fn answer(language: Language, records: Vec<Record>, ask: &Ask) -> Result<Vec<String>, String> {
-    let source = Source { records, shift_ns: None };
-    let recording = Recording::of("jangada lab".to_owned(), vec![source], Names::new());
+    let recording = recording(records);
     if recording.scene.records.is_empty() {
         return Err(say!(language, "nothing has happened yet"));
     }
@@ -197,6 +196,17 @@ pub fn answer(language: Language, records: Vec<Record>, ask: &Ask) -> Result<Vec
         ));
     }
     Ok(lines)
+}
+
+fn recording(records: Vec<Record>) -> Recording {
+    Recording::of("jangada lab".to_owned(), vec![Source { records, shift_ns: None }], Names::new())
+}
+
+/// All that was recorded as a picture for reports.
+pub fn picture(language: Language, records: Vec<Record>) -> String {
+    let recording = recording(records);
+    let view = Window { language, ..Window::default() }.of(&recording.scene);
+    recording.paint(&view, Look { kind: Kind::Svg, width: None, max_rows: usize::MAX }).0
 }
 
 /// Nanoseconds in seconds, rounded up to a tenth.

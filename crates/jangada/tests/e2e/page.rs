@@ -67,6 +67,7 @@ fn only_who_has_the_token_comes_in_and_only_the_page_itself_does_something() {
         (ours.as_str(), "/"),
         (&ours, "/?token=00000000000000000000000000000000"),
         (&ours, "/events"),
+        (&ours, "/picture.svg"),
         ("evil.example", &format!("/?token={token}")),
         (&format!("evil.example:{port}"), &format!("/events?token={token}")),
     ] {
@@ -109,8 +110,18 @@ fn events_go_on_where_they_were_interrupted() {
         second.contains(r#""restarts":false"#) && !second.contains(r#""event":"log_opened""#),
         "{second}"
     );
+    // What is handed in: all of it, and nothing that was not.
+    let ours = format!("127.0.0.1:{port}");
+    let picture = || get(port, &ours, &format!("/picture.svg?token={token}"));
+    let saved = picture();
+    assert!(
+        saved.contains("attachment; filename=\"jangada.svg\"") && saved.contains("image/svg+xml"),
+        "{saved}"
+    );
+    assert!(saved.contains(">leader · term 1<") && saved.contains("down for"), "{saved}");
     // Another world: nothing of what was seen belongs to it.
     line("back");
+    assert!(!picture().contains("down for"));
     let third = events(&id, "n1 leads term 1");
     assert!(third.contains(r#""restarts":true"#) && !third.contains(r#""what":"crash""#), "{third}");
 }

@@ -1,6 +1,7 @@
 // What somebody does who opens the page, and what is to be seen then.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { Diagram } from '../diagram.js';
 import { entry, leader, openLab, serve, type } from './lab.mjs';
@@ -97,6 +98,14 @@ export const tests = {
     await says(page, '#said', 'is no command');
     await type(page, 'exit');
     await says(page, '#said', 'ended where it was started');
+  }),
+
+  all_that_happened_is_saved_as_a_picture: live(async ({ open }) => {
+    const page = await open();
+    await leader(page);
+    const [saved] = await Promise.all([page.waitForEvent('download'), page.click('#picture')]);
+    assert.equal(saved.suggestedFilename(), 'jangada.svg');
+    assert.match(await readFile(await saved.path(), 'utf8'), /leader · term/);
   }),
 
   a_partition_is_told_and_healed_by_a_button: live(async ({ open }) => {

@@ -115,6 +115,17 @@ impl Feed {
         }
     }
 
+    /// What is kept of what happened, and before it what had been done by then.
+    pub fn recorded(&self) -> Vec<Record> {
+        let ring = self.ring();
+        let before = ring.before.deeds.records(ring.before.time);
+        let records = ring.items.iter().filter_map(|item| match item {
+            Item::Record(record) => Some(*record),
+            Item::Said(_) => None,
+        });
+        before.into_iter().chain(records).collect()
+    }
+
     /// Another world takes the place of this one; what was said stays.
     pub fn begin_anew(&self) {
         let mut ring = self.ring();

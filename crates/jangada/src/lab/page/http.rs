@@ -5,6 +5,7 @@
 //! | `GET /?token=…` | the page |
 //! | `GET /page.css`, `GET /*.js` | its files, which are no secret |
 //! | `GET /events?token=…` | server-sent events; `Last-Event-ID` goes on where it was interrupted |
+//! | `GET /picture.svg?token=…` | all that happened, as `timeline to FILE.svg` would save it |
 //! | `POST /line?token=…` | `{"line": "crash leader"}`: what became of it |
 //! | `POST /complete?token=…` | `{"line": "crash le"}`: the words that its last one may become |
 //! | `POST /play?token=…` | `{"ns": 20000000}`: time passes in a made-up world |
@@ -28,6 +29,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use super::super::timeline;
 use super::Door;
 use super::assets::{self, Asset};
 use super::door::{self, Refusal, Token};
@@ -98,6 +100,7 @@ fn router(page: Arc<Page>) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/events", get(events))
+        .route("/picture.svg", get(picture))
         .route("/line", post(line))
         .route("/complete", post(complete))
         .route("/play", post(play))
@@ -168,6 +171,26 @@ async fn events(
         Some((Ok(event), (reader, place, ticks, permit)))
     });
     Ok(Sse::new(news).keep_alive(KeepAlive::default()))
+}
+
+async fn picture(State(page): State<Arc<Page>>, uri: Uri) -> Result<Response, Refusal> {
+    door::check_token(&uri, &page.token)?;
+    let permit = Arc::clone(&page.lines).try_acquire_owned();
+    let permit = permit.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "too many lines wait already\n"))?;
+    let (records, language) = (page.feed.recorded(), page.language);
+    let painted = tokio::task::spawn_blocking(move || {
+        let picture = timeline::picture(language, records);
+        drop(permit);
+        picture
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"jangada.svg\""),
+    ];
+    match painted.await {
+        Ok(picture) => Ok((headers, picture).into_response()),
+        Err(_) => Err((StatusCode::INTERNAL_SERVER_ERROR, "a bug: see the terminal\n")),
+    }
 }
 
 #[derive(Deserialize)]

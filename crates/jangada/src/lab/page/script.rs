@@ -89,14 +89,15 @@ impl Reader<'_> {
         self.rest = &self.rest[bytes..];
     }
 
-    /// Blanks between two words are one; a line end stays, as it may end a statement.
+    /// Blanks between two words are one; a line end stays, as it may end a statement, but not where nothing can end.
     fn blank(&mut self) {
         let rest = self.rest.trim_start();
         let blanks = &self.rest[..self.rest.len() - rest.len()];
         self.rest = rest;
         let before = self.out.chars().next_back();
         if blanks.contains('\n') {
-            if before.is_some_and(|before| before != '\n') && !rest.is_empty() {
+            if before.is_some_and(|before| !['\n', '{', '(', '[', ','].contains(&before)) && !rest.is_empty()
+            {
                 self.out.push('\n');
             }
             return;
@@ -221,6 +222,7 @@ mod tests {
             "// one\n/** two\n * more\n */\nlet a = 1; // kept no more\n\n  /** three */\n\tb( x , y ) ;\n";
         assert_eq!(in_english(text), "let a=1;\nb(x,y);\n".trim_end());
         assert_eq!(in_english("return a in b ? c - -d : e + +f;"), "return a in b?c - -d:e + +f;");
+        assert_eq!(in_english("f({\n  a: [\n    1,\n    2,\n  ],\n})\ng()"), "f({a:[1,2,],})\ng()");
         assert_eq!(in_english("const f = async (x) => { await x; };"), "const f=async(x)=>{await x;};");
     }
 
