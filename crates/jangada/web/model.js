@@ -18,7 +18,7 @@ const ACCEPTED = KIND_NUMBER.get('append_accepted');
 /** The kinds up to here are questions and answers of an election; the even ones ask. */
 const VOTES = KIND_NUMBER.get('vote_reply');
 /** What a server is after a deed. */
-const STATES = { crash: 'down', start: 'up', pause: 'paused', resume: 'up', silent: 'silent', heard: 'up' };
+const STATES = { crash: 'down', start: 'up', pause: 'paused', resume: 'up', silent: 'silent', refused: 'refused', heard: 'up' };
 /** What is done to links. */
 const LINK_DEEDS = ['cut', 'mend', 'lose', 'slow'];
 /** Items between two entries of an index by time. */

@@ -54,7 +54,7 @@ export function span(nanos) {
 
 /** What a server is that is not up. */
 export function stateWord(state) {
-  return { down: "down", paused: 'stands still', silent: 'not heard' }[state] ?? state;
+  return { down: "down", paused: 'stands still', silent: 'not heard', refused: "refuses connections" }[state] ?? state;
 }
 
 const ROLES = { leader: "leader", candidate: "candidate", pre_candidate: "pre-candidate", follower: "follower" };

@@ -36,6 +36,8 @@ pub enum Absence {
     Down,
     /// It says nothing, and what is sent to it waits or is lost: it stands still, or is down for good.
     Silent,
+    /// It fell silent, and nobody listens at its address.
+    Refused,
     /// Somebody has made it stand still.
     Paused,
     /// All messages to it and from it are lost.
@@ -49,6 +51,7 @@ impl Absence {
         match self {
             Absence::Down => "down",
             Absence::Silent => "silent",
+            Absence::Refused => "refuses connections",
             Absence::Paused => "stands still",
             Absence::CutOff => "cut off",
         }

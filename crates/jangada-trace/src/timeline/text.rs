@@ -348,13 +348,13 @@ impl<'a> Painter<'a> {
         for (place, lane) in self.scene.lanes.iter().enumerate() {
             let quiet = lane.quiet.iter().filter(|quiet| quiet.begin <= now && now < quiet.end);
             let quiet = quiet.map(|quiet| quiet.why).min_by_key(|why| match why {
-                Absence::Down => 0,
+                Absence::Down | Absence::Refused => 0,
                 Absence::Silent | Absence::Paused => 1,
                 Absence::CutOff => 2,
             });
             cells[self.column(place) - before] = match quiet {
                 None => self.signs.lane,
-                Some(Absence::Down) => ' ',
+                Some(Absence::Down | Absence::Refused) => ' ',
                 Some(Absence::Silent | Absence::Paused) => self.signs.silent,
                 Some(Absence::CutOff) => self.signs.cut_off,
             };
@@ -468,6 +468,9 @@ impl<'a> Painter<'a> {
         let to_the_end = quiet.end >= self.scene.end;
         match (quiet.why, to_the_end) {
             (Absence::Down, false) => say!(self.language, "{name} is down for {long}", name, long),
+            (Absence::Refused, _) => {
+                say!(self.language, "nothing more is heard of {name}, which refuses connections", name)
+            }
             (Absence::Down, true) => say!(self.language, "{name} is down", name),
             (Absence::Paused, true) => say!(self.language, "{name} stands still", name),
             (Absence::Silent | Absence::Paused, false) => {

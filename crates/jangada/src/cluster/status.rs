@@ -153,6 +153,12 @@ impl Overview {
         named.find(|member| !member.client_addr.is_empty()).map(|member| member.client_addr.as_str())
     }
 
+    /// The member whose clients connect there, as far as somebody knows.
+    pub fn name_at(&self, address: &str) -> Option<&str> {
+        let mut members = self.statuses().flat_map(|status| &status.membership.members);
+        members.find(|member| member.client_addr == address).map(|member| member.name.as_str())
+    }
+
     /// Whether a member answers, but does not follow the leader, or is not heard by it. Without a leader nobody stands apart.
     fn stands_apart(&self, member: &MemberStatus) -> bool {
         let own = self.statuses().find(|status| status.name == member.name);

@@ -31,6 +31,8 @@ members, reads, clients, links, starts, timers, deeds, or all; with + or - befor
 or without these. docs/timeline.md has more. Exit codes: 0 ok, 1 the recording violates a property of Raft, 2 it cannot \
 be read.";
 
+/// Who is asked if nobody says whom.
+const USUAL_SERVER: &str = "127.0.0.1:2379";
 /// Most rows on a terminal.
 const MOST_ROWS: usize = 2_000;
 /// How much of a recorder is asked for if nobody says: all.
@@ -43,15 +45,9 @@ pub struct Arguments {
     /// Recordings, or folders of them; `-` reads from stdin. Clocks that do not agree are set by the messages between them
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Without FILE: client addresses of a cluster that runs; each server keeps its last 65,536 records
-    #[arg(
-        short,
-        long,
-        env = "JANGADA_SERVERS",
-        value_delimiter = ',',
-        default_value = "127.0.0.1:2379",
-        value_name = "HOST:PORT,…"
-    )]
+    /// Without FILE: client addresses of a cluster that runs, otherwise those in JANGADA_SERVERS, or 127.0.0.1:2379; each
+    /// server keeps its last 65,536 records
+    #[arg(short, long, value_delimiter = ',', value_name = "HOST:PORT,…", conflicts_with = "files")]
     pub servers: Vec<String>,
     /// Begin at this time: 1.2s, 300ms
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -86,6 +82,16 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Whom to ask, and whether somebody has just said so.
+    fn asked(&self) -> (Vec<String>, bool) {
+        if !self.servers.is_empty() {
+            return (self.servers.clone(), true);
+        }
+        let servers = std::env::var("JANGADA_SERVERS").ok().filter(|servers| !servers.is_empty());
+        let servers = servers.unwrap_or_else(|| USUAL_SERVER.to_owned());
+        (servers.split(',').map(str::to_owned).collect(), false)
+    }
+
     fn language(&self) -> Language {
         tongue::spoken(self.lang)
     }
@@ -173,12 +179,13 @@ fn tell_damage(language: Language, given: &Given) {
 
 /// What servers that run have just done.
 fn live(arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure> {
-    for server in &arguments.servers {
+    let (servers, is_chosen) = arguments.asked();
+    for server in &servers {
         check_address(server)?;
     }
     // Clocks are only known afterwards: a little more is asked for than is shown.
     let span = arguments.last.map_or(LONGEST, |last| last + Duration::from_millis(500));
-    let heard = from_servers(&arguments.servers, span);
+    let heard = from_servers(&servers, span);
     let language = arguments.language();
     for silent in &heard.silent {
         output::note(&say!(language, "nothing of {silent}", silent));
@@ -189,7 +196,7 @@ fn live(arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure
             "nothing of {names}: none of the servers that answer knows yet where to ask; name all of them: --servers \
              {servers},HOST:PORT",
             names = heard.nowhere.join(", "),
-            servers = arguments.servers.join(",")
+            servers = servers.join(",")
         ));
     }
     tell_damage(language, &heard.given);
@@ -197,10 +204,19 @@ fn live(arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure
         return Err(Failure::unreachable(say!(
             language,
             "no server of {servers} gives its records; is the cluster up? (`jangada cluster status`)",
-            servers = arguments.servers.join(", ")
+            servers = servers.join(", ")
         )));
     }
-    let recording = Recording::from_zero("live".to_owned(), heard.given.sources, heard.given.names);
+    if !is_chosen {
+        output::note(&say!(
+            language,
+            "this is the cluster at {servers}; `--servers HOST:PORT` asks another one, and a file's name shows a recording",
+            servers = servers.join(",")
+        ));
+    }
+    let title = say!(language, "cluster at {servers}", servers = servers.join(","));
+    let mut recording = Recording::from_zero(title, heard.given.sources, heard.given.names);
+    recording.refuse(&heard.refused);
     if recording.scene.records.is_empty() {
         return Err(Failure::new(Exit::No, say!(language, "nothing has happened in that time")));
     }

@@ -12,6 +12,8 @@ use crate::cluster::status::{Target, ask_cluster};
 
 /// How long a server may take to give its records: 10 MB at most.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// What is said of an address where nobody listens.
+const REFUSED: &str = "connection refused";
 /// Back-off: a server that gives them to somebody else does not say when it is done.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -22,6 +24,8 @@ pub struct Heard {
     pub given: Given,
     /// The others, and why there is nothing of them.
     pub silent: Vec<String>,
+    /// The names of those of them where nobody listens.
+    pub refused: Vec<String>,
     /// Members that nobody could be asked for: none of those that answered knows where their clients connect.
     pub nowhere: Vec<String>,
 }
@@ -32,6 +36,12 @@ pub fn from_servers(addresses: &[String], span: Duration) -> Heard {
     let mut heard = Heard::default();
     let mut targets = Vec::new();
     let overview = ask_cluster(addresses);
+    let refused = overview.views.iter().filter(|view| view.answer.as_ref().is_err_and(|why| why == REFUSED));
+    let name = |target: &Target| match target.name.is_empty() {
+        true => overview.name_at(&target.address).map(str::to_owned),
+        false => Some(target.name.clone()),
+    };
+    heard.refused = refused.filter_map(|view| name(&view.target)).collect();
     heard.nowhere = overview.nowhere().into_iter().map(str::to_owned).collect();
     for view in overview.views {
         let Target { name, address } = view.target;

@@ -172,6 +172,7 @@ fn besides(recording: &Recording, view: &View) -> Vec<(Time, String)> {
                 // A server that was not there yet leaves no deed.
                 Absence::Down if !scene.deeds_known || quiet.begin <= scene.begin => ("crash", "start"),
                 Absence::Silent => ("silent", "heard"),
+                Absence::Refused => ("refused", "heard"),
                 Absence::Down | Absence::Paused | Absence::CutOff => continue,
             };
             let begin = quiet.begin.max(view.from);

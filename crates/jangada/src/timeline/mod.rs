@@ -19,7 +19,7 @@ use jangada_trace::phrases::{message, span};
 use jangada_trace::safety::Safety;
 use jangada_trace::say;
 use jangada_trace::timeline::text::{self, Style};
-use jangada_trace::timeline::{Scene, Tally, Topics, View, perfetto, svg, table};
+use jangada_trace::timeline::{Absence, Scene, Tally, Topics, View, perfetto, svg, table};
 use jangada_trace::words::{Level, Words};
 
 pub use fetch::from_servers;
@@ -69,6 +69,18 @@ impl Recording {
         let first = merged.records.first().map_or(0, |record| record.time.0);
         merged.records.iter_mut().for_each(|record| record.time.0 -= first);
         Recording::merged(title, merged, names)
+    }
+
+    /// Where these servers should be, nobody listens now: whoever fell silent among them does not run any more.
+    pub fn refuse(&mut self, names: &[String]) {
+        for lane in &mut self.scene.lanes {
+            if names.iter().any(|name| *name == self.names.of(lane.node)) {
+                let last = lane.quiet.iter_mut().rfind(|quiet| quiet.why == Absence::Silent);
+                last.into_iter()
+                    .filter(|quiet| quiet.end >= self.scene.end)
+                    .for_each(|quiet| quiet.why = Absence::Refused);
+            }
+        }
     }
 
     fn merged(title: String, merged: Merged, names: Names) -> Recording {

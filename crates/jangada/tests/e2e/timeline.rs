@@ -59,6 +59,17 @@ fn a_cluster_that_runs_is_seen_and_so_is_what_it_recorded() {
     let (picture, notes) = (stdout(&seen), String::from_utf8_lossy(&seen.stderr).into_owned());
     assert!(picture.is_ascii() && picture.contains("LEADER of term"), "{picture}");
     assert!(notes.contains("nothing of "), "{notes}");
+    // Nobody said on the command line which cluster: it is told.
+    let told =
+        format!("this is the cluster at {}; `--servers HOST:PORT` asks another one", cluster.servers());
+    assert!(notes.contains(&told), "{notes}");
+    let own = cluster.run(&["timeline", "--servers", &cluster.servers(), "--last", "60s"]);
+    assert!(!stderr(&own).contains("this is the cluster"), "{}", stderr(&own));
+    // Who has fallen silent, and is not there any more, is not said to be silent only.
+    wait("the one that nobody can reach", || {
+        let seen = stdout(&cluster.run(&["timeline", "--last", "60s", "--width", "200"]));
+        seen.contains("which refuses connections").then_some(())
+    });
     let folder = cluster.dir.path().join("jangada.cluster");
     let left = wait("what the recorder wrote", || {
         let flights = ["n1", "n2", "n3"].map(|name| folder.join(name).join("data/flight"));
@@ -89,6 +100,9 @@ fn nobody_there_is_an_answer_too() {
     expect_exit(&output, 3);
     let output = jangada().args(["timeline", "no-such-file"]).output().unwrap();
     expect_exit(&output, 2);
+    let both = jangada().args(["timeline", "a.jsonl", "--servers", "127.0.0.1:1"]).output().unwrap();
+    expect_exit(&both, 2);
+    assert!(stderr(&both).contains("cannot be used with"), "{}", stderr(&both));
     let output = jangada().args(["timeline", "a", "--save", "picture.doc"]).output().unwrap();
     expect_exit(&output, 2);
 }

@@ -41,7 +41,27 @@ async function find(page, wanted) {
 }
 
 export const timeline = {
+  quiet_times_are_folded_or_drawn_evenly: withRecording(async (page) => {
+    const button = page.locator('[data-act=folds]');
+    const picture = () => page.$eval('#diagram canvas', (canvas) => canvas.toDataURL());
+    assert.equal(await button.getAttribute('aria-pressed'), 'true');
+    const all = await shown(page);
+    const folded = await picture();
+    await page.keyboard.press('ArrowRight');
+    const later = await shown(page);
+    assert.ok(later.from > all.from && later.to > all.to, `${later.from} to ${later.to}`);
+    await page.keyboard.press('+');
+    const near = await shown(page);
+    assert.ok(near.from > later.from && near.to < later.to, `${near.from} to ${near.to}`);
+    await page.keyboard.press('0');
+    await button.click();
+    assert.equal(await button.getAttribute('aria-pressed'), 'false');
+    await shown(page);
+    assert.notEqual(await picture(), folded);
+  }),
+
   a_saved_recording_is_zoomed_and_moved: withRecording(async (page) => {
+    await page.click('[data-act=folds]');
     const all = await shown(page);
     assert.ok(all.messages > 50, `${all.messages} messages`);
     await page.click('[data-act=in]');

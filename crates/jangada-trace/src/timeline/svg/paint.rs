@@ -20,6 +20,7 @@ pub(super) fn absence(why: Absence) -> (&'static str, &'static str) {
     match why {
         Absence::Down => ("down", said!("down")),
         Absence::Silent => ("silent", said!("silent")),
+        Absence::Refused => ("down", said!("refuses connections")),
         Absence::Paused => ("silent", said!("stands still")),
         Absence::CutOff => ("cut", said!("cut off")),
     }
