@@ -37,6 +37,8 @@ const TOO_MANY: &str = "etcdserver: too many requests";
 const BAD_TOKEN: &str = "etcdserver: invalid auth token";
 /// What the server has not said, in our words.
 pub const LOST: &str = "connection lost";
+/// Nothing came by the deadline, in our words.
+const NO_ANSWER: &str = "no answer";
 /// What a generated client says by itself when the connection has ended before the question was sent.
 const NOT_SENT: &str = "Service was not ready: ";
 
@@ -150,6 +152,7 @@ impl Cluster {
         let begun = Instant::now();
         let until = begun + self.deadline;
         self.told.clear();
+        let mut refused = None;
         loop {
             let link = self.connected(until).await?;
             let address = link.address.clone();
@@ -180,9 +183,14 @@ impl Cluster {
             // What was refused after a while would be again: whoever begins a write that the deadline cuts off does not know in
             // the end whether it was done.
             let took = if effect == Effect::Write { asked.elapsed() } else { Duration::ZERO };
+            // Whoever was cut off by the deadline has said before why not.
+            let (was_cut_off, last) = (why == NO_ANSWER, format!("{address}: {why}"));
             if Instant::now() + PAUSE + took >= until {
-                return Err(self.gave_up(&format!("{address}: {why}"), why == "no answer"));
+                let is_silent = was_cut_off && refused.is_none();
+                let why = refused.filter(|_| was_cut_off).unwrap_or(last);
+                return Err(self.gave_up(&why, is_silent));
             }
+            refused = if was_cut_off { refused } else { Some(last) };
             self.tell(&address, &why);
             tokio::time::sleep(PAUSE).await;
         }
@@ -206,7 +214,7 @@ impl Cluster {
         match timeout(left, attended(effect, &link.address, carried)).await {
             Ok(Some(Ok(answer))) => Ok(answer.into_inner()),
             Ok(Some(Err(status))) => Err((words(&status), judge(&status, self.login.is_some()))),
-            Ok(None) | Err(_) => Err(("no answer".to_owned(), Verdict::Unknown)),
+            Ok(None) | Err(_) => Err((NO_ANSWER.to_owned(), Verdict::Unknown)),
         }
     }
 

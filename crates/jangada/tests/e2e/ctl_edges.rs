@@ -150,15 +150,15 @@ fn what_is_restored_begins_as_the_last_line_says() {
 }
 
 #[test]
-fn a_write_that_is_refused_for_want_of_a_leader_is_not_of_unknown_outcome() {
+fn what_is_refused_for_want_of_a_leader_says_so_and_is_not_of_unknown_outcome() {
     let cluster = Cluster::up(3);
     let follower = cluster.follower();
     for name in ["n1", "n2", "n3"].into_iter().filter(|name| *name != follower) {
         cluster.ok(&["kill", name]);
     }
     wait("a member that knows that nobody leads", || cluster.status()["leader"].is_null().then_some(()));
-    for arguments in [["user", "add", "ana:something"], ["put", "a", "1"]] {
-        let refused = output(&cluster, &[&["--deadline", "2s"], arguments.as_slice()].concat());
+    for arguments in [["user", "add", "ana:something"].as_slice(), &["put", "a", "1"], &["alarm", "list"]] {
+        let refused = output(&cluster, &[&["--deadline", "2s"], arguments].concat());
         expect_exit(&refused, 3);
         assert!(stderr(&refused).contains("nothing was done in 2 s: "), "{}", stderr(&refused));
         assert!(stderr(&refused).contains("etcdserver: no leader"), "{}", stderr(&refused));
