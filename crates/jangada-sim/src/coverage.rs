@@ -162,6 +162,14 @@ named! {
     LeasesRevoked = "leases revoked",
     /// A key under a lease was gone with it.
     LeasedKeysGone = "keys gone with their leases",
+    /// A user was given a token.
+    Logins = "logins",
+    /// A user was permitted something.
+    Permitted = "operations permitted to users",
+    /// A client was refused what it may not do.
+    NotPermitted = "operations not permitted",
+    /// A write was refused as the store was full.
+    NoSpace = "writes refused for space",
     /// A change was told to a watch.
     ChangesWatched = "changes told to watches",
     /// A watch was told that it had heard everything up to a revision.

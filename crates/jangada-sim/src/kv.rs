@@ -7,12 +7,10 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jangada_kv::command::{Command, Expiry, Reply, Set, SetCondition};
-use jangada_kv::request::{
-    Compare, CompareOperator, CompareTarget, DeleteRange, Put, RangeRequest, Txn, TxnOp,
-};
-use jangada_kv::types::{KeyRange, Retention};
-use jangada_kv::{Request, Response};
+use jangada_kv::command::{Command, Expiry, Reply, Set};
+use jangada_kv::request::Put;
+use jangada_kv::types::KeyRange;
+use jangada_kv::{Caller, Error, Request, Response};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::state_machine::STAMP_BYTES;
 use jangada_raft::types::{NodeId, Time};
@@ -25,17 +23,13 @@ use crate::check::Invariant;
 use crate::coverage::{Counter, Coverage};
 use crate::leases::{Bounds, Leases};
 use crate::plan::Settings;
+use crate::requests::{TTLS_MS, delete, draw, is_mortal, key, mortal, mortal_read, quota, retention, value};
 use crate::resolve::resolve;
 use crate::rng::{Dice, Rng};
+use crate::users::Users;
 use crate::watches::Watchers;
 use crate::workload::{Call, CommittedCommand, Operation, OperationId, Outcome, Workload};
 
-/// How many keys there are.
-const KEYS: u64 = 6;
-/// How many revisions the store keeps: few, so that compaction happens.
-const REVISIONS: u64 = 100;
-/// How long keys live that are to expire.
-const TTLS_MS: [u64; 3] = [500, 2_000, 2_000];
 /// So much of it may be lost to whole milliseconds.
 const ROUNDING_MS: u64 = 2;
 /// Beyond that, and an election: how long a key may be seen after its time when nothing goes wrong.
@@ -72,6 +66,10 @@ pub struct Kv {
     leasing: bool,
     leases: Leases,
     watchers: Watchers,
+    /// The store asks who its clients are, and they say it.
+    users: Option<Users>,
+    /// The store may hold less than there are keys.
+    cramped: bool,
 }
 
 impl Kv {
@@ -149,6 +147,7 @@ impl Kv {
     fn watch_kinds(&mut self, noted: Noted, outcome: &Outcome<Response>) {
         let request = &self.history.operations()[noted.0].request;
         match (request, outcome) {
+            (_, Outcome::Answered(Response::Error(Error::NoSpace))) => self.seen.count(Counter::NoSpace),
             (_, Outcome::Answered(Response::Txn(txn))) => {
                 let counter = if txn.succeeded { Counter::TxnsSucceeded } else { Counter::TxnsFailed };
                 self.seen.count(counter);
@@ -163,6 +162,31 @@ impl Kv {
                 self.seen.count(Counter::AtTheLimit);
             }
             _ => {}
+        }
+    }
+
+    /// What this world's clients do beside the plain things. What is judged by the clock alone is left out where the store
+    /// refuses things that it would take elsewhere.
+    fn draw_kind(&mut self, rng: &mut Rng) {
+        // Worlds of the other kinds stay what they were before there were these.
+        let mut aside = Rng::new(rng.clone().next_u64());
+        self.mortals = rng.chance(500);
+        self.leasing = rng.chance(300);
+        match aside.below(100) {
+            0..8 => self.users = Some(Users::default()),
+            8..16 => self.cramped = true,
+            _ => return,
+        }
+        (self.mortals, self.leasing) = (false, false);
+    }
+
+    fn draw(&mut self, call: Call, rng: &mut Rng) -> Request {
+        match &mut self.users {
+            Some(users) => users.draw(call, rng),
+            None if self.cramped && rng.chance(10) => quota(rng),
+            None if self.cramped && rng.chance(200) => delete(rng),
+            None if self.leasing && rng.chance(300) => self.leases.draw(call, value(call), rng),
+            None => draw(call, rng, self.mortals),
         }
     }
 
@@ -257,19 +281,6 @@ impl Life {
     }
 }
 
-/// The key that a read is about, if it is about one that expires.
-fn mortal_read(request: &Request) -> Option<&Bytes> {
-    let key = match request {
-        Request::Command(Command::Get { key }) => key,
-        Request::Range(range) => match &range.range {
-            KeyRange::One(key) => key,
-            KeyRange::Span { .. } | KeyRange::From(_) => return None,
-        },
-        _ => return None,
-    };
-    key.starts_with(b"t").then_some(key)
-}
-
 /// The value that an answer shows.
 fn shown(response: &Response) -> Option<Bytes> {
     match response {
@@ -316,13 +327,13 @@ impl Workload for Kv {
 
     fn next(&mut self, call: Call, rng: &mut Rng) -> Operation<Request> {
         if call.id.0 == 1 {
-            self.mortals = rng.chance(500);
-            self.leasing = rng.chance(300);
+            self.draw_kind(rng);
         }
         let large = self.draw_large(call, rng);
-        let request = large.unwrap_or_else(|| match self.leasing && call.id.0 > 1 && rng.chance(300) {
-            true => self.leases.draw(call, value(call), rng),
-            false => draw(call, rng, self.mortals),
+        let request = large.unwrap_or_else(|| match call.id.0 {
+            1 => retention(),
+            2 if self.cramped => quota(rng),
+            _ => self.draw(call, rng),
         });
         self.invoke(call, request)
     }
@@ -349,6 +360,7 @@ impl Workload for Kv {
     fn cover(&self, coverage: &mut Coverage) {
         *coverage += &self.seen;
         self.leases.cover(coverage);
+        self.users.iter().for_each(|users| users.cover(coverage));
         self.watchers.cover(coverage);
     }
 
@@ -380,6 +392,8 @@ impl Workload for Kv {
         } else {
             Request::Command(Command::Set(Set::new(key, value(call))))
         };
+        // Whoever probes may do everything.
+        let request = if self.users.is_some() { Caller::Server.asks(request) } else { request };
         self.invoke(call, request)
     }
 
@@ -388,6 +402,9 @@ impl Workload for Kv {
         self.watch_life(call, at, noted, &outcome);
         self.watch_lease(call, at, noted, &outcome);
         self.watch_kinds(noted, &outcome);
+        if let Some(users) = &mut self.users {
+            users.ended(call, &self.history.operations()[noted.0].request, &outcome);
+        }
         match outcome {
             Outcome::Answered(response) => self.history.returned(noted, at, response),
             Outcome::NoEffect(_) => self.history.refused(noted, at),
@@ -440,85 +457,6 @@ fn judge_revisions(history: &History) -> Result<(), (Invariant, String)> {
         }
         witness::Verdict::Undecided { why } => wrong(format!("undecided by the revisions: {why}")),
     }
-}
-
-fn value(call: Call) -> Bytes {
-    Bytes::from(format!("c{}.{}", call.client, call.id.0))
-}
-
-/// It is about a key that expires.
-fn is_mortal(request: &Request) -> bool {
-    match request {
-        Request::Command(Command::Set(set)) => set.key.starts_with(b"t"),
-        Request::ExpireKeys { .. } => true,
-        other => mortal_read(other).is_some(),
-    }
-}
-
-/// The key of a client that expires.
-fn mortal(client: usize) -> Bytes {
-    Bytes::from(format!("t{client}"))
-}
-
-/// All keys without a time to live. Those with one vanish by themselves, which the checkers leave open.
-fn immortals() -> KeyRange {
-    KeyRange::Span { from: Bytes::from_static(b"k"), to: Bytes::from_static(b"o") }
-}
-
-fn key(rng: &mut Rng) -> Bytes {
-    Bytes::from(format!("k{}", rng.below(KEYS)))
-}
-
-fn counter(rng: &mut Rng) -> Bytes {
-    Bytes::from(format!("n{}", rng.below(2)))
-}
-
-fn draw(call: Call, rng: &mut Rng, mortals: bool) -> Request {
-    if call.id.0 == 1 {
-        return Request::SetRetention(Retention { revisions: REVISIONS, ..Retention::default() });
-    }
-    match rng.below(if mortals { 25 } else { 21 }) {
-        0..5 => Request::Put(Put::new(key(rng), value(call))),
-        5 => Request::Put(Put { prev_kv: true, ..Put::new(key(rng), value(call)) }),
-        6..8 => Request::Command(Command::Set(Set {
-            condition: rng.pick(&[SetCondition::IfMissing, SetCondition::IfPresent]),
-            get: rng.chance(500),
-            ..Set::new(key(rng), value(call))
-        })),
-        8 => Request::DeleteRange(DeleteRange { range: KeyRange::One(key(rng)), prev_kv: true }),
-        9..11 => Request::Command(Command::Increment { key: counter(rng), by: 1 }),
-        11 => compare_and_swap(call, rng),
-        12..16 => Request::Range(Box::new(RangeRequest::new(KeyRange::One(key(rng))))),
-        16 => Request::Range(Box::new(RangeRequest::new(immortals()))),
-        17 => Request::Command(Command::Get { key: counter(rng) }),
-        18..21 => Request::Command(Command::Get { key: key(rng) }),
-        21 => Request::Command(Command::Set(Set {
-            expiry: Expiry::After(rng.pick(&TTLS_MS)),
-            ..Set::new(mortal(call.client), value(call))
-        })),
-        // Such a read sees a key until it is removed, and no clock of the server that answers helps.
-        22 => Request::Range(Box::new(RangeRequest::new(KeyRange::One(mortal(call.client))))),
-        _ => Request::Command(Command::Get { key: mortal(call.client) }),
-    }
-}
-
-/// If a key is missing: write it; else: read it and write another, or itself. The others are always the same pair,
-/// so that few keys have to be judged together.
-fn compare_and_swap(call: Call, rng: &mut Rng) -> Request {
-    let pair = (Bytes::from_static(b"k0"), Bytes::from_static(b"k1"));
-    let one = key(rng);
-    let (first, second) = if rng.chance(300) { pair } else { (one.clone(), one) };
-    let range = KeyRange::One(first.clone());
-    let put = |key: Bytes| TxnOp::Put(Put::new(key, value(call)));
-    Request::Txn(Txn {
-        compare: vec![Compare {
-            range: range.clone(),
-            operator: CompareOperator::Equal,
-            target: CompareTarget::Create(0),
-        }],
-        success: vec![put(first)],
-        failure: vec![TxnOp::Range(RangeRequest::new(range)), put(second)],
-    })
 }
 
 #[cfg(test)]

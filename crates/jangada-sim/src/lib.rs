@@ -31,7 +31,9 @@ mod watches; // clients that watch
 pub mod workload; // what clients do
 mod client; // who they ask, and how long they wait
 pub mod kv; // clients of the key-value store
+mod requests; // what they ask for
 mod leases; // their leases
+mod users; // who they say they are
 mod resolve; // what became of what nobody answered
 
 // The whole.

@@ -62,11 +62,13 @@ pub(crate) fn resolve(history: &History, committed: &[CommittedCommand]) -> Resu
 
 /// Leases are judged elsewhere (`leases.rs`), and what they do to keys is in the history as deletes. Whoever asks for a
 /// lease that is not there changes nothing, and the answer is that of the log; so it is with whoever may not do what it
-/// asks for. What users may do is judged by the log's answers alone.
+/// asks for, and where there is no space. What users may do is judged by the log's answers alone.
 fn is_about_keys(operation: &Operation) -> bool {
     let is_about_others = matches!(operation.request.asked(), Request::Lease(_) | Request::Auth(_));
-    let is_refused =
-        matches!(operation.response(), Some(Response::Error(Error::LeaseNotFound | Error::Auth(_))));
+    let is_refused = matches!(
+        operation.response(),
+        Some(Response::Error(Error::LeaseNotFound | Error::NoSpace | Error::Auth(_)))
+    );
     !is_about_others && !is_refused
 }
 
