@@ -70,6 +70,8 @@ struct Shared {
     outbox: RefCell<Vec<u8>>,
     dropped: Cell<u32>,
     filled: Notify,
+    /// The peer has opened a link to us: it can be reached, most likely.
+    called: Notify,
     state: RefCell<LinkState>,
     weather: Option<Weather>,
 }
@@ -106,6 +108,7 @@ impl Links {
             outbox: RefCell::new(Vec::new()),
             dropped: Cell::new(0),
             filled: Notify::new(),
+            called: Notify::new(),
             state: RefCell::new(LinkState::Connecting),
             weather: self.weather.clone(),
         });
@@ -135,6 +138,16 @@ impl Links {
         }
         frame::encode(frame, self.directory.route_to(to), &mut outbox);
         true
+    }
+
+    /// A peer has called: the link to it is tried at once if it is down. Whoever starts again hears the leader so before it
+    /// would campaign; the longest pause is longer than an election timeout.
+    pub(crate) fn call_back(&self, peer: NodeId) {
+        if let Some(link) = self.links.get(&peer)
+            && !matches!(*link.shared.state.borrow(), LinkState::Up)
+        {
+            link.shared.called.notify_one();
+        }
     }
 
     /// How the link to a peer is; `None` if there is none.
@@ -181,8 +194,15 @@ async fn run(directory: Directory, shared: Rc<Shared>, address: String, news: Un
                 pause = PAUSE_WHEN_UNWELCOME;
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = rest(&shared, pause).await;
+    }
+}
+
+/// Waits before the next try, unless the peer calls; returns how long to wait before the one after that.
+async fn rest(shared: &Shared, pause: Duration) -> Duration {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => (pause * 2).min(LONGEST_PAUSE),
+        () = shared.called.notified() => FIRST_PAUSE,
     }
 }
 
@@ -344,5 +364,47 @@ async fn closed(stream: &TcpStream) -> io::Error {
             Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
             Err(why) => return why,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::peer::handshake::{Card, Position};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_calls_is_called_back_at_once() {
+        let talk = async {
+            let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            let me = Card {
+                id: 1,
+                name: "n1".to_owned(),
+                incarnation: 1,
+                cluster: Some(7),
+                peer_addr: String::new(),
+                client_addr: String::new(),
+                named_at: Position::default(),
+            };
+            let (news, _told) = mpsc::unbounded_channel();
+            let (peer, mut links) = (NodeId(2), Links::new(Directory::new(me, None), news, None));
+            links.reach(&BTreeMap::from([(peer, nobody.to_string())]));
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            assert!(matches!(links.state(peer), Some(LinkState::Down { .. })));
+            // From here on the test waits in the link's place.
+            let shared = Rc::clone(&links.links[&peer].shared);
+            links.links[&peer].task.abort();
+            tokio::task::yield_now().await;
+            let begun = tokio::time::Instant::now();
+            links.call_back(peer);
+            assert_eq!(rest(&shared, LONGEST_PAUSE).await, FIRST_PAUSE);
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            assert_eq!(rest(&shared, LONGEST_PAUSE).await, LONGEST_PAUSE);
+            assert_eq!(begun.elapsed(), LONGEST_PAUSE, "nobody has called since");
+        };
+        LocalSet::new().run_until(talk).await;
     }
 }
