@@ -14,6 +14,7 @@ pub mod auth; // who asks: tokens and passwords
 pub mod services; // KV, Cluster, Maintenance
 pub mod snapshot; // the file of Maintenance/Snapshot
 pub mod watch; // Watch
+pub mod calls; // how often each call was made
 pub mod router; // from a path to a service
 pub mod gateway; // the same calls as JSON over HTTP
 #[cfg(feature = "client")]
@@ -23,6 +24,7 @@ pub use auth::Passwords;
 pub use backend::{
     Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Refusal, Situation,
 };
+pub use calls::CallCounts;
 pub use gateway::Gateway;
 pub use generated::{authpb, etcdserverpb, mvccpb, v3electionpb, v3lockpb};
 pub use router::Services;

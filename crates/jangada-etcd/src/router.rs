@@ -12,6 +12,7 @@ use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tonic::{Code, Status};
 
 use crate::backend::Backend;
+use crate::calls::CallCounts;
 use crate::etcdserverpb::auth_server::AuthServer;
 use crate::etcdserverpb::cluster_server::ClusterServer;
 use crate::etcdserverpb::kv_server::KvServer;
@@ -40,6 +41,7 @@ pub struct Services<B> {
     lock: LockServer<LockService<B>>,
     election: ElectionServer<ElectionService<B>>,
     message_bytes: usize,
+    counts: Arc<CallCounts>,
 }
 
 /// An answer on its way.
@@ -70,7 +72,14 @@ impl<B: Backend> Services<B> {
             lock: lock.max_decoding_message_size(message_bytes),
             election: election.max_decoding_message_size(message_bytes),
             message_bytes,
+            counts: Arc::default(),
         }
+    }
+
+    /// The same, counted here.
+    #[must_use]
+    pub fn counted(self, counts: Arc<CallCounts>) -> Services<B> {
+        Services { counts, ..self }
     }
 
     /// How long a message may be.
@@ -92,6 +101,7 @@ impl<B: Backend> Services<B> {
         T::Error: Into<StdError> + Send,
     {
         let path = request.uri().path();
+        let underway = self.counts.begin(path);
         let answering = if path.starts_with("/etcdserverpb.KV/") {
             self.kv.clone().call(request)
         } else if path.starts_with("/etcdserverpb.Watch/") {
@@ -113,7 +123,13 @@ impl<B: Backend> Services<B> {
             return Box::pin(async move { Ok(refusal) });
         };
         let limit = self.message_bytes;
-        Box::pin(async move { answering.await.map(|response| in_etcds_words(response, limit)) })
+        Box::pin(async move {
+            let response = answering.await.map(|response| in_etcds_words(response, limit))?;
+            Ok(match underway {
+                Some(underway) => underway.answered(response),
+                None => response,
+            })
+        })
     }
 }
 

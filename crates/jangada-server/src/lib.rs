@@ -34,6 +34,7 @@ pub mod resp; // Redis's protocol
 mod words; // plain words for netcat
 pub(crate) mod http; // health, metrics, status, administration
 pub(crate) mod etcd; // etcd's API over HTTP/2
+pub mod meters; // what is measured on sockets and disk
 pub mod metrics; // counters, and the page for Prometheus
 
 pub use config::{Founding, LogStyle, Profile, ServerConfig};

@@ -18,6 +18,8 @@ use jangada_raft::types::Entry;
 use jangada_wal::{Error, FileDisk};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::meters::Meters;
+
 /// Jobs taken in one go: bounds the wait of the first one.
 const MAX_JOBS: usize = 4_096;
 
@@ -59,6 +61,7 @@ struct Desk {
     last_used: Option<Instant>,
     /// How long small jobs take.
     pace: Duration,
+    meters: Arc<Meters>,
 }
 
 impl LogThread {
@@ -66,10 +69,11 @@ impl LogThread {
     pub(crate) fn start(
         writer: LogWriter<FileDisk>,
         reports: UnboundedSender<LogReport>,
+        meters: Arc<Meters>,
     ) -> std::io::Result<LogThread> {
         let (jobs, inbox) = channel();
         // Nothing is known of this disk yet: the first jobs show how quick it is.
-        let desk = Arc::new(Mutex::new(Desk { writer, last_used: None, pace: QUICK * 2 }));
+        let desk = Arc::new(Mutex::new(Desk { writer, last_used: None, pace: QUICK * 2, meters }));
         let abandoned = Arc::new(AtomicBool::new(false));
         let (theirs, gone) = (Arc::clone(&desk), Arc::clone(&abandoned));
         let thread = std::thread::Builder::new()
@@ -128,10 +132,14 @@ impl Desk {
     fn run(&mut self, jobs: Vec<LogJob>) -> Result<Vec<LogDone>, Error> {
         let begun = Instant::now();
         let small = are_small(&jobs);
+        let is_record = jobs.iter().any(|job| matches!(job, LogJob::Persist(_)));
         let mut done = Vec::with_capacity(jobs.len());
         self.writer.run(jobs, &mut done)?;
         let ended = Instant::now();
         self.last_used = Some(ended);
+        if is_record {
+            self.meters.log_writes.observe(ended - begun);
+        }
         if small {
             self.pace = (self.pace * (PACE_WEIGHT - 1) + (ended - begun)) / PACE_WEIGHT;
         }
@@ -242,7 +250,7 @@ mod tests {
         let disk = FileDisk::open(folder.path()).unwrap();
         let (wal, _) = Wal::open(disk.clone(), WalConfig::new(TOKEN)).unwrap();
         let (sender, reports) = unbounded_channel();
-        let thread = LogThread::start(LogWriter::new(disk, TOKEN, wal), sender).unwrap();
+        let thread = LogThread::start(LogWriter::new(disk, TOKEN, wal), sender, Arc::default()).unwrap();
         lock(&thread.desk).pace = pace;
         Bench { thread, reports, folder }
     }

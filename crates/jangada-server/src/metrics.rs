@@ -1,13 +1,18 @@
 //! What the client side counts, and the whole text of `GET /metrics` in Prometheus' format (0.0.4).
 //!
-//! Three sources, one page: these counters, the latest [`Status`], and what the event stream was folded into
-//! ([`jangada_trace::metrics::Metrics`]). Counting is a handful of relaxed additions; only a scrape formats.
+//! Four sources, one page: these counters, the latest [`Status`], what the event stream was folded into
+//! ([`jangada_trace::metrics::Metrics`]), and the [`Meters`](crate::meters::Meters). Behind our names stand etcd's (`etcd/names.rs`). Counting is a handful of relaxed additions; only a scrape formats.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use jangada_etcd::CallCounts;
+
+use crate::etcd::names;
 use crate::handle::{Kind, RequestError};
+use crate::meters::Histogram;
 use crate::resp::commands::{SPECS, Spec};
 use crate::status::{AlarmName, RoleName, Status, StatusBoard};
 
@@ -30,6 +35,8 @@ pub struct Counters {
     pub http_requests: AtomicU64,
     /// Calls of etcd's API.
     pub etcd_calls: AtomicU64,
+    /// Those calls one by one.
+    pub calls: Arc<CallCounts>,
     /// Commands by their place in the table.
     commands: [AtomicU64; SPECS.len()],
     /// Commands of no known name.
@@ -44,19 +51,6 @@ pub struct Counters {
 const REASONS: [&str; 7] =
     ["no_leader", "busy", "too_large", "outcome_unknown", "deadline", "stopping", "bad"];
 
-/// Upper bounds of the histogram's buckets, in microseconds.
-const BOUNDS: [u64; 16] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    2_500_000, 5_000_000,
-];
-
-/// How long batches took.
-#[derive(Debug)]
-struct Histogram {
-    buckets: [AtomicU64; BOUNDS.len() + 1],
-    sum_micros: AtomicU64,
-}
-
 impl Default for Counters {
     fn default() -> Counters {
         Counters {
@@ -68,11 +62,12 @@ impl Default for Counters {
             words: AtomicU64::new(0),
             http_requests: AtomicU64::new(0),
             etcd_calls: AtomicU64::new(0),
+            calls: Arc::default(),
             commands: [const { AtomicU64::new(0) }; SPECS.len()],
             unknown_commands: AtomicU64::new(0),
             failures: [const { AtomicU64::new(0) }; REASONS.len()],
-            writes: Histogram::new(),
-            reads: Histogram::new(),
+            writes: Histogram::default(),
+            reads: Histogram::default(),
         }
     }
 }
@@ -122,7 +117,7 @@ impl Counters {
     /// The page for Prometheus.
     #[must_use]
     pub fn page(&self, board: &StatusBoard) -> String {
-        let mut out = String::with_capacity(16 * 1024);
+        let mut out = String::with_capacity(32 * 1024);
         let status = board.latest();
         if let Some(counted) = board.counted() {
             counted.write_prometheus(&mut out);
@@ -133,6 +128,7 @@ impl Counters {
         write_members(&mut out, &status);
         self.write_connections(&mut out);
         self.write_requests(&mut out);
+        names::write(&mut out, board, &self.calls);
         out
     }
 
@@ -177,35 +173,8 @@ impl Counters {
         }
         let name = "jangada_batch_seconds";
         family(out, name, "histogram", "From submitting a connection's batch to its answers.");
-        self.writes.write(out, name, "write");
-        self.reads.write(out, name, "read");
-    }
-}
-
-impl Histogram {
-    fn new() -> Histogram {
-        Histogram { buckets: [const { AtomicU64::new(0) }; BOUNDS.len() + 1], sum_micros: AtomicU64::new(0) }
-    }
-
-    fn observe(&self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.partition_point(|&bound| bound < micros);
-        self.buckets[bucket].fetch_add(1, Relaxed);
-        self.sum_micros.fetch_add(micros, Relaxed);
-    }
-
-    fn write(&self, out: &mut String, name: &str, kind: &str) {
-        let mut below = 0;
-        for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
-            below += bucket.load(Relaxed);
-            let bound = *bound as f64 / 1e6;
-            writeln!(out, "{name}_bucket{{kind=\"{kind}\",le=\"{bound}\"}} {below}").expect(STRING);
-        }
-        below += self.buckets[BOUNDS.len()].load(Relaxed);
-        let sum = self.sum_micros.load(Relaxed) as f64 / 1e6;
-        writeln!(out, "{name}_bucket{{kind=\"{kind}\",le=\"+Inf\"}} {below}").expect(STRING);
-        writeln!(out, "{name}_sum{{kind=\"{kind}\"}} {sum}").expect(STRING);
-        writeln!(out, "{name}_count{{kind=\"{kind}\"}} {below}").expect(STRING);
+        self.writes.write(out, name, "kind=\"write\",");
+        self.reads.write(out, name, "kind=\"read\",");
     }
 }
 
@@ -263,16 +232,16 @@ fn write_members(out: &mut String, status: &Status) {
 
 const STRING: &str = "writing to a string cannot fail";
 
-fn gauge(out: &mut String, name: &str, help: &str, value: u64) {
+pub(crate) fn gauge(out: &mut String, name: &str, help: &str, value: u64) {
     family(out, name, "gauge", help);
     sample(out, name, "", value);
 }
 
-fn family(out: &mut String, name: &str, kind: &str, help: &str) {
+pub(crate) fn family(out: &mut String, name: &str, kind: &str, help: &str) {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}").expect(STRING);
 }
 
-fn sample(out: &mut String, name: &str, labels: &str, value: u64) {
+pub(crate) fn sample(out: &mut String, name: &str, labels: &str, value: u64) {
     if labels.is_empty() {
         writeln!(out, "{name} {value}").expect(STRING);
     } else {

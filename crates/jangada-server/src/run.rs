@@ -165,7 +165,7 @@ async fn serve(
         _ = stopped.wait_for(|wish| *wish != Wish::Run) => return Ok(()),
     };
 
-    let board = StatusBoard::new(Status::starting(&config.name, identity.id));
+    let board = StatusBoard::new(Status::starting(&config.name, identity.id)).with_meters(directory.meters());
     let (handle, submissions) = Handle::new(SUBMISSION_QUEUE, board.clone());
     let (reports, log) = mpsc::unbounded_channel();
     let epoch = config.rig.as_ref().map_or(started, |rig| rig.epoch);
@@ -175,7 +175,7 @@ async fn serve(
         replica,
         links: Links::new(directory.clone(), news, config.rig.as_ref().map(|rig| rig.weather.clone())),
         directory,
-        log: LogThread::start(writer, reports).map_err(environment)?,
+        log: LogThread::start(writer, reports, Arc::clone(board.meters())).map_err(environment)?,
         event_log,
         board,
         epoch,

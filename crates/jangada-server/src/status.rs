@@ -12,6 +12,7 @@ use jangada_kv::{Alarm, AlarmKind, Quota};
 use jangada_trace::metrics::Metrics as Counted;
 use serde::{Deserialize, Serialize};
 
+use crate::meters::Meters;
 use crate::recorder::Recorder;
 use crate::revisions::Revisions;
 
@@ -268,6 +269,7 @@ pub struct StatusBoard {
     revisions: Revisions,
     recorder: Recorder,
     auth: Arc<AtomicBool>,
+    meters: Arc<Meters>,
 }
 
 impl StatusBoard {
@@ -280,7 +282,19 @@ impl StatusBoard {
             revisions: Revisions::default(),
             recorder: Recorder::default(),
             auth: Arc::default(),
+            meters: Arc::default(),
         }
+    }
+
+    /// The same with meters that others use already.
+    pub(crate) fn with_meters(self, meters: Arc<Meters>) -> StatusBoard {
+        StatusBoard { meters, ..self }
+    }
+
+    /// What is measured on sockets and disk.
+    #[must_use]
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     /// What happened last on this server.

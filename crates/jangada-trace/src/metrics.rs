@@ -35,6 +35,8 @@ pub struct Metrics {
     pub elections: u64,
     /// Campaigns that made this server the leader.
     pub elections_won: u64,
+    /// Leaders that it learnt of, itself among them: one for each term that had any.
+    pub leaders_seen: u64,
     /// How often it went from leader to follower.
     pub step_downs: u64,
     /// Votes given, pre-votes not counted.
@@ -133,6 +135,7 @@ impl Metrics {
             RaftEvent::LeaderKnown { term, .. } => {
                 self.term = term.0;
                 self.has_leader = true;
+                self.leaders_seen += 1;
             }
             RaftEvent::ElectionTimerReset { .. } => {}
             RaftEvent::VoteGranted { pre_vote, .. } => self.votes_granted += u64::from(!pre_vote),
@@ -187,7 +190,10 @@ impl Metrics {
             RoleName::Follower => self.step_downs += u64::from(self.leads),
             RoleName::PreCandidate => self.pre_elections += 1,
             RoleName::Candidate => self.elections += 1,
-            RoleName::Leader => self.elections_won += 1,
+            RoleName::Leader => {
+                self.elections_won += 1;
+                self.leaders_seen += 1;
+            }
         }
         self.leads = role == RoleName::Leader;
         self.has_leader = self.leads;
@@ -275,11 +281,12 @@ impl Metrics {
     }
 
     // tidy: flat table
-    fn counters(&self) -> [(&'static str, &'static str, u64); 33] {
+    fn counters(&self) -> [(&'static str, &'static str, u64); 34] {
         [
             ("jangada_pre_elections_total", "Campaigns that asked who would vote.", self.pre_elections),
             ("jangada_elections_total", "Campaigns for a term.", self.elections),
             ("jangada_elections_won_total", "Campaigns that were won.", self.elections_won),
+            ("jangada_leaders_seen_total", "Terms whose leader became known.", self.leaders_seen),
             ("jangada_step_downs_total", "Times the leader became a follower.", self.step_downs),
             ("jangada_votes_granted_total", "Votes given.", self.votes_granted),
             ("jangada_votes_refused_total", "Votes refused.", self.votes_refused),

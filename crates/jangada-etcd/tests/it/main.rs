@@ -6,6 +6,7 @@ mod alarms; // alarms, and a store that is full
 mod auth; // users, roles, tokens
 mod auth_doors; // every call by every kind of user
 mod bare; // the store behind the services
+mod calls;
 mod cluster; // members and status
 mod gateway; // the JSON gateway
 mod kv; // ranges, puts, deletes, transactions, compaction

@@ -4,6 +4,7 @@
 //! the pages of HTTP/1.1 (`http`).
 
 mod members; // changes of a member, carried to the leader
+pub(crate) mod names; // metrics as etcd calls them
 mod seam; // this server as a backend
 mod tokens; // which of them are in use
 
@@ -38,7 +39,8 @@ pub(crate) fn services(shared: Arc<Shared>) -> Services<Seam> {
         of_a_thread: shared.limits.watches,
         key_bytes: shared.limits.watch_key_bytes,
     };
-    Services::new(Seam::new(shared), request_bytes, answer_bytes, watches)
+    let calls = Arc::clone(&shared.counters.calls);
+    Services::new(Seam::new(shared), request_bytes, answer_bytes, watches).counted(calls)
 }
 
 /// Serves one connection until it ends.

@@ -8,6 +8,7 @@ mod shared; // what all connections share
 mod stop; // the wish to stop
 mod admission; // who may connect
 mod sniff; // which protocol a client speaks
+mod counted; // how many bytes go each way
 mod rewound; // putting back what was read to find out
 pub(crate) mod pipeline; // commands that wait for their answers
 mod connection; // the loop of RESP and plain words
@@ -34,6 +35,7 @@ pub use stop::Stop;
 
 use crate::etcd::{self, Seam};
 use crate::http;
+use counted::Counted;
 use rewound::Rewound;
 use sniff::{Protocol, sniff};
 
@@ -224,7 +226,8 @@ impl Door {
                 Ok(())
             }
             Some(Protocol::Http2) => {
-                let stream = Rewound::new(first, stream);
+                let meters = Arc::clone(self.shared.handle.board().meters());
+                let stream = Counted::new(Rewound::new(first, stream), meters);
                 let calls = etcd::Calls::new(self.services.clone(), self.router.clone(), self.address);
                 etcd::serve(stream, calls, limits, stop).await;
                 Ok(())

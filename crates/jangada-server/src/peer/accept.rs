@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -121,13 +122,14 @@ async fn read(
 ) {
     let from = NodeId(hello.me.id);
     let route = directory.route_from(from);
+    let meters = directory.meters();
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(READ_BYTES);
         match stream.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
+            Ok(bytes) => meters.peer_received.fetch_add(bytes as u64, Relaxed),
+        };
         let mut frames = Vec::new();
         loop {
             match frame::decode(&mut buffer, route, max_frame) {

@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use jangada_node::book::Book;
 use jangada_node::frame::Route;
 use jangada_raft::types::{ClusterId, NodeId};
 
+use crate::meters::Meters;
 use crate::peer::handshake::{Card, FoundingRecord, Hello, Position, Purpose, Refusal, Welcome};
 
 /// Shared by the links of one server, all on the replica thread.
@@ -26,6 +28,8 @@ struct Inner {
     client_addrs: BTreeMap<NodeId, String>,
     /// Where in the log that configuration is.
     position: Position,
+    /// Where the bytes of all links are counted.
+    meters: Arc<Meters>,
 }
 
 impl Directory {
@@ -37,7 +41,13 @@ impl Directory {
             members: BTreeSet::new(),
             client_addrs: BTreeMap::new(),
             position: Position::default(),
+            meters: Arc::default(),
         })))
+    }
+
+    /// Where the bytes of all links are counted.
+    pub(crate) fn meters(&self) -> Arc<Meters> {
+        Arc::clone(&self.0.borrow().meters)
     }
 
     pub(crate) fn me(&self) -> Card {

@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use jangada_node::event::{Event, LinkLoss, NetEvent};
@@ -18,6 +20,7 @@ use tokio::sync::{Notify, mpsc::UnboundedSender};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::meters::Meters;
 use crate::peer::directory::Directory;
 use crate::peer::handshake::{self, Hello, Purpose, Refusal, Welcome};
 use crate::rig::Weather;
@@ -74,6 +77,7 @@ struct Shared {
     called: Notify,
     state: RefCell<LinkState>,
     weather: Option<Weather>,
+    meters: Arc<Meters>,
 }
 
 impl Links {
@@ -111,6 +115,7 @@ impl Links {
             called: Notify::new(),
             state: RefCell::new(LinkState::Connecting),
             weather: self.weather.clone(),
+            meters: self.directory.meters(),
         });
         let run = run(self.directory.clone(), Rc::clone(&shared), address.clone(), self.news.clone());
         let task = tokio::task::spawn_local(run).abort_handle();
@@ -310,7 +315,9 @@ async fn pump(shared: &Shared, mut stream: TcpStream, news: &UnboundedSender<Lin
                 break;
             }
             match timeout(WRITE_TIMEOUT, stream.write_all(&bytes)).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => {
+                    shared.meters.peer_sent.fetch_add(bytes.len() as u64, Relaxed);
+                }
                 Ok(Err(why)) => return why,
                 Err(_) => return io::Error::other("it took nothing for 5 s"),
             }
