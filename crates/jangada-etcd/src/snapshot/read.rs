@@ -27,6 +27,9 @@ const BLOCK_BYTES: usize = 512;
 pub struct SnapshotFile {
     /// The revision of the store.
     pub revision: i64,
+    /// The newest revision that a key was written or deleted in, as far as the file has that, which etcd's tools call the
+    /// file's: 0 without any.
+    pub newest_key_revision: i64,
     /// The keys as they were at that revision, by name.
     pub kvs: Vec<mvccpb::KeyValue>,
     /// Those of them that have a deadline of their own, not a lease's: only our own file tells.
@@ -73,7 +76,7 @@ pub fn read(content: &[u8]) -> Result<SnapshotFile, String> {
             match name {
                 b"key" => {
                     let (revision, is_tombstone) = revision(key).ok_or_else(damaged)?;
-                    snapshot.revision = snapshot.revision.max(revision);
+                    snapshot.newest_key_revision = snapshot.newest_key_revision.max(revision);
                     let kv = mvccpb::KeyValue::decode(value).map_err(|error| format!("a key: {error}"))?;
                     let is_mortal = Mortal::decode(value).is_ok_and(|mortal| mortal.has_deadline);
                     match is_mortal && !is_tombstone {
@@ -94,7 +97,7 @@ pub fn read(content: &[u8]) -> Result<SnapshotFile, String> {
             }
         }
     }
-    snapshot.revision = snapshot.revision.max(1);
+    snapshot.revision = snapshot.revision.max(snapshot.newest_key_revision).max(1);
     snapshot.kvs = newest.into_values().flatten().collect();
     Ok(snapshot)
 }

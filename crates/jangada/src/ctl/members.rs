@@ -152,7 +152,12 @@ fn named(members: &[pb::Member], said: &str) -> Result<u64, Failure> {
         return Ok(member.id);
     }
     u64::from_str_radix(said, 16).map_err(|_| {
-        let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        let name = |member: &pb::Member| match member.name.as_str() {
+            // It is not started yet.
+            "" => format!("{:x}", member.id),
+            name => name.to_owned(),
+        };
+        let names: Vec<String> = members.iter().map(name).collect();
         Failure::new(
             Exit::No,
             format!("{said} is no member, nor a hexadecimal number; there are {}", names.join(", ")),
@@ -207,7 +212,8 @@ mod tests {
         let members = [member("n1", 17), member("", 18)];
         assert_eq!(named(&members, "n1"), Ok(17));
         assert_eq!(named(&members, "12"), Ok(18));
-        assert_eq!(named(&members, "n9").unwrap_err().exit, 1);
+        let unknown = named(&members, "n9").unwrap_err();
+        assert_eq!((unknown.exit, unknown.message.ends_with("; there are n1, 12")), (1, true), "{unknown}");
         assert_eq!(urls("a:1, http://b:2"), ["http://a:1", "http://b:2"]);
     }
 }

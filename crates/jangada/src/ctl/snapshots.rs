@@ -93,10 +93,13 @@ impl Ctl {
     fn tell(&self, snapshot: &SnapshotFile, bytes: usize) -> Result<(), Failure> {
         let size = size(i64::try_from(bytes).unwrap_or(i64::MAX));
         let hash = format!("{:x}", snapshot.hash);
-        let row = vec![hash, snapshot.revision.to_string(), snapshot.total_items.to_string(), size];
+        // As etcdctl counts, too: a deletion that was compacted is in no key.
+        let row =
+            vec![hash, snapshot.newest_key_revision.to_string(), snapshot.total_items.to_string(), size];
         let tree = Tree::Object(vec![
             ("hash", snapshot.hash.into()),
-            ("revision", snapshot.revision.into()),
+            ("revision", snapshot.newest_key_revision.into()),
+            ("storeRevision", snapshot.revision.into()),
             ("totalKey", snapshot.total_items.into()),
             ("keys", (snapshot.kvs.len() as u64).into()),
             ("totalSize", (bytes as u64).into()),

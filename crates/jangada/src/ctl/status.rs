@@ -125,7 +125,14 @@ impl View {
         if let Some(said) = said.into_iter().find(|said| said.id() == member.id) {
             return Ok(said);
         }
-        let Some(address) = address(member) else { return Err("not started".to_owned()) };
+        // The word of etcdctl, and what tells it from others.
+        let Some(address) = address(member) else {
+            return Err(format!(
+                "unstarted; member {:x}, to be at {}",
+                member.id,
+                member.peer_ur_ls.join(", ")
+            ));
+        };
         let asked = self.seen.iter().find(|one| one.endpoint == address);
         Err(asked
             .and_then(|one| one.answer.as_ref().err().cloned())
