@@ -655,6 +655,7 @@ export class Diagram {
     const { paper, model } = this;
     const taken = new Set();
     const small = arrows < 400;
+    paper.font = SMALL;
     model.walkEvents(this.from, Math.min(this.to, this.now), (event) => {
       const draw = MARKS[event.event];
       const server = draw && model.byName.get(event.node);
@@ -663,7 +664,7 @@ export class Diagram {
       const key = `${Math.round(x / 3)} ${event.node} ${event.event}`;
       if (taken.has(key)) return;
       taken.add(key);
-      draw.paint(paper, x, server.y, this.color, event);
+      draw.paint(paper, x, server.y, this.color, event, this);
       this.marks.push({ x, y: server.y + (draw.at ?? 0), event });
     });
   }
@@ -748,11 +749,7 @@ const MARKS = {
     paper.fillStyle = color.refused;
     paper.fillRect(x - 6, y + 6, 12, 4);
   } },
-  membership_changed: { small: true, leader: true, at: 14, paint: (paper, x, y, color) => {
-    paper.fillStyle = color.muted;
-    paper.font = SMALL;
-    paper.fillText("members", x + 6, y + 22);
-  } },
+  membership_changed: { small: true, leader: true, at: 14, paint: (paper, x, y, color, event, diagram) => diagram.label("members", x + 6, y + 22, color.muted) },
   deed: { paint: (paper, x, y, color, event) => drawRole(paper, { crash: 'down', pause: 'paused', silent: 'silent' }[event.what] ?? 'follower', x, y, 8, color) },
 };
 MARKS.snapshot_installed = MARKS.snapshot_taken = { paint: (paper, x, y, color) => square(paper, x, y, color.snapshot) };

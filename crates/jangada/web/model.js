@@ -183,6 +183,8 @@ export class Model {
     const server = this.server(record.node);
     const state = STATES[record.what];
     if (state && server.states.at(-1)?.state !== state) server.states.push({ time, state });
+    // Whatever it was, it begins as a follower.
+    if (state === 'down') server.roles.push({ time, role: 'follower', term: server.roles.at(-1)?.term ?? 0, why: null });
     return this.keep(server, record, time);
   }
 

@@ -231,6 +231,14 @@ export const tests = {
     assert.deepEqual([clear(54, 45), clear(30, 50), clear(180, 50), clear(210, 50)], [true, false, false, true]);
   },
 
+  who_was_killed_leads_no_more_when_it_starts_again: async () => {
+    const model = new Model();
+    const deed = (time, what) => ({ time_ns: time, event: 'deed', node: 'n1', what });
+    model.push([{ time_ns: 0, event: 'role_changed', node: 'n1', role: 'leader', term: 1, why: 'election_won' }, deed(5, 'crash'), deed(9, 'start')]);
+    const { role, term } = model.roleAt(model.server('n1'), 9);
+    assert.deepEqual([role, term], ['follower', 1]);
+  },
+
   time_is_rewound_and_forked_in_a_made_up_world: simulated(async ({ open }) => {
     const page = await open();
     await page.waitForSelector('#time:not([hidden])');
