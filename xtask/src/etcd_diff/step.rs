@@ -112,16 +112,7 @@ impl Step {
                 request.metadata_mut().insert("token", "nonsense".parse()?);
                 told(server.kv.put(request).await, |answer| &mut answer.header)
             }
-            Step::Alarm(request) => {
-                let mut answer = MaintenanceClient::new(server.channel()).alarm(server.by(request)).await;
-                if let Ok(answer) = &mut answer {
-                    // 3.4 leaves the header out.
-                    answer.get_mut().header = None;
-                    // etcd tells them in the order of chance.
-                    answer.get_mut().alarms.sort_by_key(|alarm| (alarm.alarm, alarm.member_id));
-                }
-                told(answer, |answer| &mut answer.header)
-            }
+            Step::Alarm(request) => alarm(server, request).await,
             Step::Grant(request) => {
                 let answer = LeaseClient::new(server.channel()).lease_grant(server.by(request)).await;
                 told(answer, |answer| &mut answer.header)
@@ -161,6 +152,17 @@ impl Step {
             }
         }
     }
+}
+
+async fn alarm(server: &Server, request: pb::AlarmRequest) -> Result<String> {
+    let mut answer = MaintenanceClient::new(server.channel()).alarm(server.by(request)).await;
+    if let Ok(answer) = &mut answer {
+        // 3.4 leaves the header out.
+        answer.get_mut().header = None;
+        // etcd tells them in the order of chance.
+        answer.get_mut().alarms.sort_by_key(|alarm| (alarm.alarm, alarm.member_id));
+    }
+    told(answer, |answer| &mut answer.header)
 }
 
 fn collect<'a>(txn: &'a pb::TxnRequest, leaves: &mut Vec<&'a Op>) {

@@ -16,7 +16,7 @@ use crate::load::killer::Killer;
 use crate::load::plan::{End, Plan, Protocol, Work};
 use crate::load::report::Report;
 use crate::load::run::{self, Glance};
-use crate::load::{servers, watching};
+use crate::load::{leasing, servers, watching};
 use crate::output::{self, Format};
 
 const EXAMPLES: &str = "\
@@ -28,11 +28,13 @@ Examples:
   $ jangada load put --dir try --leader --value-size 1000 --duration 500ms
   $ jangada load put --dir try --kill-leader-every 1s --duration 3s
   $ jangada load get --dir try --protocol etcd --serializable --duration 500ms
+  $ jangada load txn --dir try --operations 2000
+  $ jangada load lease --dir try --clients 100 --duration 500ms
   $ jangada load watch --dir try --clients 100 --connections 16 --rate 200 --duration 1s
   $ jangada load compare put --servers 127.0.0.1:2379 --against 127.0.0.1:2381 --rounds 2 -n 500
 
-It speaks RESP or, with --protocol etcd, etcd's API, so that it can be pointed at any server that does; watches are \
-etcd's. Without --rate each client asks again as soon as it is \
+It speaks RESP or, with --protocol etcd, etcd's API, so that it can be pointed at any server that does; \
+transactions, watches and leases are etcd's. Without --rate each client asks again as soon as it is \
 answered; with it, operations are due at fixed times, and what a server that stands still keeps waiting is counted from \
 when it was due. Exit codes: 0 ok, 1 nothing was answered, 2 usage, 3 nobody could be reached.";
 
@@ -54,6 +56,10 @@ pub enum What {
     Get(Options),
     /// Read and write random keys
     Mixed(Options),
+    /// Look at random keys and write them, each in one transaction (etcd's API)
+    Txn(Options),
+    /// Keep leases alive, each client its own, on streams that are open (etcd's API)
+    Lease(Options),
     /// One writes random keys, the clients watch them all: how long until each has heard (etcd's API)
     Watch(Options),
     /// Run two targets in turns, and print what one is to the other
@@ -149,6 +155,8 @@ pub fn run(arguments: Arguments, format: Format) -> Result<(), Failure> {
         What::Put(options) => (Work::Put, options),
         What::Get(options) => (Work::Get, options),
         What::Mixed(options) => (Work::Mixed, options),
+        What::Txn(options) => (Work::Txn, options),
+        What::Lease(options) => (Work::Lease, options),
         What::Watch(options) => (Work::Watch, options),
         What::Compare { work, against, rounds, options } => {
             return compare(work, &against, usize::from(rounds), &options, format);
@@ -220,7 +228,8 @@ fn measured(plan: &Plan, addresses: &[String], options: &Options) -> Result<Repo
     let glance = |glance: Glance| bar.set_message(told(glance));
     let report = match plan.work {
         Work::Watch => watching::run(plan, addresses, glance),
-        Work::Put | Work::Get | Work::Mixed => run::run(plan, addresses, glance),
+        Work::Lease => leasing::run(plan, addresses, glance),
+        Work::Put | Work::Get | Work::Mixed | Work::Txn => run::run(plan, addresses, glance),
     };
     bar.finish_and_clear();
     let mut report = report.map_err(|error| Failure::refused(format!("cannot run the clients: {error}")))?;
@@ -285,8 +294,8 @@ fn leader_of(servers: &[String]) -> Result<String, Failure> {
 
 impl Options {
     fn plan(&self, work: Work) -> Result<Plan, Failure> {
-        // Redis's protocol has no watches of this kind.
-        let protocol = if work == Work::Watch { Protocol::Etcd } else { self.protocol };
+        // Redis's protocol has nothing of the kind.
+        let protocol = if work.is_etcds() { Protocol::Etcd } else { self.protocol };
         if self.serializable && protocol == Protocol::Resp {
             return Err(Failure::usage(
                 "--serializable needs --protocol etcd: RESP's reads are linearizable",

@@ -1,4 +1,4 @@
-//! A connection in etcd's API, for puts, gets and watches. It stands on bare HTTP/2 frames in place of a client library,
+//! A connection in etcd's API, for puts, gets, transactions, watches and leases. It stands on bare HTTP/2 frames in place of a client library,
 //! since what the clients cost is taken from the servers that they measure.
 
 use std::cell::RefCell;
@@ -11,6 +11,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use jangada_etcd::etcdserverpb::request_op::Request as Op;
 use jangada_etcd::etcdserverpb::watch_request::RequestUnion;
 use prost::Message;
 use tokio::net::TcpStream;
@@ -34,7 +36,11 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 const PUT: &str = "/etcdserverpb.KV/Put";
 const RANGE: &str = "/etcdserverpb.KV/Range";
+const TXN: &str = "/etcdserverpb.KV/Txn";
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
+const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
+const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
+const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 
 /// One connection, shared by clients on this thread.
 #[derive(Debug)]
@@ -53,7 +59,11 @@ struct Up {
     sender: SendRequest<Bytes>,
     put: Uri,
     range: Uri,
+    txn: Uri,
     watch: Uri,
+    grant: Uri,
+    revoke: Uri,
+    keep_alive: Uri,
 }
 
 impl Grpc {
@@ -95,6 +105,11 @@ impl Grpc {
                 let answer = pb::RangeResponse::decode(answer).map_err(|error| error.to_string())?;
                 Ok(if answer.count > 0 { Outcome::Done } else { Outcome::Absent })
             }
+            Ask::Txn { key } => {
+                let answer = up.call(&up.txn, &read_and_write(key, value)).await?;
+                let answer = pb::TxnResponse::decode(answer).map_err(|error| error.to_string())?;
+                Ok(if answer.succeeded { Outcome::Done } else { Outcome::Absent })
+            }
         }
     }
 
@@ -102,19 +117,45 @@ impl Grpc {
     ///
     /// # Errors
     /// As [`Grpc::ask`].
-    pub async fn watch(&self, create: pb::WatchCreateRequest) -> Result<Watching, String> {
+    pub async fn watch(&self, create: pb::WatchCreateRequest) -> Result<Talk, String> {
         let opened = timeout(self.patience, async {
             let up = self.until_up().await;
             let request = pb::WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
-            let (response, asking) = up.begin(&up.watch, &request, false).await?;
-            let response = response.await.map_err(told)?;
-            check(response.headers())?;
-            let mut watching =
-                Watching { body: response.into_body(), arrived: BytesMut::new(), _asking: asking };
-            let created = watching.next().await?;
+            let mut watching = Talk::open(&up, &up.watch, &request).await?;
+            let created: pb::WatchResponse = watching.hear().await?;
             if created.created && !created.canceled { Ok(watching) } else { Err(created.cancel_reason) }
         });
         opened.await.unwrap_or_else(|_late| Err("no watch in time".to_owned()))
+    }
+
+    /// A lease of so many seconds, and the stream that keeps it alive, which has done so once.
+    ///
+    /// # Errors
+    /// As [`Grpc::ask`].
+    pub async fn lease(&self, seconds: i64) -> Result<(i64, Talk), String> {
+        let opened = timeout(self.patience, async {
+            let up = self.until_up().await;
+            let grant = pb::LeaseGrantRequest { ttl: seconds, id: 0 };
+            let granted = up.call(&up.grant, &grant).await?;
+            let granted = pb::LeaseGrantResponse::decode(granted).map_err(|error| error.to_string())?;
+            let request = pb::LeaseKeepAliveRequest { id: granted.id };
+            let mut stream = Talk::open(&up, &up.keep_alive, &request).await?;
+            let _kept: pb::LeaseKeepAliveResponse = stream.hear().await?;
+            Ok((granted.id, stream))
+        });
+        opened.await.unwrap_or_else(|_late| Err("no lease in time".to_owned()))
+    }
+
+    /// Gives a lease up.
+    ///
+    /// # Errors
+    /// As [`Grpc::ask`].
+    pub async fn revoke(&self, id: i64) -> Result<(), String> {
+        let revoked = timeout(self.patience, async {
+            let up = self.until_up().await;
+            up.call(&up.revoke, &pb::LeaseRevokeRequest { id }).await.map(drop)
+        });
+        revoked.await.unwrap_or_else(|_late| Err("no answer in time".to_owned()))
     }
 
     async fn until_up(&self) -> Up {
@@ -156,7 +197,17 @@ async fn connect(server: &str) -> io::Result<(Up, Connection<TcpStream, Bytes>)>
         parts.path_and_query = Some(PathAndQuery::from_static(path));
         Uri::from_parts(parts).map_err(io::Error::other)
     };
-    Ok((Up { sender, put: uri(PUT)?, range: uri(RANGE)?, watch: uri(WATCH)? }, connection))
+    let up = Up {
+        sender,
+        put: uri(PUT)?,
+        range: uri(RANGE)?,
+        txn: uri(TXN)?,
+        watch: uri(WATCH)?,
+        grant: uri(GRANT)?,
+        revoke: uri(REVOKE)?,
+        keep_alive: uri(KEEP_ALIVE)?,
+    };
+    Ok((up, connection))
 }
 
 impl Up {
@@ -195,40 +246,81 @@ impl Up {
         request.headers_mut().insert(header::CONTENT_TYPE, GRPC);
         request.headers_mut().insert(header::TE, TRAILERS);
         let (response, mut sending) = sender.send_request(request, false).map_err(told)?;
-        let length = message.encoded_len();
-        let mut frame = BytesMut::with_capacity(HEAD_BYTES + length);
-        frame.put_u8(0);
-        frame.put_u32(u32::try_from(length).map_err(|_| "the request is too long".to_owned())?);
-        message.encode(&mut frame).map_err(|error| error.to_string())?;
-        sending.send_data(frame.freeze(), last).map_err(told)?;
+        sending.send_data(framed(message)?, last).map_err(told)?;
         Ok((response, sending))
     }
 }
 
-/// A stream with one watch.
+/// A message as it lies in a stream.
+fn framed(message: &impl Message) -> Result<Bytes, String> {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(HEAD_BYTES + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).map_err(|_| "the request is too long".to_owned())?);
+    message.encode(&mut frame).map_err(|error| error.to_string())?;
+    Ok(frame.freeze())
+}
+
+/// If the key is there, it is read and written, else it is written.
+fn read_and_write(key: &str, value: &[u8]) -> pb::TxnRequest {
+    let (key, value) = (Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(value));
+    let op = |request| pb::RequestOp { request: Some(request) };
+    let read = Op::RequestRange(pb::RangeRequest { key: key.clone(), ..pb::RangeRequest::default() });
+    let write = Op::RequestPut(pb::PutRequest { key: key.clone(), value, ..pb::PutRequest::default() });
+    let is_there = pb::Compare {
+        result: CompareResult::Greater.into(),
+        target: CompareTarget::Create.into(),
+        key,
+        range_end: Bytes::new(),
+        target_union: Some(TargetUnion::CreateRevision(0)),
+    };
+    pb::TxnRequest {
+        compare: vec![is_there],
+        success: vec![op(read), op(write.clone())],
+        failure: vec![op(write)],
+    }
+}
+
+/// A stream of messages both ways.
 #[derive(Debug)]
-pub struct Watching {
+pub struct Talk {
     body: RecvStream,
     arrived: BytesMut,
     /// The stream lives for as long as it may still be asked something.
-    _asking: SendStream<Bytes>,
+    asking: SendStream<Bytes>,
 }
 
-impl Watching {
-    /// The next response. May be given up at any time.
+impl Talk {
+    /// Begins with a message. Servers may say nothing, not even that they listen, before they answer it.
+    async fn open(up: &Up, uri: &Uri, first: &impl Message) -> Result<Talk, String> {
+        let (response, asking) = up.begin(uri, first, false).await?;
+        let response = response.await.map_err(told)?;
+        check(response.headers())?;
+        Ok(Talk { body: response.into_body(), arrived: BytesMut::new(), asking })
+    }
+
+    /// Says one more thing.
     ///
     /// # Errors
     /// Why the stream has ended.
-    pub async fn next(&mut self) -> Result<pb::WatchResponse, String> {
+    pub fn say(&mut self, message: &impl Message) -> Result<(), String> {
+        self.asking.send_data(framed(message)?, false).map_err(told)
+    }
+
+    /// The next message. May be given up at any time.
+    ///
+    /// # Errors
+    /// Why the stream has ended.
+    pub async fn hear<T: Message + Default>(&mut self) -> Result<T, String> {
         loop {
             if let Some(message) = self.message() {
-                return pb::WatchResponse::decode(message).map_err(|error| error.to_string());
+                return T::decode(message).map_err(|error| error.to_string());
             }
             let Some(part) = self.body.data().await else {
                 if let Some(trailers) = self.body.trailers().await.map_err(told)? {
                     check(&trailers)?;
                 }
-                return Err("the watch has ended".to_owned());
+                return Err("the stream has ended".to_owned());
             };
             let part = part.map_err(told)?;
             let _open = self.body.flow_control().release_capacity(part.len());

@@ -15,8 +15,12 @@ pub enum Work {
     Get,
     /// Do both; `--reads` says how many of a hundred read.
     Mixed,
+    /// Look at random keys and write them, each in one transaction.
+    Txn,
     /// One writes random keys, the clients watch all of them.
     Watch,
+    /// Keep a lease alive, each client its own.
+    Lease,
 }
 
 /// How servers are spoken to.
@@ -29,13 +33,23 @@ pub enum Protocol {
 }
 
 impl Work {
+    /// Whether only etcd's API has it.
+    pub fn is_etcds(self) -> bool {
+        match self {
+            Work::Txn | Work::Watch | Work::Lease => true,
+            Work::Put | Work::Get | Work::Mixed => false,
+        }
+    }
+
     /// As it is typed.
     pub fn name(self) -> &'static str {
         match self {
             Work::Put => "put",
             Work::Get => "get",
             Work::Mixed => "mixed",
+            Work::Txn => "txn",
             Work::Watch => "watch",
+            Work::Lease => "lease",
         }
     }
 }
@@ -91,6 +105,11 @@ pub enum Ask {
         /// Which.
         key: String,
     },
+    /// If a key is there, read and write it, else write it.
+    Txn {
+        /// Which.
+        key: String,
+    },
 }
 
 /// What one client will ask, drawn from the seed.
@@ -114,7 +133,8 @@ impl Dice {
     pub fn next_ask(&mut self) -> Ask {
         let key = key(self.draw() % self.keys);
         let read = match self.work {
-            Work::Put | Work::Watch => false,
+            Work::Txn => return Ask::Txn { key },
+            Work::Put | Work::Watch | Work::Lease => false,
             Work::Get => true,
             Work::Mixed => self.draw() % 100 < u64::from(self.reads),
         };
@@ -178,7 +198,7 @@ mod tests {
         for client in 0..100 {
             let mut dice = Dice::new(&plan, client);
             all.extend((0..100).map(|_| match dice.next_ask() {
-                Ask::Put { key } | Ask::Get { key } => key,
+                Ask::Put { key } | Ask::Get { key } | Ask::Txn { key } => key,
             }));
         }
         all.sort_unstable();
@@ -194,6 +214,7 @@ mod tests {
         assert_eq!(of(Work::Get, 50).iter().filter(is_read).count(), 1_000);
         let reads = of(Work::Mixed, 80).iter().filter(is_read).count();
         assert!((740..860).contains(&reads), "{reads} of 1000 at 80 %");
+        assert!(of(Work::Txn, 50).iter().all(|ask| matches!(ask, Ask::Txn { .. })));
         for number in 0..10 {
             assert!(
                 of(Work::Put, 0).contains(&Ask::Put { key: key(number) }),

@@ -63,12 +63,15 @@ impl Resp {
         if !self.up.get() && timeout(self.patience, self.until_up()).await.is_err() {
             return Err("no server takes connections".to_owned());
         }
+        if let Ask::Txn { .. } = ask {
+            return Err("RESP has no transactions of this kind".to_owned());
+        }
         let (give, take) = oneshot::channel();
         {
             let mut state = self.state.borrow_mut();
             match ask {
                 Ask::Put { key } => encode(&[b"SET", key.as_bytes(), value], &mut state.out),
-                Ask::Get { key } => encode(&[b"GET", key.as_bytes()], &mut state.out),
+                Ask::Get { key } | Ask::Txn { key } => encode(&[b"GET", key.as_bytes()], &mut state.out),
             }
             state.waiting.push_back(give);
         }

@@ -7,12 +7,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use jangada_etcd::etcdserverpb::WatchCreateRequest;
+use jangada_etcd::etcdserverpb::{WatchCreateRequest, WatchResponse};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use super::grpc::{Grpc, Watching};
+use super::grpc::{Grpc, Talk};
 use super::plan::{Dice, Plan};
 use super::report::Report;
 use super::run::{Glance, Run, watched};
@@ -63,7 +63,7 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
 }
 
 /// The writer's connection, and a stream for each watcher.
-async fn open(plan: &Plan, servers: &[String]) -> (Rc<Grpc>, Vec<Result<Watching, String>>) {
+async fn open(plan: &Plan, servers: &[String]) -> (Rc<Grpc>, Vec<Result<Talk, String>>) {
     let open_one = |number: usize| {
         let mut servers = servers.to_vec();
         let first = number % servers.len();
@@ -98,9 +98,9 @@ async fn write(run: &Run, writer: &Grpc, puts: &Cell<u64>) {
     }
 }
 
-async fn listen(run: Rc<Run>, heard: Rc<watch::Sender<u64>>, mut stream: Watching) {
+async fn listen(run: Rc<Run>, heard: Rc<watch::Sender<u64>>, mut stream: Talk) {
     loop {
-        match stream.next().await {
+        match stream.hear::<WatchResponse>().await {
             Ok(response) => {
                 for event in &response.events {
                     let value = event.kv.as_ref().map_or(&[][..], |kv| &kv.value);

@@ -46,6 +46,16 @@ fn etcds_api_counts_what_was_done_too() {
         assert!(clean(&get), "{get}");
         assert_eq!(get["answered"].as_u64(), Some(100));
     }
+    // The first ones find no key, later ones do.
+    let txn = run(&["txn", "--operations", "200", "--keys", "20", "--seed", "3"]);
+    assert!(clean(&txn) && txn["answered"].as_u64() == Some(200), "{txn}");
+    assert!(txn["absent"].as_u64() < Some(20), "`get --fill` has written ten of them: {txn}");
+    let lease = run(&["lease", "--operations", "100"]);
+    assert!(clean(&lease) && lease["answered"].as_u64() == Some(100), "{lease}");
+    let listed = stdout(
+        &jangada().args(["ctl", "--endpoints", &cluster.address(1), "lease", "list"]).output().unwrap(),
+    );
+    assert!(listed.starts_with("found 0 leases"), "whoever is done gives its lease up: {listed}");
     let watch = run(&["watch", "--operations", "20"]);
     assert!(clean(&watch), "{watch}");
     assert_eq!((watch["puts"].as_u64(), watch["answered"].as_u64()), (Some(20), Some(160)));
