@@ -45,24 +45,31 @@ class Folded extends Diagram {
     return time;
   }
 
+  /** Both ends of what is shown, spread out: asked for with each of a million messages, and the same for all of them. */
+  ends() {
+    const { from, to, isEven, kept } = this;
+    if (kept?.from !== from || kept.to !== to || kept.isEven !== isEven) this.kept = { from, to, isEven, ends: [this.even(from), this.even(to)] };
+    return this.kept.ends;
+  }
+
   x(time) {
-    const [from, to] = [this.even(this.from), this.even(this.to)];
+    const [from, to] = this.ends();
     return this.gutter + ((this.even(time) - from) / (to - from)) * this.plot;
   }
 
   timeAt(x) {
-    const [from, to] = [this.even(this.from), this.even(this.to)];
+    const [from, to] = this.ends();
     return this.uneven(from + ((x - this.gutter) / this.plot) * (to - from));
   }
 
   zoom(factor, at = this.gutter + this.plot / 2) {
-    const [from, to] = [this.even(this.from), this.even(this.to)];
+    const [from, to] = this.ends();
     const here = this.even(this.timeAt(at));
     return this.show(this.uneven(here - (here - from) * factor), this.uneven(here + (to - here) * factor));
   }
 
   pan(part) {
-    const [from, to] = [this.even(this.from), this.even(this.to)];
+    const [from, to] = this.ends();
     const by = part * (to - from);
     this.show(this.uneven(from + by), this.uneven(to + by));
   }
@@ -70,9 +77,10 @@ class Folded extends Diagram {
   /** Lines at round times, and where time is folded: for how long. */
   drawRuler() {
     const { paper, color } = this;
-    const power = 10 ** Math.floor(Math.log10(((this.even(this.to) - this.even(this.from)) / this.plot) * 96));
-    const least = ((this.even(this.to) - this.even(this.from)) / Math.max(2, this.plot / 96));
-    const step = [1, 2, 5, 10].map((times) => times * power).find((candidate) => candidate >= least) ?? 10 * power;
+    const [from, to] = this.ends();
+    const least = (to - from) / Math.max(2, this.plot / 96);
+    const power = 10 ** Math.floor(Math.log10(least));
+    const step = [1, 2, 5, 10].map((times) => times * power).find((candidate) => candidate >= least);
     const decimals = Math.max(0, Math.min(9, 9 - Math.floor(Math.log10(step) + 1e-9)));
     paper.font = SMALL;
     this.drawFolds();
