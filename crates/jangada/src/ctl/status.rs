@@ -210,7 +210,9 @@ fn row(view: &View, member: &pb::Member) -> Vec<String> {
             row.push(status.header.map_or(0, |header| header.revision).to_string());
             row.extend([status.raft_applied_index.to_string(), size(status.db_size)]);
             let errors = status.errors.iter().map(|error| error.trim().to_owned());
-            row.push(errors.chain(view.apart(member)).collect::<Vec<_>>().join(", "));
+            row.push(
+                errors.chain(view.apart(member)).chain(view.behind(member)).collect::<Vec<_>>().join(", "),
+            );
         }
         Err(why) => {
             row.push(if member.is_learner { "learner" } else { "" }.to_owned());

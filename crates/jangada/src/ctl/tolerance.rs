@@ -12,6 +12,9 @@ use tokio::task::spawn_blocking;
 use super::status::{PATIENCE, View, address};
 use crate::client::http;
 
+/// Under many writes a follower that keeps up may be some hundred entries behind.
+const FAR_BEHIND: u64 = 1_000;
+
 /// Asks a leader of ours whom it hears. An etcd does not tell: nothing then.
 pub async fn heard(leader: &pb::Member) -> Option<Status> {
     let address = address(leader)?;
@@ -62,6 +65,12 @@ impl View {
             id if id != leader.id => Some(format!("it does not follow {}", leader.name)),
             _ => None,
         }
+    }
+
+    /// That a member is far behind: it takes part, but until it has caught up no write can rely on it.
+    pub fn behind(&self, member: &pb::Member) -> Option<String> {
+        let lag = self.known(member)?.lag.filter(|lag| *lag >= FAR_BEHIND)?;
+        Some(format!("{lag} entries behind"))
     }
 
     /// Whether a voter takes part. One that could not be asked, but is heard by the leader, does.
@@ -222,6 +231,10 @@ mod tests {
         let mute = view(all, Some([true, true, false])).tolerance();
         assert_eq!(mute.spare(), 0);
         assert!(mute.sentence().contains("(n3: n1 does not hear it at p:3)"), "{}", mute.sentence());
+        let mut far = view(all, Some([true, true, true]));
+        far.heard.as_mut().unwrap().membership.members[2].lag = Some(1_532);
+        assert_eq!(far.behind(&member(3)).as_deref(), Some("1532 entries behind"));
+        assert_eq!((far.behind(&member(2)), far.tolerance().spare()), (None, 1));
         // Whom nobody hears may believe for a while that it leads.
         let deposed = view([Some(1), Some(0), Some(0)], None).tolerance();
         assert!(!deposed.serves() && deposed.sentence().starts_with("no quorum: 1 of 3 voters takes part"));

@@ -165,7 +165,7 @@ fn a_token_is_good_at_every_member_and_after_a_restart() {
     assert_eq!(http(&address(3), "PUT /kv/a1", &ana, "1").0, 200);
     assert_eq!(http(&address(2), "GET /kv/a1", &ana, ""), (200, "1".to_owned()));
     assert_eq!(http(&address(2), "GET /kv/x1", &ana, "").0, 403);
-    assert_eq!(http(&address(2), "PUT /kv/a1", "", "2").0, 400);
+    assert_eq!(http(&address(2), "PUT /kv/a1", "", "2").0, 401);
     assert_eq!(http(&address(2), "POST /transfer", &ana, r#"{"to":"n1"}"#).0, 403);
 
     cluster.ok(&["kill", "all"]);
@@ -175,7 +175,7 @@ fn a_token_is_good_at_every_member_and_after_a_restart() {
         (said.0 < 500).then_some(said)
     });
     assert_eq!(again, (200, "1".to_owned()), "a restart ends no token");
-    assert_eq!(http(&address(3), "PUT /kv/a1", "", "2").0, 400, "and opens no door");
+    assert_eq!(http(&address(3), "PUT /kv/a1", "", "2").0, 401, "and opens no door");
 
     // Our own commands say who asks if the environment does.
     let servers = cluster.addresses(3).join(",");
