@@ -142,7 +142,7 @@ async fn status(server: &mut Server) -> Result<pb::StatusResponse> {
     let mut client = MaintenanceClient::new(server.channel());
     loop {
         let status = client.status(server.by(pb::StatusRequest {})).await?.into_inner();
-        if status.raft_applied_index > 0 && status.db_size > 0 {
+        if status.raft_applied_index > 0 && status.db_size > 0 && status.db_size_in_use > 0 {
             return Ok(status);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
