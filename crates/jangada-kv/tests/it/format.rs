@@ -227,19 +227,19 @@ fn snapshots_with_users() {
     done(AuthRequest::Change(AuthChange::UserGrantRole { user: bytes("z"), role: bytes("r") }));
     done(AuthRequest::Change(AuthChange::Enable));
     let token = TokenDigest([0xab; 32]);
-    done(AuthRequest::Change(AuthChange::Login { name: bytes("root"), since: 4, token, ttl_seconds: 300 }));
+    done(AuthRequest::Change(AuthChange::Login { name: bytes("root"), since: 7, token, ttl_seconds: 300 }));
     let digest = "ab".repeat(32);
     let expected = [
         "0b0103050503904e80808010",             // Header: format 3, as above.
         "0408010107",                           // Auth is on, in revision 7.
         "0a08020172010201610162",               // Role r: read and write, from a to b.
-        "11080304726f6f74010168040104726f6f74", // Root: a hash, of revision 4, role root.
-        "090803017a0006010172",                 // User z: no password, of revision 6, role r.
+        "11080304726f6f74010168070104726f6f74", // Root: a hash, good from revision 7 on, role root.
+        "090803017a0007010172",                 // User z: no password, the same, role r.
         "2c0804",
         &digest,
         "04726f6f74ac02e5a712", // A token of root's: 300 seconds, until 300005.
         &KEYS.concat(),
-        "0c040103a3c4a9d6a7b4d3ce14",
+        "0c040103c7d6c6abab98c08018",
     ];
     let written = snapshot(&mut world.store, 1 << 20);
     assert_eq!(hex(&written), expected.concat());
