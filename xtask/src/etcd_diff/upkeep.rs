@@ -118,7 +118,9 @@ impl Upkeep {
                 told(answer, |answer| &mut answer.header)
             }
             Upkeep::Status => {
-                let mut answer = status(server).await?;
+                let is_there =
+                    |status: &pb::StatusResponse| status.raft_applied_index > 0 && status.db_size_in_use > 0;
+                let mut answer = status(server, is_there).await?;
                 comparable(&mut answer);
                 told(Ok(Response::new(answer)), |answer| &mut answer.header)
             }
@@ -137,12 +139,15 @@ impl Upkeep {
     }
 }
 
-/// The status of a server that has found its numbers: ours are a fraction of a second old.
-async fn status(server: &mut Server) -> Result<pb::StatusResponse> {
+/// The status of a server, once there is what is looked for: ours is a fraction of a second old.
+async fn status(
+    server: &mut Server,
+    is_there: impl Fn(&pb::StatusResponse) -> bool,
+) -> Result<pb::StatusResponse> {
     let mut client = MaintenanceClient::new(server.channel());
     loop {
         let status = client.status(server.by(pb::StatusRequest {})).await?.into_inner();
-        if status.raft_applied_index > 0 && status.db_size > 0 && status.db_size_in_use > 0 {
+        if is_there(&status) {
             return Ok(status);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -166,7 +171,7 @@ impl Who {
         let found = match self {
             Who::Number(number) => return Ok(number),
             Who::Member(place) => listed(server).await?.get(place).map(|member| member.id),
-            Who::Leader => Some(status(server).await?.leader),
+            Who::Leader => Some(status(server, |status| status.leader > 0).await?.leader),
         };
         found.context("there is no such member")
     }
