@@ -30,6 +30,8 @@ const MOST: usize = 10_000;
 pub(super) struct Guesses {
     counts: BTreeMap<Whose, Count>,
     by_age: BTreeSet<(Instant, Whose)>,
+    /// How many are looked at just now. A count of none is not kept.
+    pub(super) under_way: BTreeMap<Whose, u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +55,33 @@ impl Guesses {
         self.counts.get(whose).is_none_or(|count| now >= count.last + count.wait())
     }
 
+    /// The same, and it is looked at from now on until it [ends](Self::ends). Those under way are taken for wrong ones: once
+    /// no more are free, one is looked at after the other, so that nobody gains by asking at once.
+    pub(super) fn begins(&mut self, whose: &Whose, now: Instant) -> bool {
+        let wrong = self.counts.get(whose).map_or(0, |count| count.wrong);
+        let under_way = self.under_way.get(whose).copied().unwrap_or(0);
+        if !self.admits(whose, now) || (under_way > 0 && wrong.saturating_add(under_way) >= FREE) {
+            return false;
+        }
+        self.under_way.insert(whose.clone(), under_way + 1);
+        true
+    }
+
+    /// It has been looked at.
+    pub(super) fn ends(&mut self, whose: Whose, is_right: bool, now: Instant) {
+        if let Some(under_way) = self.under_way.get_mut(&whose) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                self.under_way.remove(&whose);
+            }
+        }
+        if !is_right {
+            self.add(whose, now);
+        }
+    }
+
     /// One was wrong.
-    pub(super) fn add(&mut self, whose: Whose, now: Instant) {
+    fn add(&mut self, whose: Whose, now: Instant) {
         while let Some((last, _)) = self.by_age.first()
             && (now.saturating_duration_since(*last) >= FORGIVEN || self.counts.len() >= MOST)
         {

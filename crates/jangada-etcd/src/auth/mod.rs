@@ -189,11 +189,17 @@ pub(crate) async fn may_manage_now<B: Backend>(backend: &B, caller: &Caller) -> 
         Caller::Nobody => Ok(()),
         Caller::Server | Caller::Token(_) | Caller::User { .. } => {
             match may(backend, caller, AuthQuestion::MayManage, Freshness::Linearizable).await {
-                Err(status) if status.code() == Code::Unavailable => Ok(()),
+                Err(status) if nobody_leads(backend, &status) => Ok(()),
                 asked => asked,
             }
         }
     }
+}
+
+/// Whether there is no answer because this member knows nobody who leads; and not because the answer took too long, or this
+/// member stops.
+pub(crate) fn nobody_leads<B: Backend>(backend: &B, status: &Status) -> bool {
+    status.code() == Code::Unavailable && backend.situation().leader.is_none()
 }
 
 /// Whether somebody may read these ranges, as far as this member knows.

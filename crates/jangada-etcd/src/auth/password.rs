@@ -11,7 +11,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHash as Parsed, PasswordHasher, 
 use bytes::Bytes;
 use jangada_kv::auth::PasswordHash;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::guesses::Guesses;
@@ -143,14 +143,15 @@ impl Passwords {
     /// If too many wait already.
     pub async fn hash(&self, password: Bytes, salt: [u8; 16]) -> Result<PasswordHash, Overrun> {
         let place = Arc::clone(&self.new).try_acquire_owned().map_err(|_| Overrun)?;
-        self.in_turn(place, move || hash(&password, salt)).await
+        let turn = self.turn().await?;
+        in_turn((place, turn), move || hash(&password, salt)).await
     }
 
     /// Whether this is the password. Without a hash it is not, and that takes as long to say, and counts as much.
     ///
     /// # Errors
     /// If too many wait already: in all, from this address, or for this user; or too many of this user were wrong that came
-    /// from this address.
+    /// from this address, or would be if those that are looked at just now are.
     pub async fn is_right(
         &self,
         whose: Whose,
@@ -161,27 +162,37 @@ impl Passwords {
             return Err(Overrun);
         }
         let place = Place::take(&self.logins, whose.clone())?;
-        let is_right = self.in_turn(place, move || is_right(&password, hash.as_ref())).await?;
-        if !is_right {
-            lock(&self.guesses).add(whose, Instant::now());
+        let turn = self.turn().await?;
+        // Others may have been wrong while this one waited.
+        if !lock(&self.guesses).begins(&whose, Instant::now()) {
+            return Err(Overrun);
         }
-        Ok(is_right)
+        let guesses = Arc::clone(&self.guesses);
+        // It is counted whether or not its client still waits.
+        let look = move || {
+            let is_right = is_right(&password, hash.as_ref());
+            lock(&guesses).ends(whose, is_right, Instant::now());
+            is_right
+        };
+        in_turn((place, turn), look).await
     }
 
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        place: impl Send + 'static,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Overrun> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Overrun)?;
-        // Both are given back when the work is done, whether or not its client still waits.
-        let work = move || {
-            let done = work();
-            drop((place, turn));
-            done
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Overrun)
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Overrun> {
+        Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Overrun)
     }
+}
+
+/// What is held is given back when the work is done, whether or not its client still waits.
+async fn in_turn<T: Send + 'static>(
+    held: impl Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Overrun> {
+    let work = move || {
+        let done = work();
+        drop(held);
+        done
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| Overrun)
 }
 
 fn argon() -> Argon2<'static> {
@@ -210,6 +221,9 @@ fn is_right(password: &[u8], hash: Option<&PasswordHash>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::guesses::FREE;
     use super::*;
 
     #[test]
@@ -271,6 +285,23 @@ mod tests {
         assert!(passwords.hash(Bytes::from("x"), [1; 16]).await.is_ok());
         drop(held);
         assert_eq!(passwords.is_right(stranger, Bytes::from("x"), None).await, Ok(false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_made_at_once_are_no_more_than_guesses_made_in_turn() {
+        let passwords = Passwords::default();
+        let guess = || passwords.is_right(from([10, 0, 0, 1], "root"), Bytes::from("x"), None);
+        for _ in 0..FREE - 1 {
+            assert_eq!(guess().await, Ok(false));
+        }
+        for round in ["the last that is free", "one after the wait"] {
+            let joined = tokio::join!(guess(), guess(), guess(), guess());
+            let looked_at = <[_; 4]>::from(joined).iter().filter(|answer| answer.is_ok()).count();
+            assert_eq!(looked_at, 1, "{round}");
+            assert_eq!(guess().await, Err(Overrun), "{round}");
+            tokio::time::advance(Duration::from_millis(200)).await;
+        }
+        assert!(lock(&passwords.guesses).under_way.is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use jangada_kv::auth::{Permission, PermissionKind};
 use jangada_kv::{AuthChange, AuthQuestion, AuthRequest, AuthResponse, Caller, Request, Response, Revision};
-use tonic::{Code, Request as Call, Response as Answer, Status};
+use tonic::{Request as Call, Response as Answer, Status};
 
 use crate::auth;
 use crate::authpb;
@@ -254,9 +254,9 @@ impl<B: Backend> AuthService<B> {
 
     /// As etcd answers what only reads; it takes seven seconds to say that nobody leads.
     async fn ask(&self, caller: &Caller, question: AuthQuestion) -> Result<AuthResponse, Status> {
-        self.asked(caller, question).await.map_err(|status| match status.code() {
-            Code::Unavailable => error::NO_ANSWER_ABOUT_USERS.into(),
-            _ => status,
+        self.asked(caller, question).await.map_err(|status| match auth::nobody_leads(&self.0, &status) {
+            true => error::NO_ANSWER_ABOUT_USERS.into(),
+            false => status,
         })
     }
 

@@ -10,7 +10,7 @@ use jangada_kv::{Caller, LeaseId, LeaseRequest, LeaseResponse, Request, Response
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request as Call, Response as Answer, Status, Streaming};
+use tonic::{Request as Call, Response as Answer, Status, Streaming};
 
 use crate::backend::{Backend, Freshness, Refusal};
 use crate::etcdserverpb as pb;
@@ -107,7 +107,7 @@ impl<B: Backend> Lease for LeaseService<B> {
         let (caller, _) = metadata::admitted(call, &self.0)?;
         // Without a leader as this member knows it, as from etcd: it is a list of names.
         let read = match read(&self.0, &caller, LeaseRequest::List).await {
-            Err(status) if status.code() == Code::Unavailable => {
+            Err(status) if auth::nobody_leads(&self.0, &status) => {
                 let list = Request::Lease(LeaseRequest::List);
                 auth::read(&self.0, &caller, list, Freshness::Serializable).await
             }

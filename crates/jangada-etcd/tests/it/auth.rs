@@ -342,6 +342,9 @@ async fn what_tells_of_all_keys_asks_the_others_whether_its_user_still_may_if_th
     );
     // A copy is needed most when the others are lost: as from etcd, who was root when they were may have it.
     bare.reads_refused.store(true, Relaxed);
+    let late = client_of.hash_kv(hash()).await.unwrap_err();
+    assert_eq!(late.code(), Code::Unavailable, "somebody leads: no answer is no permission");
+    bare.leader_lost.store(true, Relaxed);
     client_of.hash_kv(hash()).await.unwrap();
     let mut parts = client_of.snapshot(by(&root, pb::SnapshotRequest {})).await.unwrap().into_inner();
     assert!(!parts.message().await.unwrap().unwrap().blob.is_empty());

@@ -153,6 +153,9 @@ async fn leases_are_listed_as_this_member_knows_them_where_nobody_leads() {
     let bare = Bare::default();
     client(&bare).lease_grant(pb::LeaseGrantRequest { id: 7, ttl: 5 }).await.unwrap();
     bare.reads_refused.store(true, Relaxed);
+    let late = client(&bare).lease_leases(pb::LeaseLeasesRequest {}).await.unwrap_err();
+    assert_eq!(late.code(), Code::Unavailable, "somebody leads, and may know of more");
+    bare.leader_lost.store(true, Relaxed);
     let listed = client(&bare).lease_leases(pb::LeaseLeasesRequest {}).await.unwrap().into_inner();
     assert_eq!(listed.leases, [pb::LeaseStatus { id: 7 }]);
 }

@@ -1,5 +1,6 @@
 //! The other end of a connection.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jangada_server::front::{Door, Shared, Stop};
@@ -36,10 +37,19 @@ impl Client {
         Client::to(Arc::clone(&self.shared), Arc::clone(&self.core))
     }
 
+    /// The same from this address.
+    pub(crate) fn another_from(&self, address: IpAddr) -> Client {
+        let door = Door::new(Arc::clone(&self.shared)).from(address);
+        Client::through(door, Arc::clone(&self.shared), Arc::clone(&self.core))
+    }
+
     fn to(shared: Arc<Shared>, core: SharedCore) -> Client {
+        Client::through(Door::new(Arc::clone(&shared)), shared, core)
+    }
+
+    fn through(door: Door, shared: Arc<Shared>, core: SharedCore) -> Client {
         let (stream, theirs) = tokio::io::duplex(64 * 1024);
         let (stop, stopped) = watch::channel(false);
-        let door = Door::new(Arc::clone(&shared));
         let serving = tokio::spawn(async move { door.serve(theirs, Stop::new(stopped)).await });
         let (reader, writer) = tokio::io::split(stream);
         Client { reader: Some(reader), writer, serving, stop, shared, core }

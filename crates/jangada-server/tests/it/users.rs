@@ -1,5 +1,7 @@
 //! Users at the doors that are not etcd's: RESP, plain words, keys over HTTP, and what changes the members.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use jangada_etcd::Passwords;
 use jangada_etcd::auth::digest;
@@ -172,21 +174,28 @@ async fn hello_logs_in_and_agrees() {
 
 #[tokio::test]
 async fn wrong_passwords_count_at_every_door_together() {
-    let mut client = server().await;
+    let server = server().await;
+    // From here on time passes only where the test says so: the wait after the fifth is short.
+    tokio::time::pause();
+    let (here, elsewhere) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+    let mut client = server.another_from(here);
     for wrong in ["AUTH ana wrong", "HELLO 3 AUTH ana wrong", "AUTH ana wrong"] {
         say(&mut client, wrong, WRONGPASS).await;
     }
     let gateway = "POST /v3/auth/authenticate";
+    let (wrong, right) = (r#"{"name":"ana","password":"wrong"}"#, r#"{"name":"ana","password":"secret"}"#);
     for _ in 0..2 {
-        let said = ask(&client, gateway, None, r#"{"name":"ana","password":"wrong"}"#).await;
+        let said = exchange(server.another_from(here), gateway, None, wrong).await;
         assert!(said.0 == 400 && said.1.contains("invalid user ID or password"), "{said:?}");
     }
     let tryagain =
         "-TRYAGAIN too many log in at once, or too many passwords were wrong; try again a little later\r\n";
     say(&mut client, "AUTH ana secret", tryagain).await;
-    let said = ask(&client, gateway, None, r#"{"name":"ana","password":"secret"}"#).await;
+    let said = exchange(server.another_from(here), gateway, None, right).await;
     assert!(said.0 == 429 && said.1.contains("etcdserver: too many requests"), "{said:?}");
     say(&mut client, "AUTH root secret", "+OK\r\n").await;
+    say(&mut server.another_from(elsewhere), "AUTH ana secret", "+OK\r\n").await;
+    assert_eq!(exchange(server.another_from(elsewhere), gateway, None, right).await.0, 200);
 }
 
 #[tokio::test]
@@ -235,9 +244,13 @@ async fn plain_words_are_asked_for_whoever_has_logged_in() {
 
 /// The status and the body of one exchange.
 async fn ask(client: &Client, request: &str, token: Option<&str>, body: &str) -> (u16, String) {
+    exchange(client.another(), request, token, body).await
+}
+
+/// The same over a connection of its own.
+async fn exchange(mut client: Client, request: &str, token: Option<&str>, body: &str) -> (u16, String) {
     let token = token.map_or(String::new(), |token| format!("Authorization: {token}\r\n"));
     let kind = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
-    let mut client = client.another();
     client
         .send(format!(
             "{request} HTTP/1.1\r\nHost: 127.0.0.1:2379\r\n{token}{kind}Connection: close\r\n\r\n{body}"
