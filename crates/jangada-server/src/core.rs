@@ -227,9 +227,6 @@ impl Core {
         match news {
             LinkNews::Event(event) => {
                 self.events.push(event);
-                if let Event::Net(NetEvent::Accepted { peer }) = event {
-                    self.links.call_back(peer);
-                }
                 if self.founder && matches!(event, Event::Net(NetEvent::Connected { .. })) {
                     self.campaign_as_founder();
                 }

@@ -96,6 +96,7 @@ async fn greet(
     }
     let peer = NodeId(hello.me.id);
     let _stopping = news.send(LinkNews::Event(Event::Net(NetEvent::Accepted { peer })));
+    directory.called(peer);
     let replaced = Rc::new(Notify::new());
     if let Some(older) = latest.borrow_mut().insert(peer, Rc::clone(&replaced)) {
         older.notify_one();
@@ -156,6 +157,7 @@ async fn read(
 mod tests {
     use super::*;
     use crate::peer::handshake::{Card, Position};
+    use crate::peer::link::{FIRST_PAUSE, LONGEST_PAUSE, rest};
     use tokio::sync::mpsc;
     use tokio::task::LocalSet;
 
@@ -206,6 +208,24 @@ mod tests {
             }
             let quiet = timeout(Duration::ZERO, other.read(&mut [0])).await;
             assert!(quiet.is_err(), "another peer's link is left alone");
+        };
+        LocalSet::new().run_until(talk).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_calls_is_called_back_at_once() {
+        let talk = async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (inbox, _frames) = mpsc::channel(1);
+            let (news, _told) = mpsc::unbounded_channel();
+            let directory = Directory::new(card(1), None);
+            let (ours, others) = (directory.await_call(NodeId(2)), directory.await_call(NodeId(3)));
+            tokio::task::spawn_local(serve(listener, directory, 1 << 20, inbox, news));
+            let _open = link(address, 2).await;
+            assert_eq!(rest(&ours, LONGEST_PAUSE).await, FIRST_PAUSE);
+            assert_eq!(rest(&ours, LONGEST_PAUSE).await, LONGEST_PAUSE, "it has not called since");
+            assert_eq!(rest(&others, FIRST_PAUSE).await, 2 * FIRST_PAUSE, "nor has another one");
         };
         LocalSet::new().run_until(talk).await;
     }

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use jangada_node::book::Book;
 use jangada_node::frame::Route;
 use jangada_raft::types::{ClusterId, NodeId};
+use tokio::sync::Notify;
 
 use crate::meters::Meters;
 use crate::peer::handshake::{Card, FoundingRecord, Hello, Position, Purpose, Refusal, Welcome};
@@ -30,6 +31,8 @@ struct Inner {
     position: Position,
     /// Where the bytes of all links are counted.
     meters: Arc<Meters>,
+    /// Whom a link of ours wakes when that peer calls.
+    awaited: BTreeMap<NodeId, Weak<Notify>>,
 }
 
 impl Directory {
@@ -42,12 +45,29 @@ impl Directory {
             client_addrs: BTreeMap::new(),
             position: Position::default(),
             meters: Arc::default(),
+            awaited: BTreeMap::new(),
         })))
     }
 
     /// Where the bytes of all links are counted.
     pub(crate) fn meters(&self) -> Arc<Meters> {
         Arc::clone(&self.0.borrow().meters)
+    }
+
+    /// What our link to a peer is woken by when that peer opens one to us.
+    pub(crate) fn await_call(&self, peer: NodeId) -> Rc<Notify> {
+        let awaited = &mut self.0.borrow_mut().awaited;
+        awaited.retain(|_, call| call.strong_count() > 0);
+        let call = awaited.get(&peer).and_then(Weak::upgrade).unwrap_or_default();
+        awaited.insert(peer, Rc::downgrade(&call));
+        call
+    }
+
+    /// A peer has opened a link to us.
+    pub(crate) fn called(&self, peer: NodeId) {
+        if let Some(call) = self.0.borrow().awaited.get(&peer).and_then(Weak::upgrade) {
+            call.notify_one();
+        }
     }
 
     pub(crate) fn me(&self) -> Card {

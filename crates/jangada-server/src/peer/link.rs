@@ -31,8 +31,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that takes nothing for so long is cut off and connected to anew.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(5);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_WHEN_UNWELCOME: Duration = Duration::from_secs(2);
 
 /// What the links tell the replica thread.
@@ -73,8 +73,6 @@ struct Shared {
     outbox: RefCell<Vec<u8>>,
     dropped: Cell<u32>,
     filled: Notify,
-    /// The peer has opened a link to us: it can be reached, most likely.
-    called: Notify,
     state: RefCell<LinkState>,
     weather: Option<Weather>,
     meters: Arc<Meters>,
@@ -112,7 +110,6 @@ impl Links {
             outbox: RefCell::new(Vec::new()),
             dropped: Cell::new(0),
             filled: Notify::new(),
-            called: Notify::new(),
             state: RefCell::new(LinkState::Connecting),
             weather: self.weather.clone(),
             meters: self.directory.meters(),
@@ -145,16 +142,6 @@ impl Links {
         true
     }
 
-    /// A peer has called: the link to it is tried at once if it is down. Whoever starts again hears the leader so before it
-    /// would campaign; the longest pause is longer than an election timeout.
-    pub(crate) fn call_back(&self, peer: NodeId) {
-        if let Some(link) = self.links.get(&peer)
-            && !matches!(*link.shared.state.borrow(), LinkState::Up)
-        {
-            link.shared.called.notify_one();
-        }
-    }
-
     /// How the link to a peer is; `None` if there is none.
     pub(crate) fn state(&self, to: NodeId) -> Option<LinkState> {
         self.links.get(&to).map(|link| link.shared.state.borrow().clone())
@@ -171,11 +158,14 @@ impl Drop for Links {
 
 async fn run(directory: Directory, shared: Rc<Shared>, address: String, news: UnboundedSender<LinkNews>) {
     let peer = shared.to;
+    // A peer that starts again calls us at once. If it were left alone for the rest of a pause, which may be longer than
+    // an election timeout, it would not hear its leader before it campaigns.
+    let called = directory.await_call(peer);
     let mut pause = FIRST_PAUSE;
     let mut reported = None;
     loop {
         let there = through(&directory, &shared).await;
-        match connect(&directory, peer, &address, there).await {
+        match connect(&directory, peer, &address, there, &called).await {
             Ok(stream) => {
                 pause = FIRST_PAUSE;
                 reported = None;
@@ -199,15 +189,15 @@ async fn run(directory: Directory, shared: Rc<Shared>, address: String, news: Un
                 pause = PAUSE_WHEN_UNWELCOME;
             }
         }
-        pause = rest(&shared, pause).await;
+        pause = rest(&called, pause).await;
     }
 }
 
 /// Waits before the next try, unless the peer calls; returns how long to wait before the one after that.
-async fn rest(shared: &Shared, pause: Duration) -> Duration {
+pub(crate) async fn rest(called: &Notify, pause: Duration) -> Duration {
     tokio::select! {
         () = tokio::time::sleep(pause) => (pause * 2).min(LONGEST_PAUSE),
-        () = shared.called.notified() => FIRST_PAUSE,
+        () = called.notified() => FIRST_PAUSE,
     }
 }
 
@@ -259,12 +249,23 @@ async fn connect(
     peer: NodeId,
     address: &str,
     there: bool,
+    called: &Notify,
 ) -> Result<TcpStream, Failed> {
     if !there {
         return Err(Failed::Io(LinkLoss::TimedOut, format!("did not answer at {address}")));
     }
     let hello = directory.hello(Some(peer), Purpose::Link);
-    match knock(address, &hello).await {
+    // What was sent to a machine that was off is lost, and the system repeats it only after a second.
+    let stream = tokio::select! {
+        biased;
+        stream = reach(address) => stream,
+        () = called.notified() => reach(address).await,
+    };
+    let greeted = match stream {
+        Ok(stream) => greet(stream, &hello).await,
+        Err(why) => Err(why),
+    };
+    match greeted {
         Ok((stream, Welcome::Yes { me, .. })) => {
             directory.met(&me);
             Ok(stream)
@@ -288,16 +289,26 @@ async fn connect(
 
 /// Connects and exchanges first words.
 pub(crate) async fn knock(address: &str, hello: &Hello) -> io::Result<(TcpStream, Welcome)> {
-    let timed_out = || io::Error::from(io::ErrorKind::TimedOut);
-    let mut stream =
-        timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| timed_out())??;
+    greet(reach(address).await?, hello).await
+}
+
+async fn reach(address: &str) -> io::Result<TcpStream> {
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| timed_out())??;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn greet(mut stream: TcpStream, hello: &Hello) -> io::Result<(TcpStream, Welcome)> {
     let words = async {
         handshake::send(&mut stream, hello).await?;
         handshake::receive(&mut stream).await
     };
     let welcome = timeout(GREETING_TIMEOUT, words).await.map_err(|_| timed_out())??;
     Ok((stream, welcome))
+}
+
+fn timed_out() -> io::Error {
+    io::Error::from(io::ErrorKind::TimedOut)
 }
 
 /// Sends what the outbox gets, all that waits in one write, until the connection breaks.
@@ -371,47 +382,5 @@ async fn closed(stream: &TcpStream) -> io::Error {
             Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
             Err(why) => return why,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-    use tokio::sync::mpsc;
-    use tokio::task::LocalSet;
-
-    use super::*;
-    use crate::peer::handshake::{Card, Position};
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_calls_is_called_back_at_once() {
-        let talk = async {
-            let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-            let me = Card {
-                id: 1,
-                name: "n1".to_owned(),
-                incarnation: 1,
-                cluster: Some(7),
-                peer_addr: String::new(),
-                client_addr: String::new(),
-                named_at: Position::default(),
-            };
-            let (news, _told) = mpsc::unbounded_channel();
-            let (peer, mut links) = (NodeId(2), Links::new(Directory::new(me, None), news, None));
-            links.reach(&BTreeMap::from([(peer, nobody.to_string())]));
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            assert!(matches!(links.state(peer), Some(LinkState::Down { .. })));
-            // From here on the test waits in the link's place.
-            let shared = Rc::clone(&links.links[&peer].shared);
-            links.links[&peer].task.abort();
-            tokio::task::yield_now().await;
-            let begun = tokio::time::Instant::now();
-            links.call_back(peer);
-            assert_eq!(rest(&shared, LONGEST_PAUSE).await, FIRST_PAUSE);
-            assert_eq!(begun.elapsed(), Duration::ZERO);
-            assert_eq!(rest(&shared, LONGEST_PAUSE).await, LONGEST_PAUSE);
-            assert_eq!(begun.elapsed(), LONGEST_PAUSE, "nobody has called since");
-        };
-        LocalSet::new().run_until(talk).await;
     }
 }
