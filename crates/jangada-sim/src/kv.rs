@@ -22,6 +22,7 @@ use jangada_trace::witness;
 use crate::check::Invariant;
 use crate::coverage::{Counter, Coverage};
 use crate::leases::{Bounds, Leases};
+use crate::permitted;
 use crate::plan::Settings;
 use crate::requests::{TTLS_MS, delete, draw, is_mortal, key, mortal, mortal_read, quota, retention, value};
 use crate::resolve::resolve;
@@ -418,6 +419,9 @@ impl Workload for Kv {
             return Err((Invariant::Ttl, why));
         }
         self.watchers.judge(committed)?;
+        if self.users.is_some() {
+            permitted::judge(&self.history, committed).map_err(|why| (Invariant::Linearizable, why))?;
+        }
         let history = resolve(&self.history, committed).map_err(|why| (Invariant::Linearizable, why))?;
         judge_revisions(&history)?;
         // A key that may vanish at any time fits nearly everything, and takes the search for ever.

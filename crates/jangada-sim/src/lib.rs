@@ -34,6 +34,7 @@ pub mod kv; // clients of the key-value store
 mod requests; // what they ask for
 mod leases; // their leases
 mod users; // who they say they are
+mod permitted; // what they may read
 mod resolve; // what became of what nobody answered
 
 // The whole.

@@ -1,9 +1,9 @@
 //! Clients that say who they are, in a store that asks: users come and go, log in, and do what they may and what they may
-//! not.
+//! not. The world begins with who they are, one step after the other until the store asks everybody.
 //!
 //! A client asks as the servers' doors do: it has the store tell it of which moment a user's password is, and then asks by
-//! that name, or for a token. What it keeps may be old by the time it is used. Whether each answer was the right one is
-//! known to the log: a fresh store that is told all of it is asked again.
+//! that name, or for a token. What it keeps may be old by the time it is used. Whether a write was answered rightly is
+//! known to the log: a fresh store that is told all of it is asked again (`resolve.rs`); of reads, `permitted.rs` knows.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use bytes::Bytes;
 use jangada_kv::auth::{PasswordHash, Permission, PermissionKind, TokenDigest};
 use jangada_kv::types::KeyRange;
 use jangada_kv::{
-    AuthChange, AuthQuestion, AuthRequest, AuthResponse, Caller, Error, Put, RangeRequest, Request, Response,
-    Txn, TxnOp,
+    AuthChange, AuthError, AuthQuestion, AuthRequest, AuthResponse, Caller, Error, Put, RangeRequest,
+    Request, Response, Txn, TxnOp,
 };
 
 use crate::coverage::{Counter, Coverage};
@@ -30,18 +30,18 @@ const TOKEN_SECONDS: [u64; 3] = [1, 5, 60];
 #[derive(Default)]
 pub(crate) struct Users {
     known: BTreeMap<usize, Caller>,
-    /// Requests that have been made of [`beginning`].
+    /// Steps of [`beginning`] that are done.
     begun: usize,
+    /// As far as clients were told, the store asks who they are.
+    enabled: bool,
     seen: Coverage,
 }
 
 impl Users {
     /// What a client does next.
     pub(crate) fn draw(&mut self, call: Call, rng: &mut Rng) -> Request {
-        let beginning = beginning();
-        if let Some(change) = beginning.get(self.begun) {
-            self.begun += 1;
-            return as_server(AuthRequest::Change(change.clone()));
+        if let Some(step) = beginning().into_iter().nth(self.begun) {
+            return as_server(AuthRequest::Change(step));
         }
         let known = self.known.get(&call.client).cloned().unwrap_or_default();
         match (rng.below(20), &known) {
@@ -67,6 +67,7 @@ impl Users {
     pub(crate) fn ended(&mut self, call: Call, request: &Request, outcome: &Outcome<Response>) {
         let Outcome::Answered(response) = outcome else { return };
         match (request.asked(), response) {
+            (Request::Auth(AuthRequest::Change(change)), response) => self.changed(call, change, response),
             (
                 Request::Auth(AuthRequest::Ask(AuthQuestion::Credentials { name })),
                 Response::Auth(AuthResponse::Credentials(told)),
@@ -74,22 +75,41 @@ impl Users {
                 let caller = Caller::User { name: name.clone(), since: told.since };
                 self.known.insert(call.client, if told.exists { caller } else { Caller::Nobody });
             }
-            (
-                Request::Auth(AuthRequest::Change(AuthChange::Login { token, .. })),
-                Response::Auth(AuthResponse::Done { .. }),
-            ) => {
+            (_, Response::Error(Error::Auth(AuthError::Denied))) => self.seen.count(Counter::NotPermitted),
+            (_, _) if self.enabled && is_by_user(request) => self.seen.count(Counter::Permitted),
+            (_, _) => {}
+        }
+    }
+
+    fn changed(&mut self, call: Call, change: &AuthChange, response: &Response) {
+        let is_done = matches!(response, Response::Auth(AuthResponse::Done { .. }));
+        // What several have asked for was done by one of them.
+        let is_there =
+            matches!(response, Response::Error(Error::Auth(AuthError::UserExists | AuthError::RoleExists)));
+        if beginning().get(self.begun) == Some(change) && (is_done || is_there) {
+            self.begun += 1;
+        }
+        match change {
+            AuthChange::Login { token, .. } if is_done => {
                 self.seen.count(Counter::Logins);
                 self.known.insert(call.client, Caller::Token(*token));
             }
-            (_, Response::Error(Error::Auth(_))) => self.seen.count(Counter::NotPermitted),
-            (Request::Auth(_), _) => {}
-            (_, _) if matches!(request, Request::OnBehalf(_)) => self.seen.count(Counter::Permitted),
-            (_, _) => {}
+            AuthChange::Enable if is_done => self.enabled = true,
+            AuthChange::Disable if is_done => self.enabled = false,
+            _ => {}
         }
     }
 
     pub(crate) fn cover(&self, coverage: &mut Coverage) {
         *coverage += &self.seen;
+    }
+}
+
+/// Whether somebody asks who has proved to be it, or seems to have.
+fn is_by_user(request: &Request) -> bool {
+    match request {
+        Request::OnBehalf(asked) => matches!(asked.caller, Caller::User { .. } | Caller::Token(_)),
+        _ => false,
     }
 }
 
@@ -115,7 +135,7 @@ fn permission(role: &'static str, kind: PermissionKind) -> Permission {
 }
 
 /// Root, ana and bia, a role for half of the keys each, and that everybody is asked.
-fn beginning() -> Vec<AuthChange> {
+pub(crate) fn beginning() -> Vec<AuthChange> {
     let mut changes = Vec::new();
     for role in ROLES {
         changes.push(AuthChange::RoleAdd { name: role.into() });
