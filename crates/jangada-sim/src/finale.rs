@@ -147,6 +147,10 @@ impl<W: Workload> World<W> {
         if !self.run_until(REPAIRED_WITHIN, |world| world.fragile.is_empty()) {
             return self.not_live("a server that lost its disk is not a member again", REPAIRED_WITHIN);
         }
+        if self.plan.profile == Profile::Classic {
+            // They may depose each leader before it has brought those who come up to date.
+            self.switch_off_who_was_removed();
+        }
         if !self.run_until(SETTLED_WITHIN, World::is_settled) {
             return self.not_live("a change of members does not come to its end", SETTLED_WITHIN);
         }
@@ -204,10 +208,16 @@ impl<W: Workload> World<W> {
     /// off what they have removed.
     fn switch_off_who_was_removed(&mut self) {
         let Some(leader) = self.leader().and_then(|id| self.replica(id)) else { return };
-        let members = leader.raft().membership().members();
+        if !leader.raft().has_committed_own_term() || self.a_change_waits() {
+            return;
+        }
+        let members: BTreeSet<NodeId> =
+            that_may_hold(leader.raft()).iter().flat_map(Membership::members).collect();
         for place in (0..self.servers.len()).filter(|place| !members.contains(&id_of(*place))) {
-            self.die(place, Death::Killed);
-            self.servers[place].retired = true;
+            if !self.servers[place].retired {
+                self.die(place, Death::Killed);
+                self.servers[place].retired = true;
+            }
         }
     }
 
