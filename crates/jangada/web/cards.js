@@ -109,12 +109,14 @@ export class Cards {
     const facts = [];
     if (server.last_index !== undefined) facts.push(["log", server.last_index], ["commit", server.commit_index]);
     const match = leader && leader !== server ? leader.match_index?.[server.name] ?? server.match : undefined;
-    const lag = match === undefined ? 0 : Math.max(0, leader.last_index - match);
+    // The leader of a term knows nothing of whoever has not answered it in that term: zero is no count.
+    const unheard = match === 0 && server.last_index > 0;
+    const lag = unheard ? '?' : match === undefined ? 0 : Math.max(0, leader.last_index - match);
     if (match !== undefined) facts.push([LAG, lag]);
     const text = facts.flat().join(' ');
     if (element.dataset.text === text) return;
     element.dataset.text = text;
-    element.title = match === undefined ? '' : `The leader knows that it has everything up to ${match} (match index)`;
+    element.title = match === undefined ? '' : unheard ? 'The leader has not heard from it in its term' : `The leader knows that it has everything up to ${match} (match index)`;
     element.replaceChildren(...facts.map(([name, value]) => make('span', name === LAG && lag ? 'warn' : '', `${name} `, make('b', '', String(value)))));
   }
 

@@ -129,8 +129,6 @@ fn choose(mut pauses: Vec<Fold>, length: f64, room: Room) -> Vec<Fold> {
 
 /// All stretches in which nothing is to be seen, but for those that are too short to be called so.
 fn pauses(scene: &Scene, view: &View) -> Vec<Fold> {
-    let mut busy = busy(scene, view);
-    busy.sort_unstable();
     let mut flights: Vec<Duration> = (scene.arrows.iter())
         .filter(|arrow| view.has(arrow.first()))
         .filter_map(|arrow| Some(arrow.arrived?.since(arrow.left?)))
@@ -138,6 +136,8 @@ fn pauses(scene: &Scene, view: &View) -> Vec<Fold> {
     flights.sort_unstable();
     let flight = flights.get(flights.len() / 2).copied().unwrap_or(Duration::from_millis(1));
     let least = (flight * FLIGHTS).max(Duration::from_micros(100));
+    let mut busy = busy(scene, view, least);
+    busy.sort_unstable();
     let mut pauses = Vec::new();
     let mut last = view.from;
     for (begin, end) in busy {
@@ -149,11 +149,18 @@ fn pauses(scene: &Scene, view: &View) -> Vec<Fold> {
     pauses
 }
 
-/// From when to when something is to be seen. What lasts is seen where it begins and where it ends.
-fn busy(scene: &Scene, view: &View) -> Vec<(Time, Time)> {
+/// From when to when something is to be seen. What lasts is seen where it begins and where it ends; so is a message that is
+/// on its way for `long`: it waits, and its arrow may cross a fold.
+fn busy(scene: &Scene, view: &View, long: Duration) -> Vec<(Time, Time)> {
     let mut busy = vec![(view.from, view.from), (view.to, view.to)];
     let shown = scene.arrows.iter().filter(|arrow| view.shows(arrow) && arrow.from != arrow.to);
-    busy.extend(shown.map(|arrow| (arrow.first().max(view.from), arrow.last().min(view.to))));
+    for arrow in shown {
+        let (first, last) = (arrow.first().max(view.from), arrow.last().min(view.to));
+        match last.since(first) < long {
+            true => busy.push((first, last)),
+            false => busy.extend([(first, first), (last, last)]),
+        }
+    }
     let mut moments: Vec<Time> = Vec::new();
     let first = scene.records.partition_point(|record| record.time < view.from);
     let records = scene.records.iter().enumerate().skip(first);

@@ -346,7 +346,9 @@ impl<'a> Painter<'a> {
         let before = self.margin - 2;
         let mut cells = vec![' '; self.column(self.scene.lanes.len().max(1) - 1) - before + 1];
         for (place, lane) in self.scene.lanes.iter().enumerate() {
-            let quiet = lane.quiet.iter().filter(|quiet| quiet.begin <= now && now < quiet.end);
+            // Who is away when the recording ends does not come back in its last moment.
+            let lasts = |quiet: &&Quiet| now < quiet.end || quiet.end >= self.scene.end;
+            let quiet = lane.quiet.iter().filter(|quiet| quiet.begin <= now).filter(lasts);
             let quiet = quiet.map(|quiet| quiet.why).min_by_key(|why| match why {
                 Absence::Down | Absence::Refused => 0,
                 Absence::Silent | Absence::Paused => 1,

@@ -6,6 +6,7 @@ use jangada_raft::types::{Index, NodeId, Term, Time};
 use jangada_trace::deeds;
 use jangada_trace::language::Language;
 use jangada_trace::names::Names;
+use jangada_trace::timeline::scale::{Room, Scale};
 use jangada_trace::timeline::svg;
 use jangada_trace::timeline::text::{Style, paint};
 use jangada_trace::timeline::{Absence, Fate, Scene, Tally, Topics, View};
@@ -524,6 +525,37 @@ fn quiet_stretches_are_folded_and_it_is_said_how_long_they_were() {
         !picture.contains("nothing to be seen for") && !picture.contains("time is left out"),
         "{picture}"
     );
+}
+
+#[test]
+fn a_message_that_waits_long_keeps_no_stretch_from_being_folded() {
+    let mut records = two_terms();
+    for (sequence, to) in [(800, 2), (801, 3)] {
+        records.push(at(500_000, 1, sequence, sent(to, sequence, MessageKind::Vote)));
+        records.push(at(501_000, to, sequence, received(1, sequence, MessageKind::Vote)));
+    }
+    records.sort_by_key(|record| record.time);
+    let folds = |records: Vec<Record>| {
+        let scene = Scene::of(records);
+        let room = Room { width: 1_000.0, may_grow: true, fold: 40.0 };
+        Scale::of(&scene, &View::of(&scene), room).folds.len()
+    };
+    let without = folds(records.clone());
+    assert!(without > 0);
+    let (first, last) = (records[0].time.0 / 1_000 + 1, records[records.len() - 1].time.0 / 1_000);
+    records.push(at(first, 1, 900, sent(3, 900, MessageKind::Append)));
+    records.push(at(last, 3, 901, received(1, 900, MessageKind::Append)));
+    records.sort_by_key(|record| record.time);
+    assert_eq!(folds(records), without);
+}
+
+#[test]
+fn a_server_that_is_down_when_the_recording_ends_is_so_in_its_last_row() {
+    let records = with(election(), &[done(214, 3, Deed::Crash), done(216, 1, Deed::Stall)]);
+    let drawn = painted(records, "all", Style { ascii: true, ..Style::default() });
+    let last = drawn.lines().last().unwrap();
+    let lanes: String = last.chars().skip(11).take(33).collect();
+    assert_eq!(lanes.matches('|').count(), 1, "{drawn}");
 }
 
 #[test]

@@ -35,6 +35,8 @@ be read.";
 const USUAL_SERVER: &str = "127.0.0.1:2379";
 /// Most rows on a terminal.
 const MOST_ROWS: usize = 2_000;
+/// Narrower than that a picture for reports has no room for its title and its legend.
+const LEAST_PIXELS: usize = 800;
 /// How much of a recorder is asked for if nobody says: all.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
@@ -76,7 +78,8 @@ pub struct Arguments {
     /// What the picture speaks, `en` or `pt`
     #[arg(long, env = "JANGADA_LANG", value_parser = tongue::named, value_name = "LANG")]
     pub lang: Option<Language>,
-    /// So many columns, 40 to 10000; otherwise those of the terminal, or 120
+    /// So many columns, 40 to 10000; otherwise those of the terminal, or 120. Of .svg so many pixels, 800 to 10000; otherwise
+    /// as many as it needs
     #[arg(long, value_name = "N", value_parser = columns)]
     pub width: Option<usize>,
 }
@@ -262,12 +265,8 @@ fn window(arguments: &Arguments) -> Window {
 fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format) -> Result<(), Failure> {
     let window = window(arguments);
     let view = window.within(&recording.scene).map_err(Failure::usage)?;
-    let width = arguments.width.unwrap_or_else(terminal_width);
-    let (width, max_rows) = match arguments.save {
-        Some(_) => (arguments.width, usize::MAX),
-        None => (Some(width), MOST_ROWS),
-    };
-    let look = Look { kind, width, max_rows };
+    let max_rows = if arguments.save.is_some() { usize::MAX } else { MOST_ROWS };
+    let look = Look { kind, width: width(arguments, kind)?, max_rows };
     match (&arguments.save, format) {
         (Some(file), _) => {
             let (picture, _) = recording.paint(&view, look);
@@ -303,6 +302,21 @@ fn show(recording: &Recording, arguments: &Arguments, kind: Kind, format: Format
         Ok(()) => Ok(()),
         Err(violation) => Err(Failure::new(Exit::No, violation.clone())),
     }
+}
+
+/// Columns or, of a picture for reports, pixels. The terminal's columns are no measure of a picture that goes elsewhere.
+fn width(arguments: &Arguments, kind: Kind) -> Result<Option<usize>, Failure> {
+    if kind == Kind::Svg {
+        return match arguments.width {
+            Some(given) if given < LEAST_PIXELS => Err(Failure::usage(format!(
+                "--width of an SVG counts pixels, {LEAST_PIXELS} to 10000, not {given}; without --width it is as wide as it \
+                 needs to be"
+            ))),
+            given => Ok(given),
+        };
+    }
+    let usual = || arguments.save.is_none().then(terminal_width);
+    Ok(arguments.width.or_else(usual))
 }
 
 /// The form that was asked for.

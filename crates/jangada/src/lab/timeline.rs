@@ -191,7 +191,7 @@ pub fn answer(language: Language, records: Vec<Record>, ask: &Ask) -> Result<Vec
             language,
             "  that is all there is; a part: `timeline last 2s to {shown}`, `timeline from {from}s until {until}s to {shown}`",
             shown,
-            from = tenths(view.to.0 / 2),
+            from = tenths(view.from.0.midpoint(view.to.0)),
             until = tenths(view.to.0)
         ));
     }

@@ -256,11 +256,29 @@ fn a_picture_that_cannot_be_is_refused_with_one_that_could() {
         (["--width", "0"], "write 40 to 10000"),
         (["--width", "1"], "write 40 to 10000"),
         (["--from", "5s"], "and what is asked for begins at 5.000 s"),
+        (["--width", "120"], "counts pixels, 800 to 10000, not 120"),
     ] {
         let mut command = jangada();
-        command.current_dir(place.dir.path()).args(["timeline", "run.jsonl"]).args(more);
+        command.current_dir(place.dir.path()).args(["timeline", "run.jsonl", "--save", "run.svg"]).args(more);
         let output = command.output().unwrap();
         expect_exit(&output, 2);
         assert!(stderr(&output).contains(says), "{says}\n{}", stderr(&output));
     }
+}
+
+#[test]
+fn a_picture_for_reports_is_as_wide_on_stdout_as_in_a_file() {
+    let place = Place::new();
+    expect_exit(&place.piped("wait leader\ntimeline to run.jsonl\n", &["--sim"]), 0);
+    let svg = |more: &[&str]| {
+        let mut command = jangada();
+        command.current_dir(place.dir.path()).args(["timeline", "run.jsonl", "--format", "svg"]).args(more);
+        let output = command.output().unwrap();
+        expect_exit(&output, 0);
+        stdout(&output)
+    };
+    svg(&["--save", "run.svg"]);
+    let saved = std::fs::read_to_string(place.dir.path().join("run.svg")).unwrap();
+    assert!(svg(&[]) == saved, "the terminal's columns are no pixels");
+    assert!(svg(&["--width", "900"]).contains("width=\"900\""));
 }
