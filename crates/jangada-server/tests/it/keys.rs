@@ -120,6 +120,8 @@ async fn what_cannot_be_is_told() {
             "400 ?recursive is not known; there are ?prefix, ?watch, ?serializable, ?revision=N, ?limit=N",
         ),
         ("GET", "/kv/a?revision=99", &[], "", "400 etcdserver: mvcc: required revision is a future revision"),
+        ("PUT", "/kv/a%20b%zz", &[], "x", "400 two hexadecimal digits belong behind %, which itself is %25"),
+        ("GET", "/kv/a%4", &[], "", "400 two hexadecimal digits belong behind %, which itself is %25"),
         ("PUT", "/kv/a?prefix", &[], "x", "400 a value is put to one key, not to all that begin so"),
         (
             "DELETE",

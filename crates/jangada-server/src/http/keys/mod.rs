@@ -94,6 +94,9 @@ impl Asked {
     fn of(request: &Request) -> Result<Asked, String> {
         let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
         let key = Bytes::from_owner(percent_encoding::percent_decode_str(path).collect::<Vec<u8>>());
+        if has_broken_escape(path.as_bytes()) {
+            return Err("two hexadecimal digits belong behind %, which itself is %25".to_owned());
+        }
         let options = Options::parse(request.uri().query().unwrap_or_default())?;
         if key.is_empty() && !options.prefix {
             return Err("which key? /kv/KEY, or /kv/?prefix for all of them".to_owned());
@@ -238,6 +241,12 @@ impl Door {
 
 fn is_too_long(source: &(dyn std::error::Error + 'static)) -> bool {
     source.is::<http_body_util::LengthLimitError>()
+}
+
+/// Whether a `%` stands somewhere that names no byte.
+fn has_broken_escape(path: &[u8]) -> bool {
+    let names_byte = |rest: &[u8]| rest.iter().take(2).filter(|digit| digit.is_ascii_hexdigit()).count() == 2;
+    path.iter().enumerate().any(|(at, byte)| *byte == b'%' && !names_byte(&path[at + 1..]))
 }
 
 /// The first key behind all that begin with this one; `\0`, which is behind all keys, if there is none.

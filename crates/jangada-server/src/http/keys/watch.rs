@@ -16,6 +16,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
+use jangada_etcd::error;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::watch_client::WatchClient;
 use jangada_etcd::etcdserverpb::watch_request::RequestUnion;
@@ -42,8 +43,17 @@ pub(super) async fn start(door: &Door, asked: Asked, headers: &HeaderMap) -> Res
     // One request, and no end of them: who ends the stream of requests only says no more.
     let requests = stream::iter([request]);
     let mut client = WatchClient::new(door.services.clone()).max_decoding_message_size(usize::MAX);
-    let responses = client.watch(call(headers, requests)).await?.into_inner();
-    let events = responses.flat_map(|response| stream::iter(events(response)));
+    let mut responses = client.watch(call(headers, requests)).await?.into_inner();
+    // Whether it begins at all is told first: a refusal is a status of HTTP, as with all other requests.
+    let first = responses.next().await;
+    if let Some(Ok(refused)) = &first
+        && refused.created
+        && refused.canceled
+        && let Some(status) = refusal(&refused.cancel_reason)
+    {
+        return Err(status);
+    }
+    let events = stream::iter(first).chain(responses).flat_map(|response| stream::iter(events(response)));
     Ok(Sse::new(ended_by_an_error(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
@@ -53,6 +63,12 @@ fn start_revision(asked: &Asked, headers: &HeaderMap) -> Result<i64, Status> {
     let last = last.to_str().ok().and_then(|last| last.parse::<i64>().ok()).filter(|last| *last >= 0);
     let last = last.ok_or_else(|| Status::invalid_argument("Last-Event-ID is no revision"))?;
     Ok(last.saturating_add(1))
+}
+
+/// Why its user may not watch, if that is the reason.
+fn refusal(reason: &str) -> Option<Status> {
+    let refusals = [error::PERMISSION_DENIED, error::USER_EMPTY, error::INVALID_AUTH_TOKEN];
+    refusals.into_iter().find(|refusal| reason.contains(refusal.text)).map(Status::from)
 }
 
 /// What a response tells, or the sentence with which it ends.
