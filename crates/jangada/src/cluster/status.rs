@@ -203,27 +203,33 @@ impl Tolerance {
         // Dead or paused: seen from here it is all the same.
         let silent: Vec<&str> =
             self.down.iter().filter(|name| !self.apart.contains(name)).map(String::as_str).collect();
-        let plural = |names: usize| if names == 1 { "does" } else { "do" };
+        let plural = |names: usize, one, many| if names == 1 { one } else { many };
+        let there = all - down;
+        // Who is cut off answers, and does not count.
+        let (verb, not) = match self.apart.as_slice() {
+            [] => ("answer", ""),
+            _ => (plural(there, "takes part", "take part"), " answer"),
+        };
         let mut why = Vec::new();
         if !silent.is_empty() {
-            why.push(format!("{} {} not", silent.join(", "), plural(silent.len())));
+            why.push(format!("{} {} not{not}", silent.join(", "), plural(silent.len(), "does", "do")));
         }
         if !self.apart.is_empty() {
-            let apart = (self.apart.join(", "), plural(self.apart.len()));
-            why.push(format!("{} {}, but cut off from the leader", apart.0, apart.1));
+            let are = plural(self.apart.len(), "is", "are");
+            why.push(format!("{} {are} cut off from the leader", self.apart.join(", ")));
         }
-        let (there, why) = (all - down, why.join("; "));
+        let why = why.join("; ");
         if !self.quorum {
             let missing = majority.saturating_sub(there);
             return format!(
-                "no quorum: {there} of {all} voters answer ({why}); writes wait until {missing} more return{}",
+                "no quorum: {there} of {all} voters {verb} ({why}); writes wait until {missing} more return{}",
                 if missing == 1 { "s" } else { "" },
             );
         }
         let answer = if down == 0 {
             format!("{all} of {all} voters answer")
         } else {
-            format!("{there} of {all} voters answer ({why})")
+            format!("{there} of {all} voters {verb} ({why})")
         };
         match (self.leader, self.tolerates, down) {
             (false, _, _) => format!("{answer}; nobody leads: writes wait until one of them is elected"),
@@ -419,7 +425,7 @@ mod tests {
         third.leader = None;
         let apart = tolerance(&leader, &third);
         assert_eq!((apart.tolerates, apart.apart.as_slice()), (0, &["n3".to_owned()][..]));
-        let said = "2 of 3 voters answer (n3 does, but cut off from the leader); none more may fail";
+        let said = "2 of 3 voters take part (n3 is cut off from the leader); none more may fail";
         assert_eq!(apart.sentence(), said);
         third.leader = Some("n1".into());
         leader.membership.members[2].reachable = false;

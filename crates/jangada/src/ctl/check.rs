@@ -124,13 +124,14 @@ impl Ctl {
 
     async fn perf(&mut self, load: Load, prefix: &[u8]) -> Result<(), Failure> {
         self.must_be_unused(prefix).await?;
+        let mut stops = Stops::new()?;
         let (clients, rate, _) = load.wants();
         let begun = Instant::now();
         let until = Some(begun + PERF_TIME);
         let wanted = Wanted { prefix, clients, rate: Some(rate), until, keys: usize::MAX };
-        let borne = self.written(wanted).await?;
+        let borne = self.written(&mut stops, wanted).await?;
         let seconds = begun.elapsed().as_secs_f64();
-        self.clean_up(prefix).await?;
+        self.put_away(&mut stops, prefix).await?;
         let (done, slowest) = (borne.times.len() as f64 / seconds, borne.slowest());
         let checks = [
             (
@@ -152,6 +153,7 @@ impl Ctl {
 
     async fn datascale(&mut self, load: Load, prefix: &[u8]) -> Result<(), Failure> {
         self.must_be_unused(prefix).await?;
+        let mut stops = Stops::new()?;
         let (clients, _, keys) = load.wants();
         let size = |view: super::status::View| {
             let said = view.seen.into_iter().filter_map(|one| one.answer.ok());
@@ -159,10 +161,11 @@ impl Ctl {
         };
         let before = size(view(self.cluster.endpoints()).await);
         let begun = Instant::now();
-        let borne = self.written(Wanted { prefix, clients, rate: None, until: None, keys }).await?;
+        let wanted = Wanted { prefix, clients, rate: None, until: None, keys };
+        let borne = self.written(&mut stops, wanted).await?;
         let after = size(view(self.cluster.endpoints()).await);
         let rate = borne.times.len() as f64 / begun.elapsed().as_secs_f64();
-        self.clean_up(prefix).await?;
+        self.put_away(&mut stops, prefix).await?;
         let used = super::status::size(after - before);
         let written = format!("{} of {keys} keys were written, {}", borne.times.len(), borne.failures());
         let checks = [(borne.failed.is_empty(), written), (true, format!("They take up {used}"))];
@@ -170,8 +173,7 @@ impl Ctl {
     }
 
     /// Writes what is wanted. Whoever says stop meanwhile finds what was written deleted.
-    async fn written(&mut self, wanted: Wanted<'_>) -> Result<Borne, Failure> {
-        let mut stops = Stops::new()?;
+    async fn written(&mut self, stops: &mut Stops, wanted: Wanted<'_>) -> Result<Borne, Failure> {
         let (stop, stopped) = watch::channel(false);
         let mut writing = std::pin::pin!(write(self.cluster.again(), wanted, stopped));
         let exit = tokio::select! {
@@ -185,11 +187,20 @@ impl Ctl {
             let _borne = writing.await;
             self.clean_up(wanted.prefix).await
         };
-        let put_away = tokio::select! {
-            put_away = putting_away => put_away,
-            exit = stops.wait() => Err(Failure { exit, message: left(wanted.prefix) }),
+        unless_stopped(stops, wanted.prefix, putting_away)
+            .await
+            .and(Err(Failure { exit, message: String::new() }))
+    }
+
+    /// Deletes what was written. Whoever says stop meanwhile is told of it, and obeyed when he says so again.
+    async fn put_away(&mut self, stops: &mut Stops, prefix: &[u8]) -> Result<(), Failure> {
+        let mut deleting = std::pin::pin!(self.clean_up(prefix));
+        let exit = tokio::select! {
+            deleted = &mut deleting => return deleted,
+            exit = stops.wait() => exit,
         };
-        put_away.and(Err(Failure { exit, message: String::new() }))
+        output::note("what was written is being deleted; stop once more, and it stays");
+        unless_stopped(stops, prefix, deleting).await.and(Err(Failure { exit, message: String::new() }))
     }
 
     fn verdict(&self, checks: &[(bool, String)], rate: f64) -> Result<(), Failure> {
@@ -324,6 +335,18 @@ impl Client {
                 return Err((why, verdict));
             }
         }
+    }
+}
+
+/// Deletes what begins with this, unless somebody says stop.
+async fn unless_stopped(
+    stops: &mut Stops,
+    prefix: &[u8],
+    deleting: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        deleted = deleting => deleted,
+        exit = stops.wait() => Err(Failure { exit, message: left(prefix) }),
     }
 }
 

@@ -93,6 +93,8 @@ pub struct Cluster {
     login: Option<Login>,
     token: Option<MetadataValue<Ascii>>,
     link: Option<Link>,
+    /// When this operation began.
+    begun: Instant,
     /// Whose trouble was told of in this operation.
     told: Vec<String>,
 }
@@ -101,7 +103,15 @@ impl Cluster {
     /// Any of these endpoints, `HOST:PORT` each; `deadline` for each operation.
     pub fn new(endpoints: Vec<String>, deadline: Duration, login: Option<Login>) -> Cluster {
         assert!(!endpoints.is_empty(), "there is somebody to ask");
-        Cluster { endpoints, deadline, login, token: None, link: None, told: Vec::new() }
+        Cluster {
+            endpoints,
+            deadline,
+            login,
+            token: None,
+            link: None,
+            begun: Instant::now(),
+            told: Vec::new(),
+        }
     }
 
     /// The endpoints.
@@ -135,7 +145,8 @@ impl Cluster {
     /// 3 if nobody answers in time.
     pub async fn link(&mut self) -> Result<Link, Failure> {
         self.told.clear();
-        self.connected(Instant::now() + self.deadline).await
+        self.begun = Instant::now();
+        self.connected(self.begun + self.deadline).await
     }
 
     /// Asks, and asks again as far as that does no harm.
@@ -149,17 +160,25 @@ impl Cluster {
         F: Fn(Channel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
-        let begun = Instant::now();
-        let until = begun + self.deadline;
         self.told.clear();
-        let mut refused = None;
+        self.begun = Instant::now();
+        let until = self.begun + self.deadline;
+        // How long the slowest of those refusals took after which a write was not done.
+        let (mut refused, mut slowest) = (None, Duration::ZERO);
         loop {
             let link = self.connected(until).await?;
             let address = link.address.clone();
             let asked = Instant::now();
-            let (why, verdict) = match self.once(link, effect, message.clone(), &carry, until).await {
+            let asking = async {
+                // Who knows no leader would keep it until somebody leads, or too long.
+                match effect == Effect::Write && !link.knows_leader() {
+                    true => Err((NO_LEADER.to_owned(), Verdict::NotDone)),
+                    false => self.once(link, effect, message.clone(), &carry, until).await,
+                }
+            };
+            let (why, verdict) = match asking.await {
                 Ok(answer) => {
-                    self.told_at_last(&address, begun);
+                    self.told_at_last(&address);
                     return Ok(answer);
                 }
                 Err(why) => why,
@@ -182,10 +201,12 @@ impl Cluster {
             }
             // What was refused after a while would be again: whoever begins a write that the deadline cuts off does not know in
             // the end whether it was done.
-            let took = if effect == Effect::Write { asked.elapsed() } else { Duration::ZERO };
+            if effect == Effect::Write {
+                slowest = slowest.max(asked.elapsed());
+            }
             // Whoever was cut off by the deadline has said before why not.
             let (was_cut_off, last) = (why == NO_ANSWER, format!("{address}: {why}"));
-            if Instant::now() + PAUSE + took >= until {
+            if Instant::now() + PAUSE + slowest >= until {
                 let is_silent = was_cut_off && refused.is_none();
                 let why = refused.filter(|_| was_cut_off).unwrap_or(last);
                 return Err(self.gave_up(&why, is_silent));
@@ -288,10 +309,10 @@ impl Cluster {
     }
 
     fn gave_up(&self, why: &str, is_late: bool) -> Failure {
-        let waited = self.deadline.as_secs_f64();
+        let waited = self.begun.elapsed().as_secs_f64();
         let exit = if is_late { Exit::Deadline } else { Exit::Unreachable };
         let what = format!(
-            "nothing was done in {waited} s: {why}; look with `jangada ctl status`, or give it longer"
+            "nothing was done in {waited:.1} s: {why}; look with `jangada ctl status`, or give it longer"
         );
         Failure::new(exit, format!("{what} with --deadline"))
     }
@@ -304,9 +325,9 @@ impl Cluster {
         }
     }
 
-    fn told_at_last(&self, address: &str, begun: Instant) {
+    fn told_at_last(&self, address: &str) {
         if !self.told.is_empty() {
-            output::note(&format!("{address} answered after {:.1} s", begun.elapsed().as_secs_f64()));
+            output::note(&format!("{address} answered after {:.1} s", self.begun.elapsed().as_secs_f64()));
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::failure::{Exit, Failure};
 use crate::output;
 
 /// How long everybody is waited for.
-pub const PATIENCE: Duration = Duration::from_millis(150);
+const PATIENCE: Duration = Duration::from_millis(150);
 /// On a busy machine everybody is slow: whoever needs no more than this times the time of the first is not late.
 const SLOWER: u32 = 3;
 /// How long anybody is waited for.
@@ -60,6 +60,8 @@ pub struct View {
     pub seen: Vec<Seen>,
     /// Whom the leader hears, if it tells.
     pub heard: Option<Status>,
+    /// Why it did not tell though it should.
+    pub unheard: Option<String>,
 }
 
 /// Asks these endpoints and the members that they know of.
@@ -97,9 +99,13 @@ pub async fn view(endpoints: &[String]) -> View {
     let most = seen.iter().filter_map(|one| one.answer.as_ref().ok()).max_by_key(knows);
     let mut members = most.map(|said| said.members.clone()).unwrap_or_default();
     members.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut view = View { members, seen, heard: None };
+    let mut view = View { members, seen, heard: None, unheard: None };
     if let Some(leader) = view.leader() {
-        view.heard = tolerance::heard(leader).await;
+        // It has just answered: it is given what is left of the time.
+        match tolerance::heard(leader, (begun + AT_LONGEST).max(Instant::now() + PATIENCE)).await {
+            Ok(heard) => view.heard = heard,
+            Err(why) => view.unheard = Some(why),
+        }
     }
     view
 }
@@ -210,9 +216,8 @@ fn row(view: &View, member: &pb::Member) -> Vec<String> {
             row.push(status.header.map_or(0, |header| header.revision).to_string());
             row.extend([status.raft_applied_index.to_string(), size(status.db_size)]);
             let errors = status.errors.iter().map(|error| error.trim().to_owned());
-            row.push(
-                errors.chain(view.apart(member)).chain(view.behind(member)).collect::<Vec<_>>().join(", "),
-            );
+            let remarks = errors.chain(view.apart(member)).chain(view.behind(member));
+            row.push(remarks.chain(view.tells_nothing(member)).collect::<Vec<_>>().join(", "));
         }
         Err(why) => {
             row.push(if member.is_learner { "learner" } else { "" }.to_owned());

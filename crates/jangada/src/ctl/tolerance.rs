@@ -9,18 +9,26 @@ use jangada_etcd::etcdserverpb as pb;
 use jangada_server::status::{MemberStatus, Status};
 use tokio::task::spawn_blocking;
 
-use super::status::{PATIENCE, View, address};
+use super::status::{View, address};
 use crate::client::http;
+use crate::client::wire::reason;
 
 /// Under many writes a follower that keeps up may be some hundred entries behind.
 const FAR_BEHIND: u64 = 1_000;
 
 /// Asks a leader of ours whom it hears. An etcd does not tell: nothing then.
-pub async fn heard(leader: &pb::Member) -> Option<Status> {
-    let address = address(leader)?;
-    let asked = spawn_blocking(move || http::get(&address, "/status", Instant::now() + PATIENCE));
-    let answer = asked.await.ok()?.ok().filter(|answer| answer.status == 200)?;
-    serde_json::from_slice(&answer.body).ok()
+///
+/// # Errors
+/// Why it did not say, in a few words.
+pub async fn heard(leader: &pb::Member, until: Instant) -> Result<Option<Status>, String> {
+    let Some(address) = address(leader) else { return Ok(None) };
+    let asked = spawn_blocking(move || http::get(&address, "/status", until)).await;
+    let answer = asked.expect("asking does not panic").map_err(|error| reason(&error))?;
+    match answer.status {
+        200 => serde_json::from_slice(&answer.body).map(Some).map_err(|error| error.to_string()),
+        404 => Ok(None),
+        other => Err(format!("HTTP {other}")),
+    }
 }
 
 /// How a voter that answers stands apart from the rest.
@@ -65,6 +73,13 @@ impl View {
             id if id != leader.id => Some(format!("it does not follow {}", leader.name)),
             _ => None,
         }
+    }
+
+    /// That a leader does not tell whom it hears: who is cut off from it may not be known then.
+    pub fn tells_nothing(&self, member: &pb::Member) -> Option<String> {
+        let why = self.unheard.as_ref()?;
+        let leads = self.leader().is_some_and(|leader| leader.id == member.id);
+        leads.then(|| format!("it does not say whom it hears ({why})"))
     }
 
     /// That a member is far behind: it takes part, but until it has caught up no write can rely on it.
@@ -213,7 +228,7 @@ mod tests {
                 MembershipStatus { stage: MembershipStage::Final, tolerates: 0, members: known.collect() };
             Status { membership, ..Status::starting("n1", 1) }
         });
-        View { members: (1..=3).map(member).collect(), seen: seen.collect(), heard }
+        View { members: (1..=3).map(member).collect(), seen: seen.collect(), heard, unheard: None }
     }
 
     #[test]

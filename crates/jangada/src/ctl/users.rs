@@ -16,6 +16,9 @@ use super::tree::{Tree, header, text};
 use crate::failure::Failure;
 use crate::output;
 
+/// Why `auth enable` is refused when all that is missing is the role, in etcd's words.
+const NOT_ROOT: &str = "root user does not have root role";
+
 /// One call of the Auth service: the method's name, how it may be repeated, and what is asked.
 macro_rules! ask {
     ($ctl:expr, $method:ident, $effect:ident, $request:expr) => {
@@ -158,16 +161,20 @@ impl Ctl {
     pub async fn auth(&mut self, word: AuthWord) -> Result<(), Failure> {
         match word {
             AuthWord::Enable => {
-                // As etcdctl does it: without role root nobody could switch it off again.
-                let role = ask!(self, role_add, Write, pb::AuthRoleAddRequest { name: "root".to_owned() });
-                passed_over(role.map(drop), "already exists")?;
-                let granting =
-                    pb::AuthUserGrantRoleRequest { user: "root".to_owned(), role: "root".to_owned() };
-                passed_over(
-                    ask!(self, user_grant_role, Idempotent, granting).map(drop),
-                    "user name not found",
-                )?;
-                let enabled = ask!(self, auth_enable, Write, pb::AuthEnableRequest {})?;
+                let enabled = match ask!(self, auth_enable, Write, pb::AuthEnableRequest {}) {
+                    // As etcdctl does it: without role root nobody could switch it off again. Only now, since what is
+                    // refused for another reason shall change nothing.
+                    Err(failure) if failure.message.contains(NOT_ROOT) => {
+                        let role =
+                            ask!(self, role_add, Write, pb::AuthRoleAddRequest { name: "root".to_owned() });
+                        passed_over(role.map(drop), "already exists")?;
+                        let granting =
+                            pb::AuthUserGrantRoleRequest { user: "root".to_owned(), role: "root".to_owned() };
+                        ask!(self, user_grant_role, Idempotent, granting)?;
+                        ask!(self, auth_enable, Write, pb::AuthEnableRequest {})?
+                    }
+                    asked => asked?,
+                };
                 self.done(enabled.header, "Authentication Enabled".to_owned())
             }
             AuthWord::Disable => {
