@@ -136,22 +136,25 @@ impl Step {
                 server.tokens.clear();
                 Ok(String::new())
             }
-            Step::Members => {
-                let request = pb::MemberListRequest { linearizable: false };
-                let mut answer = server.cluster.member_list(server.by(request)).await;
-                if let Ok(answer) = &mut answer {
-                    answer.get_mut().members.sort_by(|a, b| a.name.cmp(&b.name));
-                    for member in &mut answer.get_mut().members {
-                        member.id = u64::from(member.id != 0);
-                        for url in member.peer_ur_ls.iter_mut().chain(&mut member.client_ur_ls) {
-                            *url = url.split("127.0.0.1:").next().unwrap_or_default().to_owned();
-                        }
-                    }
-                }
-                told(answer, |answer| &mut answer.header)
+            Step::Members => members(server).await,
+        }
+    }
+}
+
+/// The members, but for their numbers and ports.
+async fn members(server: &mut Server) -> Result<String> {
+    let request = pb::MemberListRequest { linearizable: false };
+    let mut answer = server.cluster.member_list(server.by(request)).await;
+    if let Ok(answer) = &mut answer {
+        answer.get_mut().members.sort_by(|a, b| a.name.cmp(&b.name));
+        for member in &mut answer.get_mut().members {
+            member.id = u64::from(member.id != 0);
+            for url in member.peer_ur_ls.iter_mut().chain(&mut member.client_ur_ls) {
+                *url = url.split("127.0.0.1:").next().unwrap_or_default().to_owned();
             }
         }
     }
+    told(answer, |answer| &mut answer.header)
 }
 
 async fn alarm(server: &Server, request: pb::AlarmRequest) -> Result<String> {
