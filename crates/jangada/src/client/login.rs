@@ -30,7 +30,8 @@ impl Login {
         Some(Login::of(&user, env::var("JANGADA_PASSWORD").ok()))
     }
 
-    fn of(user: &str, password: Option<String>) -> Login {
+    /// Whom this names: `NAME:PASSWORD`, or `NAME` and the password by itself.
+    pub fn of(user: &str, password: Option<String>) -> Login {
         match user.split_once(':') {
             Some((name, password)) => Login { name: name.to_owned(), password: password.to_owned() },
             None => Login { name: user.to_owned(), password: password.unwrap_or_default() },

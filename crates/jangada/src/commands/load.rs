@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::client::login::Login;
 use crate::cluster::layout::Layout;
 use crate::cluster::status;
 use crate::commands::client::check_address;
@@ -133,6 +134,12 @@ pub struct Options {
     /// How long an answer is waited for
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = super::timeline::time)]
     pub timeout: Duration,
+    /// Who asks, where servers want to know
+    #[arg(long, env = "JANGADA_USER", hide_env_values = true, value_name = "NAME[:PASSWORD]")]
+    pub user: Option<String>,
+    /// The password, if --user has none
+    #[arg(long, env = "JANGADA_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
     /// Kill the leader of --dir each time this has passed, and start it again a second later
     #[arg(long, value_name = "TIME", value_parser = super::timeline::time, requires = "dir")]
     pub kill_leader_every: Option<Duration>,
@@ -314,7 +321,13 @@ impl Options {
             end: self.operations.map_or(End::After(self.duration), End::Operations),
             seed: self.seed,
             patience: self.timeout,
+            login: self.login(),
         })
+    }
+
+    fn login(&self) -> Option<Login> {
+        let user = self.user.as_deref().filter(|user| !user.is_empty())?;
+        Some(Login::of(user, self.password.clone()))
     }
 
     fn addresses(&self) -> Result<Vec<String>, Failure> {

@@ -1,10 +1,11 @@
 //! Two targets in turns, in one run: what a machine does meanwhile hits both.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::report::Report;
+use super::report::{Report, named};
 
 /// Runs of two targets, and what one is to the other.
 #[derive(Clone, Debug, Serialize)]
@@ -105,8 +106,13 @@ impl Comparison {
     }
 }
 
-fn failures(reports: &[Report]) -> u64 {
-    reports.iter().flat_map(|report| report.errors.values()).sum()
+/// What went wrong in all runs of a side.
+fn failures(reports: &[Report]) -> String {
+    let mut all = BTreeMap::new();
+    for (why, count) in reports.iter().flat_map(|report| &report.errors) {
+        *all.entry(why.clone()).or_insert(0) += count;
+    }
+    if all.is_empty() { "0".to_owned() } else { named(&all) }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::link::Outcome;
 use super::plan::{Ask, Plan};
+use crate::client::login::Login;
 
 /// Between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -31,9 +32,11 @@ const HEAD_BYTES: usize = 5;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+const TOKEN: HeaderName = HeaderName::from_static("token");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+const AUTHENTICATE: &str = "/etcdserverpb.Auth/Authenticate";
 const PUT: &str = "/etcdserverpb.KV/Put";
 const RANGE: &str = "/etcdserverpb.KV/Range";
 const TXN: &str = "/etcdserverpb.KV/Txn";
@@ -48,6 +51,7 @@ pub struct Grpc {
     servers: Vec<String>,
     patience: Duration,
     serializable: bool,
+    login: Option<Login>,
     up: RefCell<Option<Up>>,
     /// The connection is up.
     risen: Notify,
@@ -57,6 +61,8 @@ pub struct Grpc {
 #[derive(Clone, Debug)]
 struct Up {
     sender: SendRequest<Bytes>,
+    token: Option<HeaderValue>,
+    authenticate: Uri,
     put: Uri,
     range: Uri,
     txn: Uri,
@@ -74,6 +80,7 @@ impl Grpc {
             servers,
             patience: plan.patience,
             serializable: plan.serializable,
+            login: plan.login.clone(),
             up: RefCell::new(None),
             risen: Notify::new(),
         }
@@ -172,7 +179,14 @@ impl Grpc {
     /// Keeps it up. Never ends.
     pub async fn keep(&self) {
         for server in self.servers.iter().cycle() {
-            if let Ok(Ok((up, connection))) = timeout(self.patience, connect(server)).await {
+            if let Ok(Ok((mut up, mut connection))) = timeout(self.patience, connect(server)).await {
+                up.token = tokio::select! {
+                    token = self.token(&up) => token,
+                    _ended = &mut connection => {
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                };
                 *self.up.borrow_mut() = Some(up);
                 self.risen.notify_waiters();
                 // Whoever asks sees in the answer why it has ended.
@@ -181,6 +195,25 @@ impl Grpc {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+impl Grpc {
+    /// What says who asks. Without one what is asked says itself what a refused login means.
+    async fn token(&self, up: &Up) -> Option<HeaderValue> {
+        let Login { name, password } = self.login.clone()?;
+        let asked = pb::AuthenticateRequest { name, password };
+        let answer = async {
+            loop {
+                match up.call(&up.authenticate, &asked).await {
+                    // Too many log in at once.
+                    Err(why) if why.contains("too many requests") => tokio::time::sleep(PAUSE).await,
+                    answer => return answer,
+                }
+            }
+        };
+        let answer = timeout(self.patience, answer).await.ok()?.ok()?;
+        HeaderValue::try_from(pb::AuthenticateResponse::decode(answer).ok()?.token).ok()
     }
 }
 
@@ -199,6 +232,8 @@ async fn connect(server: &str) -> io::Result<(Up, Connection<TcpStream, Bytes>)>
     };
     let up = Up {
         sender,
+        token: None,
+        authenticate: uri(AUTHENTICATE)?,
         put: uri(PUT)?,
         range: uri(RANGE)?,
         txn: uri(TXN)?,
@@ -245,6 +280,9 @@ impl Up {
         *request.uri_mut() = uri.clone();
         request.headers_mut().insert(header::CONTENT_TYPE, GRPC);
         request.headers_mut().insert(header::TE, TRAILERS);
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(TOKEN, token.clone());
+        }
         let (response, mut sending) = sender.send_request(request, false).map_err(told)?;
         sending.send_data(framed(message)?, last).map_err(told)?;
         Ok((response, sending))

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::client::login::Login;
+
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -90,6 +92,8 @@ pub struct Plan {
     pub seed: u64,
     /// How long an answer is waited for.
     pub patience: Duration,
+    /// Who asks, where servers want to know.
+    pub login: Option<Login>,
 }
 
 /// One thing to ask.
@@ -177,6 +181,7 @@ mod tests {
             end: End::Operations(1),
             seed: 7,
             patience: Duration::from_secs(1),
+            login: None,
         }
     }
 

@@ -148,12 +148,16 @@ impl fmt::Display for Report {
         match self.errors.is_empty() {
             true => write!(f, "  no errors"),
             false => {
-                let errors: Vec<String> =
-                    self.errors.iter().map(|(why, count)| format!("{count} {why}")).collect();
-                write!(f, "  errors: {}", errors.join(", "))
+                write!(f, "  errors: {}", named(&self.errors))
             }
         }
     }
+}
+
+/// What went wrong, and how often.
+pub(super) fn named(errors: &BTreeMap<String, u64>) -> String {
+    let errors: Vec<String> = errors.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    errors.join(", ")
 }
 
 #[cfg(test)]
@@ -185,6 +189,7 @@ pub(super) mod tests {
             end: End::Operations(1),
             seed: 0,
             patience: Duration::from_secs(1),
+            login: None,
         };
         Report::of(&plan, &["127.0.0.1:2379".to_owned()], Duration::from_secs(2), tally)
     }

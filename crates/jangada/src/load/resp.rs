@@ -12,7 +12,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::link::Outcome;
-use super::plan::Ask;
+use super::plan::{Ask, Plan};
+use crate::client::login::Login;
 use crate::client::wire::{Reply, WireError, encode, parse, reason};
 
 /// Between two attempts to connect.
@@ -27,6 +28,7 @@ type Answer = Result<Reply, String>;
 pub struct Resp {
     servers: Vec<String>,
     patience: Duration,
+    login: Option<Login>,
     up: Cell<bool>,
     state: RefCell<State>,
     /// There is something to send.
@@ -42,12 +44,13 @@ struct State {
 }
 
 impl Resp {
-    /// To the first of `servers`, and to the next ones when it cannot be had. `patience` is for an answer.
-    pub fn new(servers: Vec<String>, patience: Duration) -> Resp {
+    /// To the first of `servers`, and to the next ones when it cannot be had.
+    pub fn new(servers: Vec<String>, plan: &Plan) -> Resp {
         assert!(!servers.is_empty(), "there is a server to talk to");
         Resp {
             servers,
-            patience,
+            patience: plan.patience,
+            login: plan.login.clone(),
             up: Cell::new(false),
             state: RefCell::default(),
             wake: Notify::new(),
@@ -99,7 +102,12 @@ impl Resp {
     /// Keeps it up. Never ends.
     pub async fn keep(&self) {
         for server in self.servers.iter().cycle() {
-            if let Ok(Ok(stream)) = timeout(self.patience, TcpStream::connect(server)).await {
+            let connecting = async {
+                let mut stream = TcpStream::connect(server).await?;
+                self.log_in(&mut stream).await?;
+                Ok::<_, io::Error>(stream)
+            };
+            if let Ok(Ok(stream)) = timeout(self.patience, connecting).await {
                 self.up.set(true);
                 self.risen.notify_waiters();
                 let why = match stream.set_nodelay(true) {
@@ -107,6 +115,31 @@ impl Resp {
                     Err(error) => error,
                 };
                 self.down(&reason(&why));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Says first of all who asks; again while too many others do. What a refused login means the answers behind it say.
+    async fn log_in(&self, stream: &mut TcpStream) -> io::Result<()> {
+        let Some(Login { name, password }) = &self.login else { return Ok(()) };
+        let mut out = Vec::new();
+        encode(&[b"AUTH", name.as_bytes(), password.as_bytes()], &mut out);
+        loop {
+            stream.write_all(&out).await?;
+            let mut bytes = Vec::new();
+            let reply = loop {
+                if stream.read_buf(&mut bytes).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                match parse(&bytes) {
+                    Ok(Some((reply, _))) => break reply,
+                    Ok(None) => {}
+                    Err(_) => return Err(io::ErrorKind::InvalidData.into()),
+                }
+            };
+            if !matches!(reply, Reply::Error(text) if text.starts_with("TRYAGAIN")) {
+                return Ok(());
             }
             tokio::time::sleep(PAUSE).await;
         }

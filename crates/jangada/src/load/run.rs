@@ -121,7 +121,7 @@ fn open(plan: &Plan, servers: &[String]) -> Vec<Link> {
         let first = number % servers.len();
         servers.rotate_left(first);
         let link = match plan.protocol {
-            Protocol::Resp => Link::Resp(Rc::new(Resp::new(servers, plan.patience))),
+            Protocol::Resp => Link::Resp(Rc::new(Resp::new(servers, plan))),
             Protocol::Etcd => Link::Etcd(Rc::new(Grpc::new(servers, plan))),
         };
         let kept = link.clone();

@@ -31,6 +31,35 @@ fn keys(cluster: &Cluster) -> i64 {
 }
 
 #[test]
+fn it_logs_in_where_servers_want_to_know_who_asks() {
+    let cluster = Cluster::up(1);
+    for arguments in [["user", "add", "root:secret"].as_slice(), &["auth", "enable"]] {
+        let mut ctl = jangada();
+        ctl.args(["ctl", "--endpoints", &cluster.address(1)]).args(arguments);
+        expect_exit(&ctl.output().unwrap(), 0);
+    }
+    let address = cluster.address(1);
+    for (protocol, refusal) in [("resp", "NOAUTH"), ("etcd", "user name is empty")] {
+        let on = ["put", "--servers", &address, "--operations", "50", "--protocol", protocol];
+        let run = report(&[&on[..], &["--user", "root:secret"]].concat());
+        assert_eq!(
+            (run["answered"].as_u64(), run["errors"].as_object().unwrap().len()),
+            (Some(50), 0),
+            "{run}"
+        );
+        let nobody = stdout(&load(&on));
+        assert!(nobody.contains(refusal), "{nobody}");
+        let by_environment =
+            jangada().arg("load").args(on).env("JANGADA_USER", "root:secret").output().unwrap();
+        expect_exit(&by_environment, 0);
+    }
+    let compare =
+        ["compare", "put", "--servers", &address, "--against", &address, "--rounds", "1", "-n", "50"];
+    let compared = stdout(&load(&compare));
+    assert!(compared.contains("errors: 50 NOAUTH and 50 NOAUTH"), "{compared}");
+}
+
+#[test]
 fn etcds_api_counts_what_was_done_too() {
     let cluster = Cluster::up(3);
     let dir = cluster.data();
