@@ -49,9 +49,32 @@ pub(crate) fn set(language: Language, setup: &mut Setup, knob: &str, value: &str
     let raft = &mut setup.raft;
     match knob {
         "election_timeout" => {
-            (raft.election_timeout_min, raft.election_timeout_max) = range(language, value)?
+            let (min, max) = range(language, value)?;
+            let least = raft.heartbeat_interval * 2;
+            if min < least {
+                return Err(say!(
+                    language,
+                    "an election_timeout is at least two heartbeat intervals, {least} now: first `config heartbeat_interval {fits}`",
+                    least = written(least),
+                    fits = written((min / 5).max(Duration::from_micros(1)))
+                ));
+            }
+            (raft.election_timeout_min, raft.election_timeout_max) = (min, max);
         }
-        "heartbeat_interval" => raft.heartbeat_interval = duration(language, value)?,
+        "heartbeat_interval" => {
+            let interval = duration(language, value)?;
+            if interval * 2 > raft.election_timeout_min {
+                return Err(say!(
+                    language,
+                    "an election_timeout, {least} at the least now, is no less than two heartbeat intervals: first `config \
+                     election_timeout {from}..{to}`",
+                    least = written(raft.election_timeout_min),
+                    from = written(interval * 5),
+                    to = written(interval * 10)
+                ));
+            }
+            raft.heartbeat_interval = interval;
+        }
         "commit_notice_after" => raft.commit_notice_after = Some(duration(language, value)?),
         "pre_vote" => raft.pre_vote = switch(language, value)?,
         "check_quorum" => raft.check_quorum = switch(language, value)?,
@@ -66,6 +89,15 @@ pub(crate) fn set(language: Language, setup: &mut Setup, knob: &str, value: &str
         other => return Err(say!(language, "`{other}` is a knob that turns nothing", other)),
     }
     Ok(())
+}
+
+/// As it can be typed: `50ms`, `2s`.
+fn written(time: Duration) -> String {
+    match (time.as_micros(), time.as_millis()) {
+        (micros, _) if micros % 1_000 != 0 => format!("{micros}us"),
+        (_, millis) if millis % 1_000 != 0 => format!("{millis}ms"),
+        (_, millis) => format!("{}s", millis / 1_000),
+    }
 }
 
 fn number(language: Language, text: &str) -> Result<usize, String> {

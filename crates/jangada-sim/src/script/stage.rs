@@ -263,6 +263,12 @@ impl<C: Cluster> Stage<C> {
         self.setup.as_mut().ok_or_else(|| say!(language, "there is no cluster yet: begin with `servers N`"))
     }
 
+    /// Whether the servers that are set up have started; until then those that can be seen are older ones.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        self.founded
+    }
+
     /// The cluster; its servers start with the first command that needs them.
     pub(super) fn cluster(&mut self) -> Result<&mut C, String> {
         if !self.founded {

@@ -129,6 +129,8 @@ fn what_cannot_be_done_is_told() {
         ("wait leader", "line 1, `wait leader`: there is no cluster yet: begin with `servers N`"),
         ("servers 3\nwait leader\nseed 2", "the servers run already"),
         ("servers 3\nconfig heartbeat_interval 0ms\nrun 1ms", "heartbeat_interval is zero"),
+        ("servers 3\nconfig election_timeout 5ms", "100ms now: first `config heartbeat_interval 1ms`"),
+        ("servers 3\nconfig heartbeat_interval 2s", "first `config election_timeout 10s..20s`"),
         ("servers 3\nconfig delay 5", "`5` is no duration"),
         ("servers 3\nlog 4 1 1", "there are 3 servers, and no n4"),
         ("servers 3\nlog 1 2 1", "terms begin with 1 and never go back"),

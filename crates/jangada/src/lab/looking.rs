@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jangada_raft::event::RoleName;
-use jangada_raft::types::NodeId;
+use jangada_raft::types::{Membership, NodeId, Term, Time};
 use jangada_sim::script::cluster::{Cluster, View};
 use jangada_sim::script::command::Server;
 use jangada_trace::language::Language;
@@ -18,6 +18,22 @@ impl<B: Backend> Session<B> {
         views(self.stage.as_cluster())
     }
 
+    /// Without a teller, who leads is seen by looking.
+    pub(super) fn stand(&self) {
+        if !self.stage.has_started() {
+            let mut standing = self.known.standing();
+            (standing.term, standing.leader, standing.now) = (Term(0), None, Some(Time::ZERO));
+            return;
+        }
+        let cluster = self.stage.as_cluster();
+        let views: Vec<View<'_>> = cluster.servers().into_iter().filter_map(|id| cluster.view(id)).collect();
+        let mut standing = self.known.standing();
+        standing.term = views.iter().map(|view| view.term).max().unwrap_or_default();
+        let leaders = views.iter().filter(|view| view.is_leader());
+        standing.leader = leaders.max_by_key(|view| view.term).map(|view| (view.id, view.term));
+        standing.now = Some(cluster.now());
+    }
+
     pub(super) fn leader(&self) -> String {
         leader(self.language(), self.stage.as_cluster())
     }
@@ -25,14 +41,18 @@ impl<B: Backend> Session<B> {
     pub(super) fn status(&self) -> Vec<String> {
         let live = self.stage.as_cluster();
         let mut lines = vec![self.leader()];
-        for (id, view) in self.views() {
+        let views = self.views();
+        let leaders = views.values().flatten().filter(|view| view.is_leader() && !live.is_paused(view.id));
+        let in_force = leaders.max_by_key(|view| view.term).map(|view| view.membership.as_ref());
+        for (&id, view) in &views {
             let address = live.address(id).unwrap_or_default();
             let state = match &view {
                 None => say!(self.language(), "down"),
                 Some(_) if live.is_paused(id) => say!(self.language(), "stands still"),
+                Some(view) if is_outside(view, in_force) => say!(self.language(), "no member"),
                 Some(view) => role(self.language(), view),
             };
-            let numbers = view.filter(|_| !live.is_paused(id)).map_or_else(String::new, |view| {
+            let numbers = view.as_ref().filter(|_| !live.is_paused(id)).map_or_else(String::new, |view| {
                 let (term, log, committed) =
                     (view.term.to_string(), view.last_index.to_string(), view.commit_index.to_string());
                 say!(
@@ -113,6 +133,11 @@ impl<B: Backend> Session<B> {
     }
 }
 
+/// Whether the leader's configuration, which is the one in force, does not name this follower; it may not know that yet.
+fn is_outside(view: &View<'_>, in_force: Option<&Membership>) -> bool {
+    view.role == RoleName::Follower && in_force.is_some_and(|members| !members.contains(view.id))
+}
+
 fn role(language: Language, view: &View<'_>) -> String {
     match (view.role, view.leader) {
         (RoleName::Leader, _) => say!(language, "★ LEADER"),
@@ -163,6 +188,9 @@ fn why_nobody<B: Cluster>(
             voters = voters.len(),
             needs
         );
+    }
+    if cluster.now() == Time::ZERO {
+        return say!(language, "no time has passed: `run 1s`, `step` or `wait leader`");
     }
     say!(
         language,

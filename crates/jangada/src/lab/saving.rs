@@ -32,19 +32,45 @@ impl<B: Backend> Session<B> {
         let mut text = format!(
             "# A session of `jangada lab{made_up}`: `jangada lab{made_up} --script FILE` plays it again.\n"
         );
-        for line in &self.typed {
+        let lines = played(&self.typed);
+        for line in &lines {
             text.push_str(line);
             text.push('\n');
         }
         std::fs::write(file, text)
             .map_err(|why| say!(self.language(), "{file}: {why}; nothing was saved", file, why))?;
-        self.voice.say(&say!(
+        let mut told = say!(
             self.language(),
             "{count} lines saved; `jangada lab{made_up} --script {file}` plays them",
-            count = self.typed.len(),
+            count = lines.len(),
             made_up,
             file
-        ));
+        );
+        if self.began_anew {
+            told.push_str(&say!(
+                self.language(),
+                "; they begin with the last `{first}`, and what came before was another run",
+                first = self.typed.first().map_or("servers", String::as_str)
+            ));
+        }
+        self.voice.say(&told);
         Ok(())
+    }
+}
+
+/// What plays the same again: of the seeds that were chosen for these servers the last.
+fn played(typed: &[String]) -> Vec<&str> {
+    let is_seed = |line: &str| line.split_whitespace().next() == Some("seed");
+    let last = typed.iter().rposition(|line| is_seed(line));
+    let kept = typed.iter().enumerate().filter(|(at, line)| !is_seed(line) || Some(*at) == last);
+    kept.map(|(_, line)| line.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn of_several_seeds_the_last_is_saved() {
+        let typed = ["servers 3", "seed 1", "seed 36", "run 1s"].map(str::to_owned);
+        assert_eq!(super::played(&typed), ["servers 3", "seed 36", "run 1s"]);
     }
 }

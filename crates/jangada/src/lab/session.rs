@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use jangada_raft::types::{NodeId, Time};
 use jangada_sim::script::Stage;
-use jangada_sim::script::cluster::View;
 use jangada_sim::script::command::{Command, Condition, Kind, Server};
 use jangada_trace::language::Language;
 use jangada_trace::names::Names;
@@ -73,13 +72,15 @@ pub struct Session<B> {
     pub(super) voice: Voice,
     /// Who tells of events while they happen; without one, the stage tells of them after each command.
     pub(super) teller: Option<Teller>,
-    known: Arc<Known>,
+    pub(super) known: Arc<Known>,
     /// Without a teller: remembers what sentences look back at.
     words: Words,
     /// What the stage tells of.
     watched: Vec<Kind>,
     /// What was typed and carried out, for `save`.
     pub(super) typed: Vec<String>,
+    /// Something was typed before the servers that are there now.
+    pub(super) began_anew: bool,
     /// The seed of a made-up world, as the laboratory was opened.
     seed: Option<u64>,
     /// Since when nothing is carried out.
@@ -112,6 +113,7 @@ impl<B: Backend> Session<B> {
             known,
             watched,
             typed: Vec::new(),
+            began_anew: false,
             seed: None,
             rested: Instant::now(),
             pace: None,
@@ -145,6 +147,12 @@ impl<B: Backend> Session<B> {
         self.seed = seed;
         seed.into_iter().for_each(|seed| self.sow(seed));
         Ok(())
+    }
+
+    /// More has been typed than which servers there are, and of which seed.
+    fn has_been_used(&self) -> bool {
+        let sets_up = |line: &String| line.starts_with("servers ") || line.starts_with("seed ");
+        !self.typed.iter().all(sets_up)
     }
 
     /// The world that begins is one of this seed, unless somebody chooses another for it.
@@ -218,17 +226,6 @@ impl<B: Backend> Session<B> {
         if let Some(teller) = &self.teller {
             teller.flush();
         }
-    }
-
-    /// Without a teller, who leads is seen by looking.
-    pub(super) fn stand(&self) {
-        let cluster = self.stage.as_cluster();
-        let views: Vec<View<'_>> = cluster.servers().into_iter().filter_map(|id| cluster.view(id)).collect();
-        let mut standing = self.known.standing();
-        standing.term = views.iter().map(|view| view.term).max().unwrap_or_default();
-        let leaders = views.iter().filter(|view| view.is_leader());
-        standing.leader = leaders.max_by_key(|view| view.term).map(|view| (view.id, view.term));
-        standing.now = Some(cluster.now());
     }
 
     /// The next thing happens, and whatever it is, it is told.
@@ -376,6 +373,7 @@ impl<B: Backend> Session<B> {
             }
             Command::Watch(kinds) => self.watched.clone_from(kinds),
             Command::Servers(_) => {
+                self.began_anew |= self.has_been_used();
                 self.typed.clear();
                 self.stage.as_cluster_mut().begin_anew();
                 self.eye.iter().for_each(Eye::begin_anew);

@@ -592,6 +592,33 @@ fn a_session_of_a_made_up_world_is_saved_as_one() {
 }
 
 #[test]
+fn save_says_that_what_came_before_was_another_run() {
+    let place = Place::new();
+    let lines = "wait leader\nset a 1\nservers 3\nseed 36\nwait leader\nsave s.txt\n";
+    let saved = stdout(&place.piped(lines, &["--sim"]));
+    assert!(
+        saved.contains("begin with the last `servers 3`, and what came before was another run"),
+        "{saved}"
+    );
+    let text = std::fs::read_to_string(place.dir.path().join("s.txt")).unwrap();
+    assert_eq!(text.matches("seed ").count(), 1, "{text}");
+}
+
+#[test]
+fn before_time_begins_no_election_is_said_to_be_under_way() {
+    let place = Place::new();
+    let told = stdout(&place.piped("servers 3\nstatus\n", &["--sim"]));
+    assert!(told.contains("nobody leads: no time has passed: `run 1s`"), "{told}");
+}
+
+#[test]
+fn a_removed_server_is_no_member_as_soon_as_its_leader_knows() {
+    let place = Place::new();
+    let told = stdout(&place.piped("servers 3\nwait leader\nremove follower\nstatus\n", &["--sim"]));
+    assert!(told.contains("no member"), "{told}");
+}
+
+#[test]
 fn a_laboratory_has_no_json_and_says_what_has() {
     let place = Place::new();
     let output = place.piped("", &["-o", "json"]);
