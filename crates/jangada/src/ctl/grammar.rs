@@ -67,7 +67,8 @@ fn format() -> impl TypedValueParser<Value = Shape> {
 fn deadline(text: &str) -> Result<Duration, String> {
     let time = match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+        Err(_) => humantime::parse_duration(text)
+            .map_err(|_| "this is no time: 5 and 5s are five seconds, 500ms is half a second".to_owned())?,
     };
     if time.is_zero() { Err("nothing can be done in no time".to_owned()) } else { Ok(time) }
 }
@@ -510,4 +511,17 @@ pub fn lease_id(text: &str) -> Result<i64, String> {
     let id = u64::from_str_radix(text.trim_start_matches("0x"), 16)
         .map_err(|_| "a lease is a hexadecimal number")?;
     Ok(id.cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_is_no_time_is_told_how_times_are_written() {
+        assert_eq!(deadline("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(deadline("2"), deadline("2s"));
+        assert!(deadline("abc").unwrap_err().contains("500ms is half a second"));
+        assert!(deadline("0").is_err());
+    }
 }
