@@ -750,7 +750,7 @@ const MARKS = {
     paper.fillRect(x - 6, y + 6, 12, 4);
   } },
   membership_changed: { small: true, leader: true, at: 14, paint: (paper, x, y, color, event, diagram) => diagram.label("members", x + 6, y + 22, color.muted) },
-  deed: { paint: (paper, x, y, color, event) => drawRole(paper, { crash: 'down', pause: 'paused', silent: 'silent' }[event.what] ?? 'follower', x, y, 8, color) },
+  deed: { paint: (paper, x, y, color, event) => drawRole(paper, { crash: 'down', pause: 'paused', silent: 'silent', refused: 'silent' }[event.what] ?? 'follower', x, y, 8, color) },
 };
 MARKS.snapshot_installed = MARKS.snapshot_taken = { paint: (paper, x, y, color) => square(paper, x, y, color.snapshot) };
 MARKS.proposal_refused = MARKS.read_refused = { small: true, paint: (paper, x, y, color) => square(paper, x, y + 8, color.refused) };

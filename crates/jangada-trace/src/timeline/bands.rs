@@ -101,6 +101,41 @@ pub(super) fn roles(records: &[Record], node: NodeId, end: Time) -> Vec<RoleSpan
         }
         last_seen = record.time;
     }
+    if first.is_none() { by_others(records, node) } else { spans }
+}
+
+/// The roles of a server that has recorded nothing itself, as far as it was heard: its messages tell what it is.
+fn by_others(records: &[Record], node: NodeId) -> Vec<RoleSpan> {
+    let mut spans: Vec<RoleSpan> = Vec::new();
+    for record in records {
+        let Event::Raft(RaftEvent::Received { from, kind, term, .. }) = record.event else { continue };
+        let role = match kind {
+            MessageKind::Append | MessageKind::Heartbeat | MessageKind::Snapshot => RoleName::Leader,
+            MessageKind::AppendAccepted | MessageKind::AppendRefused | MessageKind::SnapshotReply => {
+                RoleName::Follower
+            }
+            MessageKind::Vote => RoleName::Candidate,
+            // Whoever asks who would vote for it names a term that there may never be.
+            MessageKind::PreVote
+            | MessageKind::PreVoteReply
+            | MessageKind::VoteReply
+            | MessageKind::TimeoutNow
+            | MessageKind::ReadIndex
+            | MessageKind::ReadIndexReply => continue,
+        };
+        if from != node {
+            continue;
+        }
+        match spans.last_mut() {
+            Some(last) if (last.role, last.term) == (role, term) => last.end = record.time,
+            // A message of before that comes late says nothing new.
+            Some(last) if term < last.term => {}
+            last => {
+                last.into_iter().for_each(|last| last.end = record.time);
+                spans.push(RoleSpan { begin: record.time, end: record.time, role, term });
+            }
+        }
+    }
     spans
 }
 

@@ -211,6 +211,31 @@ fn a_server_that_nobody_recorded_is_seen_to_fall_silent_by_what_the_others_heard
 }
 
 #[test]
+fn a_server_that_nobody_recorded_is_what_the_others_heard_of_it() {
+    use MessageKind::{AppendAccepted, Heartbeat, PreVoteReply};
+    let later = RaftEvent::Received {
+        from: NodeId(1),
+        sequence: 9,
+        term: Term(2),
+        kind: AppendAccepted,
+        index: Index(0),
+        count: 0,
+    };
+    let scene = Scene::of(vec![
+        at(1_000, 2, 1, received(1, 6, PreVoteReply)),
+        at(2_000, 2, 2, received(1, 7, Heartbeat)),
+        at(3_000, 3, 1, received(1, 8, Heartbeat)),
+        at(5_000, 3, 2, later),
+        at(6_000, 2, 3, received(1, 8, Heartbeat)),
+    ]);
+    let roles = scene.lanes.iter().find(|lane| lane.node == NodeId(1)).expect("it was heard").roles.iter();
+    let told: Vec<_> = roles
+        .map(|span| (span.role, span.term.0, span.begin.0 / 1_000_000, span.end.0 / 1_000_000))
+        .collect();
+    assert_eq!(told, [(RoleName::Leader, 1, 2, 5), (RoleName::Follower, 2, 5, 5)]);
+}
+
+#[test]
 fn a_recording_that_was_cut_says_nothing_of_a_role_beyond_its_end() {
     let elected =
         RaftEvent::RoleChanged { role: RoleName::Leader, term: Term(1), why: RoleChange::ElectionWon };

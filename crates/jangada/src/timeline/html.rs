@@ -151,13 +151,17 @@ fn besides(recording: &Recording, view: &View) -> Vec<(Time, String)> {
         .take_while(|record| record.time < view.from)
         .for_each(|record| standing.see_record(record));
     let deeds = standing.records(view.from);
+    let tell: BTreeSet<NodeId> = scene.records.iter().map(|record| record.node).collect();
     for lane in &scene.lanes {
         let name = names.of(lane.node);
-        let role = lane.roles.iter().rev().find(|role| role.begin <= view.from);
-        if let Some(role) = role {
-            let row = json!({"time_ns": view.from.0, "event": "server", "node": name, "role": kinds::role(role.role),
+        let already = lane.roles.iter().rev().find(|role| role.begin <= view.from);
+        // Of a server without records no row says what it becomes later.
+        let later = lane.roles.iter().filter(|role| !tell.contains(&lane.node) && view.has(role.begin));
+        for role in already.into_iter().chain(later) {
+            let time = role.begin.max(view.from);
+            let row = json!({"time_ns": time.0, "event": "server", "node": name, "role": kinds::role(role.role),
                 "term": role.term.0, "state": "up"});
-            rows.push((view.from, row));
+            rows.push((time, row));
         }
         let cut = recording_ends(lane, scene);
         if let Some(end) = cut.filter(|end| *end <= view.to) {
