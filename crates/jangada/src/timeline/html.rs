@@ -12,7 +12,7 @@ use jangada_raft::types::{NodeId, Time};
 use jangada_trace::deeds::Standing;
 use jangada_trace::language::Language;
 use jangada_trace::timeline::scale::{Room, Scale};
-use jangada_trace::timeline::{Absence, Fate, Lane, Quiet, Scene, Tally, View};
+use jangada_trace::timeline::{Absence, Fate, Lane, Quiet, RoleSpan, Scene, Tally, View};
 use jangada_trace::{jsonl, kinds, say};
 use serde_json::json;
 
@@ -154,15 +154,11 @@ fn besides(recording: &Recording, view: &View) -> Vec<(Time, String)> {
     let tell: BTreeSet<NodeId> = scene.records.iter().map(|record| record.node).collect();
     for lane in &scene.lanes {
         let name = names.of(lane.node);
-        let already = lane.roles.iter().rev().find(|role| role.begin <= view.from);
-        // Of a server without records no row says what it becomes later.
-        let later = lane.roles.iter().filter(|role| !tell.contains(&lane.node) && view.has(role.begin));
-        for role in already.into_iter().chain(later) {
-            let time = role.begin.max(view.from);
+        rows.extend(roles(lane, view, tell.contains(&lane.node)).map(|(time, role)| {
             let row = json!({"time_ns": time.0, "event": "server", "node": name, "role": kinds::role(role.role),
                 "term": role.term.0, "state": "up"});
-            rows.push((time, row));
-        }
+            (time, row)
+        }));
         let cut = recording_ends(lane, scene);
         if let Some(end) = cut.filter(|end| *end <= view.to) {
             let begin = end.max(view.from);
@@ -211,6 +207,13 @@ fn besides(recording: &Recording, view: &View) -> Vec<(Time, String)> {
     let mut rows: Vec<(Time, String)> = rows.chain(deeds).map(|(time, row)| (time, harmless(&row))).collect();
     rows.sort_by_key(|(time, _)| *time);
     rows
+}
+
+/// What a server is when the picture begins; and of one that does not tell it by its own records, what it becomes later.
+fn roles<'a>(lane: &'a Lane, view: &'a View, tells: bool) -> impl Iterator<Item = (Time, &'a RoleSpan)> {
+    let already = lane.roles.iter().rev().find(|role| role.begin <= view.from);
+    let later = lane.roles.iter().filter(move |role| !tells && view.has(role.begin));
+    already.into_iter().chain(later).map(|role| (role.begin.max(view.from), role))
 }
 
 /// When a recording ends that was cut, though the others hear its server further on.
