@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use jangada_etcd::GrpcBody;
-use jangada_kv::{Restore, Store};
 use tokio::time::timeout;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 
+use super::store::restored;
 use crate::bare::Bare;
 use crate::virtual_time;
 
@@ -91,7 +91,8 @@ pub(crate) fn run(input: &[u8]) {
                 ends_as_a_call_does(answer.unwrap_or_else(|never| match never {})).await;
             }
         }
-        is_sound(&mut bare.store.lock().expect("nobody has panicked"));
+        // What the calls have made of the store can be written down and read back.
+        restored(&mut bare.store.lock().expect("nobody has panicked"), 1 << 16);
     });
 }
 
@@ -142,15 +143,4 @@ async fn ends_as_a_call_does(answer: Response<GrpcBody>) {
     let body = body.expect("the answer does not break off");
     let told = |headers: &HeaderMap| headers.contains_key("grpc-status");
     assert!(told(&head.headers) || body.trailers().is_some_and(told), "nobody says how it went");
-}
-
-/// What the calls have made of the store can be written down and read back.
-fn is_sound(store: &mut Store) {
-    let mut cursor = store.begin_snapshot();
-    let mut restore = Restore::new();
-    while let Some(chunk) = store.next_chunk(&mut cursor, 1 << 16) {
-        restore.chunk(&chunk).expect("a store reads its own snapshot");
-    }
-    store.end_snapshot(cursor);
-    assert_eq!(restore.finish().expect("it is whole").state_hash(), store.state_hash());
 }

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jangada_kv::Restore;
 use jangada_server::front::{Door, Stop};
 use jangada_server::limits::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::store::restored;
 use crate::core::{self, lock};
 use crate::virtual_time;
 
@@ -70,14 +70,7 @@ async fn conversation(input: &[u8], piece: usize) -> Vec<u8> {
     drop((reader, writer));
     // An error ends the connection, and there is nobody else to tell.
     let _ = virtual_time::outcome(serving).await;
-    let store = &mut lock(&core).store;
-    let mut cursor = store.begin_snapshot();
-    let mut restore = Restore::new();
-    while let Some(chunk) = store.next_chunk(&mut cursor, 1 << 16) {
-        restore.chunk(&chunk).expect("a store reads its own snapshot");
-    }
-    store.end_snapshot(cursor);
-    assert_eq!(restore.finish().expect("it is whole").state_hash(), store.state_hash());
+    restored(&mut lock(&core).store, 1 << 16);
     answer
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn run(input: &[u8]) {
         // A new leader's clock may lie behind.
         now = Millis((now.0 + u64::from(kind >> 3) * 100).saturating_sub(400));
         match kind & 7 {
-            0 => store = restored(&mut store),
+            0 => store = restored(&mut store, 100),
             1 => {
                 if let Some(due) = store.due(now, 3) {
                     apply(&mut store, &mut model, now, &due);
@@ -75,11 +75,11 @@ fn apply(store: &mut Store, model: &mut Model, now: Millis, request: &Request) {
     }
 }
 
-/// What is left of a store when its server starts again.
-fn restored(store: &mut Store) -> Store {
+/// What is left of a store when its server starts again from a snapshot in slices of so many bytes: the same.
+pub(super) fn restored(store: &mut Store, slice_bytes: usize) -> Store {
     let mut cursor = store.begin_snapshot();
     let mut restore = Restore::new();
-    while let Some(chunk) = store.next_chunk(&mut cursor, 100) {
+    while let Some(chunk) = store.next_chunk(&mut cursor, slice_bytes) {
         restore.chunk(&chunk).expect("a store reads its own snapshot");
     }
     store.end_snapshot(cursor);

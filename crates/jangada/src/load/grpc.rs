@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use axum::http::uri::{Authority, PathAndQuery, Scheme, Uri};
@@ -84,6 +85,17 @@ impl Grpc {
             up: RefCell::new(None),
             risen: Notify::new(),
         }
+    }
+
+    /// The connection of this number, which is kept up: to the servers in turns.
+    pub fn kept(servers: &[String], plan: &Plan, number: usize) -> Rc<Grpc> {
+        let mut servers = servers.to_vec();
+        let first = number % servers.len();
+        servers.rotate_left(first);
+        let link = Rc::new(Grpc::new(servers, plan));
+        let kept = Rc::clone(&link);
+        tokio::task::spawn_local(async move { kept.keep().await });
+        link
     }
 
     /// Asks, and waits for the answer.

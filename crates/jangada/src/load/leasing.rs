@@ -23,7 +23,8 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tasks = LocalSet::new();
     Ok(tasks.block_on(&runtime, async {
-        let links: Vec<_> = (0..plan.connections.min(plan.clients)).map(|n| open(plan, servers, n)).collect();
+        let links: Vec<_> =
+            (0..plan.connections.min(plan.clients)).map(|number| Grpc::kept(servers, plan, number)).collect();
         // All leases are there before the clock runs.
         let mut leases = Vec::with_capacity(plan.clients);
         for number in 0..plan.clients {
@@ -52,16 +53,6 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
         }
         report
     }))
-}
-
-fn open(plan: &Plan, servers: &[String], number: usize) -> Rc<Grpc> {
-    let mut servers = servers.to_vec();
-    let first = number % servers.len();
-    servers.rotate_left(first);
-    let link = Rc::new(Grpc::new(servers, plan));
-    let kept = Rc::clone(&link);
-    tokio::task::spawn_local(async move { kept.keep().await });
-    link
 }
 
 /// Keeps a lease alive, again and again; another one, if that cannot be. Returns the one that it has in the end.

@@ -64,15 +64,7 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
 
 /// The writer's connection, and a stream for each watcher.
 async fn open(plan: &Plan, servers: &[String]) -> (Rc<Grpc>, Vec<Result<Talk, String>>) {
-    let open_one = |number: usize| {
-        let mut servers = servers.to_vec();
-        let first = number % servers.len();
-        servers.rotate_left(first);
-        let link = Rc::new(Grpc::new(servers, plan));
-        let kept = Rc::clone(&link);
-        tokio::task::spawn_local(async move { kept.keep().await });
-        link
-    };
+    let open_one = |number| Grpc::kept(servers, plan, number);
     let writer = open_one(0);
     let links: Vec<_> = (0..plan.connections.min(plan.clients)).map(open_one).collect();
     let mut streams = Vec::with_capacity(plan.clients);
