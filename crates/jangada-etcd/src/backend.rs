@@ -153,6 +153,8 @@ pub struct Answerer {
 pub struct Situation {
     /// The leader's id, if it knows one.
     pub leader: Option<u64>,
+    /// Why it knows none, as far as it can tell: a sentence.
+    pub problem: Option<String>,
     /// The highest index that it knows to be committed.
     pub commit_index: u64,
     /// The highest index that it has applied.
@@ -184,7 +186,15 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Nobody leads. Nothing happened, and nothing will.
-    NoLeader,
+    NoLeader {
+        /// Why, as far as this member can tell: a sentence.
+        why: String,
+    },
+    /// This member was removed from its cluster. Nothing happened, and nothing will.
+    Removed {
+        /// Whom to ask instead: a sentence.
+        why: String,
+    },
     /// Too much is under way. Nothing happened.
     Busy,
     /// It is larger than an entry of the log may be. Nothing happened.
@@ -215,12 +225,11 @@ pub enum NoMove {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::NoLeader => f.write_str("there is no leader"),
             Refusal::Busy => f.write_str("too many requests are under way"),
             Refusal::TooLarge => f.write_str("the request is too large"),
             Refusal::TimedOut => f.write_str("no answer in time"),
             Refusal::Stopping => f.write_str("the server is stopping"),
-            Refusal::Other(why) => f.write_str(why),
+            Refusal::NoLeader { why } | Refusal::Removed { why } | Refusal::Other(why) => f.write_str(why),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! etcd's error codes and texts. Clients compare the texts, so they are exact, odd ones included.
 
 use jangada_kv::{AuthError, Error, Response};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Status};
 
 use crate::backend::{MemberRefusal, Refusal};
@@ -182,11 +183,36 @@ fn of_auth(error: AuthError) -> Known {
     }
 }
 
+/// The metadata in which a refusal says why. It is there only if what was asked certainly was not done, and will not be.
+pub const WHY: &str = "jangada-why";
+
+/// A refusal in etcd's exact words, which clients compare; why stands beside it, where only those look who know of it.
+fn because(known: Known, why: &str) -> Status {
+    let mut status = Status::from(known);
+    let ascii: String = why.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect();
+    let value: Result<MetadataValue<Ascii>, _> = ascii.parse();
+    status.metadata_mut().insert(WHY, value.expect("visible characters of ASCII are a value"));
+    status
+}
+
+/// That nobody leads, and why, if this member can tell.
+pub(crate) fn no_leader(why: Option<&str>) -> Status {
+    why.map_or_else(|| NO_LEADER.into(), |why| because(NO_LEADER, why))
+}
+
+/// Why what was asked certainly was not done, if a server says so.
+#[must_use]
+pub fn why(status: &Status) -> Option<&str> {
+    status.metadata().get(WHY)?.to_str().ok()
+}
+
 /// Why there is no answer, in etcd's words.
 #[must_use]
 pub fn of_refusal(refusal: Refusal) -> Status {
     match refusal {
-        Refusal::NoLeader => NO_LEADER.into(),
+        Refusal::NoLeader { why } => because(NO_LEADER, &why),
+        // etcd says this, too, until its process has ended.
+        Refusal::Removed { why } => because(STOPPED, &why),
         Refusal::Busy => TOO_MANY_REQUESTS.into(),
         Refusal::TooLarge => REQUEST_TOO_LARGE.into(),
         Refusal::TimedOut => TIMED_OUT.into(),

@@ -24,10 +24,10 @@ pub fn wants_leader(metadata: &MetadataMap) -> bool {
 /// # Errors
 /// etcd's refusal.
 pub fn check_leader<B: Backend>(metadata: &MetadataMap, backend: &B) -> Result<(), Status> {
-    if wants_leader(metadata) && backend.situation().leader.is_none() {
-        return Err(error::NO_LEADER.into());
+    match wants_leader(metadata) {
+        true => leaderless(backend).map_or(Ok(()), Err),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Waits until the member of a stream that wants a leader knows none; for ever, if the stream does not. The refusal with
@@ -38,10 +38,16 @@ pub async fn leader_lost<B: Backend>(wanted: bool, backend: &B) -> Status {
     }
     loop {
         tokio::time::sleep(LEADER_INTERVAL).await;
-        if backend.situation().leader.is_none() {
-            return error::NO_LEADER.into();
+        if let Some(refusal) = leaderless(backend) {
+            return refusal;
         }
     }
+}
+
+/// The refusal of a member that knows no leader.
+fn leaderless<B: Backend>(backend: &B) -> Option<Status> {
+    let situation = backend.situation();
+    situation.leader.is_none().then(|| error::no_leader(situation.problem.as_deref()))
 }
 
 /// Who makes a call that may go on, and its message. Whether the token is right the store says.

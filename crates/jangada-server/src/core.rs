@@ -388,7 +388,11 @@ impl Core {
     fn request_error(&self, kind: Kind, failure: Failure) -> RequestError {
         match failure {
             Failure::NoLeader | Failure::Refused(_) | Failure::TransferFailed => {
-                RequestError::NoLeader { why: self.no_leader_sentence() }
+                let why = self.no_leader_sentence();
+                match self.was_removed() {
+                    true => RequestError::Removed { why },
+                    false => RequestError::NoLeader { why },
+                }
             }
             Failure::Busy => RequestError::Busy,
             Failure::TooLarge => RequestError::TooLarge { limit: self.max_request_bytes },

@@ -119,6 +119,11 @@ pub enum RequestError {
         /// The sentence.
         why: String,
     },
+    /// Refused: this server was removed from its cluster. Nothing happened and nothing will.
+    Removed {
+        /// The sentence.
+        why: String,
+    },
     /// Refused: too much is under way. Nothing happened; try again.
     Busy,
     /// Refused: larger than an entry may be. Nothing happened.
@@ -142,7 +147,10 @@ pub enum RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RequestError::NoLeader { why } | RequestError::OutcomeUnknown { why } => f.write_str(why),
+            RequestError::NoLeader { why }
+            | RequestError::Removed { why }
+            | RequestError::OutcomeUnknown { why }
+            | RequestError::Bad(why) => f.write_str(why),
             RequestError::Busy => {
                 f.write_str("too many requests are under way; nothing was done, try again a little later")
             }
@@ -155,7 +163,6 @@ impl fmt::Display for RequestError {
             RequestError::Stopping => {
                 f.write_str("this server is stopping; nothing was done, try another server")
             }
-            RequestError::Bad(why) => f.write_str(why),
         }
     }
 }

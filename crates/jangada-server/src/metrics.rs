@@ -83,7 +83,7 @@ impl Counters {
     /// Counts a request without an answer from the store.
     pub fn failure(&self, error: &RequestError) {
         let reason = match error {
-            RequestError::NoLeader { .. } => 0,
+            RequestError::NoLeader { .. } | RequestError::Removed { .. } => 0,
             RequestError::Busy => 1,
             RequestError::TooLarge { .. } => 2,
             RequestError::OutcomeUnknown { .. } => 3,

@@ -159,6 +159,13 @@ impl Core {
         ))
     }
 
+    /// Whether this server knows that it is no member any more.
+    pub(crate) fn was_removed(&self) -> bool {
+        let raft = self.replica.raft();
+        let membership = raft.membership();
+        !membership.voters.is_empty() && !membership.members().contains(&raft.id())
+    }
+
     /// Why there is no leader, as far as this server can tell, and what now.
     pub(crate) fn no_leader_sentence(&self) -> String {
         let raft = self.replica.raft();
@@ -169,7 +176,7 @@ impl Core {
                     another server"
                 .to_owned();
         }
-        if !membership.members().contains(&raft.id()) {
+        if self.was_removed() {
             let voters: Vec<String> = membership.voters.iter().map(|id| book.name(*id)).collect();
             return format!(
                 "this server is no member of the cluster any more: ask {}, or add it again (jangada cluster add)",
@@ -195,6 +202,16 @@ impl Core {
         let voters = membership.voters.len();
         let there = voters - away.len();
         if there > voters / 2 {
+            // Between voters who hear each other an election takes a few timeouts.
+            let since = self.leaderless_since.map(|since| since.elapsed());
+            if let Some(since) = since.filter(|since| *since > self.patience() * 3) {
+                return format!(
+                    "this server has heard no leader for {}, though {there} of {voters} voters are reachable: they may \
+                     follow one that it does not hear, or it was removed while it was away; ask another server \
+                     (jangada ctl status)",
+                    age(since)
+                );
+            }
             return format!(
                 "no leader at the moment: {there} of {voters} voters are reachable, an election is under way; \
                  try again in a moment"

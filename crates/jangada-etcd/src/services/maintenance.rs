@@ -66,6 +66,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
         let mut errors = Vec::new();
         if situation.leader.is_none() {
             errors.push(error::NO_LEADER.text.to_owned());
+            errors.extend(situation.problem);
         }
         errors.extend(listed.alarms.iter().map(|alarm| alarms::in_words(*alarm)));
         Ok(Answer::new(pb::StatusResponse {

@@ -78,7 +78,7 @@ impl Backend for Bare {
     async fn read(&self, request: Request, freshness: Freshness) -> Result<Response, Refusal> {
         self.reads.lock().unwrap().push(freshness);
         if freshness == Freshness::Linearizable && self.reads_refused.load(Relaxed) {
-            return Err(Refusal::NoLeader);
+            return Err(Refusal::NoLeader { why: "nobody leads".to_owned() });
         }
         let is_busy = |left: u64| left.checked_sub(1);
         if freshness == Freshness::Serializable && self.busy.fetch_update(Relaxed, Relaxed, is_busy).is_ok() {

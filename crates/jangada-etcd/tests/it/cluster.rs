@@ -68,7 +68,7 @@ async fn refused_changes_of_members_have_etcds_texts() {
         ),
         (MemberRefusal::Unhealthy, Code::Unavailable, "etcdserver: unhealthy cluster"),
         (MemberRefusal::Impossible("so".to_owned()), Code::FailedPrecondition, "etcdserver: so"),
-        (MemberRefusal::NoAnswer(Refusal::NoLeader), Code::Unavailable, "etcdserver: no leader"),
+        (MemberRefusal::NoAnswer(Refusal::Busy), Code::ResourceExhausted, "etcdserver: too many requests"),
     ] {
         let bare = Bare { member_refusal: Some(refusal), ..Bare::default() };
         let mut cluster = ClusterClient::new(bare.services());

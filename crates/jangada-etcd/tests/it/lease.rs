@@ -162,7 +162,8 @@ async fn leases_are_listed_as_this_member_knows_them_where_nobody_leads() {
 
 #[tokio::test]
 async fn who_cannot_write_keeps_nothing_alive() {
-    let bare = Bare { refusal: Some(Refusal::NoLeader), ..Bare::default() };
+    let bare =
+        Bare { refusal: Some(Refusal::NoLeader { why: "nobody leads".to_owned() }), ..Bare::default() };
     let no_leader = (Code::Unavailable, "etcdserver: no leader".to_owned());
     assert_eq!(kept_alive(&bare, &[7]).await, Err(no_leader.clone()));
     assert_eq!(told(client(&bare).lease_grant(pb::LeaseGrantRequest { id: 7, ttl: 5 }).await), no_leader);

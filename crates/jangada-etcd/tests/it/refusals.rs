@@ -3,7 +3,7 @@
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
-use jangada_etcd::{Freshness, Refusal};
+use jangada_etcd::{Freshness, Refusal, error};
 use tonic::{Code, Request};
 
 use crate::bare::{Bare, REQUEST_BYTES, delete, op, put, range, told};
@@ -106,8 +106,10 @@ async fn what_is_too_large() {
 
 #[tokio::test]
 async fn a_server_that_cannot_answer_says_so_in_etcds_words() {
+    let why = || "n2 réfuse".to_owned();
     for (refusal, code, text) in [
-        (Refusal::NoLeader, Code::Unavailable, "etcdserver: no leader"),
+        (Refusal::NoLeader { why: why() }, Code::Unavailable, "etcdserver: no leader"),
+        (Refusal::Removed { why: why() }, Code::Unavailable, "etcdserver: server stopped"),
         (Refusal::TimedOut, Code::Unavailable, "etcdserver: request timed out"),
         (Refusal::Stopping, Code::Unavailable, "etcdserver: server stopped"),
         (Refusal::Busy, Code::ResourceExhausted, "etcdserver: too many requests"),
@@ -118,6 +120,10 @@ async fn a_server_that_cannot_answer_says_so_in_etcds_words() {
         assert_eq!(told(bare.kv().range(range("a", "")).await), (code, text.to_owned()));
         let own = pb::RangeRequest { serializable: true, ..range("a", "") };
         bare.kv().range(own).await.unwrap();
+        // Beside the text, which clients compare, stands why.
+        let status = bare.kv().put(put("a", "1")).await.unwrap_err();
+        let is_told = matches!(bare.refusal, Some(Refusal::NoLeader { .. } | Refusal::Removed { .. }));
+        assert_eq!(error::why(&status), is_told.then_some("n2 r?fuse"));
     }
 }
 

@@ -85,7 +85,7 @@ async fn ask_leader(shared: &Shared, leader: &str, wish: &ChangeMember, token: O
     Err(match (told.reason, told.kind.as_str()) {
         (Some(reason), _) => of_leader(reason),
         (None, "refused") => MemberRefusal::Impossible(told.error),
-        (None, "not_leader" | "no_quorum") => MemberRefusal::NoAnswer(Refusal::NoLeader),
+        (None, "not_leader" | "no_quorum") => MemberRefusal::NoAnswer(Refusal::NoLeader { why: told.error }),
         (None, _) => MemberRefusal::NoAnswer(Refusal::TimedOut),
     })
 }
@@ -104,7 +104,9 @@ fn refusal(error: AdminError) -> MemberRefusal {
     match error {
         AdminError::Member(reason) => of_leader(reason),
         AdminError::Refused(why) => MemberRefusal::Impossible(why),
-        AdminError::NotLeader { .. } | AdminError::NoQuorum(_) => MemberRefusal::NoAnswer(Refusal::NoLeader),
+        AdminError::NotLeader { why, .. } | AdminError::NoQuorum(why) => {
+            MemberRefusal::NoAnswer(Refusal::NoLeader { why })
+        }
         AdminError::OutcomeUnknown(_) | AdminError::Deadline(_) => MemberRefusal::NoAnswer(Refusal::TimedOut),
     }
 }

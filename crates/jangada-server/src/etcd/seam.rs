@@ -198,6 +198,7 @@ impl Backend for Seam {
         let me = members.iter().find(|member| member.id == status.id);
         Situation {
             leader: leader.and_then(|name| members.iter().find(|member| member.name == *name)).map(|m| m.id),
+            problem: status.problem.clone(),
             commit_index: status.commit_index,
             applied_index: status.applied_index,
             is_learner: me.is_some_and(|member| member.role == MemberRole::Learner),
@@ -257,7 +258,8 @@ pub(super) fn told(members: Vec<MemberStatus>) -> Vec<Member> {
 
 fn refusal(error: RequestError) -> Refusal {
     match error {
-        RequestError::NoLeader { .. } => Refusal::NoLeader,
+        RequestError::NoLeader { why } => Refusal::NoLeader { why },
+        RequestError::Removed { why } => Refusal::Removed { why },
         RequestError::Busy => Refusal::Busy,
         RequestError::TooLarge { .. } => Refusal::TooLarge,
         RequestError::OutcomeUnknown { .. } | RequestError::Deadline => Refusal::TimedOut,

@@ -124,7 +124,7 @@ pub(crate) fn write_error(out: &mut Vec<u8>, error: &RequestError) {
 /// The stable first word of an error: the table above.
 pub(crate) fn code(error: &RequestError) -> &'static str {
     match error {
-        RequestError::NoLeader { .. } => "CLUSTERDOWN",
+        RequestError::NoLeader { .. } | RequestError::Removed { .. } => "CLUSTERDOWN",
         RequestError::Busy => "TRYAGAIN",
         RequestError::Deadline => "TIMEOUT",
         RequestError::Stopping => "STOPPING",

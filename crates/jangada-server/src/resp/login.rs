@@ -6,10 +6,11 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use jangada_etcd::auth;
+use jangada_etcd::{auth, error};
 use jangada_kv::Caller;
 use tonic::{Code, Status};
 
+use super::answer::code;
 use super::commands::Local;
 use super::describe::{self, HelloOptions};
 use super::parser::Arguments;
@@ -17,6 +18,7 @@ use super::reply::{Reply, Version};
 use super::session::Session;
 use super::translate::is;
 use crate::etcd::Seam;
+use crate::handle::RequestError;
 
 /// The user whom Redis means if a client names none.
 const DEFAULT_USER: &[u8] = b"default";
@@ -110,7 +112,17 @@ fn refusal(status: &Status, is_default: bool) -> String {
             "TRYAGAIN too many log in at once, or too many passwords were wrong; try again a little later"
                 .to_owned()
         }
-        Code::Unavailable => format!("CLUSTERDOWN {}", status.message()),
+        Code::Unavailable => match (error::why(status), status.message()) {
+            (Some(why), _) => format!("CLUSTERDOWN {why}"),
+            // The words that other commands have.
+            (None, text) if text == error::TIMED_OUT.text => of_request(&RequestError::Deadline),
+            (None, text) if text == error::STOPPED.text => of_request(&RequestError::Stopping),
+            (None, text) => format!("CLUSTERDOWN {text}"),
+        },
         _ => format!("ERR {}", status.message()),
     }
+}
+
+fn of_request(error: &RequestError) -> String {
+    format!("{} {error}", code(error))
 }

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use jangada_etcd::client::Channel;
+use jangada_etcd::error;
 use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::auth_client::AuthClient;
 use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
@@ -82,6 +83,14 @@ impl Link {
     /// Whether it knew a leader when it was greeted; who does not tell is believed to.
     fn knows_leader(&self) -> bool {
         self.status.as_ref().is_none_or(|status| status.leader != 0)
+    }
+
+    /// That it knows none, and why, as far as it says so.
+    fn leaderless(&self) -> String {
+        let errors = self.status.iter().flat_map(|status| &status.errors);
+        let why = errors.skip_while(|error| *error != NO_LEADER).nth(1);
+        why.filter(|why| !why.contains("alarm:"))
+            .map_or_else(|| NO_LEADER.to_owned(), |why| because(NO_LEADER, why))
     }
 }
 
@@ -172,7 +181,7 @@ impl Cluster {
             let asking = async {
                 // Who knows no leader would keep it until somebody leads, or too long.
                 match effect == Effect::Write && !link.knows_leader() {
-                    true => Err((NO_LEADER.to_owned(), Verdict::NotDone)),
+                    true => Err((link.leaderless(), Verdict::NotDone)),
                     false => self.once(link, effect, message.clone(), &carry, until).await,
                 }
             };
@@ -405,13 +414,23 @@ pub fn words(status: &Status) -> String {
         Some(_) => LOST.to_owned(),
         None if status.message().starts_with(NOT_SENT) => LOST.to_owned(),
         None if status.message().is_empty() => format!("{:?}", status.code()),
-        None => status.message().to_owned(),
+        None => error::why(status)
+            .map_or_else(|| status.message().to_owned(), |why| because(status.message(), why)),
     }
+}
+
+/// etcd's words, and behind them what only a server of ours says.
+fn because(text: &str, why: &str) -> String {
+    format!("{text} ({why})")
 }
 
 fn judge(status: &Status, is_logged_in: bool) -> Verdict {
     if status.source().is_some() {
         return Verdict::Unknown;
+    }
+    // Who says why not has not done it.
+    if error::why(status).is_some() {
+        return Verdict::NotDone;
     }
     match (status.code(), status.message()) {
         (Code::Unavailable, NO_LEADER) | (Code::ResourceExhausted, TOO_MANY) => Verdict::NotDone,

@@ -1,12 +1,14 @@
 //! `jangada ctl` where things do not go well: members that are cut off, input that ends early, keys that nobody may delete.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::ctl::{ctl, output, said, typed};
-use crate::support::{Cluster, Guarded, expect_exit, jangada, ports, stderr, stdout, wait};
+use crate::support::{Cluster, Guarded, ask, expect_exit, installed, jangada, ports, stderr, stdout, wait};
+use crate::wire::Reply;
 
 #[test]
 fn a_member_that_nobody_finds_at_its_new_address_is_told_and_not_relied_on() {
@@ -179,6 +181,85 @@ fn what_is_refused_for_want_of_a_leader_says_so_and_is_not_of_unknown_outcome() 
             seconds.split_once("nothing was done in ").and_then(|(_, rest)| rest.split_once(" s: "));
         let seconds: f64 = seconds.expect("the time that passed").0.parse().unwrap();
         assert!(seconds > 0.0, "{}", stderr(&refused));
-        assert!(stderr(&refused).contains("etcdserver: no leader"), "{}", stderr(&refused));
+        assert!(
+            stderr(&refused).contains("etcdserver: no leader (no quorum: 1 of 3 voters"),
+            "{}",
+            stderr(&refused)
+        );
+    }
+}
+
+/// Each door of this member says these words; gRPC says `etcd` besides.
+fn expect_told_why(address: &str, etcd: &str, why: &str) {
+    let refused = |arguments: &[&str]| {
+        let mut command = jangada();
+        command.args(["ctl", "--endpoints", address, "--deadline", "1s"]).args(arguments);
+        let output = command.output().unwrap();
+        expect_exit(&output, 3);
+        stderr(&output)
+    };
+    let (put, get) = (refused(&["put", "a", "1"]), refused(&["get", "a"]));
+    assert!(put.contains("nothing was done in ") && put.contains(why), "{put}");
+    assert!(get.contains(&format!("{etcd} ({why}")), "{get}");
+    for words in [&["SET", "a", "1"][..], &["AUTH", "ana", "hers"]] {
+        let Reply::Error(told) = ask(address, words, Duration::from_secs(10)).unwrap() else {
+            panic!("{words:?} was answered")
+        };
+        assert!(told.starts_with(&format!("CLUSTERDOWN {why}")), "{told}");
+    }
+    if installed("etcdctl") {
+        let mut etcdctl = Command::new("etcdctl");
+        etcdctl.env("ETCDCTL_API", "3").args([
+            "--endpoints",
+            address,
+            "--command-timeout",
+            "2s",
+            "put",
+            "a",
+            "1",
+        ]);
+        let told = stderr(&etcdctl.output().unwrap());
+        assert!(told.trim_end().ends_with(etcd), "{told}");
+    }
+}
+
+#[test]
+fn a_member_that_was_removed_says_so_at_every_door() {
+    let cluster = Cluster::up(3);
+    let leaving = cluster.follower();
+    let address = cluster.server(&leaving)["client_addr"].as_str().unwrap().to_owned();
+    said(&cluster, &["member", "remove", &leaving]);
+    wait("a member that knows it", || {
+        let status = cluster.server(&leaving);
+        let problem = status["status"]["problem"].as_str()?.to_owned();
+        problem.contains("no member of the cluster any more").then_some(())
+    });
+    expect_told_why(
+        &address,
+        "etcdserver: server stopped",
+        "this server is no member of the cluster any more: ask ",
+    );
+}
+
+/// Its log does not say that it was removed, and the others are there; they may tell it, or not.
+#[test]
+fn a_member_that_slept_through_its_removal_does_not_say_that_somebody_is_being_elected() {
+    let cluster = Cluster::up(3);
+    let leaving = cluster.follower();
+    let address = cluster.server(&leaving)["client_addr"].as_str().unwrap().to_owned();
+    cluster.ok(&["kill", &leaving]);
+    cluster.ok(&["remove", &leaving]);
+    cluster.ok(&["restart", &leaving]);
+    let suspects = wait("a member that suspects or knows it", || {
+        let status = cluster.server(&leaving);
+        let problem = status["status"]["problem"].as_str()?;
+        let knows = problem.contains("no member of the cluster any more");
+        (knows || problem.contains("removed while it was away")).then_some(!knows)
+    });
+    match suspects {
+        true => expect_told_why(&address, "etcdserver: no leader", "this server has heard no leader for "),
+        false => {
+            expect_told_why(&address, "etcdserver: server stopped", "this server is no member of the cluster")
+        }
     }
 }
