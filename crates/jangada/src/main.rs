@@ -20,6 +20,7 @@ mod lab;
 mod load;
 mod output;
 mod timeline;
+mod tolerance;
 mod tongue;
 
 use std::ffi::OsString;

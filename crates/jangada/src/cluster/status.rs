@@ -1,7 +1,6 @@
 //! How are you? What `GET /status` says, asked of all servers in parallel (a dead one delays nobody), and put
 //! together: who leads, who is behind, how many more may fail.
 
-use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use crate::client::http;
 use crate::client::wire::reason;
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use crate::tolerance::{self, Answer, Count, Part};
 
 /// How long a member may think about `/status`.
 pub const STATUS_PATIENCE: Duration = Duration::from_secs(1);
@@ -96,6 +96,9 @@ pub struct Tolerance {
     pub leader: bool,
     /// Whether a majority takes part.
     pub quorum: bool,
+    /// What the last three follow from.
+    #[serde(skip)]
+    pub count: Count,
 }
 
 impl Overview {
@@ -159,38 +162,43 @@ impl Overview {
         members.find(|member| member.client_addr == address).map(|member| member.name.as_str())
     }
 
-    /// Whether a member answers, but does not follow the leader, or is not heard by it. Without a leader nobody stands apart.
-    fn stands_apart(&self, member: &MemberStatus) -> bool {
+    /// Whether a member takes part.
+    fn part(&self, member: &MemberStatus) -> Part {
+        let leader = self.leader().map(|leader| &leader.name);
         let own = self.statuses().find(|status| status.name == member.name);
-        let (Some(leader), Some(own)) = (self.leader(), own) else { return false };
-        own.name != leader.name && (own.leader.as_ref() != Some(&leader.name) || !member.reachable)
+        let answer = match own.map(|own| own.leader.as_ref()) {
+            // A member that nobody asked (the client knows one address of three) is judged by whom the leader hears.
+            None if self.views.iter().any(|view| view.target.name == member.name) => Answer::Nothing,
+            None => Answer::NotAsked,
+            Some(_) if leader == Some(&member.name) => return Part::Takes,
+            Some(None) => Answer::Leaderless,
+            Some(followed) if leader.is_some() && followed != leader => Answer::FollowsAnother,
+            Some(_) => Answer::Follows,
+        };
+        tolerance::part(leader.is_some(), answer, Some(member.reachable))
     }
 
     /// Voters, and how many more may fail.
     pub fn tolerance(&self) -> Option<Tolerance> {
-        let authority = self.authority()?;
-        let alive: BTreeSet<&str> = self.statuses().map(|status| status.name.as_str()).collect();
-        let asked: BTreeSet<&str> = self.views.iter().map(|view| view.target.name.as_str()).collect();
-        let voters = authority.membership.members.iter().filter(|member| member.role == MemberRole::Voter);
-        let voters: Vec<&MemberStatus> = voters.collect();
-        let apart = voters.iter().filter(|voter| self.stands_apart(voter)).map(|voter| voter.name.clone());
-        let apart: Vec<String> = apart.collect();
-        // A member that nobody asked (the client knows one address of three) is judged by whom the leader hears.
-        let is_up = |member: &MemberStatus| match alive.contains(member.name.as_str()) {
-            true => !apart.contains(&member.name),
-            false => !asked.contains(member.name.as_str()) && member.reachable,
+        let members = &self.authority()?.membership.members;
+        let voters: Vec<(&MemberStatus, Part)> = members
+            .iter()
+            .filter(|member| member.role == MemberRole::Voter)
+            .map(|member| (member, self.part(member)))
+            .collect();
+        let named = |is: fn(&Part) -> bool| -> Vec<String> {
+            voters.iter().filter(|(_, part)| is(part)).map(|(voter, _)| voter.name.clone()).collect()
         };
-        let down: Vec<String> =
-            voters.iter().filter(|voter| !is_up(voter)).map(|voter| voter.name.clone()).collect();
-        let majority = voters.len() / 2 + 1;
-        let up = voters.len() - down.len();
+        let there = named(|part| *part == Part::Takes).len();
+        let count = Count { voters: voters.len(), there, is_led: self.leader().is_some() };
         Some(Tolerance {
-            voters: voters.iter().map(|voter| voter.name.clone()).collect(),
-            apart,
-            down,
-            tolerates: self.leader().map_or(0, |_| up.saturating_sub(majority)),
-            leader: self.leader().is_some(),
-            quorum: up >= majority && !voters.is_empty(),
+            voters: named(|_| true),
+            down: named(|part| *part != Part::Takes),
+            apart: named(|part| matches!(part, Part::StandsApart(_))),
+            tolerates: count.spare(),
+            leader: count.is_led,
+            quorum: count.has_quorum(),
+            count,
         })
     }
 }
@@ -198,13 +206,12 @@ impl Overview {
 impl Tolerance {
     /// One sentence.
     pub fn sentence(&self) -> String {
-        let (all, down) = (self.voters.len(), self.down.len());
-        let majority = all / 2 + 1;
+        let Count { voters: all, there, .. } = self.count;
+        let down = self.down.len();
         // Dead or paused: seen from here it is all the same.
         let silent: Vec<&str> =
             self.down.iter().filter(|name| !self.apart.contains(name)).map(String::as_str).collect();
         let plural = |names: usize, one, many| if names == 1 { one } else { many };
-        let there = all - down;
         // Who is cut off answers, and does not count.
         let (verb, not) = match self.apart.as_slice() {
             [] => ("answer", ""),
@@ -220,7 +227,7 @@ impl Tolerance {
         }
         let why = why.join("; ");
         if !self.quorum {
-            let missing = majority.saturating_sub(there);
+            let missing = self.count.missing();
             return format!(
                 "no quorum: {there} of {all} voters {verb} ({why}); writes wait until {missing} more return{}",
                 if missing == 1 { "s" } else { "" },

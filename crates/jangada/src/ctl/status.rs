@@ -171,7 +171,7 @@ impl Ctl {
         if self.format == Format::Table {
             output::line(&tolerance.sentence())?;
         }
-        match tolerance.serves() {
+        match tolerance.count.serves() {
             true => Ok(()),
             false => Err(Failure::silent(Exit::Unreachable)),
         }
@@ -188,11 +188,11 @@ fn told(view: &View, tolerance: &Tolerance) -> Answer {
     add_text(&tolerance.sentence(), &mut simple);
     let tree = Tree::Object(vec![
         ("leader", text(view.leader().map(|leader| leader.name.clone()).unwrap_or_default())),
-        ("voters", (tolerance.voters as u64).into()),
+        ("voters", (tolerance.count.voters as u64).into()),
         ("answering", (tolerance.answering as u64).into()),
-        ("takingPart", (tolerance.there as u64).into()),
-        ("quorum", Tree::Flag(tolerance.has_quorum())),
-        ("tolerates", (tolerance.spare() as u64).into()),
+        ("takingPart", (tolerance.count.there as u64).into()),
+        ("quorum", Tree::Flag(tolerance.count.has_quorum())),
+        ("tolerates", (tolerance.count.spare() as u64).into()),
         ("members", Tree::List(view.members.iter().map(|member| part(view, member)).collect())),
     ]);
     Answer { table: Some((COLUMNS.to_vec(), rows)), ..Answer::lines(tree, simple) }

@@ -1,7 +1,4 @@
-//! How many more voters may fail: counted are those that take part, and not all that answer.
-//!
-//! A voter that is cut off from the others still answers whoever asks it. It holds up no write, and none can rely on it: what
-//! counts is whom the leader hears, and who follows that leader. Who has no leader at all is counted by who answers.
+//! How many more voters may fail, by what members say over etcd's API and the leader over HTTP; `crate::tolerance` counts.
 
 use std::time::Instant;
 
@@ -12,6 +9,7 @@ use tokio::task::spawn_blocking;
 use super::status::{View, address};
 use crate::client::http;
 use crate::client::wire::reason;
+use crate::tolerance::{self, Answer, Count, Part, part};
 
 /// Under many writes a follower that keeps up may be some hundred entries behind.
 const FAR_BEHIND: u64 = 1_000;
@@ -40,16 +38,13 @@ pub struct Apart {
     pub how: String,
 }
 
-/// How many voters there are, and how many take part.
+/// How many voters take part, and who does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tolerance {
-    pub voters: usize,
+    /// The voters, and those that take part.
+    pub count: Count,
     /// How many answer.
     pub answering: usize,
-    /// How many take part.
-    pub there: usize,
-    /// Whether somebody leads.
-    pub is_led: bool,
     /// Who answers, and does not take part.
     pub apart: Vec<Apart>,
 }
@@ -61,17 +56,35 @@ impl View {
         known.into_iter().find(|known| known.id == member.id)
     }
 
+    /// Whether a member takes part, and if not, why.
+    fn part(&self, member: &pb::Member) -> Part {
+        let leader = self.leader();
+        let answer = match self.of(member) {
+            Err(_) if self.was_asked(member) => Answer::Nothing,
+            Err(_) => Answer::NotAsked,
+            Ok(_) if leader.is_some_and(|leader| leader.id == member.id) => Answer::Follows,
+            Ok(said) => match (said.status.leader, leader) {
+                (0, _) => Answer::Leaderless,
+                (id, Some(leader)) if id != leader.id => Answer::FollowsAnother,
+                _ => Answer::Follows,
+            },
+        };
+        part(leader.is_some(), answer, self.known(member).map(|known| known.reachable))
+    }
+
     /// In what way a member that answers stands apart, if it does.
     pub fn apart(&self, member: &pb::Member) -> Option<String> {
-        let said = self.of(member).ok()?;
-        let leader = self.leader().filter(|leader| leader.id != member.id)?;
-        if let Some(known) = self.known(member).filter(|known| !known.reachable) {
-            return Some(format!("{} does not hear it at {}", leader.name, known.peer_addr));
-        }
-        match said.status.leader {
-            0 => Some("it knows no leader".to_owned()),
-            id if id != leader.id => Some(format!("it does not follow {}", leader.name)),
-            _ => None,
+        let leader = &self.leader()?.name;
+        match self.part(member) {
+            Part::Takes | Part::Absent => None,
+            Part::StandsApart(tolerance::Apart::Unheard) => {
+                let place = self.known(member).map_or("", |known| known.peer_addr.as_str());
+                Some(format!("{leader} does not hear it at {place}"))
+            }
+            Part::StandsApart(tolerance::Apart::Leaderless) => Some("it knows no leader".to_owned()),
+            Part::StandsApart(tolerance::Apart::FollowsAnother) => {
+                Some(format!("it does not follow {leader}"))
+            }
         }
     }
 
@@ -88,14 +101,6 @@ impl View {
         Some(format!("{lag} entries behind"))
     }
 
-    /// Whether a voter takes part. One that could not be asked, but is heard by the leader, does.
-    fn takes_part(&self, member: &pb::Member) -> bool {
-        match self.of(member) {
-            Ok(_) => self.apart(member).is_none(),
-            Err(_) => !self.was_asked(member) && self.known(member).is_some_and(|known| known.reachable),
-        }
-    }
-
     /// Whether its own address was asked, and nobody else answered there.
     fn was_asked(&self, member: &pb::Member) -> bool {
         let address = address(member);
@@ -109,56 +114,39 @@ impl View {
             .iter()
             .filter_map(|member| self.apart(member).map(|how| Apart { name: member.name.clone(), how }));
         Tolerance {
-            voters: voters.len(),
+            count: Count {
+                voters: voters.len(),
+                there: voters.iter().filter(|member| self.part(member) == Part::Takes).count(),
+                is_led: self.leader().is_some(),
+            },
             answering: voters.iter().filter(|member| self.of(member).is_ok()).count(),
-            there: voters.iter().filter(|member| self.takes_part(member)).count(),
-            is_led: self.leader().is_some(),
             apart: apart.collect(),
         }
     }
 }
 
 impl Tolerance {
-    fn majority(&self) -> usize {
-        self.voters / 2 + 1
-    }
-
-    /// Whether enough voters take part; without a leader, whether enough answer to elect one.
-    pub fn has_quorum(&self) -> bool {
-        self.voters > 0 && self.there >= self.majority()
-    }
-
-    /// Whether anything can be written now.
-    pub fn serves(&self) -> bool {
-        self.has_quorum() && self.is_led
-    }
-
-    /// How many more may fail.
-    pub fn spare(&self) -> usize {
-        if self.serves() { self.there.saturating_sub(self.majority()) } else { 0 }
-    }
-
     /// All of it as one sentence.
     pub fn sentence(&self) -> String {
-        let Tolerance { voters, there, .. } = self;
-        let answer = if *there == 1 { "answers" } else { "answer" };
+        let Count { voters, there, is_led } = self.count;
+        let answer = if there == 1 { "answers" } else { "answer" };
         let (answer, apart) = match self.apart.as_slice() {
             [] => (answer, String::new()),
             apart => {
                 let apart: Vec<String> =
                     apart.iter().map(|Apart { name, how }| format!("{name}: {how}")).collect();
-                let take = if *there == 1 { "takes part" } else { "take part" };
+                let take = if there == 1 { "takes part" } else { "take part" };
                 (take, format!(" ({})", apart.join("; ")))
             }
         };
-        if !self.has_quorum() {
-            let missing = self.majority().saturating_sub(*there);
+        if !self.count.has_quorum() {
+            let missing = self.count.missing();
             return format!(
                 "no quorum: {there} of {voters} voters {answer}{apart}; writes wait until {missing} more {}",
                 if missing == 1 { "returns" } else { "return" }
             );
         }
-        let what = match (self.is_led, self.spare()) {
+        let what = match (is_led, self.count.spare()) {
             (false, _) => "nobody leads: writes wait until one of them is elected".to_owned(),
             (true, 0) => "the next failure stops writes".to_owned(),
             (true, spare) => format!("{spare} more may fail, {} failures stop writes", spare + 1),
@@ -176,17 +164,19 @@ mod tests {
 
     #[test]
     fn it_is_said_how_many_more_may_fail() {
-        let tolerance =
-            |there, voters| Tolerance { voters, answering: there, there, is_led: true, apart: Vec::new() };
-        let sentence = |there, voters| tolerance(there, voters).sentence();
+        let tolerance = |there, voters, is_led| Tolerance {
+            count: Count { voters, there, is_led },
+            answering: there,
+            apart: Vec::new(),
+        };
+        let sentence = |there, voters| tolerance(there, voters, true).sentence();
         assert_eq!(sentence(3, 3), "3 of 3 voters answer; 1 more may fail, 2 failures stop writes");
         assert_eq!(sentence(2, 3), "2 of 3 voters answer; the next failure stops writes");
         assert_eq!(sentence(1, 3), "no quorum: 1 of 3 voters answers; writes wait until 1 more returns");
         assert_eq!(sentence(1, 5), "no quorum: 1 of 5 voters answers; writes wait until 2 more return");
         assert_eq!(sentence(1, 1), "1 of 1 voters answers; the next failure stops writes");
         assert_eq!(sentence(5, 5), "5 of 5 voters answer; 2 more may fail, 3 failures stop writes");
-        let leaderless = Tolerance { is_led: false, ..tolerance(3, 3) };
-        assert_eq!((leaderless.spare(), leaderless.serves()), (0, false));
+        let leaderless = tolerance(3, 3, false);
         assert!(leaderless.sentence().ends_with("nobody leads: writes wait until one of them is elected"));
     }
 
@@ -233,33 +223,35 @@ mod tests {
 
     #[test]
     fn a_voter_that_answers_but_is_cut_off_is_not_relied_on() {
-        let spare = |follow, reachable| view(follow, reachable).tolerance().spare();
+        let spare = |follow, reachable| view(follow, reachable).tolerance().count.spare();
         let all = [Some(1), Some(1), Some(1)];
         assert_eq!((spare(all, None), spare(all, Some([true, true, true]))), (1, 1));
         let leaderless = view([Some(1), Some(1), Some(0)], None).tolerance();
-        assert_eq!((leaderless.spare(), leaderless.answering, leaderless.serves()), (0, 3, true));
+        assert_eq!((leaderless.count.spare(), leaderless.answering, leaderless.count.serves()), (0, 3, true));
         assert_eq!(
             leaderless.sentence(),
             "2 of 3 voters take part (n3: it knows no leader); the next failure stops writes"
         );
         // What it sends does not arrive.
         let mute = view(all, Some([true, true, false])).tolerance();
-        assert_eq!(mute.spare(), 0);
+        assert_eq!(mute.count.spare(), 0);
         assert!(mute.sentence().contains("(n3: n1 does not hear it at p:3)"), "{}", mute.sentence());
         let mut far = view(all, Some([true, true, true]));
         far.heard.as_mut().unwrap().membership.members[2].lag = Some(1_532);
         assert_eq!(far.behind(&member(3)).as_deref(), Some("1532 entries behind"));
-        assert_eq!((far.behind(&member(2)), far.tolerance().spare()), (None, 1));
+        assert_eq!((far.behind(&member(2)), far.tolerance().count.spare()), (None, 1));
         // Whom nobody hears may believe for a while that it leads.
         let deposed = view([Some(1), Some(0), Some(0)], None).tolerance();
-        assert!(!deposed.serves() && deposed.sentence().starts_with("no quorum: 1 of 3 voters takes part"));
+        assert!(
+            !deposed.count.serves() && deposed.sentence().starts_with("no quorum: 1 of 3 voters takes part")
+        );
     }
 
     #[test]
     fn who_cannot_be_asked_from_here_is_judged_by_the_leader() {
         let mut seen_by_leader = view([Some(1), Some(1), None], Some([true, true, true]));
-        assert_eq!(seen_by_leader.tolerance().spare(), 0, "its port refused us");
+        assert_eq!(seen_by_leader.tolerance().count.spare(), 0, "its port refused us");
         seen_by_leader.seen.pop();
-        assert_eq!(seen_by_leader.tolerance().spare(), 1);
+        assert_eq!(seen_by_leader.tolerance().count.spare(), 1);
     }
 }
