@@ -73,6 +73,15 @@ fn deadline(text: &str) -> Result<Duration, String> {
     if time.is_zero() { Err("nothing can be done in no time".to_owned()) } else { Ok(time) }
 }
 
+/// A server would take a negative one for the newest, and say nothing.
+fn revision(text: &str) -> Result<i64, String> {
+    let revision: i64 = text.parse().map_err(|error| format!("{error}"))?;
+    match revision {
+        0.. => Ok(revision),
+        _ => Err("there is no such revision: the first is 1; leave --rev out for the newest".to_owned()),
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Word {
@@ -287,7 +296,7 @@ pub enum EndpointWord {
     /// A hash of its keys at a revision: equal on all members
     Hashkv {
         /// The revision; 0: its newest
-        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+        #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = revision)]
         rev: i64,
     },
 }
@@ -375,8 +384,8 @@ pub struct Get {
     /// So many at most; 0: all
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub limit: i64,
-    /// As of this revision
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    /// As of this revision; 0: the newest
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = revision)]
     pub rev: i64,
     /// Smallest first, or largest
     #[arg(long, value_enum, ignore_case = true)]
@@ -489,8 +498,8 @@ pub struct Watch {
     /// All keys from KEY on
     #[arg(long, conflicts_with_all = ["range_end", "prefix"])]
     pub from_key: bool,
-    /// From this revision on
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    /// From this revision on; 0: from now on
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = revision)]
     pub rev: i64,
     /// Tell what was there before
     #[arg(long)]

@@ -104,16 +104,26 @@ impl Ctl {
         let nobody = || Failure::unreachable("nobody leads at the moment; look with `jangada ctl status`");
         let leader = seen.leader().ok_or_else(nobody)?.clone();
         let target_id = named(&seen.members, to)?;
+        if target_id == leader.id {
+            let from = seen.of(&leader).ok().and_then(|said| said.status.header);
+            return self.leads_already(from, &leader);
+        }
         let at = address(&leader).ok_or_else(nobody)?;
         let mut cluster = self.cluster.through(at);
         let request = pb::MoveLeaderRequest { target_id };
-        // Whoever leads already is not made the leader twice.
         let moved = cluster.call(Effect::Write, request, |channel, request| async move {
             MaintenanceClient::new(channel).move_leader(request).await
         });
         let tree = Tree::Object(vec![("header", header(&moved.await?.header))]);
         let said = format!("Leadership transferred from {:x} to {target_id:x}\n", leader.id);
         self.format.print(&Answer::lines(tree, said))
+    }
+
+    /// A server would say that the leadership went from it to itself.
+    fn leads_already(&self, from: Option<pb::ResponseHeader>, leader: &pb::Member) -> Result<(), Failure> {
+        let pb::Member { name, id, .. } = leader;
+        let tree = Tree::Object(vec![("header", header(&from))]);
+        self.format.print(&Answer::lines(tree, format!("{name} ({id:x}) leads already; nothing was done\n")))
     }
 }
 

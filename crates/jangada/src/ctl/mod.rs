@@ -107,7 +107,7 @@ fn endpoints(said: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
 
 fn address(endpoint: &str) -> Result<String, Failure> {
     let address = match endpoint.split_once("://") {
-        None => endpoint,
+        None => endpoint.trim_end_matches('/'),
         Some(("http", address)) => address.trim_end_matches('/'),
         Some(("https", _)) => {
             return Err(Failure::usage(format!("{endpoint}: there is no TLS yet; write HOST:PORT")));
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn endpoints_are_written_as_etcdctl_takes_them() {
         let read = |text: &str| endpoints(Some(text.split(',').map(str::to_owned).collect()));
-        assert_eq!(read("http://a:1/, b:2").unwrap(), ["a:1", "b:2"]);
+        assert_eq!(read("http://a:1/, b:2,c:3/").unwrap(), ["a:1", "b:2", "c:3"]);
         for wrong in ["https://a:1", "unix://a:1", "a", ""] {
             assert_eq!(read(wrong).unwrap_err().exit, 2, "{wrong}");
         }

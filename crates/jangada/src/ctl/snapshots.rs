@@ -44,11 +44,17 @@ impl Ctl {
     /// The file is there under its name once it is whole, and not before.
     async fn save(&mut self, file: &Path) -> Result<(), Failure> {
         let (aside, out) = aside(file)?;
-        let saved = self.receive(out).await;
+        let saved = self.receive(out, file).await;
         let saved = saved.and_then(|from| {
             let bytes = bytes(&aside)?;
-            checked(&bytes).map_err(|why| damaged(&aside, &why))?;
-            std::fs::rename(&aside, file)?;
+            // It is named by who has sent it: a file of this name will not be there.
+            checked(&bytes).map_err(|why| {
+                Failure::new(
+                    Exit::Corrupt,
+                    format!("no snapshot was saved: {from} sent a damaged one: {why}"),
+                )
+            })?;
+            std::fs::rename(&aside, file).map_err(|why| cannot_be_written(file, &why))?;
             Ok(from)
         });
         match saved {
@@ -65,7 +71,7 @@ impl Ctl {
         }
     }
 
-    async fn receive(&mut self, mut out: File) -> Result<String, Failure> {
+    async fn receive(&mut self, mut out: File, file: &Path) -> Result<String, Failure> {
         let link = self.cluster.link().await?;
         let patience = self.cluster.deadline();
         let lost = |why: &str| Failure::unreachable(format!("{}: {why}: no snapshot", link.address));
@@ -80,13 +86,15 @@ impl Ctl {
         loop {
             // The whole may take as long as it takes; only silence is an end.
             match tokio::time::timeout(patience, parts.message()).await {
-                Ok(Ok(Some(part))) => out.write_all(&part.blob)?,
+                Ok(Ok(Some(part))) => {
+                    out.write_all(&part.blob).map_err(|why| cannot_be_written(file, &why))?;
+                }
                 Ok(Ok(None)) => break,
                 Ok(Err(status)) => return Err(lost(&words(&status))),
                 Err(_silence) => return Err(lost("silent")),
             }
         }
-        out.sync_all()?;
+        out.sync_all().map_err(|why| cannot_be_written(file, &why))?;
         Ok(link.address)
     }
 
@@ -187,9 +195,14 @@ fn aside(file: &Path) -> Result<(PathBuf, File), Failure> {
         match File::create_new(&name) {
             Ok(out) => return Ok((name.into(), out)),
             Err(why) if why.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(why) => return Err(Failure::usage(format!("{}: {why}", name.display()))),
+            Err(why) => return Err(cannot_be_written(file, &why)),
         }
     }
+}
+
+/// Nobody has asked for the file beside it, so it is not named.
+fn cannot_be_written(file: &Path, why: &std::io::Error) -> Failure {
+    Failure::usage(format!("no snapshot was saved: {} cannot be written: {why}", file.display()))
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {

@@ -55,6 +55,10 @@ impl Ctl {
     pub async fn user(&mut self, word: &UserWord) -> Result<(), Failure> {
         match word {
             UserWord::Add { user, new_user_password, no_password, interactive } => {
+                let name = user.split_once(':').map_or(user.as_str(), |(name, _)| name);
+                if name.is_empty() {
+                    return Err(Failure::usage("the new user has no name: write NAME, or NAME:PASSWORD"));
+                }
                 let (name, password) = match (user.split_once(':'), new_user_password) {
                     _ if *no_password => (user.clone(), String::new()),
                     (Some((name, password)), None) => (name.to_owned(), password.to_owned()),

@@ -363,6 +363,10 @@ fn members_alarms_and_the_leader_are_looked_after() {
     let moved = said(&cluster, &["move-leader", &other]);
     assert!(moved.starts_with("Leadership transferred from "), "{moved}");
     wait("the other leader", || (cluster.leader() == other).then_some(()));
+    let again = said(&cluster, &["move-leader", &other]);
+    assert!(
+        again.starts_with(&format!("{other} (")) && again.ends_with(") leads already; nothing was done\n")
+    );
     expect_exit(&output(&cluster, &["move-leader", "nobody"]), 1);
     expect_exit(&output(&cluster, &["member", "remove", "99"]), 1);
     assert_eq!(said(&cluster, &["alarm", "list"]), "");

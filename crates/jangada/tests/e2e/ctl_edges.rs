@@ -126,7 +126,7 @@ fn a_txn_that_was_cut_off_is_not_carried_out() {
 fn a_number_may_be_negative_where_a_number_belongs() {
     let cluster = Cluster::up(1);
     assert_eq!(said(&cluster, &["put", "-1", "-2"]), "OK\n");
-    assert_eq!(said(&cluster, &["get", "-1", "--rev", "-3", "--limit", "-4"]), "-1\n-2\n");
+    assert_eq!(said(&cluster, &["get", "-1", "--limit", "-4"]), "-1\n-2\n");
     let refused = output(&cluster, &["compaction", "-1"]);
     expect_exit(&refused, 4);
     assert!(stderr(&refused).contains("required revision has been compacted"), "{}", stderr(&refused));
@@ -163,6 +163,39 @@ fn what_is_restored_begins_as_the_last_line_says() {
     let line =
         "`jangada serve --name n2 --data-dir n2 --peers n1=a:1,n2=b:2` (and --listen-client HOST:PORT)\n";
     assert!(stderr(&second).ends_with(line), "{}", stderr(&second));
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_in_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(2);
+    let server = Guarded::serve(&dir.path().join("data"), base, &[]);
+    server.wait_said("n1 ready");
+    let address = format!("127.0.0.1:{base}");
+    let refused = |arguments: &[&str]| {
+        let output = jangada().args(["ctl", "--endpoints", &address]).args(arguments).output().unwrap();
+        expect_exit(&output, 2);
+        stderr(&output)
+    };
+    for word in [&["get", "a"][..], &["watch", "a"], &["endpoint", "hashkv"]] {
+        let said = refused(&[word, &["--rev", "-1"]].concat());
+        assert!(said.contains("there is no such revision: the first is 1"), "{said}");
+    }
+    for name in ["", ":secret"] {
+        assert!(refused(&["user", "add", name]).contains("the new user has no name"), "{name}");
+    }
+    let nowhere = dir.path().join("nowhere/saved.db");
+    for file in [nowhere.as_path(), dir.path()] {
+        let said = refused(&["snapshot", "save", file.to_str().unwrap()]);
+        let sentence = format!("no snapshot was saved: {} cannot be written: ", file.display());
+        assert!(said.contains(&sentence) && !said.contains(".part"), "{said}");
+    }
+    let left = std::fs::read_dir(dir.path().parent().unwrap()).unwrap().map_while(Result::ok);
+    let own = dir.path().file_name().unwrap().to_str().unwrap();
+    let left: Vec<_> = left
+        .filter(|file| file.file_name().to_str().is_some_and(|name| name.starts_with(own) && name != own))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
