@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::client::login::Login;
+use crate::client::password;
 use crate::cluster::layout::Layout;
 use crate::cluster::status;
 use crate::commands::client::check_address;
@@ -134,7 +135,7 @@ pub struct Options {
     /// How long an answer is waited for
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = super::timeline::time)]
     pub timeout: Duration,
-    /// Who asks, where servers want to know
+    /// Who asks, where servers want to know; without a password it is asked for
     #[arg(long, env = "JANGADA_USER", hide_env_values = true, value_name = "NAME[:PASSWORD]")]
     pub user: Option<String>,
     /// The password, if --user has none
@@ -321,13 +322,17 @@ impl Options {
             end: self.operations.map_or(End::After(self.duration), End::Operations),
             seed: self.seed,
             patience: self.timeout,
-            login: self.login(),
+            login: self.login()?,
         })
     }
 
-    fn login(&self) -> Option<Login> {
-        let user = self.user.as_deref().filter(|user| !user.is_empty())?;
-        Some(Login::of(user, self.password.clone()))
+    fn login(&self) -> Result<Option<Login>, Failure> {
+        let Some(user) = self.user.as_deref().filter(|user| !user.is_empty()) else { return Ok(None) };
+        let typed = match (user.contains(':'), &self.password) {
+            (false, None) => Some(password::asked(user)?),
+            (true, _) | (_, Some(_)) => self.password.clone(),
+        };
+        Ok(Some(Login::of(user, typed)))
     }
 
     fn addresses(&self) -> Result<Vec<String>, Failure> {

@@ -12,7 +12,6 @@ mod keys; // get, put, del
 mod leases; // deadlines that keys share
 mod locks; // what is held by a lease
 mod members; // who belongs to the cluster, and who leads it
-mod password; // passwords that are typed
 pub mod print; // answers in five formats
 mod snapshots; // a cluster as a file
 mod status; // who is there
@@ -32,6 +31,7 @@ use grammar::{Arguments, Word};
 use self::cluster::Cluster;
 use self::print::Format;
 use crate::client::login::Login;
+use crate::client::password;
 use crate::commands::client::check_address;
 use crate::failure::Failure;
 use crate::output::{self, Shape};

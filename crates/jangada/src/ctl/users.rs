@@ -10,9 +10,9 @@ use super::Ctl;
 use super::cluster::Effect;
 use super::grammar_users::{AuthWord, Grant, Kind, RoleWord, UserWord};
 use super::keys::span;
-use super::password;
 use super::print::{Answer, add_text};
 use super::tree::{Tree, header, text};
+use crate::client::password;
 use crate::failure::Failure;
 use crate::output;
 

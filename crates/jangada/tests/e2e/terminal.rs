@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,9 +11,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::laboratory::Place;
-use crate::support::wait;
+use crate::support::{Cluster, expect_exit, jangada, stderr, wait};
 
-/// A laboratory at a terminal of its own.
+/// A laboratory, or another program, at a terminal of its own.
 struct Terminal {
     child: Child,
     hand: File,
@@ -22,14 +22,18 @@ struct Terminal {
 
 impl Terminal {
     fn open(place: &Place, columns: u16, more: &[&str]) -> Terminal {
+        let mut command = place.lab(more);
+        command.env("XDG_STATE_HOME", place.dir.path()).env("TERM", "xterm").env_remove("NO_COLOR");
+        Terminal::of(command, columns)
+    }
+
+    fn of(mut command: Command, columns: u16) -> Terminal {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
         let name = ptsname(&ours, Vec::new()).unwrap();
         let theirs = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         resize(&ours, columns);
-        let mut command = place.lab(more);
-        command.env("XDG_STATE_HOME", place.dir.path()).env("TERM", "xterm").env_remove("NO_COLOR");
         let stdio = || Stdio::from(theirs.try_clone().unwrap());
         let child = command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
         drop(theirs);
@@ -195,4 +199,31 @@ fn the_terminal_may_change_its_size_while_a_line_is_typed() {
     terminal.is_ready(2);
     terminal.types("\x04");
     assert_eq!(terminal.ends(), Some(0));
+}
+
+#[test]
+fn a_load_asks_for_the_password_and_does_not_show_it() {
+    let cluster = Cluster::up(1);
+    let address = cluster.address(1);
+    for arguments in [["user", "add", "root:very secret"], ["auth", "enable", ""]] {
+        let arguments = arguments.into_iter().filter(|word| !word.is_empty());
+        expect_exit(&jangada().args(["ctl", "--endpoints", &address]).args(arguments).output().unwrap(), 0);
+    }
+    let put = ["load", "put", "--servers", &address, "--user", "root", "--operations", "50"];
+    let mut command = jangada();
+    command.args(put);
+    let mut terminal = Terminal::of(command, 120);
+    terminal.shows("Password of root: ", 1);
+    terminal.says("very secret");
+    terminal.shows("50 answers, ", 1);
+    assert!(
+        !terminal.seen().contains("very secret") && !terminal.seen().contains("NOAUTH"),
+        "{}",
+        terminal.seen()
+    );
+    assert_eq!(terminal.ends(), Some(0));
+
+    let nobody = jangada().args(put).stdin(Stdio::null()).output().unwrap();
+    expect_exit(&nobody, 2);
+    assert!(stderr(&nobody).contains("nobody can be asked for the password of root"), "{}", stderr(&nobody));
 }

@@ -48,8 +48,9 @@ fn read(prompt: &str) -> Result<String, Failure> {
     let before = tcgetattr(&stdin).map_err(io::Error::from)?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO);
-    output::note(prompt);
+    // First: what is typed as soon as the question stands there is not shown either.
     tcsetattr(&stdin, OptionalActions::Now, &silent).map_err(io::Error::from)?;
+    output::note(prompt);
     let mut line = String::new();
     let read = stdin.lock().read_line(&mut line);
     tcsetattr(&stdin, OptionalActions::Now, &before).map_err(io::Error::from)?;
