@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::layout::{Layout, Server};
+use super::occupied;
 use super::process::{self, Held, POLL, State};
 use super::status::{self, Overview};
 use crate::client::http;
@@ -82,9 +83,10 @@ fn ports_are_free(server: &Server) -> Result<(), Failure> {
     for (what, address) in [("client", &server.client), ("peer", &server.peer)] {
         while let Err(error) = TcpListener::bind(address) {
             if Instant::now() >= deadline {
+                let (who, do_that) = occupied::by_whom(address)
+                    .unwrap_or_else(|| (error.to_string(), "stop what uses it".to_owned()));
                 return Err(Failure::refused(format!(
-                    "{}'s {what} port is not free: {address}: {error}; stop what uses it, or choose another \
-                     --base-port",
+                    "{}'s {what} port is not free: {address}: {who}; {do_that}, or choose another --base-port",
                     server.name
                 )));
             }

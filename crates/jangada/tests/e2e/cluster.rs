@@ -196,6 +196,26 @@ fn dangerous_changes_are_refused_before_anything_changes() {
 }
 
 #[test]
+fn whose_ports_are_taken_is_told() {
+    let cluster = Cluster::up(1);
+    let status = cluster.server("n1");
+    let (id, pid) = (status["status"]["cluster_id"].as_str().unwrap(), &status["status"]["pid"]);
+    let other = Cluster::place();
+    let refused = other.run(&["up", "3", "--base-port", &cluster.base.to_string()]);
+    expect_exit(&refused, 4);
+    let dir = cluster.data();
+    let sentence = format!(
+        "n1's client port is not free: {}: n1 of the cluster {id} answers there (process {pid}, data in {}/n1/data); stop \
+         it (`jangada cluster --dir {} down`), or choose another --base-port",
+        cluster.address(1),
+        dir.display(),
+        dir.display()
+    );
+    assert!(stderr(&refused).contains(&sentence), "{}", stderr(&refused));
+    assert!(!other.data().join("n1").exists(), "nothing was begun");
+}
+
+#[test]
 fn members_set_changes_to_exactly_these() {
     let cluster = Cluster::up(3);
     let text = cluster.ok(&["members", "set", "n1,n4,n5"]);
