@@ -207,7 +207,8 @@ fn role(said: &Said) -> &'static str {
     }
 }
 
-fn row(view: &View, member: &pb::Member) -> Vec<String> {
+/// A member as a row of the table.
+pub fn row(view: &View, member: &pb::Member) -> Vec<String> {
     let mut row = vec![member.name.clone(), address(member).unwrap_or_default()];
     match view.of(member) {
         Ok(said) => {

@@ -159,7 +159,7 @@ impl Tolerance {
 mod tests {
     use jangada_server::status::{MemberRole, MembershipStage, MembershipStatus};
 
-    use super::super::status::{Said, Seen};
+    use super::super::status::{Said, Seen, row};
     use super::*;
 
     #[test]
@@ -253,5 +253,16 @@ mod tests {
         assert_eq!(seen_by_leader.tolerance().count.spare(), 0, "its port refused us");
         seen_by_leader.seen.pop();
         assert_eq!(seen_by_leader.tolerance().count.spare(), 1);
+    }
+
+    #[test]
+    fn that_a_leader_does_not_say_whom_it_hears_is_told_of_the_leader() {
+        let mut silent = view([Some(1), Some(1), Some(1)], None);
+        assert_eq!(silent.tells_nothing(&member(1)), None, "an etcd has nothing to say");
+        silent.unheard = Some("no answer in time".to_owned());
+        let told = |id| silent.tells_nothing(&member(id));
+        assert_eq!(told(1).as_deref(), Some("it does not say whom it hears (no answer in time)"));
+        assert_eq!((told(2), told(3)), (None, None));
+        assert_eq!(row(&silent, &member(1)).last(), told(1).as_ref(), "it stands in its row");
     }
 }

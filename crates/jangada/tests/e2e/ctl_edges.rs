@@ -7,7 +7,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::ctl::{ctl, output, said, typed};
-use crate::support::{Cluster, Guarded, ask, expect_exit, installed, jangada, ports, stderr, stdout, wait};
+use crate::support::{
+    Cluster, Guarded, ask, expect_exit, http_get, installed, jangada, ports, stderr, stdout, wait,
+};
 use crate::wire::Reply;
 
 #[test]
@@ -52,7 +54,8 @@ fn a_check_that_is_stopped_leaves_no_keys_behind() {
 #[test]
 fn a_check_goes_on_when_its_leader_was_killed() {
     let cluster = Cluster::up(3);
-    let mut check = Guarded::spawn(ctl(&cluster).args(["check", "perf"]));
+    // It ends when all are written, which takes long.
+    let mut check = Guarded::spawn(ctl(&cluster).args(["check", "datascale", "--load", "xl"]));
     // Nobody answers for a moment.
     let count = || {
         let told = output(&cluster, &["get", "--prefix", "/jangada-check", "--count-only"]);
@@ -65,6 +68,79 @@ fn a_check_goes_on_when_its_leader_was_killed() {
     check.signal(Signal::INT);
     assert_eq!(check.exit_code(), Some(130), "{}", check.said());
     assert_eq!(count(), Some(0));
+}
+
+#[test]
+fn a_check_that_is_stopped_while_it_cleans_up_goes_on_with_that() {
+    let cluster = Cluster::up(3);
+    let leader = cluster.leader();
+    let address = cluster.server(&leader)["client_addr"].as_str().unwrap().to_owned();
+    let through_leader = |arguments: &[&str]| {
+        let mut command = jangada();
+        command.args(["ctl", "--endpoints", &address, "--deadline", "6s"]).args(arguments);
+        command
+    };
+    let mut check = Guarded::spawn(&mut through_leader(&["check", "perf"]));
+    let count = || {
+        let counted =
+            through_leader(&["get", "--prefix", "/jangada-check", "--count-only"]).output().unwrap();
+        stdout(&counted).trim().parse::<u64>().unwrap()
+    };
+    wait("keys of the check", || (count() > 0).then_some(()));
+    // Nothing can be written, nor deleted, but whoever asks for it is heard.
+    let others: Vec<&str> = ["n1", "n2", "n3"].into_iter().filter(|name| *name != leader).collect();
+    others.iter().for_each(|name| drop(cluster.ok(&["pause", name])));
+    wait("the first deletion", || {
+        let metrics = http_get(&address, "/metrics")?;
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("grpc_server_started_total{") && line.contains("\"DeleteRange\""));
+        (!line?.ends_with(" 0")).then_some(())
+    });
+    check.signal(Signal::INT);
+    check.wait_said("what was written is being deleted; stop once more, and it stays");
+    others.iter().for_each(|name| drop(cluster.ok(&["resume", name])));
+    assert_eq!(check.exit_code(), Some(130), "{}", check.said());
+    assert_eq!(count(), 0);
+}
+
+/// Nothing here ends by its own deadline: whoever waits for the member that is stopped waits too long for the test.
+#[test]
+fn a_member_that_is_stopped_holds_up_no_command() {
+    let cluster = Cluster::up(3);
+    let stopped = cluster.follower();
+    cluster.ok(&["pause", &stopped]);
+    for arguments in [
+        &["put", "a", "1"][..],
+        &["get", "a"],
+        &["lease", "grant", "60"],
+        &["member", "list"],
+        &["watch", "a", "--rev", "2", "--events", "1"],
+        &["lock", "mine", "--", "true"],
+        &["status"],
+        &["del", "a"],
+    ] {
+        let mut command = Guarded::spawn(ctl(&cluster).args(["--deadline", "1000s"]).args(arguments));
+        assert_eq!(command.exit_code(), Some(0), "{arguments:?}: {}", command.said());
+    }
+    // What asks each endpoint by itself waits for each of them, as long as it is told to.
+    let mut health = Guarded::spawn(ctl(&cluster).args(["--deadline", "1s", "endpoint", "health"]));
+    assert_eq!(health.exit_code(), Some(1), "{}", health.said());
+    assert!(health.said().contains("no answer"), "{}", health.said());
+}
+
+#[test]
+fn a_leader_that_is_stopped_has_its_row() {
+    let cluster = Cluster::up(3);
+    let leader = cluster.leader();
+    cluster.ok(&["pause", &leader]);
+    let told = wait("another leader", || {
+        let told = stdout(&output(&cluster, &["status"]));
+        told.contains(" leader ").then_some(told)
+    });
+    let row = told.lines().find(|line| line.starts_with(&leader)).unwrap();
+    assert!(row.contains("no answer in ") && !row.contains("leader"), "{told}");
+    assert!(told.ends_with("2 of 3 voters answer; the next failure stops writes\n"), "{told}");
 }
 
 #[test]
