@@ -56,8 +56,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Who answers, and in which term: what each answer says of itself.
     fn answerer(&self) -> Answerer;
 
-    /// How this member stands.
+    /// How this member stood a moment ago: costs nothing.
     fn situation(&self) -> Situation;
+
+    /// How this member stands now, unless it is too busy to say.
+    fn situation_now(&self) -> impl Future<Output = Situation> + Send;
 
     /// A number that hardly anybody has had: for names that a client leaves to the server. Not a secret.
     fn random(&self) -> u64;

@@ -462,7 +462,7 @@ impl Handle {
     }
 
     /// Shows the replica to `look`, on the replica thread, and returns where its result will arrive: never, if the
-    /// server ends first. For laboratories: everything stands still meanwhile.
+    /// server ends first. Everything stands still meanwhile: for laboratories, and for a few numbers.
     ///
     /// # Errors
     /// [`RequestError::Busy`] if the queue is full, [`RequestError::Stopping`] if nobody serves it.

@@ -62,7 +62,7 @@ impl<B: Backend> Maintenance for MaintenanceService<B> {
     async fn status(&self, call: Call<pb::StatusRequest>) -> Result<Answer<pb::StatusResponse>, Status> {
         metadata::check_leader(call.metadata(), &self.backend)?;
         let listed = alarms::read(&self.backend, Freshness::Serializable).await?;
-        let situation = self.backend.situation();
+        let situation = self.backend.situation_now().await;
         let mut errors = Vec::new();
         if situation.leader.is_none() {
             errors.push(error::NO_LEADER.text.to_owned());

@@ -132,6 +132,10 @@ impl Backend for Bare {
         Situation { leader, commit_index: 9, applied_index: 8, ..Situation::default() }
     }
 
+    async fn situation_now(&self) -> Situation {
+        Situation { commit_index: 11, applied_index: 10, ..self.situation() }
+    }
+
     fn random(&self) -> u64 {
         self.numbers.fetch_add(1, Relaxed)
     }

@@ -85,7 +85,7 @@ async fn status_tells_of_the_spoken_version_and_of_a_lost_leader() {
     let status = maintenance.status(pb::StatusRequest {}).await.unwrap().into_inner();
     assert_eq!(status.version, jangada_etcd::SPOKEN_VERSION);
     assert_eq!(status.header.unwrap().revision, 2);
-    assert_eq!((status.leader, status.raft_index, status.raft_applied_index), (1, 9, 8));
+    assert_eq!((status.leader, status.raft_index, status.raft_applied_index), (1, 11, 10));
     assert!(status.errors.is_empty());
     bare.leaderless = true;
     let mut maintenance = MaintenanceClient::new(bare.services());

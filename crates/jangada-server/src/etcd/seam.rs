@@ -15,6 +15,7 @@ use jangada_kv::{
     Revision,
 };
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::members;
 use crate::front::Shared;
@@ -205,6 +206,26 @@ impl Backend for Seam {
             store_bytes: status.store_bytes,
             live_bytes: status.live_bytes,
         }
+    }
+
+    /// Asked in the replica's turn. If its queue is full the photograph must do.
+    async fn situation_now(&self) -> Situation {
+        let figures = self.shared.handle.look(|replica| {
+            let (raft, store) = (replica.raft(), &replica.state().store);
+            let indexes = (raft.commit_index().0, replica.last_applied().0);
+            (indexes, store.bytes(), store.live_bytes())
+        });
+        let mut situation = self.situation();
+        if let Ok(figures) = figures
+            && let Ok(Ok(now)) = timeout(self.shared.limits.request_time, figures).await
+        {
+            (
+                (situation.commit_index, situation.applied_index),
+                situation.store_bytes,
+                situation.live_bytes,
+            ) = now;
+        }
+        situation
     }
 
     fn random(&self) -> u64 {

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::{Cluster, Guarded, expect_exit, http_get, installed, ports, stderr, stdout, wait};
+use crate::users::http;
 
 /// `etcdctl ARGUMENTS` with all of three servers, and `input` typed into it.
 fn etcdctl(cluster: &Cluster, arguments: &[&str], input: &str) -> Output {
@@ -266,4 +267,28 @@ fn etcdctl_changes_the_members() {
     refused(&["member", "remove", "4"], "member not found");
     assert_eq!(said(&cluster, &["member", "list"]).lines().count(), 3);
     assert_eq!(said(&cluster, &["get", "d", "--print-value-only"]), "8\n");
+}
+
+/// Each write makes an entry: who is asked in between has applied one more each time.
+#[test]
+fn status_shows_the_write_before_it() {
+    let cluster = Cluster::up(1);
+    let address = cluster.address(1);
+    let ask = |path: &str, body: &str| -> serde_json::Value {
+        let (code, said) = http(&address, &format!("POST {path}"), "", body);
+        assert_eq!(code, 200, "{said}");
+        serde_json::from_str(&said).unwrap()
+    };
+    let mut before = 0;
+    for number in 0..50 {
+        ask("/v3/kv/put", r#"{"key":"YQ==","value":"YQ=="}"#);
+        let status = ask("/v3/maintenance/status", "{}");
+        let index = |name: &str| status[name].as_str().unwrap().parse::<u64>().unwrap();
+        let applied = index("raftAppliedIndex");
+        assert!(
+            applied > before && index("raftIndex") >= applied,
+            "write {number}: {status}, {before} before"
+        );
+        before = applied;
+    }
 }

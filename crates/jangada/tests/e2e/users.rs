@@ -118,7 +118,7 @@ fn a_txn_that_is_refused_leaves_no_trace_on_any_member() {
 }
 
 /// The status and the body of a request over HTTP.
-fn http(address: &str, request: &str, token: &str, body: &str) -> (u16, String) {
+pub fn http(address: &str, request: &str, token: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let token = if token.is_empty() { String::new() } else { format!("Authorization: {token}\r\n") };
     let head = format!("{request} HTTP/1.1\r\nHost: {address}\r\n{token}Content-Type: application/json\r\n");
