@@ -47,6 +47,7 @@ impl Core {
             log_bytes: raft.log_bytes() as u64,
             revision: store.revision().0,
             keys: store.key_count(),
+            leases: store.lease_count() as u64,
             log: self.log_end(),
             store_bytes: store.bytes(),
             live_bytes: store.live_bytes(),

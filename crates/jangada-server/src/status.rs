@@ -53,6 +53,9 @@ pub struct Status {
     pub revision: u64,
     /// How many keys the store holds.
     pub keys: u64,
+    /// How many leases there are.
+    #[serde(default)]
+    pub leases: u64,
     /// The end of the log.
     #[serde(default)]
     pub log: LogEnd,
@@ -250,6 +253,7 @@ impl Status {
             log_bytes: 0,
             revision: 0,
             keys: 0,
+            leases: 0,
             log: LogEnd::default(),
             store_bytes: 0,
             live_bytes: 0,

@@ -117,7 +117,7 @@ async fn what_cannot_be_is_told() {
             "/kv/a?recursive",
             &[],
             "",
-            "400 ?recursive is not known; there are ?prefix, ?watch, ?serializable, ?revision=N, ?limit=N",
+            "400 ?recursive is not known; there are ?prefix, ?watch, ?serializable, ?revision=N, ?limit=N, ?lease=ID",
         ),
         ("GET", "/kv/a?revision=99", &[], "", "400 etcdserver: mvcc: required revision is a future revision"),
         ("PUT", "/kv/a%20b%zz", &[], "x", "400 two hexadecimal digits belong behind %, which itself is %25"),
@@ -130,7 +130,7 @@ async fn what_cannot_be_is_told() {
             "",
             "400 If-Match is about one key, not about all that begin so",
         ),
-        ("PUT", "/kv/a?limit=1", &[], "x", "400 PUT knows no ?limit: nothing was put"),
+        ("PUT", "/kv/a?limit=1", &[], "x", "400 PUT knows no ?limit, but ?lease=ID alone: nothing was put"),
         (
             "DELETE",
             "/kv/a?prefix&limit=1",
@@ -164,4 +164,23 @@ async fn what_cannot_be_is_told() {
         format!("413 a value may have {limit} bytes")
     );
     assert_eq!(says(&client, "GET", "/kv/a", &[], "").await, "404 no such key", "nothing of it happened");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_put_under_a_lease() {
+    let client = Client::new();
+    let refused = "404 etcdserver: requested lease not found";
+    assert_eq!(says(&client, "PUT", "/kv/here?lease=1f", &[], "x").await, refused);
+    let granted = says(&client, "POST", "/v3/lease/grant", &[], r#"{"ID":"31","TTL":"60"}"#).await;
+    assert!(granted.starts_with("200 ") && granted.contains(r#""ID":"31""#), "{granted}");
+    assert_eq!(says(&client, "PUT", "/kv/here?lease=1f", &[], "x").await, "200 2");
+    assert_eq!(says(&client, "PUT", "/kv/there?lease=1f", &["If-None-Match: *"], "x").await, "200 3");
+    let (_, _, json) = ask(&client, "GET", "/kv/?prefix", &["Accept: application/json"], "").await;
+    assert_eq!(json.matches(r#""lease":"1f""#).count(), 2, "{json}");
+    for method in ["GET", "DELETE"] {
+        let told = says(&client, method, "/kv/here?lease=1f", &[], "").await;
+        assert!(told.starts_with(&format!("400 {method} knows no ?lease")), "{told}");
+    }
+    assert_eq!(says(&client, "POST", "/v3/lease/revoke", &[], r#"{"ID":"31"}"#).await.get(..3), Some("200"));
+    assert_eq!(says(&client, "GET", "/kv/here", &[], "").await, "404 no such key");
 }

@@ -5,7 +5,7 @@
 //! | `GET /kv/KEY` | the value as it is; its `ETag` is the revision that wrote it |
 //! | `GET /kv/START?prefix` | the keys that begin so, a line each; as `application/json` whole entries |
 //! | `GET /kv/KEY?watch` | server-sent events: what happens to it from now on, or after `Last-Event-ID` ([`watch`]) |
-//! | `PUT /kv/KEY` | the body becomes its value; the answer is the revision |
+//! | `PUT /kv/KEY` | the body becomes its value, under a lease with `?lease=ID`; the answer is the revision |
 //! | `DELETE /kv/KEY` | the key goes; the answer is how many went |
 //!
 //! `If-Match: "7"` and `If-None-Match: *` make a write depend on the revision that wrote the key last. A key is what
@@ -39,6 +39,9 @@ use precondition::Precondition;
 /// Where all keys are.
 const PREFIX: &str = "/kv/";
 
+/// What a request that reads knows.
+const BESIDE_LEASES: [&str; 5] = ["prefix", "watch", "serializable", "revision", "limit"];
+
 /// No browser may take what somebody wrote for a page.
 const NO_PAGE: [(&str, &str); 1] = [("x-content-type-options", "nosniff")];
 
@@ -68,6 +71,10 @@ async fn answer(State(door): State<Door>, request: Request) -> Response {
         Ok(asked) => asked,
         Err(why) => return text(StatusCode::BAD_REQUEST, &why),
     };
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if let Some(option) = asked.options.beyond(&BESIDE_LEASES).filter(|_| reads) {
+        return text(StatusCode::BAD_REQUEST, &format!("GET knows no ?{option}"));
+    }
     let done = match *request.method() {
         Method::GET | Method::HEAD if asked.options.watch => {
             watch::start(&door, asked, request.headers()).await
@@ -167,15 +174,17 @@ impl Door {
         if asked.options.prefix {
             return Ok(text(StatusCode::BAD_REQUEST, "a value is put to one key, not to all that begin so"));
         }
-        if let Some(option) = asked.options.beyond(&[]) {
-            return Ok(text(StatusCode::BAD_REQUEST, &format!("PUT knows no ?{option}: nothing was put")));
+        if let Some(option) = asked.options.beyond(&["lease"]) {
+            let why = format!("PUT knows no ?{option}, but ?lease=ID alone: nothing was put");
+            return Ok(text(StatusCode::BAD_REQUEST, &why));
         }
         let (head, body) = request.into_parts();
         let value = match self.body(body).await {
             Ok(value) => value,
             Err((status, why)) => return Ok(text(status, &why)),
         };
-        let put = pb::PutRequest { key: asked.key.clone(), value, ..pb::PutRequest::default() };
+        let lease = asked.options.lease;
+        let put = pb::PutRequest { key: asked.key.clone(), value, lease, ..pb::PutRequest::default() };
         let revision = match Precondition::of(&head.headers) {
             Err(why) => return Ok(text(StatusCode::BAD_REQUEST, why)),
             Ok(None) => self.kv().put(call(&head.headers, put)).await?.into_inner().header,

@@ -13,6 +13,8 @@ pub(super) struct Options {
     pub(super) revision: i64,
     /// At most so many; 0 for all.
     pub(super) limit: i64,
+    /// Under which lease it is put; 0 for none.
+    pub(super) lease: i64,
 }
 
 impl Options {
@@ -29,12 +31,13 @@ impl Options {
                 ("prefix" | "watch" | "serializable", "false") => {}
                 ("revision", number) => options.revision = positive(name, number)?,
                 ("limit", number) => options.limit = positive(name, number)?,
+                ("lease", name) => options.lease = lease(name)?,
                 ("prefix" | "watch" | "serializable", other) => {
                     return Err(format!("?{name} is either there or not; '{other}' says nothing about it"));
                 }
                 (other, _) => {
                     return Err(format!(
-                        "?{other} is not known; there are ?prefix, ?watch, ?serializable, ?revision=N, ?limit=N"
+                        "?{other} is not known; there are ?prefix, ?watch, ?serializable, ?revision=N, ?limit=N, ?lease=ID"
                     ));
                 }
             }
@@ -50,6 +53,7 @@ impl Options {
             ("serializable", self.serializable),
             ("revision", self.revision != 0),
             ("limit", self.limit != 0),
+            ("lease", self.lease != 0),
         ];
         asked.into_iter().find(|(name, asked)| *asked && !honoured.contains(name)).map(|(name, _)| name)
     }
@@ -60,6 +64,14 @@ fn positive(name: &str, number: &str) -> Result<i64, String> {
     positive.ok_or_else(|| format!("?{name}={number}: a number from 1 on is wanted"))
 }
 
+/// As `lease grant` and a listing write it.
+fn lease(digits: &str) -> Result<i64, String> {
+    let lease = i64::from_str_radix(digits, 16).ok().filter(|lease| *lease > 0);
+    lease.ok_or_else(|| {
+        format!("?lease={digits}: hexadecimal digits are wanted, as `lease grant` writes them")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,10 +79,21 @@ mod tests {
     #[test]
     fn options_are_named_and_have_values() {
         assert_eq!(Options::parse(""), Ok(Options::default()));
-        let all = Options { prefix: true, watch: true, serializable: true, revision: 7, limit: 2 };
-        assert_eq!(Options::parse("prefix&watch=true&serializable&revision=7&limit=2"), Ok(all));
+        let all =
+            Options { prefix: true, watch: true, serializable: true, revision: 7, limit: 2, lease: 0x1f };
+        assert_eq!(Options::parse("prefix&watch=true&serializable&revision=7&limit=2&lease=1f"), Ok(all));
         assert_eq!(Options::parse("prefix=false"), Ok(Options::default()));
-        for wrong in ["prefixes", "limit=0", "limit", "revision=-1", "watch=maybe"] {
+        for wrong in [
+            "prefixes",
+            "limit=0",
+            "limit",
+            "revision=-1",
+            "watch=maybe",
+            "lease",
+            "lease=0",
+            "lease=-1",
+            "lease=g",
+        ] {
             assert!(Options::parse(wrong).is_err(), "{wrong}");
         }
     }
