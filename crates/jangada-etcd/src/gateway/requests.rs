@@ -15,6 +15,10 @@ use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 
 use super::{Complaint, malformed};
 
+/// How many brackets, commas and colons an object may have: read, a value of two bytes takes up to eighty times as much
+/// memory, and more if it has a name. A transaction of etcd's usual 128 operations has some thousands.
+const MOST_MARKS: usize = 1 << 17;
+
 /// The messages of a call, framed as gRPC frames them. Call [`first`](Requests::first) before anything else.
 pub(super) struct Requests<T> {
     body: T,
@@ -163,6 +167,8 @@ struct Scanner {
     depth: usize,
     in_string: bool,
     escaped: bool,
+    /// What was met between values.
+    marks: usize,
 }
 
 impl Scanner {
@@ -187,6 +193,10 @@ impl Scanner {
                 *self = Scanner::default();
                 return Ok(Some(object));
             }
+            if self.marks > MOST_MARKS {
+                let why = format!("a request of JSON may have {MOST_MARKS} brackets, commas and colons");
+                return Err(Status::resource_exhausted(why));
+            }
         }
         Ok(None)
     }
@@ -197,6 +207,7 @@ impl Scanner {
             self.escaped = false;
             return false;
         }
+        self.marks += usize::from(!self.in_string && matches!(byte, b'{' | b'[' | b',' | b':'));
         match (byte, self.in_string) {
             (b'\\', true) => self.escaped = true,
             (b'"', _) => self.in_string = !self.in_string,
@@ -241,5 +252,18 @@ mod tests {
             let refusal = Scanner::default().take(&mut BytesMut::from(body)).unwrap_err();
             assert!(refusal.message().starts_with("a request is a JSON object"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn more_values_than_any_request_has_are_never_read() {
+        let body = |marks: usize| format!("{{\"a,\\\":[\":[0{}]}}", ",0".repeat(marks - 3));
+        for piece in [7, 1 << 20] {
+            let (objects, rest) = found(&body(MOST_MARKS), piece);
+            assert_eq!((objects.len(), rest.as_str()), (1, ""), "marks inside of a string do not count");
+        }
+        let refusal =
+            Scanner::default().take(&mut BytesMut::from(body(MOST_MARKS + 1).as_str())).unwrap_err();
+        assert_eq!(refusal.code(), tonic::Code::ResourceExhausted);
+        assert!(refusal.message().contains("131072 brackets"), "{refusal}");
     }
 }
