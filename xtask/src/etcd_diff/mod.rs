@@ -8,11 +8,13 @@
 mod corpus; // sequences written by hand
 mod corpus_alarms; // alarms written by hand
 mod corpus_leases; // leases, locks and elections written by hand
+mod corpus_members; // members that come and go, written by hand
 mod corpus_upkeep; // the cluster itself, written by hand
 mod corpus_users; // users and permissions written by hand
 mod corpus_watch; // watches written by hand
 mod generate; // sequences made of a seed
 mod generate_leases; // sequences of leases made of a seed
+mod joining; // a server that becomes a member
 mod leases; // what is asked of leases
 mod queues; // what is asked of locks and elections
 mod server; // the two servers
@@ -35,8 +37,14 @@ use step::Step;
 /// How many generated sequences are played if nobody says.
 const USUAL_SEEDS: Range<u64> = 1..501;
 
+/// So many sequences are played at a time.
+const LANES: usize = 3;
+
 /// A sequence that takes longer is named.
 const SLOW: Duration = Duration::from_secs(10);
+
+/// Of a line that differs so many characters are shown.
+const LONGEST_LINE: usize = 400;
 
 /// What is typed after `etcd-diff`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +108,7 @@ fn sequences(arguments: &Arguments, version: &str) -> Vec<(String, Sequence)> {
         .chain(corpus_upkeep::all())
         .chain(since_3_5)
         .chain(corpus_users::all())
+        .chain(corpus_members::all(arguments.members))
         .map(|(name, steps)| (name.to_owned(), Box::new(steps) as Sequence));
     let generated = arguments.seeds.clone().map(|seed| {
         let steps = move |base| generate::sequence(seed, base);
@@ -146,25 +155,54 @@ pub fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
     Ok(differences == 0)
 }
 
-/// Plays them one after the other, tells of those that differ, and returns how many did.
+/// Plays them in lanes, each with clusters of its own: much of it is waiting for what might still come. Which sequence
+/// follows which does not depend on how fast they are. Returns how many differed.
 async fn play_all(programs: &Programs, sequences: Vec<(String, Sequence)>) -> Result<usize> {
+    let mut lanes: Vec<Vec<(String, Sequence)>> = (0..LANES).map(|_| Vec::new()).collect();
+    for (place, sequence) in sequences.into_iter().enumerate() {
+        lanes[place % LANES].push(sequence);
+    }
+    let local = tokio::task::LocalSet::new();
+    let mut playing = tokio::task::JoinSet::new();
+    for lane in lanes.into_iter().filter(|lane| !lane.is_empty()) {
+        let programs = programs.clone();
+        playing.spawn_local_on(async move { play_lane(&programs, lane).await }, &local);
+    }
+    local
+        .run_until(async {
+            let mut differences = 0;
+            while let Some(lane) = playing.join_next().await {
+                differences += lane??;
+            }
+            Ok(differences)
+        })
+        .await
+}
+
+/// Plays them one after the other, tells of those that differ, and returns how many did.
+async fn play_lane(programs: &Programs, sequences: Vec<(String, Sequence)>) -> Result<usize> {
     let mut pair = Pair::start(programs).await?;
     let mut differences = 0;
+    let mut is_changed = false;
     for (name, sequence) in sequences {
         let begun = Instant::now();
+        // What changes clusters has some of its own, so that nobody notices how far the others' logs have come.
+        let changes = sequence(1).iter().any(Step::changes_cluster);
+        if std::mem::replace(&mut is_changed, changes) || changes {
+            pair = Pair::start(programs).await?;
+        }
         let first = play(&mut pair, &sequence, &|_| true).await.with_context(|| name.clone())?;
         if begun.elapsed() > SLOW {
             println!("etcd-diff: {name} took {} ms", begun.elapsed().as_millis());
         }
         let Some(first) = first else { continue };
         differences += 1;
-        println!("etcd-diff: {name}: they differ");
         // What was written by hand is small enough.
         let shown = match name.starts_with("seed") {
             true => smaller(&mut pair, programs, &sequence, first).await?,
             false => first.told(),
         };
-        println!("{shown}");
+        println!("etcd-diff: {name}: they differ\n{shown}");
         pair = Pair::start(programs).await?;
     }
     Ok(differences)
@@ -236,14 +274,19 @@ fn side_by_side(etcd: &str, ours: &str) -> String {
     let mut text = String::new();
     for at in 0..etcd.len().max(ours.len()) {
         match (etcd.get(at), ours.get(at)) {
-            (Some(theirs), Some(our)) if theirs == our => text.push_str(&format!("       {theirs}\n")),
+            (Some(theirs), Some(our)) if theirs == our => text.push_str(&format!("       {}\n", cut(theirs))),
             (theirs, our) => {
-                theirs.into_iter().for_each(|line| text.push_str(&format!("  etcd {line}\n")));
-                our.into_iter().for_each(|line| text.push_str(&format!("  ours {line}\n")));
+                theirs.into_iter().for_each(|line| text.push_str(&format!("  etcd {}\n", cut(line))));
+                our.into_iter().for_each(|line| text.push_str(&format!("  ours {}\n", cut(line))));
             }
         }
     }
     text
+}
+
+/// As much of a line as somebody will look at: values may be large.
+fn cut(line: &str) -> &str {
+    line.char_indices().nth(LONGEST_LINE).map_or(line, |(at, _)| &line[..at])
 }
 
 /// Builds the binary, and says where it is: beside this program.

@@ -11,10 +11,11 @@ use jangada_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
 use tonic::{Code, Request, Response, Status};
 
+use super::joining::Joining;
 use super::leases::Leases;
 use super::queues::Queues;
 use super::server::Server;
-use super::upkeep::Upkeep;
+use super::upkeep::{Upkeep, Who, comparable_member};
 use super::users::Users;
 use super::watching::{self, Moment};
 
@@ -40,6 +41,9 @@ pub(crate) enum Step {
     Leases(Leases),
     Queues(Queues),
     Upkeep(Upkeep),
+    Joining(Joining),
+    /// The newcomer is asked.
+    AtNewcomer(Box<Step>),
     /// Somebody who has logged in asks.
     By(&'static str, Box<Step>),
     /// Nobody has logged in any more.
@@ -85,8 +89,15 @@ impl Step {
             | Step::Leases(_)
             | Step::Queues(_)
             | Step::Upkeep(_)
+            | Step::Joining(_)
+            | Step::AtNewcomer(_)
             | Step::Forget => false,
         }
+    }
+
+    /// Whether the clusters are not the ones that they were, afterwards.
+    pub(crate) fn changes_cluster(&self) -> bool {
+        matches!(self, Step::Joining(_) | Step::Upkeep(Upkeep::MoveLeader(Who::Follower)))
     }
 
     async fn ask_patiently(&self, server: &mut Server) -> Result<String> {
@@ -126,6 +137,13 @@ impl Step {
             Step::Leases(leases) => leases.ask(server).await,
             Step::Queues(queues) => queues.ask(server).await,
             Step::Upkeep(upkeep) => upkeep.ask(server).await,
+            Step::Joining(joining) => joining.ask(server).await,
+            Step::AtNewcomer(step) => {
+                let before = server.turn_to_newcomer()?;
+                let answer = Box::pin(step.ask(server)).await;
+                server.turn_back(before);
+                answer
+            }
             Step::By(name, step) => {
                 let before = server.caller.replace(name);
                 let answer = Box::pin(step.ask_patiently(server)).await;
@@ -147,12 +165,7 @@ async fn members(server: &mut Server) -> Result<String> {
     let mut answer = server.cluster.member_list(server.by(request)).await;
     if let Ok(answer) = &mut answer {
         answer.get_mut().members.sort_by(|a, b| a.name.cmp(&b.name));
-        for member in &mut answer.get_mut().members {
-            member.id = u64::from(member.id != 0);
-            for url in member.peer_ur_ls.iter_mut().chain(&mut member.client_ur_ls) {
-                *url = url.split("127.0.0.1:").next().unwrap_or_default().to_owned();
-            }
-        }
+        answer.get_mut().members.iter_mut().for_each(comparable_member);
     }
     told(answer, |answer| &mut answer.header)
 }
