@@ -142,8 +142,10 @@ fn range_at_revisions(base: i64) -> Vec<Step> {
     steps
 }
 
+/// Every target in every order, with every bound of a range.
 fn sorting(base: i64) -> Vec<Step> {
     let mut steps = some_keys();
+    steps.extend([Step::Delete(delete("c", "")), Step::Put(put("c", "2")), Step::Put(put("e", "10"))]);
     for target in 0..5 {
         for order in 0..3 {
             for limit in [0, 2] {
@@ -153,8 +155,19 @@ fn sorting(base: i64) -> Vec<Step> {
                     pb::RangeRequest { sort_target: target, sort_order: order, limit, ..range("a", "z") };
                 steps.push(Step::Range(sorted.clone()));
                 steps.push(Step::Range(pb::RangeRequest { keys_only: true, ..sorted.clone() }));
+                steps.push(Step::Range(pb::RangeRequest { count_only: true, ..sorted.clone() }));
+                steps.push(Step::Range(pb::RangeRequest { serializable: true, ..sorted.clone() }));
                 steps.push(Step::Range(pb::RangeRequest { revision: base + 4, ..sorted.clone() }));
-                steps.push(Step::Range(pb::RangeRequest { min_mod_revision: base + 5, ..sorted }));
+                steps.push(Step::Range(pb::RangeRequest { min_mod_revision: base + 5, ..sorted.clone() }));
+                steps.push(Step::Range(pb::RangeRequest { max_mod_revision: base + 8, ..sorted.clone() }));
+                steps.push(Step::Range(pb::RangeRequest { min_create_revision: base + 2, ..sorted.clone() }));
+                steps.push(Step::Range(pb::RangeRequest { max_create_revision: base + 5, ..sorted.clone() }));
+                steps.push(Step::Range(pb::RangeRequest {
+                    revision: base + 8,
+                    min_create_revision: base + 1,
+                    max_mod_revision: base + 7,
+                    ..sorted
+                }));
             }
         }
     }

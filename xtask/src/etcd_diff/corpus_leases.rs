@@ -1,13 +1,14 @@
 //! Leases, locks and elections written by hand. Every sequence gives its leases up, so that the next begins without any.
 
 use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::compare::{CompareTarget, TargetUnion};
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
 
 use super::leases::Leases;
 use super::leases::Leases::{Grant, KeepAlive, List, Revoke, TimeToLive, UntilGone};
 use super::queues::Queues::{Campaign, Leader as Leads, Lock, Observe, Proclaim, Resign, Unlock};
 use super::queues::{Leader, Queues};
-use super::step::{Step, delete, put, range};
+use super::step::{Step, bytes, delete, put, range};
 
 type Written = fn(i64) -> Vec<Step>;
 
@@ -17,6 +18,7 @@ pub(crate) fn all() -> Vec<(&'static str, Written)> {
         ("leases granted", granted),
         ("keys of leases", keys_of_leases),
         ("leases in txns", in_txns),
+        ("leases compared", compared),
         ("leases kept alive", kept_alive),
         ("leases that end", that_end),
         ("locks", locks),
@@ -103,6 +105,39 @@ fn in_txns(_: i64) -> Vec<Step> {
     steps.extend(look(7));
     steps.push(lease(Revoke(7)));
     steps.push(Step::Range(range("a", "z")));
+    steps
+}
+
+/// Whose lease a key has, as a comparison: of one key, of ranges, of keys that are not there.
+fn compared(_: i64) -> Vec<Step> {
+    let mut steps = vec![lease(Grant { id: 7, ttl: 60 }), lease(Grant { id: 8, ttl: 60 })];
+    steps.extend([Step::Put(leased("a", 7)), Step::Put(leased("b", 7)), Step::Put(leased("c", 8))]);
+    steps.push(Step::Put(put("d", "free")));
+    for (key, end) in [
+        ("a", ""),
+        ("c", ""),
+        ("d", ""),
+        ("missing", ""),
+        ("a", "c"),
+        ("a", "d"),
+        ("b", "\0"),
+        ("x", "y"),
+        ("c", "a"),
+    ] {
+        for result in 0..4 {
+            for with in [None, Some(0), Some(7), Some(8), Some(9), Some(-1)] {
+                let compare = pb::Compare {
+                    result,
+                    target: CompareTarget::Lease.into(),
+                    key: bytes(key),
+                    range_end: bytes(end),
+                    target_union: with.map(TargetUnion::Lease),
+                };
+                steps.push(Step::Txn(pb::TxnRequest { compare: vec![compare], ..pb::TxnRequest::default() }));
+            }
+        }
+    }
+    steps.extend([lease(Revoke(7)), lease(Revoke(8))]);
     steps
 }
 

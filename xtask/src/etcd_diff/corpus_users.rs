@@ -5,6 +5,7 @@ use jangada_etcd::etcdserverpb as pb;
 use jangada_etcd::etcdserverpb::request_op::Request as Op;
 
 use super::step::{Step, delete, put, range};
+use super::upkeep::{Upkeep, Url, Who};
 use super::users::Users::{self, *};
 use super::watching::Moment;
 
@@ -22,9 +23,28 @@ pub(crate) fn all() -> Vec<(&'static str, Written)> {
         ("txns and permissions", txns),
         ("leases and permissions", leases),
         ("watches and permissions", watches),
+        ("watches refused", watches_refused),
+        ("who may manage", who_may_manage),
+        ("without auth", without_auth),
         ("tokens", tokens),
         ("root", root),
     ]
+}
+
+/// What etcd knows since 3.5.
+pub(crate) fn since_3_5() -> Vec<(&'static str, Written)> {
+    vec![("whether auth is on", whether_on)]
+}
+
+fn whether_on(_: i64) -> Vec<Step> {
+    let mut steps = users([Users::IsOn]);
+    steps.extend(beginning());
+    steps.extend(by_each(users([Users::IsOn])));
+    steps.extend(by_root([AddRole("s"), Grant("bia", "s")]));
+    steps.extend(users([Users::IsOn]));
+    steps.extend(ending());
+    steps.extend(users([Users::IsOn]));
+    steps
 }
 
 fn users(calls: impl IntoIterator<Item = Users>) -> Vec<Step> {
@@ -306,6 +326,111 @@ fn watches(_: i64) -> Vec<Step> {
         by("root", Step::Watch(vec![create("\0", "\0"), set("x2")])),
         by("root", Step::Watch(permitted)),
     ])
+}
+
+/// Of what somebody may not read, or who is nobody; and the stream goes on.
+fn watches_refused(_: i64) -> Vec<Step> {
+    let create = |key: &'static str, range_end: &'static str| {
+        Moment::Create(pb::WatchCreateRequest {
+            key: key.into(),
+            range_end: range_end.into(),
+            ..pb::WatchCreateRequest::default()
+        })
+    };
+    let set = |key: &'static str| Moment::Do(by("root", Step::Put(put(key, "1"))));
+    let moments = vec![
+        create("x", ""),
+        create("m", "n"),
+        create("m", "o"),
+        create("\0", "\0"),
+        // From "m" on is left out: etcd looks at "m" alone.
+        set("m1"),
+        set("x"),
+        Moment::Cancel(0),
+        Moment::Progress,
+        set("m2"),
+    ];
+    let mut steps = by_each(vec![Step::Watch(moments.clone())]);
+    // With a token that has ended.
+    steps.extend(by_root([ChangePassword("ana", "b")]));
+    steps.push(by("ana", Step::Watch(moments)));
+    within(steps)
+}
+
+/// Everything that only root may, asked by each.
+fn who_may_manage(_: i64) -> Vec<Step> {
+    let mut steps = by_each(users([
+        Add("cert", "c"),
+        ChangePassword("cert", "d"),
+        ChangePassword("bia", "b"),
+        Grant("cert", "r"),
+        Get("cert"),
+        Revoke("cert", "r"),
+        Delete("cert"),
+        Delete("nobody"),
+        AddRole("s"),
+        Permit("s", Write, "a", "b"),
+        GetRole("s"),
+        Forbid("s", "a", "b"),
+        Forbid("s", "a", "b"),
+        DeleteRole("s"),
+        DeleteRole("s"),
+        Enable,
+    ]));
+    let nobody = Who::Number(99);
+    steps.extend(by_each(
+        [
+            Upkeep::Add { url: Url::Of(0), is_learner: false },
+            Upkeep::Remove(nobody),
+            Upkeep::Update(nobody, Url::Text("http://127.0.0.1:1")),
+            Upkeep::List { linearizable: true },
+        ]
+        .map(Step::Upkeep)
+        .into(),
+    ));
+    steps.extend(["ana", "bia"].map(|name| by(name, Step::Users(Disable))));
+    steps.push(Step::Users(Disable));
+    within(steps)
+}
+
+/// Everything about users, where nobody is asked who they are.
+fn without_auth(_: i64) -> Vec<Step> {
+    let mut steps = users([
+        Disable,
+        Enable,
+        LogIn("root", "r"),
+        AddWithoutPassword("ana"),
+        AddWithoutPassword("ana"),
+        LogIn("ana", ""),
+        Add("bia", ""),
+        LogIn("bia", ""),
+        ChangePassword("bia", ""),
+        ChangePassword("bia", "b"),
+        Revoke("ana", "root"),
+        Grant("ana", "root"),
+        AddRole("r"),
+        Grant("ana", "r"),
+        Permit("r", Read, "", ""),
+        Permit("r", Read, "", "\0"),
+        Permit("r", Read, "b", "a"),
+        Permit("r", Read, "b", "b"),
+        GetRole("r"),
+        Forbid("r", "", ""),
+        Forbid("r", "b", "a"),
+        Forbid("nothing", "b", "a"),
+        GetRole("r"),
+        DeleteRole("r"),
+        Get("ana"),
+        Revoke("ana", "r"),
+        Delete("ana"),
+        Delete("ana"),
+        GetRole("root"),
+        DeleteRole("root"),
+        Enable,
+        Disable,
+    ]);
+    steps.extend(ending());
+    steps
 }
 
 fn tokens(_: i64) -> Vec<Step> {

@@ -99,7 +99,8 @@ struct Difference {
 /// All that is to be played, by name.
 fn sequences(arguments: &Arguments, version: &str) -> Vec<(String, Sequence)> {
     let is_old = version.contains(" 3.4.");
-    let since_3_5 = if is_old { Vec::new() } else { corpus_upkeep::since_3_5() };
+    let since_3_5 = [corpus_upkeep::since_3_5(), corpus_users::since_3_5()].concat();
+    let since_3_5 = if is_old { Vec::new() } else { since_3_5 };
     let by_hand = corpus::all()
         .into_iter()
         .chain(corpus_alarms::all())

@@ -16,6 +16,8 @@ use super::step::told;
 pub(crate) enum Users {
     Enable,
     Disable,
+    /// Whether auth is on, and how often something about it has changed: how far that is, is not compared.
+    IsOn,
     /// With a password; the token is kept for `Step::By`.
     LogIn(&'static str, &'static str),
     Add(&'static str, &'static str),
@@ -52,6 +54,7 @@ impl Users {
         }
         match *self {
             Users::LogIn(name, password) => log_in(server, name, password).await,
+            Users::IsOn => is_on(server).await,
             Users::Enable => call!(auth_enable(pb::AuthEnableRequest {})),
             Users::Disable => call!(auth_disable(pb::AuthDisableRequest {})),
             Users::Add(name, password) => call!(user_add(pb::AuthUserAddRequest {
@@ -119,6 +122,16 @@ impl Users {
             Some(status) => format!("{:?}: {}", status.code(), status.message()),
         })
     }
+}
+
+async fn is_on(server: &Server) -> Result<String> {
+    let mut client = AuthClient::new(server.channel());
+    let mut answer = client.auth_status(server.by(pb::AuthStatusRequest {})).await;
+    if let Ok(answer) = &mut answer {
+        let answer = answer.get_mut();
+        answer.auth_revision = u64::from(answer.auth_revision != 0);
+    }
+    told(answer, |answer| &mut answer.header)
 }
 
 async fn log_in(server: &mut Server, name: &'static str, password: &str) -> Result<String> {
