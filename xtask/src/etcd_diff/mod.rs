@@ -100,14 +100,14 @@ struct Difference {
 fn sequences(arguments: &Arguments, version: &str) -> Vec<(String, Sequence)> {
     let is_old = version.contains(" 3.4.");
     let since_3_5 = [corpus_upkeep::since_3_5(), corpus_users::since_3_5()].concat();
-    let since_3_5 = if is_old { Vec::new() } else { since_3_5 };
+    let of_version = if is_old { corpus_users::of_3_4() } else { since_3_5 };
     let by_hand = corpus::all()
         .into_iter()
         .chain(corpus_alarms::all())
         .chain(corpus_watch::all())
         .chain(corpus_leases::all())
         .chain(corpus_upkeep::all())
-        .chain(since_3_5)
+        .chain(of_version)
         .chain(corpus_users::all())
         .chain(corpus_members::all(arguments.members))
         .map(|(name, steps)| (name.to_owned(), Box::new(steps) as Sequence));

@@ -247,7 +247,13 @@ impl Server {
     /// Waits until the newcomer answers what every member answers, and has all that was written before.
     pub(crate) async fn newcomer_is_up(&mut self) -> Result<()> {
         let revision = |answer: pb::RangeResponse| answer.header.map_or(0, |header| header.revision);
-        let wanted = revision(self.kv.range(self.by(probe())).await?.into_inner());
+        // Nobody leads two before the second is up.
+        let wanted = loop {
+            if let Ok(answer) = self.kv.range(self.by(probe())).await {
+                break revision(answer.into_inner());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         let number = self.ports.len();
         let newcomer = self.newcomer.as_mut().context("there is no newcomer")?;
         let process = newcomer.process.as_mut().context("the newcomer was not started")?;
