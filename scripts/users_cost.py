@@ -17,7 +17,7 @@ import tempfile
 import time
 
 BASE_PORT = 22379
-WORK = [(work, clients, seconds) for clients, seconds in [(64, 1.5), (1, 1)] for work in ["put", "get"]]
+WORK = [(work, clients, seconds) for clients, seconds in [(64, 5), (1, 2.5)] for work in ["put", "get"]]
 
 
 class Servers:
