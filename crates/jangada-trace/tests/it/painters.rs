@@ -85,6 +85,27 @@ fn the_picture_for_reports_names_what_it_shows() {
 }
 
 #[test]
+fn what_a_narrow_band_cannot_say_the_legend_does() {
+    let mut records = election();
+    records.push(at(226_000, 2, 9, RaftEvent::Committed { index: Index(4), term: Term(1) }));
+    let scene = Scene::of(records);
+    let view = View { topics: Topics::all(), folds_time: false, ..View::of(&scene) };
+    let legend_of = |width| {
+        let style = svg::Style { width, may_grow: false };
+        let drawn = svg::paint("", &scene, &Names::new(), &view, style);
+        let keys = drawn.split(r##"<text x="30" y="4" fill="#33414e">"##).skip(1);
+        keys.filter_map(|rest| rest.split('<').next()).map(str::to_owned).collect::<Vec<String>>()
+    };
+    let has = |legend: &[String], name: &str| legend.iter().any(|key| key == name);
+    let (wide, narrow) = (legend_of(6_000), legend_of(400));
+    assert!(has(&wide, "it happened here, on this server"), "{wide:?}");
+    for name in ["candidate", "in term 2"] {
+        assert!(!has(&wide, name), "{name}: {wide:?}");
+        assert!(has(&narrow, name), "{name}: {narrow:?}");
+    }
+}
+
+#[test]
 fn a_thousand_messages_on_one_pixel_are_one_arrow() {
     let mut records = Vec::new();
     for sequence in 0..1_000 {

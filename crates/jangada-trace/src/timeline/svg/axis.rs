@@ -50,7 +50,9 @@ impl Drawing<'_> {
             self.labels.take((left - 3.0, 46.0), (right - left + 6.0, bottom - 46.0));
             let long = span(fold.length());
             let half = labels::width(&long, 9.5) / 2.0;
-            self.word((left + right) / 2.0 - half, 42.0, &long, 9.5, "#8a6d00");
+            let (x, room) = ((left + right) / 2.0 - half, 4.0);
+            self.word(x, 42.0, &long, 9.5, "#8a6d00");
+            self.labels.take((x - room, 32.0), (2.0 * (half + room), 10.0));
         }
     }
 

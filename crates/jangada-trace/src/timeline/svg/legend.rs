@@ -1,19 +1,90 @@
 //! What is what: only what was used is named.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use jangada_raft::event::RoleName;
+
+use super::lanes::initial;
 use super::paint::{self, Stroke};
 use super::{Drawing, LEGEND, labels};
 use crate::said;
+use crate::timeline::bands::Absence;
 use crate::timeline::scene::Fate;
 
 /// From one row to the next.
 const ROW: f64 = 20.0;
 
+/// What was drawn that not everybody knows.
+#[derive(Default)]
+pub(super) struct Used {
+    pub(super) strokes: BTreeSet<Stroke>,
+    /// Roles whose names did not fit into all their bands.
+    roles: Vec<RoleName>,
+    /// Terms were written as `t3`.
+    pub(super) short_terms: bool,
+    absences: Vec<Absence>,
+    /// Something was marked under a band.
+    pub(super) marks: bool,
+}
+
+impl Used {
+    pub(super) fn role(&mut self, role: RoleName) {
+        if !self.roles.contains(&role) {
+            self.roles.push(role);
+        }
+    }
+
+    pub(super) fn absence(&mut self, why: Absence) {
+        if !self.absences.contains(&why) {
+            self.absences.push(why);
+        }
+    }
+}
+
 impl Drawing<'_> {
     pub(super) fn legend(&mut self) {
         let mut place = (14.0, self.height - LEGEND + 18.0);
-        for kind in std::mem::take(&mut self.used) {
+        self.bands_key(&mut place);
+        self.arrows_key(&mut place);
+        if self.used.marks {
+            self.key(
+                &mut place,
+                r##"<path d="M14 -3l-3 5h6z" fill="#33414e"/>"##,
+                said!("it happened here, on this server"),
+            );
+        }
+        if !self.scale.folds.is_empty() {
+            let shape = r##"<path d="M0 0h8m8 0h8" stroke="#c3ccd5" stroke-width="3"/><path d="M5 6l6 -12m2 12l6 -12" stroke="#8a6d00"/>"##;
+            self.key(&mut place, shape, said!("quiet: time is left out"));
+        }
+    }
+
+    /// Bands into which no name fits, and the hatchings of those who are not there.
+    fn bands_key(&mut self, place: &mut (f64, f64)) {
+        for role in std::mem::take(&mut self.used.roles) {
+            let (fill, ink, name) = paint::role_paint(role);
+            let initial = initial(self.view.language.of(name));
+            let shape = format!(
+                r##"<rect x="0" y="-8" width="24" height="16" rx="3" fill="{fill}" stroke="{ink}" stroke-opacity="0.35"/><text x="8" y="4" fill="{ink}">{initial}</text>"##
+            );
+            self.key(place, &shape, name);
+        }
+        if self.used.short_terms {
+            let shape = r##"<text x="6" y="4" fill="#4a5866">t2</text>"##;
+            self.key(place, shape, said!("in term 2"));
+        }
+        for why in std::mem::take(&mut self.used.absences) {
+            let (pattern, name) = paint::absence(why);
+            let shape =
+                format!(r##"<rect x="0" y="-8" width="24" height="16" rx="3" fill="url(#{pattern})"/>"##);
+            self.key(place, &shape, name);
+        }
+    }
+
+    /// Every kind of arrow that was drawn.
+    fn arrows_key(&mut self, place: &mut (f64, f64)) {
+        for kind in std::mem::take(&mut self.used.strokes) {
             let (color, dash) = paint::stroke_paint(kind);
             let end = match kind == Stroke::Refused {
                 true => "M22 -5h2v10h-2z",
@@ -23,7 +94,7 @@ impl Drawing<'_> {
             let shape = format!(
                 r##"<path d="M0 0h22" stroke="{color}" stroke-width="1.6" {dash}/><circle cx="2" cy="0" r="{dot}" fill="{color}"/><path d="{end}" fill="{color}"/>"##
             );
-            self.key(&mut place, &shape, paint::stroke_name(kind));
+            self.key(place, &shape, paint::stroke_name(kind));
         }
         for (stands, kind) in [(false, Stroke::PreVote), (true, Stroke::Vote)] {
             let is_told = |r: &&_| self.view.tells(r);
@@ -31,7 +102,7 @@ impl Drawing<'_> {
                 let (color, _) = paint::stroke_paint(kind);
                 let shape =
                     format!(r##"<path d="M0 0h24" stroke="{color}" stroke-width="2" {}/>"##, paint::AGAIN);
-                self.key(&mut place, &shape, said!("asks again and again"));
+                self.key(place, &shape, said!("asks again and again"));
             }
         }
         let shown = || self.scene.arrows.iter().filter(|arrow| self.view.shows(arrow));
@@ -51,11 +122,7 @@ impl Drawing<'_> {
                 r##"<path d="M0 0h22" stroke="#5a6672" stroke-width="1.4" {dash}/><path d="{end}" fill="#ffffff" stroke="{}" stroke-width="1.6" transform="translate(22 0)"/>"##,
                 paint::LOST
             );
-            self.key(&mut place, &shape, name);
-        }
-        if !self.scale.folds.is_empty() {
-            let shape = r##"<path d="M0 0h8m8 0h8" stroke="#c3ccd5" stroke-width="3"/><path d="M5 6l6 -12m2 12l6 -12" stroke="#8a6d00"/>"##;
-            self.key(&mut place, shape, said!("quiet: time is left out"));
+            self.key(place, &shape, name);
         }
     }
 

@@ -13,6 +13,7 @@ macro_rules! put {
 
 mod axis; // times, and where they are folded
 mod labels; // text that does not cover text
+mod lanes; // servers, and what they are
 mod legend; // what is what
 mod paint; // colours, dashes, words
 
@@ -23,7 +24,6 @@ use jangada_node::event::{DiskEvent, Event, Record};
 use jangada_raft::event::Event as RaftEvent;
 use jangada_raft::types::Time;
 
-use super::bands::Absence;
 use super::scale::{Room, Scale};
 use super::scene::{Arrow, Fate, Scene};
 use super::text::{ignored, label};
@@ -34,7 +34,8 @@ use crate::names::Names;
 use crate::phrases::{message, span};
 use crate::{said, say};
 use labels::Labels;
-use paint::{Stroke, Tip, escape, role_paint, stroke, topic_word};
+use legend::Used;
+use paint::{Stroke, Tip, escape, stroke, topic_word};
 
 const LEFT: f64 = 74.0;
 const RIGHT: f64 = 26.0;
@@ -43,7 +44,7 @@ const TOP: f64 = 74.0;
 const LANE: f64 = 92.0;
 /// Half of the thickness of a role's band.
 const BAND: f64 = 10.0;
-const LEGEND: f64 = 76.0;
+const LEGEND: f64 = 96.0;
 /// How wide a stretch is in which nothing is to be seen.
 const FOLD: f64 = 60.0;
 
@@ -88,7 +89,7 @@ struct Drawing<'a> {
     width: f64,
     height: f64,
     labels: Labels,
-    used: BTreeSet<Stroke>,
+    used: Used,
     out: String,
 }
 
@@ -105,7 +106,7 @@ impl<'a> Drawing<'a> {
             scale,
             height: TOP + LANE * (lanes - 1.0) + 46.0 + LEGEND,
             labels: Labels::default(),
-            used: BTreeSet::new(),
+            used: Used::default(),
             out: String::new(),
         }
     }
@@ -165,115 +166,6 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    fn lanes(&mut self) {
-        for (place, lane) in self.scene.lanes.iter().enumerate() {
-            let y = Self::y(place);
-            put!(
-                self.out,
-                r##"<text x="14" y="{:.1}" font-size="14" font-weight="600" fill="#18222c">{}</text><path d="M{LEFT} {y}H{:.0}" stroke="#c3ccd5"/>"##,
-                y + 5.0,
-                escape(&self.names.of(lane.node)),
-                self.width - RIGHT
-            );
-            for quiet in
-                lane.quiet.iter().filter(|quiet| quiet.begin <= self.view.to && quiet.end >= self.view.from)
-            {
-                let (begin, end) =
-                    (self.x(quiet.begin.max(self.view.from)), self.x(quiet.end.min(self.view.to)));
-                let (pattern, text) = paint::absence(quiet.why);
-                let text = self.view.language.of(text);
-                let long = span(quiet.end.since(quiet.begin));
-                let title = say!(self.view.language, "{state} for {long}", state = text, long);
-                put!(
-                    self.out,
-                    r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.1}" fill="url(#{pattern})" rx="3"><title>{title}</title></rect>"##,
-                    y - 30.0,
-                    (end - begin).max(1.0),
-                    60.0
-                );
-                let wide = labels::width(text, 10.0) + 5.0;
-                let clear = self.clear(begin, end);
-                let at = clear.iter().find(|(from, to)| from + wide < *to).map_or(begin, |(from, _)| *from);
-                self.word(at + 5.0, y - 20.0, text, 10.0, "#6b4b4b");
-            }
-            // What stands between the lanes does not cover them.
-            self.labels.take((LEFT, y - BAND), (self.width - LEFT, 2.0 * BAND));
-            self.roles(place);
-            self.veil(place);
-        }
-    }
-
-    /// Whoever is down or stands still is no leader that one could ask: what it was last is only just to be seen.
-    fn veil(&mut self, place: usize) {
-        let y = Self::y(place);
-        for quiet in self.scene.lanes[place].quiet.iter().filter(|quiet| quiet.why != Absence::CutOff) {
-            if quiet.begin > self.view.to || quiet.end < self.view.from {
-                continue;
-            }
-            let (begin, end) = (self.x(quiet.begin.max(self.view.from)), self.x(quiet.end.min(self.view.to)));
-            let (pattern, _) = paint::absence(quiet.why);
-            put!(
-                self.out,
-                r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.0}" fill="url(#{pattern})" fill-opacity="0.8" pointer-events="none"/>"##,
-                y - BAND - 0.5,
-                (end - begin).max(1.0),
-                2.0 * BAND + 1.0
-            );
-        }
-    }
-
-    fn roles(&mut self, place: usize) {
-        let y = Self::y(place);
-        for role in &self.scene.lanes[place].roles {
-            if role.begin > self.view.to || role.end < self.view.from {
-                continue;
-            }
-            let (begin, end) = (self.x(role.begin.max(self.view.from)), self.x(role.end.min(self.view.to)));
-            let language = self.view.language;
-            let (fill, ink, name) = role_paint(role.role);
-            let is_leader = name == "leader";
-            let name = language.of(name);
-            let term = match role.term.0 {
-                0 => String::new(),
-                term => say!(language, " · term {term}", term),
-            };
-            let (state, long) = (format!("{name}{term}"), span(role.end.since(role.begin)));
-            let title = say!(language, "{state} for {long}", state, long);
-            put!(
-                self.out,
-                r##"<rect x="{begin:.1}" y="{:.1}" width="{:.1}" height="{:.0}" rx="3" fill="{fill}" stroke="{ink}" stroke-opacity="0.35"><title>{title}</title></rect>"##,
-                y - BAND,
-                (end - begin).max(1.5),
-                2.0 * BAND
-            );
-            // The longest text that fits. Where there is little room, the term is worth more than the role, which colours tell.
-            let term = if role.term.0 == 0 { String::new() } else { format!(" t{}", role.term) };
-            let initial = name[..1].to_uppercase();
-            let texts = [
-                state,
-                format!("{name}{term}"),
-                format!("{initial}{term}"),
-                term.trim_start().to_owned(),
-                initial,
-            ];
-            let mut texts = texts.into_iter().filter(|text| !text.is_empty());
-            let clear = self.clear(begin, end);
-            let place = |text: &String| {
-                let wide = labels::width(text, 11.0) + 8.0;
-                clear.iter().find(|(from, to)| wide < to - from).map(|(from, _)| *from)
-            };
-            if let Some((from, text)) = texts.find_map(|text| Some((place(&text)?, text))) {
-                let weight = if is_leader { "600" } else { "400" };
-                put!(
-                    self.out,
-                    r##"<text x="{:.1}" y="{:.1}" fill="{ink}" font-weight="{weight}">{text}</text>"##,
-                    from + 5.0,
-                    y + 4.0
-                );
-            }
-        }
-    }
-
     fn arrows(&mut self) {
         // Arrows that cannot be told from each other at this scale are drawn once.
         let mut drawn: BTreeSet<(usize, usize, Stroke, bool, i64)> = BTreeSet::new();
@@ -307,7 +199,7 @@ impl<'a> Drawing<'a> {
         let (begin, end) = (self.x(arrow.first()), self.x(arrow.last()));
         let whole = Ends { x: (begin, end), y: (from, to) };
         let kind = stroke(arrow);
-        self.used.insert(kind);
+        self.used.strokes.insert(kind);
         let (color, dash) = paint::stroke_paint(kind);
         let title = self.title(arrow);
         let (tip, extra) = match (arrow.fate, arrow.left) {
@@ -428,6 +320,7 @@ impl<'a> Drawing<'a> {
                 continue;
             }
             last[place] = x;
+            self.used.marks = true;
             put!(
                 self.out,
                 r##"<path d="M{x:.1} {y:.1}l-3 5h6z" fill="#33414e"><title>{text}</title></path>"##,
