@@ -7,7 +7,11 @@ use jangada_trace::language::Language;
 /// # Errors
 /// Which there are.
 pub fn named(name: &str) -> Result<Language, String> {
-    Language::named(name).ok_or_else(|| "there are `en` and `pt`".to_owned())
+    Language::named(name).ok_or_else(|| match std::env::var("JANGADA_LANG") {
+        // An option that nobody gave is not to blame.
+        Ok(set) if set == name => format!("JANGADA_LANG is `{name}` here, and there are `en` and `pt`"),
+        _ => "there are `en` and `pt`".to_owned(),
+    })
 }
 
 /// What was said, or what the locale names, or English.

@@ -263,4 +263,7 @@ fn the_language_comes_from_the_flag_the_environment_or_the_locale() {
     let output = jangada().args(["lab", "--lang", "xx"]).output().unwrap();
     expect_exit(&output, 2);
     assert!(stderr(&output).contains("there are `en` and `pt`"), "{}", stderr(&output));
+    let output = jangada().env("JANGADA_LANG", "fr").args(["lab", "--sim"]).output().unwrap();
+    expect_exit(&output, 2);
+    assert!(stderr(&output).contains("JANGADA_LANG is `fr` here"), "{}", stderr(&output));
 }
