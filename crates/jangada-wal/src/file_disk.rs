@@ -41,14 +41,21 @@ impl FileDisk {
             let path = path.display().to_string();
             move |source| Error::Io { action, path, offset: None, source }
         };
-        if !path.is_dir() {
+        let new: Vec<&Path> = path.ancestors().take_while(|path| is_missing(path)).collect();
+        if !new.is_empty() {
             let mut builder = DirBuilder::new();
             builder.recursive(true).mode(0o700).create(path).map_err(refused(Action::Create, path))?;
-            // The directory's own name must survive a power loss too.
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = parent.unwrap_or(Path::new("."));
-            let synced = File::open(parent).and_then(|directory| directory.sync_all());
-            synced.map_err(refused(Action::SyncDir, path))?;
+        }
+        // The directories' own names must survive a power loss too.
+        for made in &new {
+            sync_parent(made).map_err(refused(Action::SyncDir, made))?;
+        }
+        if new.is_empty() {
+            // Whoever made it may have died before that. A parent that this process may not read is another's to keep.
+            match sync_parent(path) {
+                Err(why) if why.kind() == ErrorKind::PermissionDenied => {}
+                synced => synced.map_err(refused(Action::SyncDir, path))?,
+            }
         }
         let directory = File::open(path).map_err(refused(Action::Open, path))?;
         let mode = directory.metadata().map_err(refused(Action::Open, path))?.permissions().mode() & 0o7777;
@@ -63,6 +70,17 @@ impl FileDisk {
         assert!(!name.is_empty() && !name.contains('/'), "a disk is flat: names have no separators");
         self.shared.path.join(name)
     }
+}
+
+/// `""` stands for the working directory.
+fn is_missing(path: &Path) -> bool {
+    !path.as_os_str().is_empty() && !path.is_dir()
+}
+
+/// Makes the name of a directory durable.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Takes the lock and writes our process id into the file, for whoever comes too late.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Cluster, Guarded, ask, expect_exit, http_get, jangada, ports, stderr, wait};
+use crate::support::{Cluster, Guarded, ask, expect_exit, http_get, installed, jangada, ports, stderr, wait};
 use crate::wire::Reply;
 
 const A_WHILE: Duration = Duration::from_secs(10);
@@ -245,4 +245,35 @@ fn a_member_that_slept_through_a_change_of_disks_follows_the_new_one() {
     expect_exit(&cluster.client(&["set", "a", "2"]), 0);
     cluster.wait_caught_up(&sleeper);
     assert_eq!(cluster.leader(), renewed, "no other leader was needed for that");
+}
+
+#[test]
+fn the_name_of_each_directory_that_is_made_is_on_the_disk() {
+    if !installed("strace") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // It opens its directory, and then finds the port taken.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let synced = || {
+        let calls = dir.path().join("calls");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-y", "-e", "trace=fsync", "-o"]).arg(&calls).arg(env!("CARGO_BIN_EXE_jangada"));
+        command.args(["serve", "--data-dir", "a/b/c", "--listen-client", &address]).current_dir(dir.path());
+        let output = command.output().unwrap();
+        assert!(!output.status.success(), "{}", stderr(&output));
+        std::fs::read_to_string(calls).unwrap()
+    };
+    let is_in = |calls: &str, path: &str| {
+        let path = dir.path().canonicalize().unwrap().join(path);
+        calls.contains(&format!("<{}>)", path.display().to_string().trim_end_matches('/')))
+    };
+    let first = synced();
+    for parent in ["", "a", "a/b"] {
+        assert!(is_in(&first, parent), "{parent}: {first}");
+    }
+    // Whoever made it may have died before that.
+    let again = synced();
+    assert!(is_in(&again, "a/b"), "{again}");
 }
