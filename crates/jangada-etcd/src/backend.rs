@@ -23,6 +23,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
         freshness: Freshness,
     ) -> impl Future<Output = Result<Response, Refusal>> + Send;
 
+    /// Waits until this member's store is what it was when the member last ran: before, it may lack what clients were shown.
+    fn caught_up(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// What has happened on this member from a revision on, whole revisions, about as much as fits into one message. The
     /// inner error is the oldest revision whose changes can still be told.
     fn changes(

@@ -17,6 +17,7 @@ use jangada_raft::types::{NodeId, Time};
 use tokio::sync::oneshot;
 
 use crate::admin::AdminDesk;
+use crate::caught_up::{CaughtUp, Standing};
 use crate::error::ServerError;
 use crate::event_log::EventLog;
 use crate::handle::{Answers, Batch, BatchItem, ChangesRequest, Kind, PageRequest, RequestError};
@@ -51,6 +52,7 @@ pub(crate) struct Core {
     callers: BTreeMap<NodeId, String>,
     /// This server has founded the cluster and has yet to campaign.
     founder: bool,
+    caught_up: CaughtUp,
     log: LogThread,
     clients: HashMap<Token, Waiting>,
     next_token: u64,
@@ -86,6 +88,7 @@ pub(crate) struct Parts {
 impl Core {
     pub(crate) fn new(parts: Parts) -> Core {
         let mut core = Core {
+            caught_up: CaughtUp::new(parts.replica.raft().last_index()),
             replica: parts.replica,
             links: parts.links,
             directory: parts.directory,
@@ -297,6 +300,7 @@ impl Core {
             None => self.leaderless_since.or_else(|| Some(Instant::now())),
         };
         self.expire_admins();
+        self.look_back();
         if Instant::now() >= self.next_status {
             self.publish();
         }
@@ -308,6 +312,24 @@ impl Core {
     fn must_go_on_talking(&self) -> bool {
         let raft = self.replica.raft();
         raft.is_leader() && raft.progress().next().is_some()
+    }
+
+    /// Lets those in who are answered by this server's own store, once it is what it was.
+    fn look_back(&mut self) {
+        if self.board.is_caught_up() {
+            return;
+        }
+        let raft = self.replica.raft();
+        let standing = Standing {
+            leader_known: raft.leader().is_some(),
+            is_member: self.directory.knows_my_disk(),
+            is_restoring: self.replica.is_restoring(),
+            last: raft.last_index(),
+            applied: self.replica.last_applied(),
+        };
+        if self.caught_up.look(standing) {
+            self.board.publish_caught_up();
+        }
     }
 
     /// Takes the effects and carries them out; what the disk has to do is left in `jobs`.

@@ -24,6 +24,9 @@ use crate::status::{MemberStatus, Status, StatusBoard};
 /// time there (milliseconds, little endian), so that the bytes need not be copied again.
 pub const STAMP_BYTES: usize = 8;
 
+/// A server that has just started is told within this time how much of its log is committed, if there is a leader.
+const START_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The side of the connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -382,10 +385,24 @@ impl Handle {
         (Handle { post: Some(post), ..self.clone() }, postman)
     }
 
+    /// Waits until the server's own store is what it was when the server last ran.
+    async fn caught_up(&self, time_limit: Duration) -> Result<(), RequestError> {
+        if self.status.is_caught_up() {
+            return Ok(());
+        }
+        let waited = tokio::time::timeout(time_limit.min(START_PATIENCE), self.status.caught_up()).await;
+        waited.map_err(|_elapsed| RequestError::NoLeader {
+            why: "this server has started, and no leader has told it yet how much of its log is committed: what it \
+                  knew may not be there yet; ask another server, or wait until a majority runs"
+                .to_owned(),
+        })
+    }
+
     /// Puts a batch into the queue and returns where its answers will arrive. Waits for room in the queue,
     /// at most until the deadline.
     ///
     /// # Errors
+    /// [`RequestError::NoLeader`] if the server's own store is asked, and has not caught up since it started,
     /// [`RequestError::Busy`] if the queue stayed full, [`RequestError::Stopping`] if nobody serves it.
     pub async fn begin(
         &self,
@@ -394,6 +411,9 @@ impl Handle {
         time_limit: Duration,
     ) -> Result<oneshot::Receiver<Answers>, RequestError> {
         debug_assert!(!requests.is_empty(), "an empty batch has no answer to wait for");
+        if kind == Kind::Local {
+            self.caught_up(time_limit).await?;
+        }
         let deadline = Instant::now() + time_limit;
         let (reply, answers) = ReplyTo::new(self.post.as_ref());
         let submission = Submission::Batch(Batch { kind, requests, deadline, reply });
@@ -421,11 +441,13 @@ impl Handle {
     /// Asks what has happened, and waits for the answer.
     ///
     /// # Errors
-    /// [`RequestError::Stopping`] if nobody answers any more. The inner error says that the history is gone.
+    /// [`RequestError::Stopping`] if nobody answers any more, [`RequestError::NoLeader`] if the server has not caught up since
+    /// it started. The inner error says that the history is gone.
     pub async fn changes(
         &self,
         request: ChangesRequest,
     ) -> Result<Result<Changes, jangada_kv::Error>, RequestError> {
+        self.caught_up(START_PATIENCE).await?;
         let (reply, answer) = oneshot::channel();
         let sent = self.queue.send(Submission::Changes(request, reply)).await;
         sent.map_err(|_| RequestError::Stopping)?;
@@ -435,8 +457,10 @@ impl Handle {
     /// Asks for some of all keys, and waits for the answer.
     ///
     /// # Errors
-    /// [`RequestError::Stopping`] if nobody answers any more. The inner error says that the revision cannot be read.
+    /// [`RequestError::Stopping`] if nobody answers any more, [`RequestError::NoLeader`] if the server has not caught up since
+    /// it started. The inner error says that the revision cannot be read.
     pub async fn page(&self, request: PageRequest) -> Result<Result<Page, jangada_kv::Error>, RequestError> {
+        self.caught_up(START_PATIENCE).await?;
         let (reply, answer) = oneshot::channel();
         let sent = self.queue.send(Submission::Page(request, reply)).await;
         sent.map_err(|_| RequestError::Stopping)?;

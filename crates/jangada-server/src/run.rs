@@ -165,7 +165,7 @@ async fn serve(
         _ = stopped.wait_for(|wish| *wish != Wish::Run) => return Ok(()),
     };
 
-    let board = StatusBoard::new(Status::starting(&config.name, identity.id)).with_meters(directory.meters());
+    let board = StatusBoard::of_a_start(Status::starting(&config.name, identity.id), directory.meters());
     let (handle, submissions) = Handle::new(SUBMISSION_QUEUE, board.clone());
     let (reports, log) = mpsc::unbounded_channel();
     let epoch = config.rig.as_ref().map_or(started, |rig| rig.epoch);

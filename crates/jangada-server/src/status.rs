@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jangada_kv::{Alarm, AlarmKind, Quota};
 use jangada_trace::metrics::Metrics as Counted;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::meters::Meters;
 use crate::recorder::Recorder;
@@ -274,6 +275,7 @@ pub struct StatusBoard {
     recorder: Recorder,
     auth: Arc<AtomicBool>,
     meters: Arc<Meters>,
+    caught_up: watch::Sender<bool>,
 }
 
 impl StatusBoard {
@@ -287,12 +289,15 @@ impl StatusBoard {
             recorder: Recorder::default(),
             auth: Arc::default(),
             meters: Arc::default(),
+            caught_up: watch::Sender::new(true),
         }
     }
 
-    /// The same with meters that others use already.
-    pub(crate) fn with_meters(self, meters: Arc<Meters>) -> StatusBoard {
-        StatusBoard { meters, ..self }
+    /// The board of a server that has started, whose store is not yet what it was. Others use its meters already.
+    pub(crate) fn of_a_start(status: Status, meters: Arc<Meters>) -> StatusBoard {
+        let board = StatusBoard::new(status);
+        board.caught_up.send_replace(false);
+        StatusBoard { meters, ..board }
     }
 
     /// What is measured on sockets and disk.
@@ -322,6 +327,24 @@ impl StatusBoard {
     /// What the store says of that now.
     pub fn publish_auth(&self, enabled: bool) {
         self.auth.store(enabled, Relaxed);
+    }
+
+    /// Whether the server's own store may be asked (`caught_up.rs`).
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        *self.caught_up.borrow()
+    }
+
+    /// Waits until it may.
+    pub async fn caught_up(&self) {
+        let mut caught_up = self.caught_up.subscribe();
+        // Its sender is this board, so that it cannot end.
+        let _ended = caught_up.wait_for(|is_so| *is_so).await;
+    }
+
+    /// It may, from now on.
+    pub(crate) fn publish_caught_up(&self) {
+        self.caught_up.send_replace(true);
     }
 
     /// Replaces what is shown.

@@ -104,6 +104,11 @@ impl<B: Backend> Stream<B> {
         let mut progress = every(PROGRESS_INTERVAL);
         let backend = self.hub.backend().clone();
         let mut leaderless = std::pin::pin!(metadata::leader_lost(self.wants_leader, &backend));
+        tokio::select! {
+            () = backend.caught_up() => self.watches = Watches::new(self.revision()),
+            status = leaderless.as_mut() => return Err(End::Told(status)),
+            () = self.responses.closed() => return Err(End::Gone),
+        }
         loop {
             let busy = self.advance().await?;
             let event = tokio::select! {

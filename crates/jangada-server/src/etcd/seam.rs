@@ -130,6 +130,10 @@ impl Backend for Seam {
         Ok(answer)
     }
 
+    async fn caught_up(&self) {
+        self.shared.handle.board().caught_up().await;
+    }
+
     async fn changes(&self, from: Revision) -> Result<Result<Changes, Revision>, Refusal> {
         let (enough, enough_bytes) = (self.shared.limits.watch_events, self.shared.limits.watch_bytes);
         let asked = self.shared.handle.changes(ChangesRequest { from, enough, enough_bytes }).await;

@@ -10,7 +10,7 @@ use jangada_kv::{AlarmRequest, Caller, KeyRange, RangeRequest, Request, Response
 use serde::Serialize;
 
 use crate::front::Shared;
-use crate::handle::{BatchItem, Kind};
+use crate::handle::{BatchItem, Kind, RequestError};
 use crate::status::{AlarmName, AlarmStatus};
 
 /// The state of health; a truth value in quotation marks, as etcd writes it.
@@ -44,7 +44,9 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>, RawQuery(asked): R
     let read = BatchItem::Read(Caller::Server.asks(Request::Range(Box::new(nothing))));
     let kind = if alone { Kind::Local } else { Kind::Read };
     let answers = shared.handle.submit(kind, vec![read], shared.limits.request_time).await;
-    match answers.into_iter().find_map(Result::err) {
+    // By itself it is well: what its store lacks since it started, others have to tell it.
+    let is_others = |why: &RequestError| alone && matches!(why, RequestError::NoLeader { .. });
+    match answers.into_iter().find_map(Result::err).filter(|why| !is_others(why)) {
         None => axum::Json(Health { health: "true", reason: String::new() }).into_response(),
         Some(why) => sick(format!("QGET ERROR:{why}")),
     }

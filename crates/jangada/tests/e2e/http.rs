@@ -180,3 +180,37 @@ fn a_lock_goes_from_one_member_to_the_next() {
     let nobody = call(3, "/v3/election/leader", r#"{"name":"TA=="}"#);
     assert!(nobody.contains(r#""key":"TC8x""#), "a lock and an election of one name are one queue: {nobody}");
 }
+
+#[test]
+fn a_server_that_starts_tells_nothing_of_its_own_before_a_leader_has_told_it_what_holds() {
+    if !installed("curl") {
+        return;
+    }
+    let cluster = Cluster::up(3);
+    assert_eq!(curl(&cluster, 1, "/kv/k", &["-X", "PUT", "--data-binary", "v"]), "2\n");
+    for name in ["n1", "n2", "n3"] {
+        cluster.wait_caught_up(name);
+    }
+    cluster.ok(&["down"]);
+    cluster.ok(&["restart", "n1"]);
+    let own = || curl(&cluster, 1, "/kv/k?serializable", &[]);
+    let alone = own();
+    assert!(alone.contains("no leader"), "{alone}");
+    assert_eq!(curl(&cluster, 1, "/health?serializable=true", &[]), r#"{"health":"true","reason":""}"#);
+    // A watch waits: what was there before it is no news to it.
+    let asked = r#"{"create_request":{"key":"aw=="}}"#;
+    let (_listening, mut told) = Listening::start(&cluster, 1, "/v3/watch", &["-d", asked]);
+    cluster.ok(&["restart", "n2"]);
+    wait("the key of before", || match own().as_str() {
+        "v" => Some(()),
+        refusal => {
+            assert!(refusal.contains("no leader"), "{refusal}");
+            None
+        }
+    });
+    let created = told.next().unwrap();
+    assert!(created.contains(r#""revision":"2""#) && created.contains(r#""created":true"#), "{created}");
+    assert_eq!(curl(&cluster, 2, "/kv/k", &["-X", "PUT", "--data-binary", "w"]), "3\n");
+    let first = told.next().unwrap();
+    assert!(first.contains(r#""mod_revision":"3""#) && !first.contains(r#""mod_revision":"2""#), "{first}");
+}
