@@ -13,6 +13,7 @@ mod random; // the only source of randomness
 mod replica_thread; // the loop: wait, take all that waits, carry out what follows
 mod core; // the replica with what surrounds it on its thread
 mod caught_up; // from when on a started server's own store may be asked
+mod descriptors; // how many connections there is room for
 mod auto_compaction; // old revisions go by the clock
 mod quota; // how much the store may hold
 mod member_change; // one member, as etcd's clients ask for it

@@ -26,6 +26,7 @@ use tokio::task::LocalSet;
 use crate::auto_compaction;
 use crate::config::{LogStyle, Profile, ServerConfig, reachable_at};
 use crate::core::{Core, Parts};
+use crate::descriptors;
 use crate::error::ServerError;
 use crate::event_log::EventLog;
 use crate::flight::Flight;
@@ -266,8 +267,11 @@ fn open_to_clients(
     listener: std::net::TcpListener,
     handle: Handle,
 ) -> Result<Front, ServerError> {
-    let limits =
-        Limits { connections: config.max_connections, ..Limits::for_requests(config.max_request_bytes) };
+    let (connections, fewer) = descriptors::room_for(config.max_connections);
+    if let Some(why) = fewer {
+        eprintln!("{}: {why}", config.name);
+    }
+    let limits = Limits { connections, ..Limits::for_requests(config.max_request_bytes) };
     let shared = Shared::new(handle, limits, config.known_client_addr());
     let shared = Arc::new(shared.with_console(config.console));
     Front::start(listener, config.connection_threads, &shared).map_err(environment)

@@ -31,6 +31,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that takes nothing for so long is cut off and connected to anew.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The other host acknowledges within this time what it was sent, or the connection ends, and another is tried: after a
+/// partition, TCP's own repetitions come as late as twice as long as it has lasted.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_WHEN_UNWELCOME: Duration = Duration::from_secs(2);
@@ -295,6 +298,8 @@ pub(crate) async fn knock(address: &str, hello: &Hello) -> io::Result<(TcpStream
 async fn reach(address: &str) -> io::Result<TcpStream> {
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| timed_out())??;
     stream.set_nodelay(true)?;
+    let patience = u32::try_from(ACKNOWLEDGED_WITHIN.as_millis()).unwrap_or(u32::MAX);
+    rustix::net::sockopt::set_tcp_user_timeout(&stream, patience)?;
     Ok(stream)
 }
 
@@ -382,5 +387,21 @@ async fn closed(stream: &TcpStream) -> io::Error {
             Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
             Err(why) => return why,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_acknowledges_nothing_ends_a_link_soon() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let patience = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = reach(&listener.local_addr().unwrap().to_string()).await.unwrap();
+            rustix::net::sockopt::tcp_user_timeout(&stream).unwrap()
+        });
+        assert_eq!(u128::from(patience), ACKNOWLEDGED_WITHIN.as_millis());
     }
 }
