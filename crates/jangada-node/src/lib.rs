@@ -10,6 +10,7 @@ mod requests; // clients' requests: proposed, forwarded, waiting
 mod pending; // batches and proposals that wait for their answers
 mod snapshots; // taking and loading snapshots
 mod admin; // membership changes and transfers that are under way
+mod slow_disk; // a leader whose disk hangs hands over
 pub mod clock; // replicated time
 pub mod kv_machine; // the key-value store as a state machine
 pub mod log_writer; // everything that touches the disk

@@ -4,7 +4,8 @@
 //! done. A driver (the server's replica thread, the simulator's world) calls `handle` for all that waits and
 //! then `take_effects` once: that is where batching happens.
 //!
-//! Requests are in `requests.rs`, snapshots in `snapshots.rs`, membership and transfer in `admin.rs`.
+//! Requests are in `requests.rs`, snapshots in `snapshots.rs`, membership and transfer in `admin.rs`; `slow_disk.rs` has
+//! a leader that should not be one any longer.
 
 use core::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::frame::Frame;
 use crate::log_writer::{LogJob, ReadPurpose};
 use crate::pending::Pending;
 use crate::requests::{self, Requests};
+use crate::slow_disk::DiskWatch;
 use crate::snapshots::{Restoring, Taking};
 use crate::state_machine::{STAMP_BYTES, Stamp, StateMachine};
 
@@ -44,6 +46,9 @@ pub struct ReplicaConfig {
     pub max_waiting_batches: usize,
     /// Most entries applied in one step, so that messages do not wait too long for it.
     pub max_apply_entries: u64,
+    /// The disk hangs when what it was given is not durable after so many election timeouts: a leader then hands
+    /// leadership over to somebody whose disk does better.
+    pub slow_disk_after_elections: u32,
 }
 
 impl Default for ReplicaConfig {
@@ -56,6 +61,7 @@ impl Default for ReplicaConfig {
             max_waiting_bytes: 32 << 20,
             max_waiting_batches: 16_384,
             max_apply_entries: 4_096,
+            slow_disk_after_elections: 10,
         }
     }
 }
@@ -83,6 +89,7 @@ pub struct Replica<S: StateMachine> {
     /// it holds entries behind the last snapshot too, for late followers.
     pub(crate) bytes_since_snapshot: usize,
     pub(crate) wishes: Vec<Wish>,
+    pub(crate) disk: DiskWatch,
     /// The entry with which we last proposed what was due; one at a time.
     due_proposed: Index,
     /// What was due and could not be proposed is not tried again before this.
@@ -123,6 +130,7 @@ impl<S: StateMachine> Replica<S> {
             snapshot_asked: false,
             bytes_since_snapshot: 0,
             wishes: Vec::new(),
+            disk: DiskWatch::new(now),
             due_proposed: Index::ZERO,
             due_again: now,
             next_sweep: now,
@@ -170,6 +178,7 @@ impl<S: StateMachine> Replica<S> {
         self.now = now;
         self.take_output();
         self.watch_leadership();
+        self.watch_disk();
         self.apply_committed();
         self.follow_leader();
         self.propose_due();
@@ -212,6 +221,7 @@ impl<S: StateMachine> Replica<S> {
             self.effects.push(Effect::Send(message.to, Frame::Raft(message)));
         }
         if let Some(persist) = output.persist.take() {
+            self.disk.handed(persist.id, persist.entries.last().map(|entry| entry.index), self.now);
             self.effects.push(Effect::Log(LogJob::Persist(persist)));
         }
         for request in output.snapshot_requests.drain(..) {

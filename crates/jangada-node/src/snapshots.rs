@@ -69,6 +69,7 @@ impl<S: StateMachine> Replica<S> {
     pub(crate) fn on_log_done(&mut self, done: LogDone) {
         match done {
             LogDone::Persisted(id) => {
+                self.disk.persisted(id);
                 self.raft.handle(self.now, RaftInput::Persisted(id));
             }
             LogDone::SnapshotPartWritten { .. } => {

@@ -21,7 +21,8 @@ impl Core {
         let book = self.directory.book();
         let store = &self.replica.state().store;
         let members = self.members();
-        let problem = leader.is_none().then(|| self.no_leader_sentence());
+        let problems = [self.hanging_disk_sentence(), leader.is_none().then(|| self.no_leader_sentence())];
+        let problem = problems.into_iter().flatten().reduce(|disk, leader| format!("{disk}; {leader}"));
         Status {
             name: me.name,
             id: me.id,
@@ -165,6 +166,16 @@ impl Core {
         let raft = self.replica.raft();
         let membership = raft.membership();
         !membership.voters.is_empty() && !membership.members().contains(&raft.id())
+    }
+
+    /// That the disk hangs, if it does, since when, and what now.
+    fn hanging_disk_sentence(&self) -> Option<String> {
+        let since = self.replica.disk_hangs_since()?;
+        Some(format!(
+            "the disk hangs: what it was given {} ago is not durable yet. Until it is, this server votes for nobody, \
+             confirms no entry and takes no snapshot: look after the disk",
+            age(self.now().since(since))
+        ))
     }
 
     /// Why there is no leader, as far as this server can tell, and what now.

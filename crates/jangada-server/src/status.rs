@@ -74,7 +74,7 @@ pub struct Status {
     pub alarms: Vec<AlarmStatus>,
     /// Who belongs to the cluster.
     pub membership: MembershipStatus,
-    /// Why the server cannot serve at the moment, as a sentence; `None` while it can.
+    /// Why the server cannot serve at the moment, or not all that it should, as a sentence; `None` while it can.
     pub problem: Option<String>,
 }
 

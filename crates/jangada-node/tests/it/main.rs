@@ -5,4 +5,5 @@ mod world; // replicas, disks and a network in virtual time
 mod requests; // what clients are told, and when
 mod snapshots; // taken, loaded and sent while writes go on
 mod expiry; // keys expire by the log alone
+mod disks; // a leader whose disk hangs
 mod members; // changes that an administrator asks for

@@ -47,6 +47,30 @@ pub(crate) struct Node {
     pub(crate) replica: Replica<KvMachine>,
     writer: LogWriter<MemDisk>,
     disk: MemDisk,
+    /// How long the disk takes for what it is given at a time.
+    disk_takes: Duration,
+    under_way: Vec<LogJob>,
+    done_at: Time,
+    waiting: Vec<LogJob>,
+}
+
+impl Node {
+    /// The disk goes on: it does all that waited when it began, together.
+    fn work(&mut self, now: Time) {
+        if self.under_way.is_empty() && !self.waiting.is_empty() {
+            self.under_way = std::mem::take(&mut self.waiting);
+            self.done_at = now + self.disk_takes;
+        }
+        if now < self.done_at {
+            return;
+        }
+        let mut done = Vec::new();
+        self.writer.run(std::mem::take(&mut self.under_way), &mut done).expect("the disk works");
+        self.writer.when_idle().expect("the disk works");
+        for done in done {
+            self.replica.handle(now, Input::Log(done));
+        }
+    }
 }
 
 impl World {
@@ -104,7 +128,9 @@ impl World {
         };
         let replica = Replica::restore(self.now, config, self.config.clone(), recovered, KvMachine::new());
         let writer = LogWriter::new(disk.clone(), identity, wal);
-        self.nodes.insert(id, Node { replica, writer, disk });
+        let (disk_takes, done_at) = (Duration::ZERO, self.now);
+        let (under_way, waiting) = (Vec::new(), Vec::new());
+        self.nodes.insert(id, Node { replica, writer, disk, disk_takes, under_way, done_at, waiting });
     }
 
     /// A server that is not a member yet.
@@ -126,6 +152,12 @@ impl World {
         self.crash(id);
         self.wire.extend(sent);
         self.wire.make_contiguous().sort_by_key(|(at, ..)| *at);
+    }
+
+    /// From now on a disk takes so long for what it is given; what it has is done by then, too.
+    pub(crate) fn slow_disk(&mut self, id: u64, takes: Duration) {
+        let node = self.nodes.get_mut(&id).expect("the server runs");
+        (node.disk_takes, node.done_at) = (takes, self.now + takes);
     }
 
     /// Cuts a server off from all others, both ways.
@@ -175,7 +207,7 @@ impl World {
 
     fn step(&mut self, id: u64) {
         let now = self.now;
-        let (mut effects, mut events, mut jobs) = (Vec::new(), Vec::new(), Vec::<LogJob>::new());
+        let (mut effects, mut events) = (Vec::new(), Vec::new());
         let node = self.nodes.get_mut(&id).expect("it runs");
         node.replica.handle(now, Input::TimePassed);
         node.replica.take_effects(now, &mut effects, &mut events);
@@ -188,18 +220,13 @@ impl World {
                         self.wire.push_back((now + TICK, id, to.0, bytes));
                     }
                 }
-                Effect::Log(job) => jobs.push(job),
+                Effect::Log(job) => node.waiting.push(job),
                 Effect::Reply(token, answers) => assert!(self.answers.insert(token, answers).is_none()),
                 Effect::AdminReply(token, outcome) => assert!(self.admin.insert(token, outcome).is_none()),
                 Effect::Halt(why) => panic!("n{id} halts: {why}"),
             }
         }
-        let mut done = Vec::new();
-        node.writer.run(jobs, &mut done).expect("the disk works");
-        node.writer.when_idle().expect("the disk works");
-        for done in done {
-            node.replica.handle(now, Input::Log(done));
-        }
+        node.work(now);
         self.events.extend(events.into_iter().map(|event| (id, event)));
     }
 
