@@ -15,12 +15,11 @@ use jangada_kv::{
     RangeRequest, RangeResponse, Request, Response, Revision, SortOrder, SortTarget, Txn, TxnOp,
     TxnOpResponse, TxnResponse,
 };
-use tokio::sync::watch;
 use tonic::{Code, Status};
 
 use crate::backend::{Backend, Freshness};
 use crate::services::lease;
-use crate::watch::hub::{Hub, NoSlice};
+use crate::watch::hub::{Follower, Hub, NoSlice};
 use crate::{auth, error, response};
 
 /// How long a lease lives, in seconds, that a caller leaves to the server.
@@ -178,8 +177,7 @@ impl<B: Backend> Queue<B> {
 
     /// All that happens after `revision`.
     pub(crate) fn follow(&self, revision: Revision) -> News<B> {
-        let revisions = self.backend().revisions();
-        News { queue: self.clone(), revisions, next: revision.next(), auth: 0 }
+        News { queue: self.clone(), follower: self.hub.follow(), next: revision.next(), auth: 0 }
     }
 
     async fn write(&self, txn: Txn) -> Result<TxnResponse, Status> {
@@ -197,7 +195,7 @@ impl<B: Backend> Queue<B> {
 /// What happens in the store of this member, from some revision on.
 pub(crate) struct News<B> {
     queue: Queue<B>,
-    revisions: watch::Receiver<Revision>,
+    follower: Follower,
     next: Revision,
     /// What the store's users were like when it was last looked at whether the caller may be told.
     auth: u64,
@@ -207,13 +205,13 @@ impl<B: Backend> News<B> {
     /// The next revisions with all that happened in them, and no events of earlier ones; nothing if some of it is forgotten.
     pub(crate) async fn next(&mut self) -> Result<Option<Arc<Slice>>, Status> {
         loop {
-            let now = *self.revisions.borrow_and_update();
+            let now = *self.follower.revisions.borrow_and_update();
             // Also where nothing happens to any key: who may not know any more does not wait on.
             self.look_again(self.queue.backend().auth_stamp()).await?;
             if now >= self.next {
                 break;
             }
-            self.revisions.changed().await.map_err(|_| Status::from(error::STOPPED))?;
+            self.follower.revisions.changed().await.map_err(|_| Status::from(error::STOPPED))?;
         }
         match self.queue.hub.from(self.next).await {
             Ok(slice) => {

@@ -1,7 +1,7 @@
 //! Watch: what changes, told as it happens or from an earlier revision on.
 //!
-//! Nobody pushes. A stream waits until the store has moved on, then asks the `hub` for what has happened since it
-//! looked last; the streams of one thread share what the hub has read. A client that does not keep up makes its own
+//! Nobody pushes. A stream waits until the `hub` has read what is new in the store, then asks it for what has happened
+//! since it looked last; the streams of one thread share what the hub has read. A client that does not keep up makes its own
 //! stream wait, and nobody else; what it has missed is read from the history, however late. So what waits for a client
 //! is bounded by `stream::WAITING_RESPONSES`, and nothing is ever dropped. How many watches there may be, `room` says.
 

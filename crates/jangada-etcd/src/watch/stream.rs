@@ -7,7 +7,7 @@ use std::time::Duration;
 use jangada_kv::watch::{Slice, Told, Watches};
 use jangada_kv::{Caller, KeyRange, Revision};
 use prost::Message;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic::{Status, Streaming};
 
@@ -15,7 +15,7 @@ use crate::backend::Backend;
 use crate::etcdserverpb as pb;
 use crate::etcdserverpb::watch_request::RequestUnion;
 use crate::response;
-use crate::watch::hub::{Hub, NoSlice};
+use crate::watch::hub::{Follower, Hub, NoSlice};
 use crate::watch::room::Room;
 use crate::watch::watcher::{self, Manner};
 use crate::{auth, error, metadata};
@@ -39,7 +39,7 @@ pub(crate) struct Stream<B> {
     /// What the store's users were like when this stream's watches were last looked at.
     auth: u64,
     responses: Responses,
-    revisions: watch::Receiver<Revision>,
+    news: Follower,
     watches: Watches<Manner>,
     next_id: i64,
     /// Progress was asked for, and is told once nobody is behind.
@@ -74,8 +74,8 @@ impl<B: Backend> Stream<B> {
         wants_leader: bool,
     ) -> mpsc::Receiver<Result<pb::WatchResponse, Status>> {
         let (responses, arriving) = mpsc::channel(WAITING_RESPONSES);
-        let revisions = hub.backend().revisions();
-        let now = *revisions.borrow();
+        let news = hub.follow();
+        let now = *news.revisions.borrow();
         let stream = Stream {
             watches: Watches::new(now),
             hub,
@@ -83,7 +83,7 @@ impl<B: Backend> Stream<B> {
             caller,
             auth: 0,
             responses,
-            revisions,
+            news,
             next_id: 0,
             progress_wanted: 0,
             fragment_bytes,
@@ -115,7 +115,7 @@ impl<B: Backend> Stream<B> {
                 biased;
                 request = next_request(&mut requests) => Event::Request(request?),
                 () = std::future::ready(()), if busy => continue,
-                moved = self.revisions.changed() => {
+                moved = self.news.revisions.changed() => {
                     moved.map_err(|_| End::Told(error::STOPPED.into()))?;
                     Event::Moved
                 }
@@ -201,7 +201,7 @@ impl<B: Backend> Stream<B> {
 
     /// Tells what is to be told next, a slice at the head and a slice behind. True: there is more.
     async fn advance(&mut self) -> Result<bool, End> {
-        let now = *self.revisions.borrow_and_update();
+        let now = *self.news.revisions.borrow_and_update();
         // Also where nothing happens to any key: a right that was taken away ends a watch by itself.
         self.look_again(self.hub.backend().auth_stamp()).await?;
         if let Some(from) = self.watches.head_due(now) {
@@ -227,7 +227,7 @@ impl<B: Backend> Stream<B> {
             }
         }
         self.tell_wanted_progress().await?;
-        Ok(self.watches.behind_due().is_some() || *self.revisions.borrow() > self.watches.head())
+        Ok(self.watches.behind_due().is_some() || *self.news.revisions.borrow() > self.watches.head())
     }
 
     /// Sends what watches are told of a slice.
@@ -323,7 +323,7 @@ impl<B: Backend> Stream<B> {
 
     /// Where the store of this member is.
     fn revision(&self) -> Revision {
-        *self.revisions.borrow()
+        self.hub.revision()
     }
 
     /// Waits while the client has not taken what was sent before.
