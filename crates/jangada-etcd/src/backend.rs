@@ -4,8 +4,10 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use jangada_kv::watch::Slice;
 use jangada_kv::{Changes, Error, Page, Request, Response, Revision};
 use tokio::sync::watch;
 
@@ -49,6 +51,10 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Where the store of this member is: changes whenever it moves on, and ends with the server. It wakes whoever follows
     /// also when `auth_stamp` has changed.
     fn revisions(&self) -> watch::Receiver<Revision>;
+
+    /// What has happened on this member from a revision on, if that is at hand and need not be asked for with `changes`.
+    /// The slice may begin earlier.
+    fn recent(&self, from: Revision) -> Option<Arc<Slice>>;
 
     /// [`jangada_kv::Store::auth_stamp`] of this member's store: who was permitted to be told may not be any more when it
     /// grows.

@@ -220,6 +220,8 @@ impl Slice {
 pub struct Recent {
     /// Each begins where the one before it ends.
     slices: VecDeque<Arc<Slice>>,
+    /// Events in all of them.
+    events: usize,
 }
 
 impl Recent {
@@ -239,12 +241,12 @@ impl Recent {
     /// Keeps a slice, and forgets the oldest if there are many.
     pub fn keep(&mut self, slice: &Arc<Slice>) {
         if self.end().is_some_and(|end| slice.first != end.next()) {
-            self.slices.clear();
+            *self = Recent::default();
         }
         self.slices.push_back(Arc::clone(slice));
-        let mut events: usize = self.slices.iter().map(|slice| slice.events.len()).sum();
-        while self.slices.len() > 1 && (self.slices.len() > KEPT_SLICES || events > KEPT_EVENTS) {
-            events -= self.slices.pop_front().map_or(0, |oldest| oldest.events.len());
+        self.events += slice.events.len();
+        while self.slices.len() > 1 && (self.slices.len() > KEPT_SLICES || self.events > KEPT_EVENTS) {
+            self.events -= self.slices.pop_front().map_or(0, |oldest| oldest.events.len());
         }
     }
 }

@@ -339,7 +339,7 @@ impl Core {
         // Before the answers: who has one, and watches from now on, must not be told of what it was the answer to.
         let store = &self.replica.state().store;
         self.board.publish_auth(store.auth_enabled());
-        self.board.revisions().publish(store.revision(), store.auth_stamp());
+        self.board.revisions().publish(store);
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(to, frame) => {

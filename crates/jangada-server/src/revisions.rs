@@ -1,17 +1,28 @@
-//! How far the store of a server is, for watches: told after each step in which it moved on.
+//! How far the store of a server is, for watches, and what has changed last: told after each step in which it moved on.
+//!
+//! While anybody follows, the changes of a step are kept beside its revision, as long as they are few: who is woken finds
+//! them there, and need not ask the replica thread, which would cost both threads a wake-up more.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jangada_kv::Revision;
+use jangada_kv::watch::{Recent, Slice};
+use jangada_kv::{Revision, Store};
 use tokio::sync::watch;
+
+/// Most events of a step that are kept; who wants the others asks for them.
+const KEPT_EVENTS: usize = 1_000;
+/// Most bytes of their keys and values.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// One writer, any number of readers. Cheap to clone.
 #[derive(Clone)]
 pub struct Revisions {
     sender: Arc<Mutex<Option<watch::Sender<Revision>>>>,
-    receiver: watch::Receiver<Revision>,
+    /// Of all clones: further receivers are those who follow.
+    receiver: Arc<watch::Receiver<Revision>>,
+    recent: Arc<Mutex<Recent>>,
     acknowledged: Arc<AtomicU64>,
     auth: Arc<AtomicU64>,
 }
@@ -21,7 +32,8 @@ impl Default for Revisions {
         let (sender, receiver) = watch::channel(Revision::FIRST);
         Revisions {
             sender: Arc::new(Mutex::new(Some(sender))),
-            receiver,
+            receiver: Arc::new(receiver),
+            recent: Arc::default(),
             acknowledged: Arc::default(),
             auth: Arc::default(),
         }
@@ -35,14 +47,36 @@ impl fmt::Debug for Revisions {
 }
 
 impl Revisions {
-    /// The store is at `revision` now, and its users are as `auth` says ([`jangada_kv::Store::auth_stamp`]). Wakes those who
-    /// follow, if either is new.
-    pub fn publish(&self, revision: Revision, auth: u64) {
+    /// The store is as it is now. Wakes those who follow, if its revision is new, or its users are.
+    pub fn publish(&self, store: &Store) {
+        let (revision, auth) = (store.revision(), store.auth_stamp());
         let users_changed = self.auth.swap(auth, Relaxed) != auth;
         if let Some(sender) = &*self.sender.lock().unwrap_or_else(PoisonError::into_inner) {
             // A snapshot may bring any revision: it need not be a larger one.
+            let before = *sender.borrow();
+            if before != revision {
+                self.keep(store, before.next(), sender.receiver_count() > 1);
+            }
             sender.send_if_modified(|last| std::mem::replace(last, revision) != revision || users_changed);
         }
+    }
+
+    /// Keeps what has changed from a revision on, if somebody follows.
+    fn keep(&self, store: &Store, from: Revision, followed: bool) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if !followed {
+            if recent.end().is_some() {
+                *recent = Recent::default();
+            }
+        } else if let Ok(changes) = store.some_changes(from, KEPT_EVENTS, KEPT_BYTES) {
+            recent.keep(&Arc::new(Slice::new(from, changes)));
+        }
+    }
+
+    /// Changes from `from` on, if they are kept. The slice may begin earlier.
+    #[must_use]
+    pub fn recent(&self, from: Revision) -> Option<Arc<Slice>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).from(from)
     }
 
     /// There will be no more: those who follow see the end.
@@ -53,7 +87,7 @@ impl Revisions {
     /// Follows the store.
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<Revision> {
-        self.receiver.clone()
+        watch::Receiver::clone(&self.receiver)
     }
 
     /// What the users of the store are like.
@@ -76,19 +110,54 @@ impl Revisions {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use jangada_kv::auth::{AuthChange, AuthRequest};
+    use jangada_kv::{Millis, Put, Request};
+
     use super::*;
+
+    fn put(store: &mut Store) {
+        let put = Put::new(Bytes::from_static(b"key"), Bytes::from_static(b"value"));
+        store.apply(Millis(1), &Request::Put(put));
+    }
 
     #[test]
     fn who_follows_wakes_when_the_store_or_its_users_have_changed() {
-        let revisions = Revisions::default();
+        let (mut store, revisions) = (Store::new(), Revisions::default());
         let mut follower = revisions.follow();
-        let mut wakes = |revision, auth| {
-            revisions.publish(Revision(revision), auth);
+        let mut wakes = |store: &Store| {
+            revisions.publish(store);
             let woken = follower.has_changed().unwrap();
             follower.mark_unchanged();
             woken
         };
-        assert!(wakes(2, 3) && !wakes(2, 3) && wakes(2, 4) && wakes(3, 4) && !wakes(3, 4));
-        assert_eq!(revisions.auth_stamp(), 4);
+        put(&mut store);
+        assert!(wakes(&store) && !wakes(&store));
+        let (stamp, name) = (store.auth_stamp(), Bytes::from_static(b"role"));
+        let change = AuthRequest::Change(AuthChange::RoleAdd { name });
+        store.apply(Millis(1), &Request::Auth(change));
+        assert!(store.auth_stamp() != stamp && wakes(&store) && !wakes(&store));
+        assert_eq!(revisions.auth_stamp(), store.auth_stamp());
+    }
+
+    #[test]
+    fn changes_are_kept_from_when_somebody_follows_until_nobody_does() {
+        let (mut store, revisions) = (Store::new(), Revisions::default());
+        let mut publish = || {
+            put(&mut store);
+            put(&mut store);
+            revisions.publish(&store);
+            store.revision()
+        };
+        let unheard = publish();
+        assert!(revisions.recent(unheard).is_none());
+        let follower = revisions.clone().follow();
+        let heard = publish();
+        let slice = revisions.recent(heard).unwrap();
+        assert_eq!((slice.first, slice.through, slice.events.len()), (unheard.next(), heard, 2));
+        assert!(revisions.recent(unheard).is_none() && revisions.recent(heard.next()).is_none());
+        drop(follower);
+        publish();
+        assert!(revisions.recent(heard).is_none(), "what nobody wants takes up no memory");
     }
 }

@@ -123,7 +123,10 @@ impl<B: Backend> Hub<B> {
         if let Some(slice) = self.recent().from(from) {
             return Ok(slice);
         }
-        let slice = self.history(from).await?;
+        let slice = match self.backend.recent(from) {
+            Some(slice) => slice,
+            None => self.history(from).await?,
+        };
         self.recent().keep(&slice);
         Ok(slice)
     }

@@ -11,6 +11,7 @@ use jangada_etcd::{
     Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Passwords, Refusal, Services,
     Situation, WatchLimits,
 };
+use jangada_kv::watch::{Recent, Slice};
 use jangada_kv::{Changes, Error, Millis, Page, Request, Response, Revision, Store};
 use tokio::sync::watch;
 use tonic::{Code, Status};
@@ -44,6 +45,10 @@ pub(crate) struct Bare {
     pub(crate) member_refusal: Option<MemberRefusal>,
     /// Where the store is, once somebody follows it.
     pub(crate) moved: Arc<Mutex<Option<watch::Sender<Revision>>>>,
+    /// What has changed last, if the server keeps that at hand.
+    pub(crate) recent: Option<Arc<Mutex<Recent>>>,
+    /// How often somebody asked for changes.
+    pub(crate) changes_asked: Arc<AtomicU64>,
     /// The next number that is called random.
     pub(crate) numbers: Arc<AtomicU64>,
     /// What each entry of the log is stamped with.
@@ -65,7 +70,11 @@ impl Backend for Bare {
         let request = Request::decode(Bytes::from(encoded)).unwrap();
         let answer = {
             let mut store = self.store.lock().unwrap();
+            let from = store.revision().next();
             let answer = store.apply(Millis(self.clock.load(Relaxed)), &request);
+            if let (Some(recent), Ok(changes)) = (&self.recent, store.some_changes(from, 100, 1 << 20)) {
+                recent.lock().unwrap().keep(&Arc::new(Slice::new(from, changes)));
+            }
             if let Some(moved) = &*self.moved.lock().unwrap() {
                 moved.send_replace(store.revision());
             }
@@ -91,6 +100,7 @@ impl Backend for Bare {
     }
 
     async fn changes(&self, from: Revision) -> Result<Result<Changes, Revision>, Refusal> {
+        self.changes_asked.fetch_add(1, Relaxed);
         match self.store.lock().unwrap().some_changes(from, 100, 1 << 20) {
             Ok(changes) => Ok(Ok(changes)),
             Err(Error::Compacted { floor }) => Ok(Err(floor)),
@@ -113,6 +123,10 @@ impl Backend for Bare {
     fn revisions(&self) -> watch::Receiver<Revision> {
         let revision = self.store.lock().unwrap().revision();
         self.moved.lock().unwrap().get_or_insert_with(|| watch::channel(revision).0).subscribe()
+    }
+
+    fn recent(&self, from: Revision) -> Option<Arc<Slice>> {
+        self.recent.as_ref()?.lock().unwrap().from(from)
     }
 
     fn auth_stamp(&self) -> u64 {
@@ -182,6 +196,11 @@ impl Bare {
 
     pub(crate) fn kv(&self) -> KvClient<Services<Bare>> {
         KvClient::new(self.services())
+    }
+
+    /// How many wait for the store to move on.
+    pub(crate) fn followers(&self) -> usize {
+        self.moved.lock().unwrap().as_ref().map_or(0, watch::Sender::receiver_count)
     }
 
     /// Puts a key and returns the revision.

@@ -1,7 +1,12 @@
 //! Watches: what they are told, in which order, and how they end.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
 use jangada_etcd::etcdserverpb as pb;
+use jangada_etcd::etcdserverpb::request_op::Request;
 use jangada_etcd::etcdserverpb::watch_client::WatchClient;
+use jangada_etcd::etcdserverpb::watch_create_request::FilterType;
 use jangada_etcd::etcdserverpb::watch_request::RequestUnion;
 use jangada_etcd::{Services, WatchLimits};
 use tokio::sync::mpsc;
@@ -26,8 +31,13 @@ fn create(key: &str, range_end: &str) -> pb::WatchCreateRequest {
 
 impl Stream {
     async fn open(bare: &Bare) -> Stream {
+        Stream::open_beside_others(bare.services()).await
+    }
+
+    /// On the thread of whoever else uses these services.
+    async fn open_beside_others(services: Services<Bare>) -> Stream {
         let (requests, sent) = mpsc::unbounded_channel();
-        let mut client = WatchClient::new(bare.services()).max_decoding_message_size(usize::MAX);
+        let mut client = WatchClient::new(services).max_decoding_message_size(usize::MAX);
         let responses = client.watch(UnboundedReceiverStream::new(sent)).await.unwrap().into_inner();
         Stream { requests, responses }
     }
@@ -118,6 +128,60 @@ async fn a_past_revision_is_told_first_and_one_revision_is_one_response() {
     let no_deletes = vec![pb::watch_create_request::FilterType::Nodelete.into()];
     stream.create(pb::WatchCreateRequest { filters: no_deletes, ..all }).await;
     assert_eq!(stream.told().await, "2 @4: a=2(1) b=2");
+}
+
+#[tokio::test]
+async fn streams_of_one_thread_read_once_and_each_is_told_what_it_wants() {
+    for (at_hand, reads) in [(None, 1), (Some(Arc::default()), 0)] {
+        let bare = Bare { recent: at_hand, ..Bare::default() };
+        bare.put("a", "1").await;
+        bare.put("b", "1").await;
+        let services = bare.services();
+        let filtered =
+            |filter: FilterType| pb::WatchCreateRequest { filters: vec![filter.into()], ..create("a", "z") };
+        let wanted = [
+            create("a", "z"),
+            pb::WatchCreateRequest { prev_kv: true, ..create("a", "z") },
+            pb::WatchCreateRequest { prev_kv: true, ..create("b", "") },
+            filtered(FilterType::Noput),
+            filtered(FilterType::Nodelete),
+            create("a", "z"),
+        ];
+        let mut streams = Vec::new();
+        for wanted in wanted {
+            let mut stream = Stream::open_beside_others(services.clone()).await;
+            stream.create(wanted).await;
+            streams.push(stream);
+        }
+        let (put, delete) = (op(Request::RequestPut(put("b", "2"))), delete("a", ""));
+        let success = vec![put, op(Request::RequestDeleteRange(delete))];
+        bare.kv().txn(pb::TxnRequest { success, ..pb::TxnRequest::default() }).await.unwrap();
+        let mut told = Vec::new();
+        for stream in &mut streams {
+            told.push(stream.told().await);
+        }
+        let (all, with_previous) = ("0 @4: b=2 -a", "0 @4: b=2(1) -a(1)");
+        assert_eq!(told, [all, with_previous, "0 @4: b=2(1)", "0 @4: -a", "0 @4: b=2", all]);
+        assert_eq!(bare.changes_asked.load(Relaxed), reads);
+    }
+}
+
+#[tokio::test]
+async fn who_follows_after_all_others_have_gone_is_told_what_comes_then() {
+    let bare = Bare { recent: Some(Arc::default()), ..Bare::default() };
+    let services = bare.services();
+    for value in ["1", "2", "3"] {
+        let mut stream = Stream::open_beside_others(services.clone()).await;
+        stream.create(create("a", "")).await;
+        let revision = bare.put("a", value).await;
+        assert_eq!(stream.told().await, format!("0 @{revision}: a={value}"));
+        drop(stream);
+        // Nobody is told of this one.
+        while bare.followers() > 0 {
+            tokio::task::yield_now().await;
+        }
+        bare.put("a", "unheard").await;
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use jangada_etcd::{
     Answerer, Backend, Freshness, Member, MemberChange, MemberRefusal, NoMove, Passwords, Refusal, Situation,
 };
 use jangada_kv::auth::TokenDigest;
+use jangada_kv::watch::Slice;
 use jangada_kv::{
     AuthChange, AuthError, AuthQuestion, AuthRequest, Caller, Changes, Error, Page, Request, Response,
     Revision,
@@ -176,6 +177,10 @@ impl Backend for Seam {
 
     fn revisions(&self) -> watch::Receiver<Revision> {
         self.shared.handle.board().revisions().follow()
+    }
+
+    fn recent(&self, from: Revision) -> Option<Arc<Slice>> {
+        self.shared.handle.board().revisions().recent(from)
     }
 
     fn auth_stamp(&self) -> u64 {
