@@ -12,7 +12,6 @@ mod watcher; // one watch
 
 use std::sync::Arc;
 
-use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request as Call, Response as Answer, Status, Streaming};
 
 use crate::backend::Backend;
@@ -49,7 +48,7 @@ impl<B> WatchService<B> {
 
 #[tonic::async_trait]
 impl<B: Backend> Watch for WatchService<B> {
-    type WatchStream = ReceiverStream<Result<pb::WatchResponse, Status>>;
+    type WatchStream = stream::Responses;
 
     async fn watch(
         &self,
@@ -66,6 +65,6 @@ impl<B: Backend> Watch for WatchService<B> {
         let wants_leader = metadata::wants_leader(&metadata);
         let (hub, room) = (Arc::clone(&self.hub), Arc::clone(&self.room));
         let responses = stream::Stream::start(hub, room, caller, requests, self.fragment_bytes, wants_leader);
-        Ok(Answer::new(ReceiverStream::new(responses)))
+        Ok(Answer::new(responses))
     }
 }

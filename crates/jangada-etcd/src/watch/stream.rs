@@ -1,7 +1,11 @@
-//! One stream of watches: a task that takes requests, follows the store, and sends responses in order. Which watch is to
-//! be told what, [`jangada_kv::watch`] knows.
+//! One stream of watches, which takes requests, follows the store, and says responses in order. Which watch is to be told
+//! what, [`jangada_kv::watch`] knows.
+//!
+//! It has no task of its own: whoever carries its responses away drives it, and one wake-up does for both.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use jangada_kv::watch::{Slice, Told, Watches};
@@ -9,6 +13,7 @@ use jangada_kv::{Caller, KeyRange, Revision};
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tonic::codegen::tokio_stream;
 use tonic::{Status, Streaming};
 
 use crate::backend::Backend;
@@ -28,7 +33,29 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(600);
 /// The watch that a response is not about.
 const NO_WATCH: i64 = -1;
 
-type Responses = mpsc::Sender<Result<pb::WatchResponse, Status>>;
+type Response = Result<pb::WatchResponse, Status>;
+
+/// What a stream says. The stream goes on while somebody waits for it, and ends when this is dropped.
+pub struct Responses {
+    /// The stream. None: it has ended.
+    stream: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    said: mpsc::Receiver<Response>,
+}
+
+impl tokio_stream::Stream for Responses {
+    type Item = Response;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Response>> {
+        let Responses { stream, said } = self.get_mut();
+        if let said @ Poll::Ready(_) = said.poll_recv(context) {
+            return said;
+        }
+        if stream.as_mut().is_some_and(|stream| stream.as_mut().poll(context).is_ready()) {
+            *stream = None;
+        }
+        said.poll_recv(context)
+    }
+}
 
 /// A stream and its watches.
 pub(crate) struct Stream<B> {
@@ -38,7 +65,7 @@ pub(crate) struct Stream<B> {
     caller: Caller,
     /// What the store's users were like when this stream's watches were last looked at.
     auth: u64,
-    responses: Responses,
+    responses: mpsc::Sender<Response>,
     news: Follower,
     watches: Watches<Manner>,
     next_id: i64,
@@ -64,7 +91,7 @@ enum Event {
 }
 
 impl<B: Backend> Stream<B> {
-    /// Starts the task of a stream, and returns where its responses arrive.
+    /// A stream, as what it will say.
     pub(crate) fn start(
         hub: Arc<Hub<B>>,
         room: Arc<Room>,
@@ -72,8 +99,8 @@ impl<B: Backend> Stream<B> {
         requests: Streaming<pb::WatchRequest>,
         fragment_bytes: usize,
         wants_leader: bool,
-    ) -> mpsc::Receiver<Result<pb::WatchResponse, Status>> {
-        let (responses, arriving) = mpsc::channel(WAITING_RESPONSES);
+    ) -> Responses {
+        let (responses, said) = mpsc::channel(WAITING_RESPONSES);
         let news = hub.follow();
         let now = *news.revisions.borrow();
         let stream = Stream {
@@ -89,8 +116,7 @@ impl<B: Backend> Stream<B> {
             fragment_bytes,
             wants_leader,
         };
-        tokio::spawn(stream.run(requests));
-        arriving
+        Responses { stream: Some(Box::pin(stream.run(requests))), said }
     }
 
     async fn run(mut self, requests: Streaming<pb::WatchRequest>) {
@@ -121,7 +147,6 @@ impl<B: Backend> Stream<B> {
                 }
                 _ = progress.tick() => Event::Progress,
                 status = leaderless.as_mut() => return Err(End::Told(status)),
-                () = self.responses.closed() => return Err(End::Gone),
             };
             match event {
                 Event::Request(Some(request)) => self.on_request(request).await?,
