@@ -29,7 +29,8 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// How long after a commit a leader that has nothing else to send tells the followers of it; none for with
     /// the next heartbeat, as in the paper. It makes what followers show younger, for two small messages. Long
-    /// enough, it costs a busy leader nothing: its next entries tell of the commit before.
+    /// enough, it costs a busy leader nothing: its next entries tell of the commit before. Where clients let more time
+    /// than that pass after the commit before, they are told at once.
     pub commit_notice_after: Option<Duration>,
     /// Election timeouts are drawn uniformly from `election_timeout_min..=election_timeout_max` (Paper §5.2).
     /// The wider the range, the rarer do two servers campaign at once; the higher, the longer is a cluster

@@ -81,6 +81,9 @@ pub(crate) fn append(server: &mut Server, leader: &mut Leader, payload: Payload)
     let (term, index) = (server.term(), server.log.last_index().next());
     let entry = Entry { term, index, payload };
     leader.uncommitted_bytes += entry.size_bytes();
+    if let Some(until) = leader.entries_expected_until.take() {
+        leader.clients_pause = until < server.now;
+    }
     server.append(core::iter::once(entry));
     index
 }
@@ -290,8 +293,13 @@ pub(crate) fn advance_commit(server: &mut Server, leader: &mut Leader) {
     let committed: usize = server.log.range(before.next()..=reached).map(Entry::size_bytes).sum();
     leader.uncommitted_bytes -= committed;
     server.commit_to(reached);
-    let notice_at = server.config.commit_notice_after.map(|after| server.now + after);
-    leader.commit_notice_at = leader.commit_notice_at.or(notice_at);
+    if let Some(after) = server.config.commit_notice_after {
+        // As last time, so this time: clients that write on at once carry the news, for others nobody waits.
+        let expected_until = server.now + after;
+        leader.entries_expected_until = Some(expected_until);
+        let notice_at = if leader.clients_pause { server.now } else { expected_until };
+        leader.commit_notice_at = leader.commit_notice_at.or(Some(notice_at));
+    }
 }
 
 /// Whoever does not know of the last commit gets a message with the next output, if it is time for that.

@@ -71,6 +71,10 @@ pub(crate) struct Leader {
     pub(crate) heartbeat_at: Time,
     /// When whoever has not heard of the last commit by then is told of it.
     pub(crate) commit_notice_at: Option<Time>,
+    /// Until when new entries would have carried the news of the last commit; none if there were some since.
+    pub(crate) entries_expected_until: Option<Time>,
+    /// The last ones that came after a commit came later than that.
+    pub(crate) clients_pause: bool,
     /// What the entries that are not committed yet count for.
     pub(crate) uncommitted_bytes: usize,
     pub(crate) reads: LeaderReads,
@@ -141,6 +145,8 @@ impl Leader {
             round: 0,
             heartbeat_at: server.now + server.config.heartbeat_interval,
             commit_notice_at: None,
+            entries_expected_until: None,
+            clients_pause: false,
             uncommitted_bytes: uncommitted.map(Entry::size_bytes).sum(),
             reads: LeaderReads::default(),
             transfer: None,

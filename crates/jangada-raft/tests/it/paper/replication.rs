@@ -276,6 +276,30 @@ fn whoever_hears_nothing_else_is_told_of_a_commit_before_the_next_heartbeat() {
 }
 
 #[test]
+fn news_of_a_commit_waits_for_entries_only_where_the_last_ones_came_soon() {
+    let after = Duration::from_millis(1);
+    let mut solo = Solo::leader_with(3, 0, &[], |config| config.commit_notice_after = Some(after));
+    solo.receive(2, 1, accepted(0, 1));
+    solo.receive(3, 1, accepted(0, 1));
+    // How long after the commit before an entry comes, and whether its own commit is told at once.
+    let pauses =
+        [(Duration::ZERO, false), (after * 2, true), (after * 2, true), (after, false), (after / 2, false)];
+    for (last, (pause, is_told)) in (2..).zip(pauses) {
+        solo.pass(pause);
+        propose(&mut solo, "one");
+        propose(&mut solo, "another of the same batch");
+        let last = last * 2 - 1;
+        solo.receive(2, 1, accepted(0, last));
+        solo.receive(3, 1, accepted(0, last));
+        assert_eq!(solo.commit(), last);
+        solo.sent.clear();
+        solo.pass(Duration::ZERO);
+        let told: Vec<_> = appends(&solo.sent).iter().map(|(to, it)| (to.0, it.leader_commit.0)).collect();
+        assert_eq!(told, if is_told { vec![(2, last), (3, last)] } else { vec![] }, "after {pause:?}");
+    }
+}
+
+#[test]
 fn whoever_is_silent_gets_no_message_for_each_commit() {
     let after = Duration::from_millis(1);
     let mut solo = Solo::leader_with(3, 0, &[], |config| config.commit_notice_after = Some(after));
