@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::LocalSet;
 
+use super::bell::Bell;
 use super::grpc::Grpc;
 use super::link::{Link, Outcome};
 use super::plan::{Ask, Dice, End, Plan, Protocol, key};
@@ -41,6 +42,8 @@ pub(super) struct Run {
     pub(super) begun: Instant,
     asked: Cell<u64>,
     tally: RefCell<Tally>,
+    /// If there is a rate to keep.
+    bell: Option<Bell>,
 }
 
 /// Runs a plan against these servers, connections spread over them. `glance` is told how it goes.
@@ -137,7 +140,9 @@ impl Run {
         // Letters that no compression makes shorter than a byte or so each.
         let value =
             (0..plan.value_bytes).map(|at| b'a' + u8::try_from(at * 7 % 26).expect("below 26")).collect();
-        Run { plan: plan.clone(), value, begun, asked: Cell::new(0), tally: RefCell::new(Tally::new(begun)) }
+        let bell = plan.rate.map(|_| Bell::new());
+        let tally = RefCell::new(Tally::new(begun));
+        Run { plan: plan.clone(), value, begun, asked: Cell::new(0), tally, bell }
     }
 
     async fn client(&self, number: usize, link: &Link) {
@@ -187,8 +192,8 @@ impl Run {
             return None;
         }
         self.asked.set(number + 1);
-        if let Some(due) = due {
-            tokio::time::sleep_until(due.into()).await;
+        if let (Some(due), Some(bell)) = (due, &self.bell) {
+            bell.rings(due).await;
         }
         Some(due.unwrap_or_else(Instant::now))
     }
