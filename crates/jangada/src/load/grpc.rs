@@ -177,6 +177,11 @@ impl Grpc {
         revoked.await.unwrap_or_else(|_late| Err("no answer in time".to_owned()))
     }
 
+    /// Waits until there is a connection, and whoever asks has logged in.
+    pub async fn until_open(&self) {
+        let _up = self.until_up().await;
+    }
+
     async fn until_up(&self) -> Up {
         loop {
             // Asked for first: whoever rises in between is heard.

@@ -36,6 +36,14 @@ impl Link {
         }
     }
 
+    /// Waits until it is up, and whoever asks has logged in.
+    pub async fn until_up(&self) {
+        match self {
+            Link::Resp(link) => link.until_up().await,
+            Link::Etcd(link) => link.until_open().await,
+        }
+    }
+
     /// Keeps the connection up, at the next server when one is gone. Never ends.
     pub async fn keep(&self) {
         match self {

@@ -88,7 +88,13 @@ impl Resp {
         }
     }
 
-    async fn until_up(&self) {
+    #[cfg(test)]
+    pub fn is_up(&self) -> bool {
+        self.up.get()
+    }
+
+    /// Waits until there is a connection, and whoever asks has logged in.
+    pub async fn until_up(&self) {
         loop {
             // Asked for first: whoever rises in between is heard.
             let risen = self.risen.notified();

@@ -55,6 +55,7 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
     let tasks = LocalSet::new();
     Ok(tasks.block_on(&runtime, async {
         let links = open(plan, servers);
+        logged_in(plan, &links).await;
         let run = Rc::new(Run::new(plan));
         let all = (0..plan.clients).map(|number| {
             let (run, link) = (Rc::clone(&run), links[number % links.len()].clone());
@@ -69,6 +70,20 @@ pub fn run(plan: &Plan, servers: &[String], glance: impl Fn(Glance)) -> std::io:
         watched(asked, || glance(run.look())).await;
         run.report(servers)
     }))
+}
+
+/// Waits until all have logged in, which is slow on purpose, and is not what is measured. Whoever cannot is waited for no
+/// longer than for an answer; the clients hear why.
+async fn logged_in(plan: &Plan, links: &[Link]) {
+    if plan.login.is_none() {
+        return;
+    }
+    let all = async {
+        for link in links {
+            link.until_up().await;
+        }
+    };
+    let _late = tokio::time::timeout(plan.patience, all).await;
 }
 
 /// Writes every key once. `progress` is told how many there are by now.
@@ -207,5 +222,59 @@ impl Run {
             p99: Duration::from_micros(p99),
             failures: tally.failures(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::client::login::Login;
+    use crate::load::plan::Work;
+
+    /// Logins are slow on purpose: a run that counted them would measure passwords.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_run_begins_when_all_have_logged_in() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap().to_string();
+        let plan = Plan {
+            work: Work::Put,
+            protocol: Protocol::Resp,
+            serializable: false,
+            clients: 2,
+            connections: 2,
+            keys: 1,
+            value_bytes: 1,
+            reads: 0,
+            rate: None,
+            end: End::Operations(1),
+            seed: 1,
+            patience: Duration::from_secs(20),
+            login: Some(Login::of("ana:hers", None)),
+        };
+        let answering = async {
+            let mut streams = Vec::new();
+            for _ in 0..plan.connections {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut bytes = [0; 256];
+                assert!(stream.read(&mut bytes).await.unwrap() > 0);
+                streams.push(stream);
+            }
+            // Only now that both have asked is anybody answered.
+            for stream in &mut streams {
+                stream.write_all(b"+OK\r\n").await.unwrap();
+            }
+            streams
+        };
+        LocalSet::new()
+            .run_until(async {
+                let links = open(&plan, &[server]);
+                let (_streams, ()) = tokio::join!(answering, logged_in(&plan, &links));
+                let is_up = |link: &Link| matches!(link, Link::Resp(link) if link.is_up());
+                assert!(links.iter().all(is_up));
+            })
+            .await;
     }
 }
