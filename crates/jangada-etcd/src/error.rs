@@ -34,6 +34,8 @@ known! {
     LEASE_PROVIDED = InvalidArgument, "etcdserver: lease is provided";
     /// Too many comparisons or operations.
     TOO_MANY_OPS = InvalidArgument, "etcdserver: too many operations in txn request";
+    /// The ranges and comparisons of a txn mean too many keys together. etcd has no such bound.
+    TOO_MANY_KEYS = InvalidArgument, "etcdserver: too many keys in txn request: it may visit each key once, and 100000 more";
     /// A txn writes a key twice.
     DUPLICATE_KEY = InvalidArgument, "etcdserver: duplicate key given in txn request";
     /// A sort order or target that does not exist.
@@ -154,6 +156,7 @@ pub fn of_store(error: Error) -> Status {
         Error::NoSpace => NO_SPACE,
         Error::Corrupt => CORRUPT,
         Error::TooManyOps => TOO_MANY_OPS,
+        Error::TooManyKeys => TOO_MANY_KEYS,
         Error::DuplicateKey => DUPLICATE_KEY,
         Error::Auth(error) => of_auth(error),
         // These two are faults of ours, for which etcd has no words.

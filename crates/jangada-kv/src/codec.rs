@@ -191,6 +191,7 @@ wire_enum!(Error, "an error" {
     14 => Auth(error),
     15 => NoSpace,
     16 => Corrupt,
+    17 => TooManyKeys,
 });
 wire_enum!(AlarmKind, "an alarm" { 1 => NoSpace, 2 => Corrupt });
 wire_enum!(AlarmRequest, "a request about alarms" { 1 => List, 2 => Raise(alarm), 3 => Clear(alarm) });

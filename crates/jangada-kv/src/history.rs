@@ -140,6 +140,19 @@ impl History {
         Some(version)
     }
 
+    /// How many versions [`History::version_at`] passes before it finds the one of `revision`.
+    pub(crate) fn newer_than(&self, newest: &Version, newest_change: ChangeId, revision: Revision) -> u64 {
+        let mut passed = 0;
+        let (mut version, mut made_by) = (Some(newest), Some(newest_change));
+        while version.is_some_and(|version| version.mod_revision > revision) {
+            passed += 1;
+            let change = made_by.and_then(|id| self.get(id));
+            version = change.and_then(|change| change.previous.as_ref());
+            made_by = change.and_then(|change| change.earlier);
+        }
+        passed
+    }
+
     /// The first change at or behind `from` whose revision is larger than `revision`; `next()` if there is none.
     pub(crate) fn first_after(&self, revision: Revision, from: ChangeId) -> ChangeId {
         let is_after = |id: u64| self.get(ChangeId(id)).is_none_or(|change| change.revision > revision);

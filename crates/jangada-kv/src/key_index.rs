@@ -149,6 +149,11 @@ impl KeyIndex {
         self.by_key.range::<[u8], _>((Bound::Included(from), to)).map(|(_, slot)| *slot)
     }
 
+    /// The entries from `first` on in key order, tombstones included.
+    pub(crate) fn from(&self, first: &[u8]) -> impl Iterator<Item = Slot> {
+        self.by_key.range::<[u8], _>((Bound::Included(first), Bound::Unbounded)).map(|(_, slot)| *slot)
+    }
+
     /// The entries that follow `key` in key order, or all of them.
     pub(crate) fn after(&self, key: Option<&SmallKey>) -> impl Iterator<Item = Slot> {
         let start = key.map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_slice()));

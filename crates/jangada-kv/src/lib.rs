@@ -57,6 +57,7 @@ pub mod scan; // KEYS and SCAN
 pub mod string_writes; // Redis's commands that write
 pub mod strings; // Redis's commands that read
 mod txn;
+mod visits; // how much one may cost
 pub mod watch; // which changes to tell whom
 mod write; // the one way in which a key changes
 
@@ -89,6 +90,7 @@ pub use restore::{Restore, RestoreError};
 pub use snapshot::SnapshotCursor;
 pub use space::{Alarm, AlarmKind, AlarmRequest, AlarmResponse, Quota};
 pub use store::Store;
-pub use txn::MAX_TXN_OPS;
+pub use txn::{MAX_TXN_OPS, MAX_TXN_OPS_IN_ALL};
 pub use types::{KeyRange, KeyValue, LeaseId, Millis, Retention, Revision};
+pub use visits::MAX_EXTRA_VISITS;
 pub use wire::DecodeError;

@@ -9,6 +9,7 @@ use crate::command::Reply;
 use crate::lease::LeaseResponse;
 use crate::space::AlarmResponse;
 use crate::types::{KeyValue, Revision};
+use crate::visits::MAX_EXTRA_VISITS;
 
 /// The answer to a [`Request`](crate::Request).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -152,8 +153,12 @@ pub enum Error {
     LeaseProvided,
     /// There is no such lease.
     LeaseNotFound,
-    /// More than [`MAX_TXN_OPS`](crate::MAX_TXN_OPS) comparisons or operations in a txn.
+    /// More than [`MAX_TXN_OPS`](crate::MAX_TXN_OPS) comparisons or operations in a txn, or more than
+    /// [`MAX_TXN_OPS_IN_ALL`](crate::MAX_TXN_OPS_IN_ALL) with what is nested.
     TooManyOps,
+    /// A txn, or a MULTI, would visit more keys than there are and
+    /// [`MAX_EXTRA_VISITS`](crate::MAX_EXTRA_VISITS).
+    TooManyKeys,
     /// A txn writes a key twice, or writes and deletes it.
     DuplicateKey,
     /// The request changes the store and must go through the log.
@@ -196,6 +201,10 @@ impl fmt::Display for Error {
                 "an alarm says that the members' stores differ; nothing is written until it is cleared",
             ),
             Error::TooManyOps => f.write_str("the txn has too many comparisons or operations"),
+            Error::TooManyKeys => write!(
+                f,
+                "the transaction would visit more than all keys once and {MAX_EXTRA_VISITS} more: ask for less at a time"
+            ),
             Error::DuplicateKey => f.write_str("the txn writes a key twice"),
             Error::NotReadOnly => f.write_str("the request changes the store and must go through the log"),
             Error::Malformed => f.write_str("the request is none that this version of the store understands"),

@@ -14,20 +14,21 @@ use crate::command::Reply;
 use crate::glob::{literal_prefix, matches};
 use crate::slab::Slot;
 use crate::store::Store;
-use crate::types::KeyRange;
 
 impl Store {
     pub(crate) fn keys(&self, pattern: &[u8]) -> Reply {
-        let prefix = literal_prefix(pattern);
-        let from = KeyRange::From(Bytes::copy_from_slice(prefix));
         let keys = self
-            .index
-            .range(&from)
+            .named_like(pattern)
             .map(|slot| (slot, self.key(slot)))
-            .take_while(|(_, key)| key.starts_with(prefix))
             .filter(|(slot, key)| self.live(*slot).is_some() && matches(pattern, key))
             .map(|(_, key)| Bytes::copy_from_slice(key));
         Reply::Keys(keys.collect())
+    }
+
+    /// The entries that a pattern has to be compared with, in key order, tombstones included.
+    pub(crate) fn named_like(&self, pattern: &[u8]) -> impl Iterator<Item = Slot> {
+        let prefix = literal_prefix(pattern);
+        self.index.from(prefix).take_while(move |slot| self.key(*slot).starts_with(prefix))
     }
 
     pub(crate) fn scan(&self, cursor: u64, pattern: Option<&Bytes>, count: u64) -> Reply {

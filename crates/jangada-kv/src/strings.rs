@@ -61,6 +61,7 @@ impl Store {
         if !self.is_as_watched(exec) {
             return Ok(None);
         }
+        self.check_visits(exec)?;
         let at_most = exec.commands.iter().map(command_bytes).sum();
         self.make_room(at_most, |store| {
             exec.commands.iter().map(|command| store.command_growth(command)).sum()
@@ -70,6 +71,7 @@ impl Store {
 
     /// The same, if no command writes.
     pub(crate) fn exec_queries(&self, now: Millis, exec: &Exec) -> Result<Option<Vec<Reply>>, Error> {
+        self.check_visits(exec)?;
         let replies: Option<Vec<Reply>> =
             exec.commands.iter().map(|command| self.query(now, command)).collect();
         let replies = replies.ok_or(Error::NotReadOnly)?;

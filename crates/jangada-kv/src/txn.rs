@@ -2,7 +2,8 @@
 //!
 //! In this order: check what does not depend on the state; choose the branches, nested ones included, by the state
 //! before the txn; check that each operation of the chosen branches can be done; do them. Nothing fails after the
-//! first write, so nothing ever has to be undone, and a refused txn is refused on each replica alike.
+//! first write, so nothing ever has to be undone, and a refused txn is refused on each replica alike. What it may cost is
+//! counted on the way ([`crate::visits`]).
 
 use alloc::vec::Vec;
 
@@ -15,10 +16,15 @@ use crate::response::{Error, TxnOpResponse, TxnResponse};
 use crate::space::put_bytes;
 use crate::store::Store;
 use crate::types::Revision;
+use crate::visits::Visits;
 
 /// Most comparisons, most operations on success and most on failure in a txn. What is nested counts on top of the
 /// longest list of the txn around it.
 pub const MAX_TXN_OPS: usize = 128;
+
+/// Most comparisons and operations of a txn in all, both branches and what is nested included: where each list may be as
+/// long as the one around it leaves room for, their number would grow with each level.
+pub const MAX_TXN_OPS_IN_ALL: usize = 8 * MAX_TXN_OPS;
 
 /// Which branch a txn takes, and which ones the txns nested in that branch take, in their order.
 struct Path {
@@ -37,7 +43,7 @@ impl Txn {
     /// # Errors
     /// The answer that the store would give.
     pub fn check(&self) -> Result<(), Error> {
-        check_ops(self, MAX_TXN_OPS)?;
+        check_ops(self, MAX_TXN_OPS, &mut { MAX_TXN_OPS_IN_ALL })?;
         check_duplicates(&self.success)?;
         check_duplicates(&self.failure)
     }
@@ -62,28 +68,36 @@ impl Store {
 
     fn plan(&self, txn: &Txn) -> Result<Path, Error> {
         txn.check()?;
-        let path = self.choose(txn);
+        let mut visits = self.allowed_visits();
+        let path = self.choose(txn, &mut visits)?;
         self.can_do(txn, &path)?;
+        each_op(txn, &path, &mut |op| match op {
+            TxnOp::Range(range) => self.visit(&range.range, range.revision, &mut visits),
+            TxnOp::DeleteRange(delete) => self.visit(&delete.range, None, &mut visits),
+            TxnOp::Put(_) | TxnOp::Txn(_) => Ok(()),
+        })?;
         Ok(path)
     }
 
-    fn choose(&self, txn: &Txn) -> Path {
+    fn choose(&self, txn: &Txn, visits: &mut Visits) -> Result<Path, Error> {
+        // All of them, whether they hold or not: what is refused should not hang on where the first one fails.
+        txn.compare.iter().try_for_each(|compare| self.visit(&compare.range, None, visits))?;
         let succeeded = txn.compare.iter().all(|compare| self.holds(compare));
         let nested = txn.branch(succeeded).iter().filter_map(|op| match op {
-            TxnOp::Txn(nested) => Some(self.choose(nested)),
+            TxnOp::Txn(nested) => Some(self.choose(nested, visits)),
             TxnOp::Range(_) | TxnOp::Put(_) | TxnOp::DeleteRange(_) => None,
         });
-        Path { succeeded, nested: nested.collect() }
+        Ok(Path { succeeded, nested: nested.collect::<Result<_, _>>()? })
     }
 
     /// Of several faults the one is named that etcd names: those of puts come first, in nested txns too, and of a put
     /// what it keeps (by itself, a put's lease does).
     fn can_do(&self, txn: &Txn, path: &Path) -> Result<(), Error> {
-        each_op(txn, path, &|op| match op {
+        each_op(txn, path, &mut |op| match op {
             TxnOp::Put(put) => self.can_keep(put).and_then(|()| self.can_put(put)),
             TxnOp::Range(_) | TxnOp::DeleteRange(_) | TxnOp::Txn(_) => Ok(()),
         })?;
-        each_op(txn, path, &|op| match op {
+        each_op(txn, path, &mut |op| match op {
             TxnOp::Range(range) => self.check_revision(range.revision),
             TxnOp::Put(_) | TxnOp::DeleteRange(_) | TxnOp::Txn(_) => Ok(()),
         })
@@ -133,7 +147,7 @@ impl Store {
 }
 
 /// Looks at the operations of the chosen branches in their order, until one has a fault.
-fn each_op(txn: &Txn, path: &Path, check: &dyn Fn(&TxnOp) -> Result<(), Error>) -> Result<(), Error> {
+fn each_op(txn: &Txn, path: &Path, check: &mut dyn FnMut(&TxnOp) -> Result<(), Error>) -> Result<(), Error> {
     let mut nested_paths = path.nested.iter();
     for op in txn.branch(path.succeeded) {
         match op {
@@ -180,12 +194,15 @@ fn holds_for(compare: &Compare, version: &Version) -> bool {
     }
 }
 
-/// Counts, and checks each comparison and operation on its own.
-fn check_ops(txn: &Txn, allowed: usize) -> Result<(), Error> {
+/// Counts, and checks each comparison and operation on its own. Each list may be as long as is `allowed` here, and all of
+/// them together no longer than what is `left`.
+fn check_ops(txn: &Txn, allowed: usize, left: &mut usize) -> Result<(), Error> {
     let longest = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
-    if longest > allowed {
+    let together = txn.compare.len() + txn.success.len() + txn.failure.len();
+    if longest > allowed || together > *left {
         return Err(Error::TooManyOps);
     }
+    *left -= together;
     for compare in &txn.compare {
         check_range(&compare.range)?;
     }
@@ -194,7 +211,7 @@ fn check_ops(txn: &Txn, allowed: usize) -> Result<(), Error> {
             TxnOp::Range(range) => check_range(&range.range)?,
             TxnOp::Put(put) => check_put(put)?,
             TxnOp::DeleteRange(delete) => check_range(&delete.range)?,
-            TxnOp::Txn(nested) => check_ops(nested, allowed - longest)?,
+            TxnOp::Txn(nested) => check_ops(nested, allowed - longest, left)?,
         }
     }
     Ok(())

@@ -114,6 +114,7 @@ fn responses() {
         (Response::Error(Error::TtlTooLong), "0b0d"),
         (Response::Error(Error::NoSpace), "0b0f"),
         (Response::Error(Error::Corrupt), "0b10"),
+        (Response::Error(Error::TooManyKeys), "0b11"),
         (Response::Alarm(AlarmResponse { revision, alarms }), "0e07010107"),
         (lease(LeaseResponse::Granted { revision, lease: LeaseId(1), ttl_seconds: 60 }), "0c0107023c"),
         (lease(LeaseResponse::Revoked { revision }), "0c0207"),

@@ -16,3 +16,4 @@ mod props; // the two compared
 mod space; // how much there may be, and alarms
 mod strings; // Redis's commands
 mod support; // short ways to say things
+mod visits; // what a transaction may cost
