@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jangada_kv::{Changes, Page, Request, Response, Revision};
+use jangada_kv::{AlarmRequest, Changes, Page, Request, Response, Revision};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::replica::Replica;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,13 @@ pub enum BatchItem {
     },
     /// A request for which `is_read_only()` holds.
     Read(Request),
+}
+
+impl BatchItem {
+    /// Alarms are told as far as they are known: whoever asks how a server is does not wait for it to get well.
+    fn is_of_keys(&self) -> bool {
+        !matches!(self, BatchItem::Read(Request::Alarm(AlarmRequest::List)))
+    }
 }
 
 /// Why a request has no answer from the store. Each sentence says what, why, and what now.
@@ -411,7 +418,7 @@ impl Handle {
         time_limit: Duration,
     ) -> Result<oneshot::Receiver<Answers>, RequestError> {
         debug_assert!(!requests.is_empty(), "an empty batch has no answer to wait for");
-        if kind == Kind::Local {
+        if kind == Kind::Local && requests.iter().any(BatchItem::is_of_keys) {
             self.caught_up(time_limit).await?;
         }
         let deadline = Instant::now() + time_limit;
