@@ -114,7 +114,9 @@ impl Core {
             reachable: me || self.reachable(id),
             heard_ms_ago: self.heard.get(&id).filter(|_| !me).map(|heard| millis(heard.elapsed())),
             match_index: match_index.map(|index| index.0),
-            lag: match_index.map(|index| last.0.saturating_sub(index.0)),
+            // A new leader knows nothing of its followers' logs until they have answered (Paper, Figure 2: `matchIndex` begins
+            // with 0): that is no lag.
+            lag: match_index.filter(|index| *index > Index::ZERO).map(|index| last.0.saturating_sub(index.0)),
         }
     }
 

@@ -177,7 +177,7 @@ pub struct MemberStatus {
     pub heard_ms_ago: Option<u64>,
     /// The highest index known to be in its log; only the leader knows.
     pub match_index: Option<u64>,
-    /// How many entries it is behind the leader's log; only the leader knows.
+    /// How many entries it is behind the leader's log; only the leader knows, once it has heard how long the other log is.
     pub lag: Option<u64>,
 }
 
