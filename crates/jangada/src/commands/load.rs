@@ -191,7 +191,7 @@ fn compare(
     let plan = options.plan(work)?;
     let (a, b) = (options.addresses()?, checked(against)?);
     let b = if options.leader { vec![leader_of(&b)?] } else { b };
-    let comparison = Comparison::of(rounds, |side| match side {
+    let comparison = Comparison::of([a.join(","), b.join(",")], rounds, |side| match side {
         Side::A => measured(&plan, &a, options),
         Side::B => measured(&plan, &b, options),
     })?;

@@ -10,6 +10,8 @@ use super::report::{Report, named};
 /// Runs of two targets, and what one is to the other.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
+    /// Where the two are: the addresses of each, as they were named.
+    pub targets: [String; 2],
     /// Of the first target, one for each round.
     pub a: Vec<Report>,
     /// Of the second.
@@ -36,7 +38,11 @@ impl Comparison {
     ///
     /// # Errors
     /// That of the first run that cannot be.
-    pub fn of<E>(rounds: usize, mut run: impl FnMut(Side) -> Result<Report, E>) -> Result<Comparison, E> {
+    pub fn of<E>(
+        targets: [String; 2],
+        rounds: usize,
+        mut run: impl FnMut(Side) -> Result<Report, E>,
+    ) -> Result<Comparison, E> {
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for round in 0..rounds {
             let order = if round % 2 == 0 { [Side::A, Side::B] } else { [Side::B, Side::A] };
@@ -57,7 +63,7 @@ impl Comparison {
             p99: ratio(&|report| Some(report.latency_ms.p99)),
             server_cpu: ratio(&|report| report.server_cpu_us),
         };
-        Ok(Comparison { a, b, ratios })
+        Ok(Comparison { targets, a, b, ratios })
     }
 }
 
@@ -79,6 +85,8 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ratios { rate, p50, p99, server_cpu } = self.ratios;
+        let [a, b] = &self.targets;
+        writeln!(f, "A is {a}\nB is {b}")?;
         writeln!(f, "{:<24} {:>12} {:>12}  {:<3} {:>6}", "medians", "A", "B", "", "B ÷ A")?;
         self.row(f, "answers", "/s", rate, &|report| Some(report.rate))?;
         self.row(f, "p50", "ms", p50, &|report| Some(report.latency_ms.p50))?;
@@ -130,11 +138,19 @@ mod tests {
     #[test]
     fn who_begins_changes_and_nobody_is_left_out() {
         let mut order = Vec::new();
-        let stop = Comparison::of(2, |side| {
+        let targets = || ["one:1".to_owned(), "two:2".to_owned()];
+        let stop = Comparison::of(targets(), 2, |side| {
             order.push(side);
             if order.len() == 4 { Err(()) } else { Ok(crate::load::report::tests::any()) }
         });
         assert!(stop.is_err());
         assert_eq!(order, [Side::A, Side::B, Side::B, Side::A]);
+    }
+
+    #[test]
+    fn what_is_printed_says_which_is_which() {
+        let run = |_| Ok::<_, ()>(crate::load::report::tests::any());
+        let seen = Comparison::of(["one:1".to_owned(), "two:2".to_owned()], 1, run).unwrap().to_string();
+        assert!(seen.starts_with("A is one:1\nB is two:2\nmedians "), "{seen}");
     }
 }
