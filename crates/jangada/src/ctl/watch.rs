@@ -61,6 +61,8 @@ impl Ctl {
         let mut watching = Watching { asked, request, format: self.format, events: 0 };
         // Whoever cannot be found at the start is told at once; later a watch waits as long as it must.
         let mut link = self.cluster.link().await?;
+        // What was told last, and of which revision: who knows no leader says so again and again.
+        let mut told = None;
         loop {
             let ended = match self.open(&link, &watching.request).await {
                 Ok((asking, told)) => watching.listen(asking, told).await,
@@ -85,7 +87,13 @@ impl Ctl {
                     Err(failure) => return Err(failure),
                 }
             };
-            output::note(&format!("{address}: {why}; {} tells from {from}", link.address));
+            let loss = Some((why, from));
+            if loss != told
+                && let Some((why, from)) = &loss
+            {
+                output::note(&format!("{address}: {why}; {} tells from {from}", link.address));
+            }
+            told = loss;
         }
     }
 
