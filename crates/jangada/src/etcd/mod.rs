@@ -42,7 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
         .map_err(|why| Failure::usage(format!("error verifying flags, {why}. See 'jangada etcd --help'.")))?;
     let settings = serve::check(options)?;
     let log_format = settings.log_format;
-    for note in &said.notes {
+    for note in said.notes.iter().chain(&settings::about_history(&said)) {
         tell(log_format, "warn", note, &[]);
     }
     serve::warn_of_strangers(&settings);

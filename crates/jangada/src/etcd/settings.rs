@@ -1,5 +1,7 @@
 //! What etcd's flags mean to our server.
 
+use jangada_kv::Retention;
+
 use crate::config_file::{LogFormat, LogLevel, Options};
 
 use super::flags::Said;
@@ -37,10 +39,12 @@ pub fn options(said: &Said) -> Result<Options, String> {
             "--initial-cluster-state existing: --initial-cluster must name members that run".to_owned()
         );
     }
-    let heartbeat_ms = number(said, "heartbeat-interval")?;
+    let (heartbeat_ms, timeout) = times(said)?;
     // etcd draws from one timeout to two.
-    let election =
-        number(said, "election-timeout")?.map(|timeout| format!("{timeout}-{}", timeout.saturating_mul(2)));
+    let election = timeout.map(|timeout| format!("{timeout}-{}", timeout.saturating_mul(2)));
+    for flag in NUMBERS {
+        number(said, flag)?;
+    }
     Ok(Options {
         data_dir: Some(said.get("data-dir").map_or_else(|| format!("{name}.etcd"), str::to_owned).into()),
         name: Some(name),
@@ -61,6 +65,28 @@ pub fn options(said: &Said) -> Result<Options, String> {
         quota_backend_bytes: quota(said)?,
         ..Options::default()
     })
+}
+
+/// Flags that change nothing, and are numbers all the same.
+const NUMBERS: [&str; 7] = [
+    "snapshot-count",
+    "max-snapshots",
+    "max-wals",
+    "backend-batch-limit",
+    "max-concurrent-streams",
+    "bcrypt-cost",
+    "auth-token-ttl",
+];
+
+/// Heartbeat and election timeout, as far as they were said.
+fn times(said: &Said) -> Result<(Option<u64>, Option<u64>), String> {
+    let (heartbeat, timeout) = (number(said, "heartbeat-interval")?, number(said, "election-timeout")?);
+    match (heartbeat, timeout) {
+        (Some(heartbeat), Some(timeout)) if timeout < heartbeat.saturating_mul(5) => Err(format!(
+            "--election-timeout[{timeout}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
+        )),
+        times => Ok(times),
+    }
 }
 
 /// The address of a flag that takes URLs: one, as a server has one port for each kind.
@@ -135,6 +161,21 @@ fn auto_compaction(said: &Said) -> Result<Option<String>, String> {
     }
 }
 
+/// That less of the history is kept than was asked for.
+pub fn about_history(said: &Said) -> Option<String> {
+    let kept = said.get("auto-compaction-retention").filter(|kept| *kept != "0")?;
+    let Retention { revisions, bytes } = Retention::default();
+    let is_enough = said.get("auto-compaction-mode") == Some("revision")
+        && kept.parse::<u64>().is_ok_and(|kept| kept <= revisions);
+    (!is_enough).then(|| {
+        format!(
+            "--auto-compaction-retention {kept}: of the history the last {revisions} revisions and {} MiB of old values are \
+             kept, and no more, whatever is asked for",
+            bytes >> 20
+        )
+    })
+}
+
 fn log_level(said: &Said) -> Result<LogLevel, String> {
     match said.get("log-level").unwrap_or("info") {
         _ if said.is_on("debug") => Ok(LogLevel::Debug),
@@ -194,6 +235,18 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_more_history_than_there_is_hears_of_it() {
+        let about =
+            |line: &str| about_history(&Said::read(line.split_whitespace().map(Into::into), []).unwrap());
+        assert_eq!(about(""), None);
+        assert_eq!(about("--auto-compaction-retention 0"), None);
+        assert_eq!(about("--auto-compaction-mode revision --auto-compaction-retention 1000"), None);
+        let much = about("--auto-compaction-mode revision --auto-compaction-retention 1000000").unwrap();
+        assert!(much.contains("the last 10000 revisions"), "{much}");
+        assert!(about("--auto-compaction-retention 24h").is_some());
+    }
+
+    #[test]
     fn what_cannot_be_is_told() {
         for (line, why) in [
             ("--listen-client-urls http://127.0.0.1:1", "--advertise-client-urls is required"),
@@ -213,6 +266,11 @@ mod tests {
             ("--initial-cluster-state old", "--initial-cluster-state old: it is new or existing"),
             ("--initial-cluster-state existing", "--initial-cluster-state existing: --initial-cluster must"),
             ("--heartbeat-interval soon", "--heartbeat-interval soon: a number is wanted"),
+            ("--snapshot-count abc", "--snapshot-count abc: a number is wanted"),
+            (
+                "--heartbeat-interval 100 --election-timeout 200",
+                "--election-timeout[200ms] should be at least as 5 times as --heartbeat-interval[100ms]",
+            ),
             ("--log-level loud", "--log-level loud: there are debug"),
         ] {
             let refusal = read(line).unwrap_err();
