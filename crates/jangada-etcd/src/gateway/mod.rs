@@ -35,6 +35,9 @@ use responses::{Lines, Messages};
 /// Where all paths of the gateway begin.
 pub const PREFIX: &str = "/v3/";
 
+/// Where they began before; etcd 3.5 has both.
+pub const OLD_PREFIX: &str = "/v3beta/";
+
 /// How many times longer JSON may be than the message that it stands for: base64, quotes, and names of fields.
 const JSON_EXPANSION: usize = 2;
 

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
+use super::{OLD_PREFIX, PREFIX};
+
 /// The descriptors of all messages and services, made of proto/ by `xtask codegen`.
 const DESCRIPTORS: &[u8] = include_bytes!("../generated/descriptors.bin");
 
@@ -73,7 +75,10 @@ static METHODS: LazyLock<BTreeMap<&'static str, (&'static str, MethodDescriptor)
 
 /// The call of a path, and what it takes and gives.
 pub(super) fn find(path: &str) -> Option<(&'static str, MethodDescriptor)> {
-    METHODS.get(path).cloned()
+    match path.strip_prefix(OLD_PREFIX) {
+        Some(call) => METHODS.get(format!("{PREFIX}{call}").as_str()).cloned(),
+        None => METHODS.get(path).cloned(),
+    }
 }
 
 fn method(pool: &DescriptorPool, call: &str) -> Option<MethodDescriptor> {
@@ -98,5 +103,13 @@ mod tests {
         }
         assert_eq!(calls, 48);
         assert_eq!(METHODS.len(), ROUTES.len(), "no path is there twice");
+    }
+
+    #[test]
+    fn the_older_paths_are_the_same_calls() {
+        let call = |path| find(path).map(|(call, _)| call);
+        assert_eq!(call("/v3beta/kv/range"), Some("/etcdserverpb.KV/Range"));
+        assert_eq!(call("/v3beta/kv/range"), call("/v3/kv/range"));
+        assert_eq!(call("/v3alpha/kv/range"), None);
     }
 }

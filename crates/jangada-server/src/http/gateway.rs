@@ -30,6 +30,7 @@ pub(super) fn router(shared: Arc<Shared>, services: jangada_etcd::Services<Seam>
     let gateway = Gateway::new(services, shared.limits.http_head_time);
     Router::new()
         .route(&format!("{}{{*call}}", gateway::PREFIX), any(call))
+        .route(&format!("{}{{*call}}", gateway::OLD_PREFIX), any(call))
         .with_state(Door { shared, gateway })
 }
 
