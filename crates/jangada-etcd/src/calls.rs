@@ -1,16 +1,19 @@
-//! Which calls there are, and how often each has begun and ended, with which code: what `grpc_server_started_total` and
-//! `grpc_server_handled_total` say.
+//! Which calls there are, how often each has begun and ended, with which code, and how long it took: what
+//! `grpc_server_started_total`, `grpc_server_handled_total` and `grpc_server_handling_seconds` say.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http_body::Frame;
 use tonic::Code;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Response};
 use tonic::codegen::{Body as HttpBody, Bytes};
+
+use crate::histogram::Histogram;
 
 /// How many messages go each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,11 +149,12 @@ pub struct CallCounts([Count; CALLS]);
 struct Count {
     started: AtomicU64,
     handled: [AtomicU64; CODES],
+    times: Histogram,
 }
 
 /// What is known of one call.
 #[derive(Clone, Copy, Debug)]
-pub struct Told {
+pub struct Told<'a> {
     /// Its service.
     pub service: &'static str,
     /// Its name.
@@ -161,11 +165,17 @@ pub struct Told {
     pub started: u64,
     /// How often it has ended, by code: those that were met, and OK.
     handled: [u64; CODES],
+    /// How long it took from its beginning to its end, a stream's included.
+    pub times: &'a Histogram,
 }
 
 impl Default for CallCounts {
     fn default() -> CallCounts {
-        let count = || Count { started: AtomicU64::new(0), handled: [const { AtomicU64::new(0) }; CODES] };
+        let count = || Count {
+            started: AtomicU64::new(0),
+            handled: [const { AtomicU64::new(0) }; CODES],
+            times: Histogram::default(),
+        };
         CallCounts(std::array::from_fn(|_| count()))
     }
 }
@@ -175,11 +185,17 @@ impl CallCounts {
     pub(crate) fn begin(self: &Arc<Self>, path: &str) -> Option<Underway> {
         let (place, shape) = find(path)?;
         self.0[place].started.fetch_add(1, Relaxed);
-        Some(Underway { counts: Arc::clone(self), place, shape, code: Code::Cancelled })
+        Some(Underway {
+            counts: Arc::clone(self),
+            place,
+            shape,
+            code: Code::Cancelled,
+            begun: Instant::now(),
+        })
     }
 
     /// All calls, in the order of their services.
-    pub fn all(&self) -> impl Iterator<Item = Told> {
+    pub fn all(&self) -> impl Iterator<Item = Told<'_>> {
         let calls =
             SERVICES.iter().flat_map(|(service, calls)| calls.iter().map(move |call| (*service, *call)));
         calls.zip(&self.0).map(|((service, (method, shape)), count)| Told {
@@ -188,11 +204,12 @@ impl CallCounts {
             shape,
             started: count.started.load(Relaxed),
             handled: std::array::from_fn(|code| count.handled[code].load(Relaxed)),
+            times: &count.times,
         })
     }
 }
 
-impl Told {
+impl Told<'_> {
     /// The codes with which it has ended, by name, and how often. OK is always there.
     pub fn handled(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CODE_NAMES.into_iter().zip(self.handled).filter(|&(name, count)| count > 0 || name == "OK")
@@ -220,6 +237,7 @@ pub(crate) struct Underway {
     place: usize,
     shape: Shape,
     code: Code,
+    begun: Instant,
 }
 
 impl Underway {
@@ -239,9 +257,11 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         let code = usize::try_from(i32::from(self.code)).unwrap_or_default();
-        if let Some(count) = self.counts.0[self.place].handled.get(code) {
-            count.fetch_add(1, Relaxed);
+        let count = &self.counts.0[self.place];
+        if let Some(handled) = count.handled.get(code) {
+            handled.fetch_add(1, Relaxed);
         }
+        count.times.observe(self.begun.elapsed());
     }
 }
 
@@ -287,12 +307,14 @@ mod tests {
         let counts = Arc::new(CallCounts::default());
         assert_eq!(counts.all().count(), CALLS);
         for told in counts.all() {
+            assert!(told.times.is_empty());
             drop(counts.begin(&format!("/{}/{}", told.service, told.method)).unwrap());
         }
         for told in counts.all() {
             assert_eq!(told.started, 1, "{told:?}");
             let handled: Vec<_> = told.handled().collect();
             assert_eq!(handled, [("OK", 0), ("Canceled", 1)], "nobody has said how it went");
+            assert!(!told.times.is_empty());
         }
         assert!(counts.begin("/etcdserverpb.KV/Nothing").is_none());
         assert!(counts.begin("/nobody").is_none());

@@ -14,7 +14,8 @@ pub mod auth; // who asks: tokens and passwords
 pub mod services; // KV, Cluster, Maintenance
 pub mod snapshot; // the file of Maintenance/Snapshot
 pub mod watch; // Watch
-pub mod calls; // how often each call was made
+mod histogram; // how long something takes
+pub mod calls; // how often each call was made, and how long it took
 pub mod router; // from a path to a service
 pub mod gateway; // the same calls as JSON over HTTP
 #[cfg(feature = "client")]
@@ -27,6 +28,7 @@ pub use backend::{
 pub use calls::CallCounts;
 pub use gateway::Gateway;
 pub use generated::{authpb, etcdserverpb, mvccpb, v3electionpb, v3lockpb};
+pub use histogram::Histogram;
 pub use router::Services;
 pub use tonic::body::Body as GrpcBody;
 pub use watch::WatchLimits;

@@ -28,6 +28,7 @@ use crate::peer::handshake::Position;
 use crate::peer::link::{LinkNews, LinkState, Links};
 use crate::post::ReplyTo;
 use crate::rig::RigRequest;
+use crate::round_trips::RoundTrips;
 use crate::status::StatusBoard;
 use jangada_node::kv_machine::KvMachine;
 
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     /// Since when there is no leader, as far as we know.
     pub(crate) leaderless_since: Option<Instant>,
     pub(crate) max_request_bytes: usize,
+    round_trips: RoundTrips,
     /// Peers that opened a link to us though our configuration does not name them (yet).
     callers: BTreeMap<NodeId, String>,
     /// This server has founded the cluster and has yet to campaign.
@@ -87,6 +89,7 @@ pub(crate) struct Parts {
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Core {
+        let round_trips = RoundTrips::new(parts.directory.meters());
         let mut core = Core {
             caught_up: CaughtUp::new(parts.replica.raft().last_index()),
             replica: parts.replica,
@@ -98,6 +101,7 @@ impl Core {
             heard: BTreeMap::new(),
             leaderless_since: None,
             max_request_bytes: parts.max_request_bytes,
+            round_trips,
             callers: BTreeMap::new(),
             founder: parts.founder,
             log: parts.log,
@@ -199,6 +203,7 @@ impl Core {
         }
         let now = self.now();
         for frame in frames {
+            self.round_trips.hears(now, from, &frame);
             self.replica.handle(now, Input::Peer(from, frame));
         }
     }
@@ -343,6 +348,7 @@ impl Core {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(to, frame) => {
+                    self.round_trips.sends(now, to, &frame);
                     if !self.links.send(to, &frame)
                         && let Frame::Forward { id, commands } = frame
                     {
@@ -397,6 +403,7 @@ impl Core {
         }
         self.event_log.set_names(book.entries.iter().map(|entry| (entry.id, entry.name.clone())));
         self.links.reach(&peers);
+        self.round_trips.keep(|id| members.contains(&id));
         let (term, index) = self.replica.raft().membership_position();
         self.directory.set_members(book, members, Position { term: term.0, index: index.0 });
     }

@@ -21,6 +21,7 @@ mod admin; // membership and transfer, checked against what is alive
 mod report; // status, and why there is no leader
 mod log_thread; // the thread that owns the disk
 mod peer; // links between servers
+mod round_trips; // how long heartbeats take there and back
 mod event_log; // the readers of the event stream: metrics, stderr
 pub mod recorder; // what happened last, in a ring
 mod flight; // what it held when a leader was lost

@@ -1,8 +1,10 @@
 //! What is measured where bytes are moved: on the sockets and at the disk. One set per server; a scrape reads it.
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use jangada_etcd::Histogram;
 
 /// The counters. All begin at zero with the server.
 #[derive(Debug, Default)]
@@ -11,51 +13,40 @@ pub struct Meters {
     pub grpc_received: AtomicU64,
     /// Bytes to them.
     pub grpc_sent: AtomicU64,
-    /// Bytes from other servers.
-    pub peer_received: AtomicU64,
-    /// Bytes to them.
-    pub peer_sent: AtomicU64,
+    /// What is measured of each other server. Whoever counts keeps what it counts in: nobody waits for the lock.
+    peers: Mutex<BTreeMap<u64, Arc<PeerMeters>>>,
     /// Writes to the log, each with its sync.
     pub log_writes: Histogram,
 }
 
-/// Upper bounds of a histogram's buckets, in microseconds.
-const BOUNDS: [u64; 16] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    2_500_000, 5_000_000,
-];
-
-/// How long something took.
+/// What is measured of one other server.
 #[derive(Debug, Default)]
-pub struct Histogram {
-    buckets: [AtomicU64; BOUNDS.len() + 1],
-    sum_micros: AtomicU64,
+pub struct PeerMeters {
+    /// Bytes from it.
+    pub received: AtomicU64,
+    /// Bytes to it.
+    pub sent: AtomicU64,
+    /// How long it took to answer a heartbeat, the way there and back included.
+    pub round_trips: Histogram,
 }
 
-impl Histogram {
-    /// Counts something that took so long.
-    pub fn observe(&self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.partition_point(|&bound| bound < micros);
-        self.buckets[bucket].fetch_add(1, Relaxed);
-        self.sum_micros.fetch_add(micros, Relaxed);
+/// So many are told apart; a cluster of more would be none.
+const MOST_PEERS: usize = 64;
+
+impl Meters {
+    /// What is measured of the server with this number.
+    #[must_use]
+    pub fn of_peer(&self, id: u64) -> Arc<PeerMeters> {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        match peers.len() < MOST_PEERS || peers.contains_key(&id) {
+            true => Arc::clone(peers.entry(id).or_default()),
+            false => Arc::default(),
+        }
     }
 
-    /// Appends the samples in Prometheus' format. `labels` is empty, or ends with a comma.
-    pub(crate) fn write(&self, out: &mut String, name: &str, labels: &str) {
-        const STRING: &str = "writing to a string cannot fail";
-        let mut below = 0;
-        for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
-            below += bucket.load(Relaxed);
-            let bound = *bound as f64 / 1e6;
-            writeln!(out, "{name}_bucket{{{labels}le=\"{bound}\"}} {below}").expect(STRING);
-        }
-        below += self.buckets[BOUNDS.len()].load(Relaxed);
-        let sum = self.sum_micros.load(Relaxed) as f64 / 1e6;
-        let own = labels.trim_end_matches(',');
-        let own = if own.is_empty() { String::new() } else { format!("{{{own}}}") };
-        writeln!(out, "{name}_bucket{{{labels}le=\"+Inf\"}} {below}").expect(STRING);
-        writeln!(out, "{name}_sum{own} {sum}").expect(STRING);
-        writeln!(out, "{name}_count{own} {below}").expect(STRING);
+    /// All other servers that were met, by number.
+    pub(crate) fn peers(&self) -> Vec<(u64, Arc<PeerMeters>)> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.iter().map(|(id, meters)| (*id, Arc::clone(meters))).collect()
     }
 }

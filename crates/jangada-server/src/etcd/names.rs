@@ -2,6 +2,7 @@
 //! says what etcd's says, or it is not there (docs/etcd.md has the list).
 
 use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jangada_etcd::{CallCounts, SPOKEN_CLUSTER_VERSION, SPOKEN_VERSION};
@@ -78,7 +79,6 @@ fn write_store(out: &mut String, status: &Status) {
 }
 
 fn write_traffic(out: &mut String, meters: &Meters, status: &Status, counted: &Counted) {
-    use std::sync::atomic::Ordering::Relaxed;
     let name = "etcd_disk_wal_fsync_duration_seconds";
     family(out, name, "histogram", "A write to the log, with its sync.");
     meters.log_writes.write(out, name, "");
@@ -92,11 +92,10 @@ fn write_traffic(out: &mut String, meters: &Meters, status: &Status, counted: &C
             &meters.grpc_received,
         ),
         ("etcd_network_client_grpc_sent_bytes_total", "Bytes to them.", &meters.grpc_sent),
-        ("etcd_network_peer_received_bytes_total", "Bytes from other members.", &meters.peer_received),
-        ("etcd_network_peer_sent_bytes_total", "Bytes to them.", &meters.peer_sent),
     ] {
         counter(out, name, help, count.load(Relaxed));
     }
+    write_peers(out, meters);
     let lost = counted.links_lost;
     counter(out, "etcd_network_peer_sent_failures_total", "Links to members that went down.", lost);
     let others = status.membership.members.iter().filter(|member| member.name != status.name);
@@ -109,6 +108,25 @@ fn write_traffic(out: &mut String, meters: &Meters, status: &Status, counted: &C
             &format!("Local={:?},Remote={:?}", status.name, member.name),
             member.reachable.into(),
         );
+    }
+}
+
+fn write_peers(out: &mut String, meters: &Meters) {
+    let peers = meters.peers();
+    let name = "etcd_network_peer_received_bytes_total";
+    family(out, name, "counter", "Bytes from another member.");
+    for (id, meters) in &peers {
+        sample(out, name, &format!("From=\"{id:x}\""), meters.received.load(Relaxed));
+    }
+    let name = "etcd_network_peer_sent_bytes_total";
+    family(out, name, "counter", "Bytes to another member.");
+    for (id, meters) in &peers {
+        sample(out, name, &format!("To=\"{id:x}\""), meters.sent.load(Relaxed));
+    }
+    let name = "etcd_network_peer_round_trip_time_seconds";
+    family(out, name, "histogram", "A leader's heartbeat that reads ask for, until its answer is looked at.");
+    for (id, meters) in &peers {
+        meters.round_trips.write(out, name, &format!("To=\"{id:x}\","));
     }
 }
 
@@ -125,9 +143,14 @@ fn write_calls(out: &mut String, calls: &CallCounts) {
             sample(out, name, &format!("{},grpc_code={code:?}", labels(&call)), count);
         }
     }
+    let name = "grpc_server_handling_seconds";
+    family(out, name, "histogram", "How long calls took that have ended.");
+    for call in calls.all().filter(|call| !call.times.is_empty()) {
+        call.times.write(out, name, &format!("{},", labels(&call)));
+    }
 }
 
-fn labels(call: &jangada_etcd::calls::Told) -> String {
+fn labels(call: &jangada_etcd::calls::Told<'_>) -> String {
     let (service, method, shape) = (call.service, call.method, call.shape.as_str());
     format!("grpc_service={service:?},grpc_method={method:?},grpc_type={shape:?}")
 }
@@ -181,7 +204,7 @@ mod tests {
     use super::*;
 
     /// What the panels of etcd's dashboard and the alarms for it ask, in other words.
-    const EXPRESSIONS: [&str; 28] = [
+    const EXPRESSIONS: [&str; 31] = [
         "sum(etcd_server_has_leader)",
         "max(etcd_server_is_leader)",
         "etcd_server_is_learner",
@@ -206,6 +229,9 @@ mod tests {
         "rate(etcd_network_client_grpc_sent_bytes_total[5m])",
         "sum(rate(etcd_network_peer_received_bytes_total[5m])) by (instance)",
         "sum(rate(etcd_network_peer_sent_bytes_total[5m])) by (instance)",
+        "rate(etcd_network_peer_sent_bytes_total{To=\"2f\"}[5m])",
+        "rate(etcd_network_peer_received_bytes_total{From=\"2f\"}[5m])",
+        "histogram_quantile(0.99, sum(rate(etcd_network_peer_round_trip_time_seconds_bucket[5m])) by (To, le))",
         "process_resident_memory_bytes",
         "process_open_fds / process_max_fds",
         "rate(process_cpu_seconds_total[5m])",
@@ -214,7 +240,9 @@ mod tests {
 
     fn page() -> String {
         let mut out = String::new();
-        write(&mut out, &StatusBoard::new(Status::starting("n1", 1)), &CallCounts::default());
+        let board = StatusBoard::new(Status::starting("n1", 1));
+        let _met = board.meters().of_peer(0x2f);
+        write(&mut out, &board, &CallCounts::default());
         out
     }
 

@@ -123,13 +123,13 @@ async fn read(
 ) {
     let from = NodeId(hello.me.id);
     let route = directory.route_from(from);
-    let meters = directory.meters();
+    let meters = directory.meters().of_peer(from.0);
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(READ_BYTES);
         match stream.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return,
-            Ok(bytes) => meters.peer_received.fetch_add(bytes as u64, Relaxed),
+            Ok(bytes) => meters.received.fetch_add(bytes as u64, Relaxed),
         };
         let mut frames = Vec::new();
         loop {

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc::UnboundedSender};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::meters::Meters;
+use crate::meters::PeerMeters;
 use crate::peer::directory::Directory;
 use crate::peer::handshake::{self, Hello, Purpose, Refusal, Welcome};
 use crate::rig::Weather;
@@ -78,7 +78,7 @@ struct Shared {
     filled: Notify,
     state: RefCell<LinkState>,
     weather: Option<Weather>,
-    meters: Arc<Meters>,
+    meters: Arc<PeerMeters>,
 }
 
 impl Links {
@@ -115,7 +115,7 @@ impl Links {
             filled: Notify::new(),
             state: RefCell::new(LinkState::Connecting),
             weather: self.weather.clone(),
-            meters: self.directory.meters(),
+            meters: self.directory.meters().of_peer(to.0),
         });
         let run = run(self.directory.clone(), Rc::clone(&shared), address.clone(), self.news.clone());
         let task = tokio::task::spawn_local(run).abort_handle();
@@ -332,7 +332,7 @@ async fn pump(shared: &Shared, mut stream: TcpStream, news: &UnboundedSender<Lin
             }
             match timeout(WRITE_TIMEOUT, stream.write_all(&bytes)).await {
                 Ok(Ok(())) => {
-                    shared.meters.peer_sent.fetch_add(bytes.len() as u64, Relaxed);
+                    shared.meters.sent.fetch_add(bytes.len() as u64, Relaxed);
                 }
                 Ok(Err(why)) => return why,
                 Err(_) => return io::Error::other("it took nothing for 5 s"),

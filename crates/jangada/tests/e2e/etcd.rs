@@ -292,3 +292,39 @@ fn status_shows_the_write_before_it() {
         before = applied;
     }
 }
+
+#[test]
+fn dashboards_see_each_peer_and_how_long_calls_take() {
+    let cluster = Cluster::up(3);
+    let leader = cluster.leader();
+    let address = cluster.server(&leader)["client_addr"].as_str().unwrap().to_owned();
+    let body = r#"{"key":"YQ==","value":"YQ=="}"#;
+    assert_eq!(http(&address, "POST /v3/kv/put", "", body).0, 200);
+    let others = ["n1", "n2", "n3"].into_iter().filter(|name| *name != leader);
+    let ids: Vec<u64> = others.map(|name| cluster.server(name)["status"]["id"].as_u64().unwrap()).collect();
+    let is_counted = |page: &str, sample: &str| {
+        page.lines()
+            .any(|line| line.strip_prefix(sample).is_some_and(|count| count.parse::<u64>().unwrap() > 0))
+    };
+    wait("what is measured of each follower", || {
+        // A linearizable read has the leader hear from the others.
+        assert_eq!(http(&address, "POST /v3/kv/range", "", r#"{"key":"YQ=="}"#).0, 200);
+        let page = http_get(&address, "/metrics")?;
+        let all = ids.iter().all(|id| {
+            is_counted(&page, &format!("etcd_network_peer_sent_bytes_total{{To=\"{id:x}\"}} "))
+                && is_counted(&page, &format!("etcd_network_peer_received_bytes_total{{From=\"{id:x}\"}} "))
+                && is_counted(
+                    &page,
+                    &format!("etcd_network_peer_round_trip_time_seconds_count{{To=\"{id:x}\"}} "),
+                )
+        });
+        all.then_some(())
+    });
+    let labels = r#"grpc_service="etcdserverpb.KV",grpc_method="Put",grpc_type="unary""#;
+    let page = http_get(&address, "/metrics").unwrap();
+    assert!(page.contains(&format!("grpc_server_handling_seconds_count{{{labels}}} 1\n")), "{page}");
+    assert!(
+        !page.contains(r#"grpc_server_handling_seconds_count{grpc_service="etcdserverpb.Lease""#),
+        "{page}"
+    );
+}
