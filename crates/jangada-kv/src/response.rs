@@ -156,8 +156,7 @@ pub enum Error {
     /// More than [`MAX_TXN_OPS`](crate::MAX_TXN_OPS) comparisons or operations in a txn, or more than
     /// [`MAX_TXN_OPS_IN_ALL`](crate::MAX_TXN_OPS_IN_ALL) with what is nested.
     TooManyOps,
-    /// A txn, or a MULTI, would visit more keys than there are and
-    /// [`MAX_EXTRA_VISITS`](crate::MAX_EXTRA_VISITS).
+    /// A txn, or a MULTI, would visit more keys than there are and [`MAX_EXTRA_VISITS`].
     TooManyKeys,
     /// A txn writes a key twice, or writes and deletes it.
     DuplicateKey,
