@@ -13,6 +13,7 @@ use jangada_node::frame::Frame;
 use jangada_node::log_writer::{LogDone, LogJob};
 use jangada_node::replica::Replica;
 use jangada_raft::event::{Event as RaftEvent, RoleName};
+use jangada_raft::message::Rpc;
 use jangada_raft::types::{NodeId, Time};
 use tokio::sync::oneshot;
 
@@ -91,7 +92,7 @@ impl Core {
     pub(crate) fn new(parts: Parts) -> Core {
         let round_trips = RoundTrips::new(parts.directory.meters());
         let mut core = Core {
-            caught_up: CaughtUp::new(parts.replica.raft().last_index()),
+            caught_up: CaughtUp::default(),
             replica: parts.replica,
             links: parts.links,
             directory: parts.directory,
@@ -204,6 +205,11 @@ impl Core {
         let now = self.now();
         for frame in frames {
             self.round_trips.hears(now, from, &frame);
+            if let Frame::Raft(message) = &frame
+                && let Rpc::AppendEntries(append) = &message.rpc
+            {
+                self.caught_up.hears(message.term, append.leader_commit);
+            }
             self.replica.handle(now, Input::Peer(from, frame));
         }
     }
@@ -326,13 +332,13 @@ impl Core {
         }
         let raft = self.replica.raft();
         let standing = Standing {
-            leader_known: raft.leader().is_some(),
+            term: raft.term(),
+            leads: raft.is_leader(),
             is_member: self.directory.knows_my_disk(),
             is_restoring: self.replica.is_restoring(),
-            last: raft.last_index(),
             applied: self.replica.last_applied(),
         };
-        if self.caught_up.look(standing) {
+        if self.caught_up.look(standing, |index| raft.term_at(index)) {
             self.board.publish_caught_up();
         }
     }
@@ -348,10 +354,9 @@ impl Core {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(to, frame) => {
-                    self.round_trips.sends(now, to, &frame);
-                    if !self.links.send(to, &frame)
-                        && let Frame::Forward { id, commands } = frame
-                    {
+                    if self.links.send(to, &frame) {
+                        self.round_trips.sends(now, to, &frame);
+                    } else if let Frame::Forward { id, commands } = frame {
                         // The commands never left: the leader has not seen them, and will not.
                         let answers = vec![Err(Failure::NoLeader); commands.len()];
                         self.replica.handle(now, Input::Peer(to, Frame::ForwardReply { id, answers }));

@@ -418,10 +418,10 @@ impl Handle {
         time_limit: Duration,
     ) -> Result<oneshot::Receiver<Answers>, RequestError> {
         debug_assert!(!requests.is_empty(), "an empty batch has no answer to wait for");
+        let deadline = Instant::now() + time_limit;
         if kind == Kind::Local && requests.iter().any(BatchItem::is_of_keys) {
             self.caught_up(time_limit).await?;
         }
-        let deadline = Instant::now() + time_limit;
         let (reply, answers) = ReplyTo::new(self.post.as_ref());
         let submission = Submission::Batch(Batch { kind, requests, deadline, reply });
         let submission = match self.queue.try_send(submission) {

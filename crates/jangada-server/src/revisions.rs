@@ -68,6 +68,9 @@ impl Revisions {
             if recent.end().is_some() {
                 *recent = Recent::default();
             }
+        } else if store.changes(from).is_ok_and(|mut changes| changes.nth(KEPT_EVENTS).is_some()) {
+            // One request can change any number of keys: those who want to know ask for it.
+            *recent = Recent::default();
         } else if let Ok(changes) = store.some_changes(from, KEPT_EVENTS, KEPT_BYTES) {
             recent.keep(&Arc::new(Slice::new(from, changes)));
         }

@@ -18,6 +18,9 @@ use crate::meters::{Meters, PeerMeters};
 /// One in so long is timed: more would tell nothing more.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A message that is answered later was lost, and its link with it.
+const LOST_AFTER: Duration = Duration::from_secs(2);
+
 /// A leadership, and one of its rounds.
 type Round = (Term, u64);
 
@@ -69,7 +72,10 @@ impl RoundTrips {
         let Rpc::AppendEntriesReply(reply) = &message.rpc else { return };
         let Some(peer) = self.peers.get_mut(&from) else { return };
         if let Some((_, since)) = peer.timed.take_if(|(round, _)| *round == (message.term, reply.round)) {
-            peer.meters.round_trips.observe(now.since(since));
+            // A reply that comes later than that answers a repetition: what was timed was lost.
+            if now.since(since) <= LOST_AFTER {
+                peer.meters.round_trips.observe(now.since(since));
+            }
         }
     }
 

@@ -133,7 +133,6 @@ impl<B: Backend> Stream<B> {
         tokio::select! {
             () = backend.caught_up() => self.watches = Watches::new(self.revision()),
             status = leaderless.as_mut() => return Err(End::Told(status)),
-            () = self.responses.closed() => return Err(End::Gone),
         }
         loop {
             let busy = self.advance().await?;

@@ -10,7 +10,7 @@ use jangada_kv::{AlarmRequest, Caller, KeyRange, RangeRequest, Request, Response
 use serde::Serialize;
 
 use crate::front::Shared;
-use crate::handle::{BatchItem, Kind, RequestError};
+use crate::handle::{BatchItem, Kind};
 use crate::status::{AlarmName, AlarmStatus};
 
 /// The state of health; a truth value in quotation marks, as etcd writes it.
@@ -39,15 +39,17 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>, RawQuery(asked): R
     if !alone && shared.handle.status().leader.is_none() {
         return sick("RAFT NO LEADER".to_owned());
     }
+    // By itself it is well: what its store lacks since it started, others have to tell it.
+    if alone && !shared.handle.board().is_caught_up() {
+        return well();
+    }
     let nothing = RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::One("health".into())) };
     // Whoever wants to know whether it is healthy need not be anybody.
     let read = BatchItem::Read(Caller::Server.asks(Request::Range(Box::new(nothing))));
     let kind = if alone { Kind::Local } else { Kind::Read };
     let answers = shared.handle.submit(kind, vec![read], shared.limits.request_time).await;
-    // By itself it is well: what its store lacks since it started, others have to tell it.
-    let is_others = |why: &RequestError| alone && matches!(why, RequestError::NoLeader { .. });
-    match answers.into_iter().find_map(Result::err).filter(|why| !is_others(why)) {
-        None => axum::Json(Health { health: "true", reason: String::new() }).into_response(),
+    match answers.into_iter().find_map(Result::err) {
+        None => well(),
         Some(why) => sick(format!("QGET ERROR:{why}")),
     }
 }
@@ -64,6 +66,10 @@ async fn alarm(shared: &Shared, excluded: &[&str]) -> Option<AlarmName> {
 pub(super) async fn version() -> Response {
     let version = Version { etcdserver: SPOKEN_VERSION, etcdcluster: SPOKEN_CLUSTER_VERSION };
     axum::Json(version).into_response()
+}
+
+fn well() -> Response {
+    axum::Json(Health { health: "true", reason: String::new() }).into_response()
 }
 
 fn sick(reason: String) -> Response {
