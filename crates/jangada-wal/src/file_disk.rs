@@ -4,6 +4,7 @@
 //! lock for as long as one of its clones lives, so that two processes cannot write the same log.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -51,9 +52,10 @@ impl FileDisk {
             sync_parent(made).map_err(refused(Action::SyncDir, made))?;
         }
         if new.is_empty() {
-            // Whoever made it may have died before that. A parent that this process may not read is another's to keep.
+            // Whoever made it may have died before that. A parent that this process may not read is another's to keep, and
+            // where names cannot be synced they are none that anybody has just made.
             match sync_parent(path) {
-                Err(why) if why.kind() == ErrorKind::PermissionDenied => {}
+                Err(why) if matches!(why.kind(), PermissionDenied | InvalidInput | Unsupported) => {}
                 synced => synced.map_err(refused(Action::SyncDir, path))?,
             }
         }
