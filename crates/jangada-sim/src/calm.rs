@@ -66,7 +66,15 @@ pub(crate) struct Calm {
 struct Window {
     opened: Time,
     committed: Index,
+    late: Late,
     work: Work,
+}
+
+/// What servers are yet to be sent of what is committed already: of all of them together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Late {
+    entries: u64,
+    bytes: u64,
 }
 
 impl Calm {
@@ -124,6 +132,15 @@ impl<W: Workload> World<W> {
         })
     }
 
+    fn late(&self) -> Late {
+        let sizes =
+            self.running().map(|replica| self.committed.size_behind(replica.last_applied(), &self.logs));
+        sizes.fold(Late::default(), |late, (entries, bytes)| Late {
+            entries: late.entries + entries,
+            bytes: late.bytes + bytes,
+        })
+    }
+
     fn work(&self) -> Work {
         Work {
             messages: self.messages,
@@ -148,8 +165,8 @@ impl<W: Workload> World<W> {
         }
         let settled = self.plan.settings.election_timeout_max + SETTLES_WITHIN;
         if self.calm_since().is_some_and(|since| since + settled <= self.now) && self.nobody_is_late() {
-            let committed = self.committed.last();
-            self.calm.window = Some(Window { opened: self.now, committed, work: self.work() });
+            let (committed, late) = (self.committed.last(), self.late());
+            self.calm.window = Some(Window { opened: self.now, committed, late, work: self.work() });
         }
     }
 
@@ -165,6 +182,7 @@ impl<W: Workload> World<W> {
             operations: done.operations,
             entries,
             bytes,
+            late: window.late,
             snapshots: done.snapshots,
             largest: self.plan.settings.max_command_bytes.unwrap_or(0) as u64,
         };
@@ -185,6 +203,7 @@ struct Task {
     operations: u64,
     entries: u64,
     bytes: u64,
+    late: Late,
     snapshots: u64,
     /// An answer that is passed on may hold a value of so many bytes that was written long before.
     largest: u64,
@@ -196,20 +215,27 @@ const ROOM: u64 = 2;
 impl Task {
     /// The most that it takes. To each other server, there and back: each heartbeat, each entry, each operation (a read
     /// asks for a round, a write may be forwarded); whatever waits is sent together, so that most take less. Each entry
-    /// is written and synced on each server, and the segment of a log is filled with zeros before it is used.
+    /// is written and synced on each server, and the segment of a log is filled with zeros before it is used. What was
+    /// committed before is sent to those alone who lack it.
     fn due(self) -> Work {
         let others = self.servers - 1;
         let messages =
             2 * others * (self.heartbeats + self.entries + self.operations) + 2 * self.operations + 8;
+        let late = self.late;
+        let messages = messages + 2 * late.entries;
         let answers = self.largest * 4;
         Work {
             messages: ROOM * messages,
-            message_bytes: ROOM * (160 * messages + 2 * self.servers * self.bytes + answers),
+            message_bytes: ROOM * (160 * messages + 2 * (self.servers * self.bytes + late.bytes) + answers),
             operations: self.operations,
             disk_operations: ROOM
-                * (self.servers * (2 * self.entries + self.operations + 2) + 16 * self.snapshots + 16),
+                * (self.servers * (2 * self.entries + self.operations + 2)
+                    + 2 * late.entries
+                    + 16 * self.snapshots
+                    + 16),
             disk_bytes: ROOM
                 * (self.servers * (self.bytes + 1_024 * self.entries + (64 << 10))
+                    + (late.bytes + 1_024 * late.entries)
                     + self.snapshots * ((64 << 10) + 128 * self.largest)),
             snapshots: self.snapshots,
         }
@@ -241,6 +267,7 @@ mod tests {
         operations: 50,
         entries: 30,
         bytes: 2_000,
+        late: Late { entries: 0, bytes: 0 },
         snapshots: 0,
         largest: 0,
     };
@@ -264,6 +291,15 @@ mod tests {
         let twice = Task { entries: 2 * TASK.entries, bytes: 2 * TASK.bytes, ..TASK };
         assert!(twice.due().messages > TASK.due().messages);
         assert!(twice.due().disk_bytes > TASK.due().disk_bytes);
+    }
+
+    #[test]
+    fn what_one_server_lacks_is_due_once() {
+        let task = Task { late: Late { entries: 10, bytes: 500 }, ..TASK };
+        let (due, before) = (task.due(), TASK.due());
+        assert_eq!(due.messages, before.messages + ROOM * 20);
+        assert_eq!(due.disk_operations, before.disk_operations + ROOM * 20);
+        assert_eq!(due.disk_bytes, before.disk_bytes + ROOM * (500 + 10 * 1_024));
     }
 
     #[test]
