@@ -315,15 +315,21 @@ fn leases(_: i64) -> Vec<Step> {
     ])
 }
 
+/// A watch of these keys.
+fn create(key: &'static str, range_end: &'static str) -> Moment {
+    Moment::Create(pb::WatchCreateRequest {
+        key: key.into(),
+        range_end: range_end.into(),
+        ..pb::WatchCreateRequest::default()
+    })
+}
+
+/// Something to be told of, while a watch is there.
+fn set(key: &'static str) -> Moment {
+    Moment::Do(by("root", Step::Put(put(key, "1"))))
+}
+
 fn watches(_: i64) -> Vec<Step> {
-    let create = |key: &'static str, range_end: &'static str| {
-        Moment::Create(pb::WatchCreateRequest {
-            key: key.into(),
-            range_end: range_end.into(),
-            ..pb::WatchCreateRequest::default()
-        })
-    };
-    let set = |key: &'static str| Moment::Do(by("root", Step::Put(put(key, "1"))));
     let permitted = vec![create("m", "n"), create("m1", ""), set("m1"), set("m2"), set("x1")];
     within([
         by("ana", Step::Watch(permitted.clone())),
@@ -334,14 +340,6 @@ fn watches(_: i64) -> Vec<Step> {
 
 /// Of what somebody may not read, or who is nobody; and the stream goes on.
 fn watches_refused(_: i64) -> Vec<Step> {
-    let create = |key: &'static str, range_end: &'static str| {
-        Moment::Create(pb::WatchCreateRequest {
-            key: key.into(),
-            range_end: range_end.into(),
-            ..pb::WatchCreateRequest::default()
-        })
-    };
-    let set = |key: &'static str| Moment::Do(by("root", Step::Put(put(key, "1"))));
     let moments = vec![
         create("x", ""),
         create("m", "n"),
