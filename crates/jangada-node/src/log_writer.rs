@@ -64,6 +64,8 @@ pub enum LogDone {
     SnapshotGone {
         /// What for.
         purpose: ReadPurpose,
+        /// Which one it was.
+        last_included_index: Index,
     },
 }
 
@@ -219,7 +221,9 @@ impl<D: Disk> LogWriter<D> {
         if !open {
             match SnapshotReader::open(&self.disk, &self.identity, index) {
                 Ok(reader) => self.reading = Some(reader),
-                Err(Error::Missing { .. }) => return Ok(LogDone::SnapshotGone { purpose }),
+                Err(Error::Missing { .. }) => {
+                    return Ok(LogDone::SnapshotGone { purpose, last_included_index: index });
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -283,7 +287,8 @@ mod tests {
         let LogDone::SnapshotRead { part, .. } = read else { panic!("it can be read") };
         assert_eq!((&part.data[..], part.done), (&b"xyz"[..], true));
         let older = writer.read_snapshot(ReadPurpose::Restore, Index(5), 0, 100).expect("the disk answers");
-        assert_eq!(older, LogDone::SnapshotGone { purpose: ReadPurpose::Restore });
+        let gone = LogDone::SnapshotGone { purpose: ReadPurpose::Restore, last_included_index: Index(5) };
+        assert_eq!(older, gone);
     }
 
     #[test]

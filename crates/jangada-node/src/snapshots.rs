@@ -84,9 +84,9 @@ impl<S: StateMachine> Replica<S> {
             }
             LogDone::SnapshotRead { purpose: ReadPurpose::Restore, part } => self.on_restore_part(part),
             // Raft asks again, for the snapshot that there is now.
-            LogDone::SnapshotGone { purpose: ReadPurpose::Send(_) } => {}
-            LogDone::SnapshotGone { purpose: ReadPurpose::Restore } => {
-                self.halt("the snapshot to start from is not on the disk any more; restore it from a backup");
+            LogDone::SnapshotGone { purpose: ReadPurpose::Send(_), .. } => {}
+            LogDone::SnapshotGone { purpose: ReadPurpose::Restore, last_included_index } => {
+                self.on_restore_gone(last_included_index);
             }
         }
     }
@@ -142,6 +142,15 @@ impl<S: StateMachine> Replica<S> {
         self.events.push(Event::Disk(DiskEvent::SnapshotLoaded { index, bytes: offset }));
         self.clock.jumped_to(self.state.stamp(), self.raft.term(), self.now);
         self.set_applied(index);
+    }
+
+    /// What we load is not on the disk any more. That is a loss unless a newer snapshot has taken its place there:
+    /// then we load that one, as soon as Raft hands it out.
+    fn on_restore_gone(&mut self, gone: Index) {
+        let awaited = self.restoring.as_ref().is_some_and(|loading| loading.meta.last_included_index == gone);
+        if awaited && self.raft.newest_snapshot_index() <= gone {
+            self.halt("the snapshot to start from is not on the disk any more; restore it from a backup");
+        }
     }
 
     fn halt(&mut self, why: &str) {

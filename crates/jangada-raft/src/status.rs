@@ -149,6 +149,16 @@ impl Raft {
         &self.server.snapshot
     }
 
+    /// Where the newest snapshot ends of which all is here: [`Raft::snapshot_meta`]'s, or a later one from a
+    /// leader that is on its way to the disk and will be handed out once it is there.
+    #[must_use]
+    pub fn newest_snapshot_index(&self) -> Index {
+        let installing = self.server.installing.as_ref();
+        installing.map_or(self.server.snapshot.last_included_index, |installing| {
+            installing.meta.last_included_index
+        })
+    }
+
     /// What a snapshot of the state as of `index` has to say about itself; `None` if the entry is compacted
     /// away or not committed. For [`Input::SnapshotTaken`](crate::face::Input::SnapshotTaken).
     #[must_use]

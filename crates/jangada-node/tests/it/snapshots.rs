@@ -1,9 +1,13 @@
 //! Snapshots: taken while writes go on, loaded at a start, sent to a follower that is far behind.
 
+use std::time::Duration;
+
 use jangada_node::effect::Input;
 use jangada_node::event::{DiskEvent, Event};
 use jangada_node::replica::ReplicaConfig;
 use jangada_raft::event::Event as RaftEvent;
+use jangada_raft::message::Rpc;
+use jangada_raft::types::Index;
 
 use crate::world::{World, set};
 
@@ -87,14 +91,62 @@ fn a_follower_that_crashes_in_the_middle_of_a_snapshot_gets_it_again() {
     world.assert_equal_states();
 }
 
+fn snapshot(world: &mut World, id: u64) {
+    let before = taken(world, id);
+    let now = world.now;
+    world.nodes.get_mut(&id).expect("it runs").replica.handle(now, Input::TakeSnapshot);
+    world.until("a snapshot", |world| taken(world, id) > before);
+}
+
+/// A server whose disk was slow has a leader's snapshot on it, and that moment the next leader's arrives: it takes
+/// the first one's place before the first one has been loaded.
+#[test]
+fn a_snapshot_that_another_replaces_before_it_is_loaded_is_no_loss() {
+    let mut world = World::new(3);
+    let first = world.agree();
+    let late = world.follower();
+    world.crash(late);
+    // More than the log keeps behind a snapshot; and both snapshots are of one part.
+    world.set(first, "d", &"7".repeat(1_500));
+    snapshot(&mut world, first);
+    world.start(late);
+    world.slow_disk(late, Duration::from_secs(3_600));
+    world.until("a snapshot is being installed", |world| {
+        let raft = world.nodes[&late].replica.raft();
+        raft.newest_snapshot_index() > raft.snapshot_meta().last_included_index
+    });
+    world.crash(first);
+    world.start(first);
+    let second = world.agree();
+    world.set(second, "d", &"8".repeat(1_500));
+    snapshot(&mut world, second);
+    let is_newer = |world: &World, rpc: &Rpc| {
+        let installing = world.nodes[&late].replica.raft().newest_snapshot_index();
+        matches!(rpc, Rpc::InstallSnapshot(install) if install.done && install.meta.last_included_index > installing)
+    };
+    let newer = |world: &World| world.on_its_way(late, |rpc| is_newer(world, rpc));
+    world.until("the newer one is on its way", |world| newer(world).is_some());
+    let newer = newer(&world).expect("it was there just now");
+
+    world.slow_disk(late, Duration::ZERO);
+    world.until("the first is on the disk", |world| {
+        world.nodes[&late].replica.raft().snapshot_meta().last_included_index > Index(0)
+    });
+    assert!(!world.nodes[&late].replica.is_restoring(), "and not yet asked for");
+    world.arrives(late, newer);
+    world.assert_equal_states();
+    let loaded = |event: &&(u64, Event)| {
+        event.0 == late && matches!(event.1, Event::Disk(DiskEvent::SnapshotLoaded { .. }))
+    };
+    assert_eq!(world.events.iter().filter(loaded).count(), 1, "the newer one only");
+}
+
 #[test]
 fn a_snapshot_can_be_asked_for_at_any_time() {
     let mut world = World::new(3);
     let leader = world.agree();
     fill(&mut world, leader, "a", 50);
-    let now = world.now;
-    world.nodes.get_mut(&leader).expect("it runs").replica.handle(now, Input::TakeSnapshot);
-    world.until("a snapshot", |world| taken(world, leader) == 1);
+    snapshot(&mut world, leader);
     fill(&mut world, leader, "b", 50);
     world.assert_equal_states();
 }

@@ -10,13 +10,14 @@ use jangada_kv::command::{Command, Reply, Set};
 use jangada_kv::{Request, Response};
 use jangada_node::effect::{AdminDone, Effect, Failure, Input, Token};
 use jangada_node::event::Event;
-use jangada_node::frame::{self, Route};
+use jangada_node::frame::{self, Frame, Route};
 use jangada_node::kv_machine::KvMachine;
 use jangada_node::log_writer::{LogJob, LogWriter};
 use jangada_node::replica::{Replica, ReplicaConfig};
 use jangada_node::state_machine::STAMP_BYTES;
 use jangada_raft::config::Config;
 use jangada_raft::face::{MembershipChange, Recovered};
+use jangada_raft::message::Rpc;
 use jangada_raft::types::{ClusterId, Membership, NodeId, SnapshotMeta, Time};
 use jangada_wal::{MemDisk, Wal, WalConfig};
 
@@ -177,6 +178,20 @@ impl World {
         self.cut.clear();
     }
 
+    /// A copy of a message that is on its way to a server.
+    pub(crate) fn on_its_way(&self, to: u64, wanted: impl Fn(&Rpc) -> bool) -> Option<(u64, Frame)> {
+        let theirs = self.wire.iter().filter(|(_, _, receiver, _)| *receiver == to);
+        theirs
+            .map(|(_, from, _, bytes)| (*from, decode(*from, to, bytes)))
+            .find(|(_, frame)| matches!(frame, Frame::Raft(message) if wanted(&message.rpc)))
+    }
+
+    /// A message arrives, now and once more than it was sent.
+    pub(crate) fn arrives(&mut self, to: u64, (from, frame): (u64, Frame)) {
+        let node = self.nodes.get_mut(&to).expect("the server runs");
+        node.replica.handle(self.now, Input::Peer(NodeId(from), frame));
+    }
+
     /// One millisecond passes.
     pub(crate) fn tick(&mut self) {
         self.deliver();
@@ -189,11 +204,7 @@ impl World {
         while self.wire.front().is_some_and(|(at, ..)| *at <= self.now) {
             let Some((_, from, to, bytes)) = self.wire.pop_front() else { break };
             let Some(node) = self.nodes.get_mut(&to) else { continue };
-            let route = Route { cluster: CLUSTER, from: NodeId(from), to: NodeId(to) };
-            let mut bytes = BytesMut::from(&bytes[..]);
-            let frame =
-                frame::decode(&mut bytes, route, 64 << 20).expect("our own bytes").expect("a whole frame");
-            node.replica.handle(self.now, Input::Peer(NodeId(from), frame));
+            node.replica.handle(self.now, Input::Peer(NodeId(from), decode(from, to, &bytes)));
         }
     }
 
@@ -337,6 +348,12 @@ impl World {
             self.nodes.values().map(|node| node.replica.state().store.state_hash()).collect();
         assert_eq!(hashes.len(), 1, "equal logs give equal states");
     }
+}
+
+fn decode(from: u64, to: u64, bytes: &[u8]) -> Frame {
+    let route = Route { cluster: CLUSTER, from: NodeId(from), to: NodeId(to) };
+    let mut bytes = BytesMut::from(bytes);
+    frame::decode(&mut bytes, route, 64 << 20).expect("our own bytes").expect("a whole frame")
 }
 
 pub(crate) fn set(key: &str, value: &str) -> Request {
