@@ -97,7 +97,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
 /// A change of one member. Addresses are host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberChange {
-    /// The server at this address joins.
+    /// The server at this address joins, now or when it comes.
     Add {
         /// Where other members connect to it.
         peer_addr: String,
@@ -136,6 +136,8 @@ pub enum MemberRefusal {
     NotInStep,
     /// Too few of the voters after the change would be alive.
     Unhealthy,
+    /// Too many voters are expected already for one more.
+    TooFewStarted,
     /// It cannot be done: a sentence. Nothing changed.
     Impossible(String),
     /// There is no answer.
@@ -186,7 +188,7 @@ pub struct Situation {
 pub struct Member {
     /// Its number.
     pub id: u64,
-    /// Its name.
+    /// Its name; empty while it was never there.
     pub name: String,
     /// Where other members connect to it, as host and port.
     pub peer_addr: String,

@@ -110,6 +110,8 @@ known! {
     LEARNER_NOT_READY = FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader";
     /// Too few of the voters after a change would be alive.
     UNHEALTHY_CLUSTER = Unavailable, "etcdserver: unhealthy cluster";
+    /// Too many voters are expected already for one more.
+    NOT_ENOUGH_STARTED = FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members";
     /// Nobody leads.
     NO_LEADER = Unavailable, "etcdserver: no leader";
     /// Nobody leads, of questions about users: clients of etcd's would ask again for a minute if it were said.
@@ -233,6 +235,7 @@ pub fn of_member_refusal(refusal: MemberRefusal) -> Status {
         MemberRefusal::NotLearner => NOT_A_LEARNER.into(),
         MemberRefusal::NotInStep => LEARNER_NOT_READY.into(),
         MemberRefusal::Unhealthy => UNHEALTHY_CLUSTER.into(),
+        MemberRefusal::TooFewStarted => NOT_ENOUGH_STARTED.into(),
         MemberRefusal::Impossible(why) => Status::failed_precondition(format!("etcdserver: {why}")),
         MemberRefusal::NoAnswer(refusal) => of_refusal(refusal),
     }

@@ -24,22 +24,61 @@ pub struct BookEntry {
     pub client_addr: String,
 }
 
+/// A place that waits for a server which has not come yet (decision 0020). Raft knows nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// The number that Raft will know it by.
+    pub id: NodeId,
+    /// Where it will be, `host:port`.
+    pub peer_addr: String,
+    /// It will have no vote until it is promoted.
+    pub is_learner: bool,
+}
+
 /// The address book.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Book {
     /// In the order of their numbers.
     pub entries: Vec<BookEntry>,
+    /// Those who may come, in the order of their numbers.
+    pub promises: Vec<Promise>,
 }
 
 /// The smallest encoding of an entry.
 const MIN_ENTRY_BYTES: usize = 28;
+/// The smallest encoding of a promise.
+const MIN_PROMISE_BYTES: usize = 13;
 
 impl Book {
     /// A book of these servers.
     #[must_use]
     pub fn new(mut entries: Vec<BookEntry>) -> Book {
         entries.sort_by_key(|entry| entry.id);
-        Book { entries }
+        Book { entries, promises: Vec::new() }
+    }
+
+    /// The same book with this server in it. Whatever was promised to it has come true.
+    #[must_use]
+    pub fn with(mut self, entry: BookEntry) -> Book {
+        self.promises.retain(|promise| promise.id != entry.id && promise.peer_addr != entry.peer_addr);
+        self.entries.retain(|known| known.id != entry.id);
+        self.entries.push(entry);
+        self.entries.sort_by_key(|entry| entry.id);
+        self
+    }
+
+    /// The same book with this promise.
+    #[must_use]
+    pub fn promising(mut self, promise: Promise) -> Book {
+        self.promises.push(promise);
+        self.promises.sort_by_key(|promise| promise.id);
+        self
+    }
+
+    /// What was promised to whoever comes from this peer address.
+    #[must_use]
+    pub fn promised_at(&self, peer_addr: &str) -> Option<&Promise> {
+        self.promises.iter().find(|promise| promise.peer_addr == peer_addr)
     }
 
     /// The server with this number.
@@ -79,6 +118,15 @@ impl Book {
             put_bytes(entry.peer_addr.as_bytes(), &mut out);
             put_bytes(entry.client_addr.as_bytes(), &mut out);
         }
+        // A book without promises is what it was before there were any.
+        if !self.promises.is_empty() {
+            put_count(self.promises.len(), &mut out);
+        }
+        for promise in &self.promises {
+            put_u64(promise.id.0, &mut out);
+            out.push(u8::from(promise.is_learner));
+            put_bytes(promise.peer_addr.as_bytes(), &mut out);
+        }
         Bytes::from(out)
     }
 
@@ -100,8 +148,24 @@ impl Book {
                 client_addr: text(&mut reader)?,
             });
         }
-        reader.is_empty().then(|| Book::new(entries))
+        let mut book = Book::new(entries);
+        if !reader.is_empty() {
+            let count = reader.count(MIN_PROMISE_BYTES)?;
+            book.promises = (0..count).map(|_| promise(&mut reader)).collect::<Option<_>>()?;
+            book.promises.sort_by_key(|promise| promise.id);
+        }
+        reader.is_empty().then_some(book)
     }
+}
+
+fn promise(reader: &mut Reader) -> Option<Promise> {
+    let id = NodeId(reader.u64()?);
+    let is_learner = match reader.u8()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    Some(Promise { id, peer_addr: text(reader)?, is_learner })
 }
 
 fn text(reader: &mut Reader) -> Option<String> {
@@ -122,6 +186,13 @@ pub fn node_id(name: &str) -> NodeId {
     NodeId(hash | 1 << 63)
 }
 
+/// A number for a server whose name nobody knows yet, out of a random one. Bit 62 is set and the top bit is not: no name
+/// gives such a number.
+#[must_use]
+pub fn promised_id(random: u64) -> NodeId {
+    NodeId(random >> 2 | 1 << 62)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,14 +206,43 @@ mod tests {
             peer_addr: "127.0.0.1:2380".into(),
             client_addr: "127.0.0.1:2379".into(),
         };
-        let book = Book::new(vec![entry("west"), entry("n2"), entry("n1")]);
+        let plain = Book::new(vec![entry("west"), entry("n2"), entry("n1")]);
+        assert_eq!(Book::decode(&plain.encode()), Some(plain.clone()));
+        let promise = |id, is_learner| Promise { id, peer_addr: format!("h:{id}"), is_learner };
+        let [first, second] = [promised_id(0), promised_id(u64::MAX)];
+        let book = plain.clone().promising(promise(second, true)).promising(promise(first, false));
         assert_eq!(Book::decode(&book.encode()), Some(book.clone()));
+        assert_eq!(book.promised_at(&format!("h:{first}")), Some(&promise(first, false)));
+        assert!(book.encode().starts_with(&plain.encode()), "promises come last");
         assert_eq!(book.name(NodeId(2)), "n2");
         assert_eq!(book.name(NodeId(9)), "n9");
         let bytes = book.encode();
-        for cut in 1..bytes.len() {
+        let without_promises = plain.encode().len();
+        for cut in (1..bytes.len()).filter(|cut| *cut != without_promises) {
             assert_eq!(Book::decode(&bytes.slice(..cut)), None);
         }
+    }
+
+    #[test]
+    fn who_comes_takes_the_place_that_waited_for_it() {
+        let promise = |id, peer_addr: &str| Promise {
+            id: promised_id(id),
+            peer_addr: peer_addr.into(),
+            is_learner: false,
+        };
+        let book = Book::default().promising(promise(4, "a:1")).promising(promise(8, "b:1"));
+        let entry = |id, peer_addr: &str| BookEntry {
+            id,
+            name: "n4".into(),
+            incarnation: 1,
+            peer_addr: peer_addr.into(),
+            client_addr: String::new(),
+        };
+        let [first, second] = [book.promises[0].clone(), book.promises[1].clone()];
+        assert_eq!(book.clone().with(entry(first.id, "a:1")).promises, [second.clone()]);
+        assert_eq!(book.clone().with(entry(NodeId(4), "a:1")).promises, [second], "by its address");
+        let named = book.with(entry(first.id, "c:1")).with(entry(first.id, "b:1"));
+        assert!(named.promises.is_empty() && named.entries.len() == 1);
     }
 
     #[test]
@@ -151,5 +251,8 @@ mod tests {
         assert_ne!(node_id("n07"), NodeId(7));
         assert!(node_id("west").0 >= 1 << 63);
         assert_ne!(node_id("west"), node_id("east"));
+        for random in [0, 1, u64::MAX] {
+            assert!((1 << 62..1 << 63).contains(&promised_id(random).0), "no name has it");
+        }
     }
 }

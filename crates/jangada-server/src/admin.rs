@@ -20,6 +20,7 @@ use crate::member_change;
 use crate::peer::directory::Directory;
 use crate::peer::handshake::{Card, Purpose, Welcome};
 use crate::peer::link::knock;
+use crate::status::MembershipStatus;
 
 /// Longest time that an administrator waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -67,7 +68,8 @@ impl Core {
         probed: &UnboundedSender<Probed>,
     ) {
         if request == AdminRequest::ListMembers {
-            let _gone = reply.send(Ok(AdminAnswer::List { members: self.members().members }));
+            let MembershipStatus { members, promised, .. } = self.members();
+            let _gone = reply.send(Ok(AdminAnswer::List { members, promised }));
             return;
         }
         if let Err(error) = self.must_lead() {
@@ -157,7 +159,7 @@ impl Core {
         let membership = self.replica.raft().membership();
         let book = self.members_book();
         for newcomer in &newcomers {
-            if book.get(newcomer.id).is_some() {
+            if book.get(newcomer.id).is_some() || book.by_name(&newcomer.name).is_some() {
                 return Err(format!("{} is a member already: nothing to add", newcomer.name));
             }
             if let Some(other) = book.entries.iter().find(|entry| entry.peer_addr == newcomer.peer_addr) {
@@ -168,7 +170,7 @@ impl Core {
             }
         }
         let alive_newcomers: BTreeSet<NodeId> = newcomers.iter().map(|entry| entry.id).collect();
-        let book = Book::new(book.entries.into_iter().chain(newcomers).collect());
+        let book = newcomers.into_iter().fold(book, Book::with);
         let mut voters = BTreeSet::new();
         for name in &request.voters {
             let Some(entry) = book.by_name(name) else {
@@ -244,8 +246,9 @@ impl Core {
             }
             Ok(AdminDone::MembershipChanged) => {
                 let after = self.tolerance();
+                let MembershipStatus { members, promised, .. } = self.members();
                 Ok(match goal {
-                    Goal::Member(changed) => AdminAnswer::Member { changed, members: self.members().members },
+                    Goal::Member(changed) => AdminAnswer::Member { changed, members, promised },
                     Goal::Members(before) => AdminAnswer::Members { before, after },
                     Goal::Leader => AdminAnswer::Members { before: after.clone(), after },
                 })

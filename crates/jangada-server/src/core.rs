@@ -28,6 +28,7 @@ use crate::peer::directory::Directory;
 use crate::peer::handshake::Position;
 use crate::peer::link::{LinkNews, LinkState, Links};
 use crate::post::ReplyTo;
+use crate::promises::Lookout;
 use crate::rig::RigRequest;
 use crate::round_trips::RoundTrips;
 use crate::status::StatusBoard;
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) links: Links,
     pub(crate) directory: Directory,
     pub(crate) desk: AdminDesk,
+    pub(crate) lookout: Lookout,
     /// Where its time counts from.
     pub(crate) epoch: Instant,
     pub(crate) started: Instant,
@@ -97,6 +99,7 @@ impl Core {
             links: parts.links,
             directory: parts.directory,
             desk: AdminDesk::default(),
+            lookout: Lookout::default(),
             epoch: parts.epoch,
             started: parts.started,
             heard: BTreeMap::new(),
@@ -311,6 +314,7 @@ impl Core {
             None => self.leaderless_since.or_else(|| Some(Instant::now())),
         };
         self.expire_admins();
+        self.look_out();
         self.look_back();
         if Instant::now() >= self.next_status {
             self.publish();

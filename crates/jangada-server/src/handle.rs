@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::post::{Post, Postman, ReplyTo};
 use crate::rig::{Look, RigRequest};
-use crate::status::{MemberStatus, Status, StatusBoard};
+use crate::status::{MemberStatus, PromisedMember, Status, StatusBoard};
 
 /// How many bytes a write's encoding leaves free at its front: the leader puts its stamp of the replicated
 /// time there (milliseconds, little endian), so that the bytes need not be copied again.
@@ -233,7 +233,7 @@ pub struct ChangeMember {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum MemberChange {
-    /// The server at this address joins. It must run, and wait for that.
+    /// The server at this address joins: at once if it runs and waits for that, else when it comes.
     Add {
         /// Where other members connect to it.
         peer_addr: String,
@@ -273,6 +273,8 @@ pub enum MemberRefusal {
     NotInStep,
     /// Too few of the voters after the change would be alive.
     Unhealthy,
+    /// Too many voters are expected already for one more.
+    TooFewStarted,
 }
 
 impl fmt::Display for MemberRefusal {
@@ -286,6 +288,9 @@ impl fmt::Display for MemberRefusal {
             }
             MemberRefusal::Unhealthy => {
                 "too few of the voters after the change can be reached now: the cluster could not go on"
+            }
+            MemberRefusal::TooFewStarted => {
+                "too many voters were added already that have not come yet: start them first"
             }
         })
     }
@@ -326,11 +331,17 @@ pub enum AdminAnswer {
         changed: u64,
         /// All members now.
         members: Vec<MemberStatus>,
+        /// Those who have not come yet.
+        #[serde(default)]
+        promised: Vec<PromisedMember>,
     },
     /// Who the members are.
     List {
         /// All of them.
         members: Vec<MemberStatus>,
+        /// Those who have not come yet.
+        #[serde(default)]
+        promised: Vec<PromisedMember>,
     },
 }
 

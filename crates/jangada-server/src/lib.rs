@@ -17,6 +17,7 @@ mod descriptors; // how many connections there is room for
 mod auto_compaction; // old revisions go by the clock
 mod quota; // how much the store may hold
 mod member_change; // one member, as etcd's clients ask for it
+mod promises; // members that are added before they run
 mod admin; // membership and transfer, checked against what is alive
 mod report; // status, and why there is no leader
 mod log_thread; // the thread that owns the disk

@@ -2,8 +2,11 @@
 //!
 //! Each becomes a change of the whole configuration, by the way of joint consensus. A learner may be added beside
 //! others; a vote is given only to a learner that has caught up, and no change may leave a cluster that could not go on.
+//! Who does not run yet is promised a place (`promises.rs`).
 
-use jangada_node::book::{Book, BookEntry};
+use std::collections::BTreeSet;
+
+use jangada_node::book::{Book, BookEntry, Promise};
 use jangada_raft::event::MembershipStage;
 use jangada_raft::face::MembershipChange;
 use jangada_raft::types::NodeId;
@@ -13,6 +16,7 @@ use crate::handle::{AdminError, MemberChange, MemberRefusal};
 use crate::peer::directory::Directory;
 use crate::peer::handshake::{Purpose, Welcome};
 use crate::peer::link::knock;
+use crate::promises;
 
 /// A learner has caught up when it has so much of the leader's log, in hundredths, as etcd wants it.
 const IN_STEP_PERCENT: u64 = 90;
@@ -20,46 +24,71 @@ const IN_STEP_PERCENT: u64 = 90;
 impl Core {
     /// Whether there is anything against a change already, before anybody is asked.
     pub(crate) fn may_change(&self, change: &MemberChange) -> Result<(), AdminError> {
-        let raft = self.replica.raft();
-        let membership = raft.membership();
+        let membership = self.replica.raft().membership();
         let book = self.members_book();
-        let refuse = |why| Err(AdminError::Member(why));
-        match change {
-            MemberChange::Add { peer_addr, .. } => {
-                if book.entries.iter().any(|entry| entry.peer_addr == *peer_addr) {
-                    return refuse(MemberRefusal::AddressTaken);
-                }
-            }
-            MemberChange::Remove { id } | MemberChange::Update { id, .. } | MemberChange::Promote { id }
-                if !membership.contains(NodeId(*id)) =>
-            {
-                return refuse(MemberRefusal::NotFound);
-            }
-            MemberChange::Update { id, peer_addr } => {
-                let taken = |entry: &BookEntry| entry.id.0 != *id && entry.peer_addr == *peer_addr;
-                if book.entries.iter().any(taken) {
-                    return refuse(MemberRefusal::AddressTaken);
-                }
-            }
-            MemberChange::Promote { id } => {
-                if !membership.learners.contains(&NodeId(*id)) {
-                    return refuse(MemberRefusal::NotLearner);
-                }
-                let last = raft.last_index().0;
-                let progress = raft.progress().find(|progress| progress.id.0 == *id);
-                let held = progress.map_or(0, |progress| progress.match_index.0);
-                if held.saturating_mul(100) < last.saturating_mul(IN_STEP_PERCENT) {
-                    return refuse(MemberRefusal::NotInStep);
-                }
-            }
-            MemberChange::Remove { .. } => {}
-        }
-        if membership.stage() == MembershipStage::Final {
+        self.is_sensible(change, &book).map_err(AdminError::Member)?;
+        // A newcomer that is not to come after all may go before it has caught up: that is how such a change is called off.
+        if membership.stage() == MembershipStage::Final
+            || matches!(change, MemberChange::Remove { id } if self.is_coming(*id))
+        {
             return Ok(());
         }
         // A change of learners would call off one of voters that is under way.
         let why = "another membership change is under way: wait until it is done (jangada cluster status)";
         Err(AdminError::Refused(why.to_owned()))
+    }
+
+    /// Whether there is such a member, and whether that can become of it.
+    fn is_sensible(&self, change: &MemberChange, book: &Book) -> Result<(), MemberRefusal> {
+        let membership = self.replica.raft().membership();
+        let promise = |id: u64| book.promises.iter().find(|promise| promise.id.0 == id);
+        let is_free = |whose: Option<u64>, addr: &str| {
+            let others = book.entries.iter().map(|entry| (entry.id, &entry.peer_addr));
+            let mut others =
+                others.chain(book.promises.iter().map(|promise| (promise.id, &promise.peer_addr)));
+            match others.any(|(id, known)| Some(id.0) != whose && known == addr) {
+                true => Err(MemberRefusal::AddressTaken),
+                false => Ok(()),
+            }
+        };
+        match change {
+            MemberChange::Add { peer_addr, .. } => is_free(None, peer_addr),
+            MemberChange::Remove { id } | MemberChange::Update { id, .. } | MemberChange::Promote { id }
+                if !membership.contains(NodeId(*id)) && promise(*id).is_none() =>
+            {
+                Err(MemberRefusal::NotFound)
+            }
+            MemberChange::Remove { .. } => Ok(()),
+            MemberChange::Update { id, peer_addr } => is_free(Some(*id), peer_addr),
+            MemberChange::Promote { id } => match promise(*id) {
+                Some(promise) if promise.is_learner => Err(MemberRefusal::NotInStep),
+                Some(_) => Err(MemberRefusal::NotLearner),
+                None => self.is_in_step(NodeId(*id)),
+            },
+        }
+    }
+
+    /// Whether a learner holds so much of the log that it may vote.
+    fn is_in_step(&self, id: NodeId) -> Result<(), MemberRefusal> {
+        let raft = self.replica.raft();
+        if !raft.membership().learners.contains(&id) || self.is_coming(id.0) {
+            return Err(MemberRefusal::NotLearner);
+        }
+        let last = raft.last_index().0;
+        let progress = raft.progress().find(|progress| progress.id == id);
+        let held = progress.map_or(0, |progress| progress.match_index.0);
+        match held.saturating_mul(100) < last.saturating_mul(IN_STEP_PERCENT) {
+            true => Err(MemberRefusal::NotInStep),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether it becomes a voter once it has caught up.
+    fn is_coming(&self, id: u64) -> bool {
+        let membership = self.replica.raft().membership();
+        let coming = |voters: &BTreeSet<NodeId>| voters.contains(&NodeId(id));
+        membership.target.as_ref().is_some_and(|target| coming(&target.voters))
+            && !membership.is_voter(NodeId(id))
     }
 
     /// The configuration that a change leads to, and whom it is about.
@@ -72,9 +101,9 @@ impl Core {
         self.may_change(change)?;
         let membership = self.replica.raft().membership();
         let (mut voters, mut learners) = (membership.voters.clone(), membership.learners.clone());
-        let mut entries = self.members_book().entries;
+        let mut book = self.members_book();
         let newcomer = newcomers.into_iter().next();
-        let mut alive = std::collections::BTreeSet::new();
+        let mut alive = BTreeSet::new();
         let id = match (change, newcomer) {
             (MemberChange::Add { learner, .. }, Some(newcomer)) => {
                 let id = newcomer.id;
@@ -88,15 +117,23 @@ impl Core {
                     voters.insert(id)
                 };
                 alive.insert(id);
-                entries.push(newcomer);
+                book = book.with(newcomer);
                 id
             }
-            (MemberChange::Add { peer_addr, .. }, None) => {
-                return Err(AdminError::Refused(format!("nobody answers at {peer_addr}")));
+            (MemberChange::Add { peer_addr, learner }, None) => {
+                let id = promises::new_number(membership, &book, *learner)?;
+                let promise = Promise { id, peer_addr: peer_addr.clone(), is_learner: *learner };
+                book = book.promising(promise);
+                id
             }
             (MemberChange::Remove { id }, _) => {
+                if let Some(target) = &membership.target {
+                    // All that this change would have made voters go with it.
+                    learners.retain(|learner| !target.voters.contains(learner));
+                }
                 voters.remove(&NodeId(*id));
                 learners.remove(&NodeId(*id));
+                book.promises.retain(|promise| promise.id.0 != *id);
                 NodeId(*id)
             }
             (MemberChange::Promote { id }, _) => {
@@ -105,12 +142,17 @@ impl Core {
                 NodeId(*id)
             }
             (MemberChange::Update { id, peer_addr }, _) => {
-                let entry = entries.iter_mut().find(|entry| entry.id.0 == *id);
-                entry.expect("`may_change` has found it").peer_addr.clone_from(peer_addr);
+                let of_entries = book.entries.iter_mut().map(|entry| (entry.id, &mut entry.peer_addr));
+                let of_promises =
+                    book.promises.iter_mut().map(|promise| (promise.id, &mut promise.peer_addr));
+                let (_, known) = of_entries
+                    .chain(of_promises)
+                    .find(|(known, _)| known.0 == *id)
+                    .expect("`may_change` has found it");
+                known.clone_from(peer_addr);
                 NodeId(*id)
             }
         };
-        let book = Book::new(entries);
         if voters.is_empty()
             || (voters != membership.voters && self.would_live(&voters, &alive, &book).is_err())
         {
@@ -120,7 +162,7 @@ impl Core {
     }
 }
 
-/// Asks a new server who it is; nobody, if no server is new.
+/// Asks a new server who it is; nobody, if no server is new. One that does not answer may come later (`promises.rs`).
 pub(crate) async fn probe(directory: &Directory, change: &MemberChange) -> Result<Vec<BookEntry>, String> {
     let MemberChange::Add { peer_addr, .. } = change else { return Ok(Vec::new()) };
     match knock(peer_addr, &directory.hello(None, Purpose::Ask)).await {
@@ -132,9 +174,6 @@ pub(crate) async fn probe(directory: &Directory, change: &MemberChange) -> Resul
             client_addr: me.client_addr,
         }]),
         Ok((_, Welcome::No { why, .. })) => Err(format!("the server at {peer_addr} does not want to: {why}")),
-        Err(why) => Err(format!(
-            "nobody can be reached at {peer_addr} ({why}): start the new member first, with --join or \
-             --initial-cluster-state existing; nothing was changed"
-        )),
+        Err(_nobody_yet) => Ok(Vec::new()),
     }
 }

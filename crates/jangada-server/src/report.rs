@@ -7,7 +7,9 @@ use jangada_raft::types::{Index, NodeId};
 
 use crate::core::Core;
 use crate::peer::link::LinkState;
-use crate::status::{LogEnd, MemberRole, MemberStatus, MembershipStage, MembershipStatus, RoleName, Status};
+use crate::status::{
+    LogEnd, MemberRole, MemberStatus, MembershipStage, MembershipStatus, PromisedMember, RoleName, Status,
+};
 
 /// Entries of the log's end that the status names.
 const SHOWN_ENTRIES: u64 = 24;
@@ -91,6 +93,7 @@ impl Core {
             stage,
             tolerates: (all.saturating_sub(1) / 2).saturating_sub(away) as u64,
             members,
+            promised: self.directory.book().promises.iter().map(PromisedMember::from).collect(),
         }
     }
 
@@ -109,6 +112,8 @@ impl Core {
             name: book.name(id),
             id: id.0,
             role,
+            will_vote: role == MemberRole::Learner
+                && raft.membership().target.as_ref().is_some_and(|target| target.voters.contains(&id)),
             peer_addr: entry.map_or_else(String::new, |entry| entry.peer_addr.clone()),
             client_addr: entry.map_or_else(String::new, |entry| entry.client_addr.clone()),
             reachable: me || self.reachable(id),

@@ -15,7 +15,7 @@ use jangada_node::replica::{Replica, ReplicaConfig};
 use jangada_raft::config::Config;
 use jangada_raft::face::Recovered;
 use jangada_raft::incarnation::Incarnation;
-use jangada_raft::types::{ClusterId, Membership, SnapshotMeta, Time};
+use jangada_raft::types::{ClusterId, Membership, NodeId, SnapshotMeta, Time};
 use jangada_trace::names::Names;
 use jangada_wal::{FileDisk, Wal, WalConfig};
 use tokio::net::TcpListener;
@@ -170,7 +170,7 @@ async fn serve(
     let (handle, submissions) = Handle::new(SUBMISSION_QUEUE, board.clone());
     let (reports, log) = mpsc::unbounded_channel();
     let epoch = config.rig.as_ref().map_or(started, |rig| rig.epoch);
-    let event_log = keep_records(event_log, &config, board.recorder(), epoch)?;
+    let event_log = keep_records(event_log, &config, identity.node_id(), board.recorder(), epoch)?;
     let (replica, opened, writer) = open(&config, &mut identity, disk, epoch)?;
     let mut core = Core::new(Parts {
         replica,
@@ -243,11 +243,14 @@ fn begin_log(config: &ServerConfig) -> Result<EventLog, ServerError> {
 
 /// Everything that happens is kept in the ring, and in a file if that is wanted. A laboratory looks for itself.
 fn keep_records(
-    event_log: EventLog,
+    mut event_log: EventLog,
     config: &ServerConfig,
+    id: NodeId,
     recorder: &Recorder,
     epoch: Instant,
 ) -> Result<EventLog, ServerError> {
+    // Before the address book does.
+    event_log.set_names([(id, config.name.clone())].into_iter());
     recorder.begins(epoch);
     let speaks = matches!(config.log, LogStyle::Text | LogStyle::Json);
     let flight = (config.rig.is_none() && speaks)
@@ -290,11 +293,13 @@ async fn settle(
     }
     let name = config.name.clone();
     let notice = |text: &str| eprintln!("{name}: {text}");
-    let Founded { cluster, record, by_me } = found(config, directory, notice).await?;
+    let Founded { cluster, record, by_me, promised } = found(config, directory, notice).await?;
     identity.cluster = Some(cluster);
+    identity.id = promised.unwrap_or(identity.id);
     identity.founding.clone_from(&record);
     identity.write(disk)?;
     // Only what is durable is told to others.
+    directory.be_known_as(identity.id);
     directory.found(cluster, record);
     Ok(by_me)
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jangada_kv::{Alarm, AlarmKind, Quota};
+use jangada_node::book::Promise;
 use jangada_trace::metrics::Metrics as Counted;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -156,6 +157,27 @@ pub struct MembershipStatus {
     pub tolerates: u64,
     /// All members, in the order of their ids.
     pub members: Vec<MemberStatus>,
+    /// Those who were added and have not come yet: they count for nothing until they do.
+    #[serde(default)]
+    pub promised: Vec<PromisedMember>,
+}
+
+/// A member that was added before it was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromisedMember {
+    /// The number that it will have.
+    pub id: u64,
+    /// Where it is expected.
+    pub peer_addr: String,
+    /// Whether it will be a learner until it is promoted.
+    pub is_learner: bool,
+}
+
+impl From<&Promise> for PromisedMember {
+    fn from(promise: &Promise) -> PromisedMember {
+        let Promise { id, peer_addr, is_learner } = promise.clone();
+        PromisedMember { id: id.0, peer_addr, is_learner }
+    }
 }
 
 /// One member, as the answering server sees it.
@@ -167,6 +189,9 @@ pub struct MemberStatus {
     pub id: u64,
     /// Whether it votes.
     pub role: MemberRole,
+    /// Whether it is a learner only until it has caught up.
+    #[serde(default)]
+    pub will_vote: bool,
     /// Where other members connect to it.
     pub peer_addr: String,
     /// Where clients connect to it; empty while that is unknown.
@@ -260,7 +285,12 @@ impl Status {
             live_bytes: 0,
             quota: Quota::default().into(),
             alarms: Vec::new(),
-            membership: MembershipStatus { stage: MembershipStage::Final, tolerates: 0, members: Vec::new() },
+            membership: MembershipStatus {
+                stage: MembershipStage::Final,
+                tolerates: 0,
+                members: Vec::new(),
+                promised: Vec::new(),
+            },
             problem: Some("starting: no leader is known yet".to_owned()),
         }
     }

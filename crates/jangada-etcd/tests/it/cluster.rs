@@ -66,6 +66,11 @@ async fn refused_changes_of_members_have_etcds_texts() {
             Code::FailedPrecondition,
             &format!("{learner} which is in sync with leader"),
         ),
+        (
+            MemberRefusal::TooFewStarted,
+            Code::FailedPrecondition,
+            "etcdserver: re-configuration failed due to not enough started members",
+        ),
         (MemberRefusal::Unhealthy, Code::Unavailable, "etcdserver: unhealthy cluster"),
         (MemberRefusal::Impossible("so".to_owned()), Code::FailedPrecondition, "etcdserver: so"),
         (MemberRefusal::NoAnswer(Refusal::Busy), Code::ResourceExhausted, "etcdserver: too many requests"),

@@ -45,7 +45,7 @@ fn of_service(change: MemberChange) -> handle::MemberChange {
 
 fn changed(answer: AdminAnswer) -> Changed {
     match answer {
-        AdminAnswer::Member { changed, members } => Ok((changed, told(members))),
+        AdminAnswer::Member { changed, members, promised } => Ok((changed, told(members, promised))),
         AdminAnswer::Members { .. } | AdminAnswer::Transferred { .. } | AdminAnswer::List { .. } => {
             Err(MemberRefusal::Impossible("the leader gave an answer to something else".to_owned()))
         }
@@ -97,6 +97,7 @@ fn of_leader(reason: handle::MemberRefusal) -> MemberRefusal {
         handle::MemberRefusal::NotLearner => MemberRefusal::NotLearner,
         handle::MemberRefusal::NotInStep => MemberRefusal::NotInStep,
         handle::MemberRefusal::Unhealthy => MemberRefusal::Unhealthy,
+        handle::MemberRefusal::TooFewStarted => MemberRefusal::TooFewStarted,
     }
 }
 

@@ -25,7 +25,7 @@ use crate::handle::{
     STAMP_BYTES, Transfer,
 };
 use crate::http::admin::in_time;
-use crate::status::{MemberRole, MemberStatus};
+use crate::status::{MemberRole, MemberStatus, PromisedMember};
 
 /// This server, to the services.
 #[derive(Clone, Debug)]
@@ -247,7 +247,7 @@ impl Backend for Seam {
 
     async fn members(&self) -> Result<Vec<Member>, Refusal> {
         match in_time(&self.shared, AdminRequest::ListMembers).await {
-            Ok(AdminAnswer::List { members }) => Ok(told(members)),
+            Ok(AdminAnswer::List { members, promised }) => Ok(told(members, promised)),
             Ok(_) => Err(Refusal::Other("the members were not told".to_owned())),
             Err(_) => Err(Refusal::Stopping),
         }
@@ -274,16 +274,26 @@ fn caller(request: &Request) -> Caller {
     }
 }
 
-/// The members, as the services tell of them.
-pub(super) fn told(members: Vec<MemberStatus>) -> Vec<Member> {
-    let told = members.into_iter().map(|member| Member {
+/// The members, as the services tell of them. Who has not come yet has no name; who is to vote is no learner, though it
+/// has to catch up first: nobody needs to promote it.
+pub(super) fn told(members: Vec<MemberStatus>, promised: Vec<PromisedMember>) -> Vec<Member> {
+    let members = members.into_iter().map(|member| Member {
         id: member.id,
         name: member.name,
         peer_addr: member.peer_addr,
         client_addr: member.client_addr,
-        is_learner: member.role == MemberRole::Learner,
+        is_learner: member.role == MemberRole::Learner && !member.will_vote,
     });
-    told.collect()
+    let promised = promised.into_iter().map(|PromisedMember { id, peer_addr, is_learner }| Member {
+        id,
+        name: String::new(),
+        peer_addr,
+        client_addr: String::new(),
+        is_learner,
+    });
+    let mut told: Vec<Member> = members.chain(promised).collect();
+    told.sort_by_key(|member| member.id);
+    told
 }
 
 fn refusal(error: RequestError) -> Refusal {

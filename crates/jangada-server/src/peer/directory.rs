@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use jangada_node::book::Book;
+use jangada_node::book::{Book, BookEntry};
 use jangada_node::frame::Route;
 use jangada_raft::types::{ClusterId, NodeId};
 use tokio::sync::Notify;
@@ -125,6 +125,27 @@ impl Directory {
         }
     }
 
+    /// Whether somebody who was added has not come yet.
+    pub(crate) fn has_promises(&self) -> bool {
+        !self.0.borrow().book.promises.is_empty()
+    }
+
+    /// Does the configuration in force name this server?
+    pub(crate) fn is_member(&self, id: NodeId) -> bool {
+        self.0.borrow().members.contains(&id)
+    }
+
+    /// Does it name one that is called so?
+    pub(crate) fn has_member_called(&self, name: &str) -> bool {
+        let inner = self.0.borrow();
+        inner.book.entries.iter().any(|known| known.name == name && inner.members.contains(&known.id))
+    }
+
+    /// The cluster knows this server by another number than that of its name. Nobody else knows it yet.
+    pub(crate) fn be_known_as(&self, id: u64) {
+        self.0.borrow_mut().me.id = id;
+    }
+
     pub(crate) fn name(&self, id: NodeId) -> String {
         self.0.borrow().book.name(id)
     }
@@ -152,7 +173,11 @@ impl Directory {
         let inner = self.0.borrow();
         match inner.objection(hello) {
             Some((refusal, why)) => Welcome::No { refusal, why },
-            None => Welcome::Yes { me: inner.me.clone(), founding: inner.founding.clone() },
+            None => Welcome::Yes {
+                me: inner.me.clone(),
+                founding: inner.founding.clone(),
+                promised: inner.promised_to(&hello.me),
+            },
         }
     }
 }
@@ -161,6 +186,18 @@ impl Inner {
     fn knows_my_disk(&self) -> bool {
         let me = self.book.get(NodeId(self.me.id)).filter(|me| self.members.contains(&me.id));
         me.is_some_and(|me| me.incarnation == self.me.incarnation)
+    }
+
+    /// The number that waits for a server which looks for its cluster.
+    fn promised_to(&self, you: &Card) -> Option<u64> {
+        let promise = self.book.promised_at(&you.peer_addr).filter(|_| you.cluster.is_none())?;
+        Some(promise.id.0)
+    }
+
+    /// The member that has the name of a newcomer, which cannot be the same server: that one knows its cluster.
+    fn namesake(&self, you: &Card) -> Option<&BookEntry> {
+        let known = self.book.by_name(&you.name).filter(|_| you.cluster.is_none())?;
+        (known.id.0 != you.id && self.members.contains(&known.id)).then_some(known)
     }
 
     fn objection(&self, hello: &Hello) -> Option<(Refusal, String)> {
@@ -194,6 +231,13 @@ impl Inner {
             );
             return Some((Refusal::DiskLost, why));
         }
+        if let Some(known) = self.namesake(you) {
+            let why = format!(
+                "a member at {} is called {} already: give this server another --name. If it is that member, its data                  directory was lost or replaced, and with it votes and entries that the others count on: bring the old                  directory back, or remove {} from the cluster and add it again",
+                known.peer_addr, you.name, you.name
+            );
+            return Some((Refusal::DiskLost, why));
+        }
         if hello.purpose == Purpose::Link && (me.cluster.is_none() || you.cluster.is_none()) {
             return Some((Refusal::NotFounded, "the cluster is not founded yet".to_owned()));
         }
@@ -204,7 +248,6 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jangada_node::book::BookEntry;
 
     fn card(id: u64, incarnation: u64) -> Card {
         Card {

@@ -255,7 +255,9 @@ mod tests {
         let impostor = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let hello: Hello = handshake::receive(&mut stream).await.unwrap();
-            handshake::send(&mut stream, &Welcome::Yes { me: card(Some(3)), founding: None }).await.unwrap();
+            handshake::send(&mut stream, &Welcome::Yes { me: card(Some(3)), founding: None, promised: None })
+                .await
+                .unwrap();
             let route = Route { cluster: ClusterId(3), from: NodeId(7), to: NodeId(hello.me.id) };
             stream.write_all(&bytes(route)).await.unwrap();
             let mut rest = [0; 64];

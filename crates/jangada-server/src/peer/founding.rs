@@ -29,6 +29,8 @@ pub(crate) struct Founded {
     pub(crate) record: Option<FoundingRecord>,
     /// This server made the record just now, so it may campaign at once: nobody else leads.
     pub(crate) by_me: bool,
+    /// The number that the cluster has promised to this server.
+    pub(crate) promised: Option<u64>,
 }
 
 /// What one peer said.
@@ -36,7 +38,7 @@ enum Said {
     /// It is not founded either.
     Fresh(Card),
     /// Its cluster exists.
-    Founded(u64, Option<FoundingRecord>),
+    Founded { cluster: u64, record: Option<FoundingRecord>, promised: Option<u64> },
     /// It does not want us.
     No(Refusal, String),
     /// It could not be asked: a sentence.
@@ -92,23 +94,27 @@ fn given(config: &ServerConfig, me: &Card) -> Founded {
     });
     let members: Vec<Member> = members.collect();
     let cluster = node_id(&names).0;
-    Founded { cluster, record: Some(FoundingRecord { cluster, members }), by_me: false }
+    let record = Some(FoundingRecord { cluster, members });
+    Founded { cluster, record, by_me: false, promised: None }
 }
 
 fn made_by_me(cluster: u64, mut members: Vec<Member>) -> Founded {
     members.sort_by_key(|member| member.id);
-    Founded { cluster, record: Some(FoundingRecord { cluster, members }), by_me: true }
+    let record = Some(FoundingRecord { cluster, members });
+    Founded { cluster, record, by_me: true, promised: None }
 }
 
 async fn ask_all(config: &ServerConfig, directory: &Directory) -> Vec<(String, Said)> {
     let mut questions = JoinSet::new();
     for (name, address) in config.peers.iter().filter(|(name, _)| *name != config.name) {
         let (name, address) = (name.clone(), address.clone());
-        let hello = directory.hello(Some(node_id(&name)), Purpose::Ask);
+        // The number of a member need not be that of its name; who joins wants any member of the cluster.
+        let whom = (!config.joins()).then(|| node_id(&name));
+        let hello = directory.hello(whom, Purpose::Ask);
         questions.spawn_local(async move {
             let said = match knock(&address, &hello).await {
-                Ok((_, Welcome::Yes { me, founding })) => match me.cluster {
-                    Some(cluster) => Said::Founded(cluster, founding),
+                Ok((_, Welcome::Yes { me, founding, promised })) => match me.cluster {
+                    Some(cluster) => Said::Founded { cluster, record: founding, promised },
                     None => Said::Fresh(me),
                 },
                 Ok((_, Welcome::No { refusal, why })) => Said::No(refusal, why),
@@ -124,9 +130,15 @@ async fn ask_all(config: &ServerConfig, directory: &Directory) -> Vec<(String, S
 fn judge(config: &ServerConfig, me: &Card, said: &[(String, Said)]) -> Result<Option<Founded>, ServerError> {
     // The word of one that knows the cluster counts for more than a refusal: that may come from a server which
     // has been away and knows this one by an earlier disk.
+    // Who is behind may not know of a promise yet.
+    let promised = said.iter().find_map(|(_, said)| match said {
+        Said::Founded { promised, .. } => *promised,
+        Said::Fresh(_) | Said::No(..) | Said::Nothing(_) => None,
+    });
     for (name, said) in said {
-        if let Said::Founded(cluster, record) = said {
-            return adopt(config, me, name, *cluster, record.as_ref()).map(Some);
+        if let Said::Founded { cluster, record, .. } = said {
+            let adopted = adopt(config, me, name, *cluster, record.as_ref())?;
+            return Ok(Some(Founded { promised: promised.filter(|_| config.joins()), ..adopted }));
         }
     }
     let mut fresh = Vec::new();
@@ -136,7 +148,7 @@ fn judge(config: &ServerConfig, me: &Card, said: &[(String, Said)]) -> Result<Op
                 return Err(ServerError::Refused(format!("{name} refuses this server: {why}")));
             }
             Said::Fresh(card) => fresh.push(card),
-            Said::Founded(..) | Said::No(..) | Said::Nothing(_) => {}
+            Said::Founded { .. } | Said::No(..) | Said::Nothing(_) => {}
         }
     }
     let everybody = fresh.len() + 1 == config.peers.len();
@@ -155,16 +167,10 @@ fn adopt(
     cluster: u64,
     record: Option<&FoundingRecord>,
 ) -> Result<Founded, ServerError> {
-    if config.joins() {
-        return Ok(Founded { cluster, record: None, by_me: false });
-    }
-    let Some(record) = record else {
-        return Ok(Founded { cluster, record: None, by_me: false });
-    };
+    let adopted = |record| Founded { cluster, record, by_me: false, promised: None };
+    let Some(record) = record.filter(|_| !config.joins()) else { return Ok(adopted(None)) };
     match record.members.iter().find(|member| member.id == me.id) {
-        Some(member) if member.incarnation == me.incarnation => {
-            Ok(Founded { cluster, record: Some(record.clone()), by_me: false })
-        }
+        Some(member) if member.incarnation == me.incarnation => Ok(adopted(Some(record.clone()))),
         Some(_) => Err(ServerError::Refused(format!(
             "{from} knows the cluster with another disk of {}: this data directory is empty, and with the old \
              one votes and entries were lost. Bring the old directory back, or remove {} from the cluster and \
@@ -183,7 +189,7 @@ fn waiting_for(config: &ServerConfig, said: &[(String, Said)]) -> String {
     let missing: Vec<&str> = (said.iter())
         .filter_map(|(_, said)| match said {
             Said::Nothing(why) => Some(why.as_str()),
-            Said::Fresh(_) | Said::Founded(..) | Said::No(..) => None,
+            Said::Fresh(_) | Said::Founded { .. } | Said::No(..) => None,
         })
         .collect();
     if config.joins() {

@@ -70,6 +70,9 @@ pub(crate) enum Welcome {
         me: Card,
         /// The founding record, once there is one.
         founding: Option<FoundingRecord>,
+        /// The number that was promised to whoever comes from this address (decision 0020).
+        #[serde(default)]
+        promised: Option<u64>,
     },
     /// No.
     No { refusal: Refusal, why: String },

@@ -341,6 +341,7 @@ mod tests {
             name: name.into(),
             id: 0,
             role: MemberRole::Voter,
+            will_vote: false,
             peer_addr: String::new(),
             client_addr: String::new(),
             reachable: true,

@@ -83,6 +83,7 @@ impl Ctl {
             })
             .collect();
         said.push_str(&format!("\nETCD_NAME=\"{name}\"\nETCD_INITIAL_CLUSTER=\"{}\"\n", all.join(",")));
+        said.push_str(&format!("ETCD_INITIAL_ADVERTISE_PEER_URLS=\"{}\"\n", member.peer_ur_ls.join(",")));
         said.push_str("ETCD_INITIAL_CLUSTER_STATE=\"existing\"\n");
         let tree = Tree::Object(vec![
             ("header", header(&added.header)),

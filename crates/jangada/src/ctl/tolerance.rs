@@ -56,6 +56,12 @@ impl View {
         known.into_iter().find(|known| known.id == member.id)
     }
 
+    /// Whether a member has not come yet and so counts for nothing. An etcd counts it from the beginning.
+    fn is_promised(&self, member: &pb::Member) -> bool {
+        let heard = self.heard.as_ref();
+        heard.is_some_and(|heard| heard.membership.promised.iter().any(|promised| promised.id == member.id))
+    }
+
     /// Whether a member takes part, and if not, why.
     fn part(&self, member: &pb::Member) -> Part {
         let leader = self.leader();
@@ -109,7 +115,8 @@ impl View {
 
     /// How many more voters may fail.
     pub fn tolerance(&self) -> Tolerance {
-        let voters: Vec<&pb::Member> = self.members.iter().filter(|member| !member.is_learner).collect();
+        let counts = |member: &&pb::Member| !member.is_learner && !self.is_promised(member);
+        let voters: Vec<&pb::Member> = self.members.iter().filter(counts).collect();
         let apart = voters
             .iter()
             .filter_map(|member| self.apart(member).map(|how| Apart { name: member.name.clone(), how }));
@@ -207,6 +214,7 @@ mod tests {
                 name: format!("n{id}"),
                 id,
                 role: MemberRole::Voter,
+                will_vote: false,
                 peer_addr: format!("p:{id}"),
                 client_addr: String::new(),
                 reachable,
@@ -214,8 +222,12 @@ mod tests {
                 match_index: None,
                 lag: None,
             });
-            let membership =
-                MembershipStatus { stage: MembershipStage::Final, tolerates: 0, members: known.collect() };
+            let membership = MembershipStatus {
+                stage: MembershipStage::Final,
+                tolerates: 0,
+                members: known.collect(),
+                promised: Vec::new(),
+            };
             Status { membership, ..Status::starting("n1", 1) }
         });
         View { members: (1..=3).map(member).collect(), seen: seen.collect(), heard, unheard: None }

@@ -32,7 +32,8 @@ pub fn options(said: &Said) -> Result<Options, String> {
         other => return Err(format!("--initial-cluster-state {other}: it is new or existing")),
     };
     // Who joins is added by the others, and is not asked about itself.
-    let peers = members.iter().filter(|(member, _)| !join || *member != name);
+    // Nor is one without a name, which is how etcdctl prints those who have not come yet.
+    let peers = members.iter().filter(|(member, _)| !join || (*member != name && !member.is_empty()));
     let peers: Vec<String> = peers.map(|(member, address)| format!("{member}={address}")).collect();
     if join && peers.is_empty() {
         return Err(

@@ -25,6 +25,7 @@ mod lessons; // its lessons, played rightly and wrongly
 mod load; // `jangada load`: servers under load, and what is said of them
 mod page; // the laboratory in a browser, without one
 mod ping; // `jangada ping`: the way between servers by itself
+mod promises; // members that are added before they are started
 mod quota; // a store that is full
 mod script; // `jangada sim script`: scenarios as text
 mod sim; // `jangada sim`: plans that are saved and run again, failures that are told
