@@ -12,7 +12,7 @@ use crate::small_key::SmallKey;
 use crate::snapshot::{End, FORMAT, Header, KeyRecord, LeasedRecord, Record};
 use crate::space::{AlarmRecord, Quota};
 use crate::store::Store;
-use crate::types::{LeaseId, Revision};
+use crate::types::{LeaseId, Millis, Revision};
 use crate::wire::{DecodeError, Reader, Wire};
 
 /// Longest record that is accepted, in bytes. Bounds what is collected on the word of a damaged length.
@@ -140,6 +140,12 @@ impl Restore {
             return Err(error);
         }
         self.take_records(bytes).inspect_err(|error| self.stage = Stage::Failed(*error))
+    }
+
+    /// Replicated time as of the snapshot, once its header has come.
+    #[must_use]
+    pub fn clock(&self) -> Option<Millis> {
+        (!matches!(self.stage, Stage::Header | Stage::Failed(_))).then_some(self.store.clock)
     }
 
     /// The store, if the snapshot has come whole.

@@ -93,6 +93,10 @@ impl StateMachine for KvMachine {
         restore.chunk(&chunk).map_err(|why| why.to_string())
     }
 
+    fn restored_stamp(restore: &Restore) -> Option<Stamp> {
+        restore.clock().map(|clock| Stamp(clock.0))
+    }
+
     fn finish_restore(&mut self, restore: Restore) -> Result<(), String> {
         self.store = restore.finish().map_err(|why| why.to_string())?;
         Ok(())

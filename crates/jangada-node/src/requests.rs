@@ -185,8 +185,11 @@ impl<S: StateMachine> Replica<S> {
 
     /// Leader: each command becomes an entry, with our stamp.
     fn propose(&mut self, work: WriteBatch, give_up: Time) {
-        if self.raft.transferring_to().is_some() && give_up > self.now {
+        if !self.takes_commands() && give_up > self.now {
             return self.wait_for_leader(Work::Writes(work), give_up);
+        }
+        if !self.knows_replicated_time() {
+            return self.refuse(Work::Writes(work), Failure::NoLeader);
         }
         if self.raft.log_bytes() > self.config.max_log_bytes {
             return self.refuse(Work::Writes(work), Failure::Busy);
@@ -205,6 +208,11 @@ impl<S: StateMachine> Replica<S> {
                 Answer::Done => unreachable!("a proposal is appended or refused"),
             }
         }
+    }
+
+    /// Leader: whether it can propose now, rather than in a moment.
+    fn takes_commands(&self) -> bool {
+        self.raft.transferring_to().is_none() && self.knows_replicated_time()
     }
 
     fn ask(&mut self, batch: ReadBatch<S::Query>) {
@@ -329,8 +337,8 @@ impl<S: StateMachine> Replica<S> {
             }
         }
         // In the middle of a transfer the leader refuses: what waits goes to the new leader, or back to it.
-        if followed.1.is_some() && !self.requests.waiting.is_empty() && self.raft.transferring_to().is_none()
-        {
+        let is_ready = if self.raft.is_leader() { self.takes_commands() } else { followed.1.is_some() };
+        if is_ready && !self.requests.waiting.is_empty() {
             self.let_go();
         }
     }

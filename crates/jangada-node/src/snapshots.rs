@@ -28,6 +28,8 @@ pub(crate) struct Restoring<S: StateMachine> {
     meta: SnapshotMeta,
     restore: S::Restore,
     offset: u64,
+    /// Replicated time as of the snapshot is known, although not all of it is here.
+    stamp_is_known: bool,
 }
 
 impl<S: StateMachine> Replica<S> {
@@ -108,7 +110,8 @@ impl<S: StateMachine> Replica<S> {
         }
         self.pending.jumped_to(meta.last_included_index);
         self.bytes_since_snapshot = 0;
-        self.restoring = Some(Restoring { meta, restore: S::begin_restore(), offset: 0 });
+        let restore = S::begin_restore();
+        self.restoring = Some(Restoring { meta, restore, offset: 0, stamp_is_known: false });
         self.read_on();
     }
 
@@ -132,15 +135,23 @@ impl<S: StateMachine> Replica<S> {
         if let Err(why) = S::restore_chunk(&mut restoring.restore, part.data) {
             return self.halt(&format!("the snapshot of index {index} cannot be read: {why}"));
         }
+        if !restoring.stamp_is_known
+            && let Some(stamp) = S::restored_stamp(&restoring.restore)
+        {
+            restoring.stamp_is_known = true;
+            self.clock.jumped_to(stamp, self.raft.term(), self.now);
+        }
         if !part.done {
             return self.read_on();
         }
-        let Some(Restoring { restore, offset, .. }) = self.restoring.take() else { return };
+        let Some(Restoring { restore, offset, stamp_is_known, .. }) = self.restoring.take() else { return };
         if let Err(why) = self.state.finish_restore(restore) {
             return self.halt(&format!("the snapshot of index {index} is not whole: {why}"));
         }
         self.events.push(Event::Disk(DiskEvent::SnapshotLoaded { index, bytes: offset }));
-        self.clock.jumped_to(self.state.stamp(), self.raft.term(), self.now);
+        if !stamp_is_known {
+            self.clock.jumped_to(self.state.stamp(), self.raft.term(), self.now);
+        }
         self.set_applied(index);
     }
 
@@ -151,6 +162,13 @@ impl<S: StateMachine> Replica<S> {
         if awaited && self.raft.newest_snapshot_index() <= gone {
             self.halt("the snapshot to start from is not on the disk any more; restore it from a backup");
         }
+    }
+
+    /// Whether our clock has seen the stamps behind our snapshot. Who stamps without them begins at the time of
+    /// its start: replicated time would go back for whoever follows, and nothing would expire until it has come
+    /// so far again.
+    pub(crate) fn knows_replicated_time(&self) -> bool {
+        self.restoring.as_ref().is_none_or(|restoring| restoring.stamp_is_known)
     }
 
     fn halt(&mut self, why: &str) {

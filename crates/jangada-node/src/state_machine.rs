@@ -57,6 +57,11 @@ pub trait StateMachine {
     /// # Errors
     /// A sentence, if the bytes are no snapshot.
     fn restore_chunk(restore: &mut Self::Restore, chunk: Bytes) -> Result<(), String>;
+    /// The highest stamp that the state in it has applied, as soon as it has come that far. Until then a leader
+    /// stamps nothing, so that it pays to have it at the beginning of a snapshot. By default it is known at the end.
+    fn restored_stamp(_restore: &Self::Restore) -> Option<Stamp> {
+        None
+    }
     /// Replaces the present state by the one that was built.
     ///
     /// # Errors

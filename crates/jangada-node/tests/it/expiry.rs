@@ -4,9 +4,11 @@ use bytes::Bytes;
 use jangada_kv::Request;
 use jangada_kv::command::{Command, Expiry, Set};
 use jangada_node::effect::Input;
-use jangada_raft::types::{NodeId, Time};
+use jangada_node::replica::ReplicaConfig;
+use jangada_raft::types::{NodeId, Payload, Time};
 use std::time::Duration;
 
+use crate::snapshots::snapshot;
 use crate::world::World;
 
 fn set_for(key: &str, ms: u64) -> Request {
@@ -51,6 +53,33 @@ fn a_change_of_leader_never_expires_a_key_early() {
     assert!(lived >= Duration::from_millis(3_000), "lived only {lived:?}");
     // Each change may add the time that no leader wrote down; ticks bound it.
     assert!(lived < Duration::from_millis(6_000), "lived {lived:?}");
+}
+
+/// A server that has just started may lead before it has read its snapshot, and with it how late it is.
+#[test]
+fn a_leader_that_does_not_know_how_late_it_is_stamps_nothing() {
+    let config = ReplicaConfig { snapshot_part_bytes: 1, ..ReplicaConfig::default() };
+    let mut world = World::with(1, config);
+    let leader = world.agree();
+    world.run_ms(60_000);
+    world.set(leader, "a", "1");
+    snapshot(&mut world, leader);
+    world.crash(leader);
+    world.start(leader);
+    let now = world.now;
+    world.nodes.get_mut(&leader).expect("it runs").replica.handle(now, Input::Campaign);
+    world.agree();
+    assert!(world.nodes[&leader].replica.is_restoring());
+    let token = world.write(leader, &[set_for("k", 1_000)]);
+    assert!(world.wait(token)[0].is_ok());
+    let raft = world.nodes[&leader].replica.raft();
+    let entries = raft.entries(raft.snapshot_meta().last_included_index.next()..=raft.last_index());
+    let commands = entries.filter_map(|entry| match &entry.payload {
+        Payload::Command(command) => command.first_chunk().copied(),
+        Payload::Noop | Payload::Membership(_) => None,
+    });
+    let stamps: Vec<u64> = commands.map(u64::from_le_bytes).collect();
+    assert!(!stamps.is_empty() && stamps.iter().all(|stamp| *stamp >= 60_000), "{stamps:?}");
 }
 
 #[test]

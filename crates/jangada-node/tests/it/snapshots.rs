@@ -91,7 +91,8 @@ fn a_follower_that_crashes_in_the_middle_of_a_snapshot_gets_it_again() {
     world.assert_equal_states();
 }
 
-fn snapshot(world: &mut World, id: u64) {
+/// Has a server take a snapshot.
+pub(crate) fn snapshot(world: &mut World, id: u64) {
     let before = taken(world, id);
     let now = world.now;
     world.nodes.get_mut(&id).expect("it runs").replica.handle(now, Input::TakeSnapshot);
