@@ -209,20 +209,24 @@ struct Task {
     largest: u64,
 }
 
+/// A log is written in pages of so many bytes.
+const PAGE_BYTES: u64 = 4_096;
+
 /// How much more than its share of the work a window may hold: twice what was ever seen of a cluster that does its work.
 const ROOM: u64 = 2;
 
 impl Task {
     /// The most that it takes. To each other server, there and back: each heartbeat, each entry, each operation (a read
     /// asks for a round, a write may be forwarded); whatever waits is sent together, so that most take less. Each entry
-    /// is written and synced on each server, and the segment of a log is filled with zeros before it is used. What was
-    /// committed before is sent to those alone who lack it.
+    /// is written and synced on each server, in whole pages, over zeros that were written before. What was committed
+    /// before is sent to those alone who lack it.
     fn due(self) -> Work {
         let others = self.servers - 1;
         let messages =
             2 * others * (self.heartbeats + self.entries + self.operations) + 2 * self.operations + 8;
         let late = self.late;
         let messages = messages + 2 * late.entries;
+        let logged = |entries: u64, bytes: u64| 2 * bytes + PAGE_BYTES * entries;
         let answers = self.largest * 4;
         Work {
             messages: ROOM * messages,
@@ -234,8 +238,8 @@ impl Task {
                     + 16 * self.snapshots
                     + 16),
             disk_bytes: ROOM
-                * (self.servers * (self.bytes + 1_024 * self.entries + (64 << 10))
-                    + (late.bytes + 1_024 * late.entries)
+                * (self.servers * (logged(self.entries, self.bytes) + (64 << 10))
+                    + logged(late.entries, late.bytes)
                     + self.snapshots * ((64 << 10) + 128 * self.largest)),
             snapshots: self.snapshots,
         }
@@ -299,7 +303,15 @@ mod tests {
         let (due, before) = (task.due(), TASK.due());
         assert_eq!(due.messages, before.messages + ROOM * 20);
         assert_eq!(due.disk_operations, before.disk_operations + ROOM * 20);
-        assert_eq!(due.disk_bytes, before.disk_bytes + ROOM * (500 + 10 * 1_024));
+        assert_eq!(due.disk_bytes, before.disk_bytes + ROOM * (2 * 500 + 10 * PAGE_BYTES));
+    }
+
+    #[test]
+    fn a_log_is_written_in_whole_pages_over_zeros() {
+        // What five servers did for entries that came one by one, some of them larger than a segment.
+        let task = Task { servers: 5, heartbeats: 40, operations: 51, entries: 35, bytes: 63_388, ..TASK };
+        assert_eq!(task.excess(Work { disk_bytes: 1_695_136, ..Work::default() }), None);
+        assert!(task.excess(Work { disk_bytes: 2 * 1_695_136, ..Work::default() }).is_some());
     }
 
     #[test]
