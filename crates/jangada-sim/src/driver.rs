@@ -28,7 +28,7 @@ const OTHER_CLUSTER: ClusterId = ClusterId(CLUSTER.0 + 1);
 /// Where a frame says its version.
 const VERSION_AT: usize = 8;
 /// The longest frame that a server accepts.
-const MAX_FRAME: usize = 64 << 20;
+pub(crate) const MAX_FRAME: usize = 64 << 20;
 /// The core's own invariants are checked at every step, along what it can have changed; at every so-manieth, the whole server
 /// is walked through all the same.
 const WALK_EVERY: u64 = 512;

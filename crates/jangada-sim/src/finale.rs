@@ -106,7 +106,8 @@ impl<W: Workload> World<W> {
             // good is not.
             return dead;
         }
-        let known: Vec<Membership> = self.running().flat_map(|it| that_may_hold(it.raft())).collect();
+        let mut known: Vec<Membership> = self.running().flat_map(|it| that_may_hold(it.raft())).collect();
+        known.extend(self.memberships_in_flight());
         let candidates: Vec<bool> = (0..self.servers.len()).map(|_| self.fault_rng.chance(500)).collect();
         let lives = |dead: &BTreeSet<NodeId>, voters: &BTreeSet<NodeId>| {
             voters.is_empty() || voters.difference(dead).count() > voters.len() / 2

@@ -43,6 +43,7 @@ mod strike; // planned faults
 mod repair; // disks that are lost or damaged, and what people do about it
 mod calm; // times in which nothing goes wrong
 mod follow; // who looks at the state of servers
+mod in_flight; // configurations that only messages know
 mod finale; // how a run ends
 pub mod setup; // building and running
 mod story; // what happened, for people

@@ -148,6 +148,14 @@ impl Queue {
         self.heap.pop().map(|slot| (Time(slot.time), slot.what))
     }
 
+    /// All frames of servers that are on their way, with sender and recipient, in no order.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (Place, Place, &[u8])> {
+        self.heap.iter().filter_map(|slot| match &slot.what {
+            Happening::Deliver { from, to, bytes, .. } => Some((*from, *to, &bytes[..])),
+            _ => None,
+        })
+    }
+
     /// When the next thing happens.
     pub(crate) fn next_time(&self) -> Option<Time> {
         self.heap.peek().map(|slot| Time(slot.time))
