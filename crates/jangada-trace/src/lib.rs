@@ -58,6 +58,7 @@ mod evidence; // who made a revision that no answer claims
 mod resolve; // what becomes of operations without an answer
 mod held; // wrong histories that need no search
 mod search; // the search for that order, in one group of keys
+mod places; // which operations on their way are done
 mod states; // the states that the search has met
 mod model; // what a request does to the values of keys
 mod model_strings; // the string commands among them

@@ -26,8 +26,9 @@ use jangada_kv::{KeyRange, Request};
 use crate::held::{Contradiction, contradiction};
 use crate::history::{History, Operation, Outcome};
 use crate::keys::{Reach, reach};
+use crate::places::Places;
 use crate::resolve::{Candidate, Resolved, What, candidates, changes_nothing, shown, visit};
-use crate::search::{Found, Search};
+use crate::search::{Found, Search, TooMany};
 use crate::states::{StateId, States};
 use crate::tell;
 
@@ -244,6 +245,10 @@ impl Joined {
     }
 }
 
+/// Words of places for the operations that are on their way at the same time: tried first, and if they are too few.
+const FEW: usize = 2;
+const MANY: usize = 16;
+
 fn check_group(group: &Group<'_>, limits: &Limits) -> (Verdict, u64) {
     let key = group.keys.first().cloned().unwrap_or_default();
     let resolved = candidates(&group.operations);
@@ -256,23 +261,29 @@ fn check_group(group: &Group<'_>, limits: &Limits) -> (Verdict, u64) {
     // An unanswered write may or may not have counted: what it leaves to be known of versions is not worth the search.
     let tracks_versions = shows_versions
         && resolved.candidates.iter().all(|candidate| candidate.operation.response().is_some());
+    let versions = tracks_versions;
+    search::<FEW>(group, &resolved, versions, limits)
+        .or_else(|TooMany| search::<MANY>(group, &resolved, versions, limits))
+        .unwrap_or_else(|TooMany| {
+            let why = format!("more than {} operations at the same time", Places::<MANY>::COUNT);
+            (wrong_at_sight(group, &resolved).unwrap_or(Verdict::Undecided { key, why }), 0)
+        })
+}
+
+/// Looks for an order, with room for `WORDS * 64` operations at the same time.
+fn search<const WORDS: usize>(
+    group: &Group<'_>,
+    resolved: &Resolved<'_>,
+    tracks_versions: bool,
+    limits: &Limits,
+) -> Result<(Verdict, u64), TooMany> {
+    let key = group.keys.first().cloned().unwrap_or_default();
     let states = States::new(group.keys.clone(), tracks_versions);
-    let contradiction = || {
-        let Contradiction { key, explanation } = contradiction(&resolved.candidates, &group.keys)?;
-        Some(Verdict::NotLinearizable { key, explanation })
-    };
-    let mut search = match Search::new(&resolved.candidates, states) {
-        Ok(search) => search,
-        Err(Found::Undecided { why }) => {
-            return (contradiction().unwrap_or(Verdict::Undecided { key, why }), 0);
-        }
-        Err(Found::Order | Found::Stuck { .. }) => unreachable!("nothing was searched yet"),
-    };
+    let mut search = Search::<WORDS>::new(&resolved.candidates, states)?;
     let mut found = search.deep_first(limits);
     if let Found::Undecided { .. } = found {
-        // Most wrong answers are wrong for a reason that needs no search.
-        if let Some(verdict) = contradiction() {
-            return (verdict, search.steps);
+        if let Some(verdict) = wrong_at_sight(group, resolved) {
+            return Ok((verdict, search.steps));
         }
         found = search.layer_by_layer(limits, found);
     }
@@ -280,10 +291,16 @@ fn check_group(group: &Group<'_>, limits: &Limits) -> (Verdict, u64) {
         Found::Order => Verdict::Linearizable,
         Found::Undecided { why } => Verdict::Undecided { key, why },
         Found::Stuck { candidate, states } => {
-            explain(group, &resolved, &resolved.candidates[candidate], &states, &search.states)
+            explain(group, resolved, &resolved.candidates[candidate], &states, &search.states)
         }
     };
-    (verdict, search.steps)
+    Ok((verdict, search.steps))
+}
+
+/// Most wrong answers are wrong for a reason that needs no search.
+fn wrong_at_sight(group: &Group<'_>, resolved: &Resolved<'_>) -> Option<Verdict> {
+    let Contradiction { key, explanation } = contradiction(&resolved.candidates, &group.keys)?;
+    Some(Verdict::NotLinearizable { key, explanation })
 }
 
 /// Says which answer nothing explains, and what was there instead, whatever the order.

@@ -26,15 +26,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use jangada_kv::Revision;
 
 use crate::linearizable::Limits;
+use crate::places::Places;
 use crate::resolve::Candidate;
 use crate::states::{EMPTY, Outcomes, StateId, States};
 
-/// Most operations on their way at the same time, unanswered ones not counted: one bit each.
-const MAX_CONCURRENT: usize = u128::BITS as usize;
 /// Most states that are told of when the search is stuck.
 const MAX_TOLD_STATES: usize = 5;
-/// What a node costs while it is remembered, about.
-const NODE_BYTES: usize = 64;
+/// What a node costs while it is remembered, about, without the places of what is done.
+const NODE_BYTES: usize = 48;
+/// The same for what came of an operation in a state.
+const OUTCOMES_BYTES: usize = 64;
 
 /// What came of a search.
 #[derive(Debug)]
@@ -51,12 +52,16 @@ pub(crate) enum Found {
     },
 }
 
+/// More operations are on their way at the same time than there are places for.
+#[derive(Debug)]
+pub(crate) struct TooMany;
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Node {
+struct Node<const WORDS: usize> {
     layer: u32,
     state: StateId,
     /// Of the operations on their way, those that are done.
-    done: u128,
+    done: Places<WORDS>,
     /// The unanswered operations that were used.
     used: UsedId,
     /// What needs no help was tried; now try what does.
@@ -72,15 +77,16 @@ enum Order {
     LayerByLayer,
 }
 
-pub(crate) struct Search<'a, 'h> {
+/// `WORDS * 64` is how many operations may be on their way at the same time, unanswered ones not counted.
+pub(crate) struct Search<'a, 'h, const WORDS: usize> {
     candidates: &'a [Candidate<'h>],
     pub(crate) states: States,
     /// Candidates by the moment of their answer.
     layers: Vec<u32>,
     /// The keys that each candidate is about, as bits.
     touches: Vec<u64>,
-    /// The bit of each candidate that was answered.
-    slots: Vec<u8>,
+    /// The place of each candidate that was answered, in [`Node::done`].
+    places: Vec<u16>,
     /// For each layer those that are on their way and not answered before, the likeliest first: by revision, those
     /// without one before the others, and then by answer.
     on_their_way: Vec<Vec<u32>>,
@@ -92,7 +98,7 @@ pub(crate) struct Search<'a, 'h> {
     used_sets: Vec<Vec<u64>>,
     used_counts: Vec<u32>,
     used_ids: BTreeMap<Vec<u64>, UsedId>,
-    seen: BTreeSet<Node>,
+    seen: BTreeSet<Node<WORDS>>,
     pub(crate) steps: u64,
     deepest: u32,
     deepest_states: Vec<StateId>,
@@ -104,13 +110,16 @@ enum Stop {
     Bytes,
 }
 
-impl<'a, 'h> Search<'a, 'h> {
+impl<'a, 'h, const WORDS: usize> Search<'a, 'h, WORDS> {
     /// Candidates are in the order of their invocation.
-    pub(crate) fn new(candidates: &'a [Candidate<'h>], states: States) -> Result<Search<'a, 'h>, Found> {
+    pub(crate) fn new(
+        candidates: &'a [Candidate<'h>],
+        states: States,
+    ) -> Result<Search<'a, 'h, WORDS>, TooMany> {
         let mut layers: Vec<u32> =
             (0..candidates.len() as u32).filter(|id| candidates[*id as usize].until.is_some()).collect();
         layers.sort_by_key(|id| candidates[*id as usize].until);
-        let (slots, on_their_way) = arrange(candidates, &layers)?;
+        let (places, on_their_way) = arrange::<WORDS>(candidates, &layers)?;
         let unanswered = unanswered(candidates);
         let unanswered_by = layers
             .iter()
@@ -127,7 +136,7 @@ impl<'a, 'h> Search<'a, 'h> {
             states,
             touches,
             layers,
-            slots,
+            places,
             on_their_way,
             unanswered,
             unanswered_by,
@@ -181,9 +190,9 @@ impl<'a, 'h> Search<'a, 'h> {
     fn walk(&mut self, order: Order, max_steps: u64, max_bytes: usize) -> Result<bool, Stop> {
         self.seen.clear();
         let last_step = self.steps + max_steps;
-        let mut deep = vec![Node { layer: 0, state: EMPTY, done: 0, used: 0, needs_help: false }];
+        let mut deep = vec![Node { layer: 0, state: EMPTY, done: Places::NONE, used: 0, needs_help: false }];
         // By layer, and then by the number of unanswered operations used: those that can do more come first.
-        let mut waiting: BTreeMap<(u32, u32), Vec<Node>> = BTreeMap::new();
+        let mut waiting: BTreeMap<(u32, u32), Vec<Node<WORDS>>> = BTreeMap::new();
         let mut current = 0;
         loop {
             if order == Order::LayerByLayer {
@@ -201,9 +210,8 @@ impl<'a, 'h> Search<'a, 'h> {
             if self.steps > last_step {
                 return Err(Stop::Steps);
             }
-            if self.seen.len() * NODE_BYTES + self.states.bytes() + self.outcomes.len() * NODE_BYTES
-                > max_bytes
-            {
+            let seen = self.seen.len() * (NODE_BYTES + size_of::<Places<WORDS>>());
+            if seen + self.states.bytes() + self.outcomes.len() * OUTCOMES_BYTES > max_bytes {
                 return Err(Stop::Bytes);
             }
             if node.needs_help {
@@ -232,22 +240,22 @@ impl<'a, 'h> Search<'a, 'h> {
 
     /// Does all that needs no choice: goes on to the first layer whose own operation is not done, and does what
     /// changes nothing and fits. `None` at the end.
-    fn settle(&mut self, mut node: Node) -> Result<Option<Node>, Stop> {
+    fn settle(&mut self, mut node: Node<WORDS>) -> Result<Option<Node<WORDS>>, Stop> {
         'layer: while let Some(own) = self.layers.get(node.layer as usize).copied() {
-            let bit: u128 = 1 << self.slots[own as usize];
-            if node.done & bit != 0 {
-                node.done ^= bit;
+            let place = self.places[own as usize];
+            if node.done.has(place) {
+                node.done = node.done.without(place);
                 node.layer += 1;
                 continue;
             }
-            for place in 0..self.on_their_way[node.layer as usize].len() {
-                let id = self.on_their_way[node.layer as usize][place];
-                let bit: u128 = 1 << self.slots[id as usize];
-                if node.done & bit != 0 || !self.candidates[id as usize].is_pure {
+            for nth in 0..self.on_their_way[node.layer as usize].len() {
+                let id = self.on_their_way[node.layer as usize][nth];
+                let place = self.places[id as usize];
+                if node.done.has(place) || !self.candidates[id as usize].is_pure {
                     continue;
                 }
                 if self.outcomes(id, node.state)?.as_slice().contains(&node.state) {
-                    node.done |= bit;
+                    node.done = node.done.with(place);
                     if id == own {
                         continue 'layer;
                     }
@@ -259,7 +267,7 @@ impl<'a, 'h> Search<'a, 'h> {
     }
 
     /// Whether a node was seen that can do all that this one can.
-    fn is_known(&self, node: Node) -> bool {
+    fn is_known(&self, node: Node<WORDS>) -> bool {
         let from = Node { used: 0, ..node };
         let to = Node { used: UsedId::MAX, ..node };
         self.seen.range(from..=to).any(|seen| self.is_subset(seen.used, node.used))
@@ -270,7 +278,7 @@ impl<'a, 'h> Search<'a, 'h> {
         small.len() <= large.len() && small.iter().zip(large).all(|(small, large)| small & !large == 0)
     }
 
-    fn note(&mut self, node: Node) {
+    fn note(&mut self, node: Node<WORDS>) {
         if node.layer > self.deepest {
             self.deepest = node.layer;
             self.deepest_states.clear();
@@ -283,19 +291,19 @@ impl<'a, 'h> Search<'a, 'h> {
 
     /// What may come next. The likeliest comes last, as it is taken first. Those that need help come back here when all
     /// of these have failed.
-    fn successors(&mut self, node: Node, next: &mut Vec<Node>) -> Result<(), Stop> {
+    fn successors(&mut self, node: Node<WORDS>, next: &mut Vec<Node<WORDS>>) -> Result<(), Stop> {
         if node.needs_help {
             return self.successors_with_help(node, next);
         }
         if self.unanswered_by[node.layer as usize] > 0 {
             next.push(Node { needs_help: true, ..node });
         }
-        for place in (0..self.on_their_way[node.layer as usize].len()).rev() {
-            let id = self.on_their_way[node.layer as usize][place];
-            let bit: u128 = 1 << self.slots[id as usize];
-            if node.done & bit == 0 {
+        for nth in (0..self.on_their_way[node.layer as usize].len()).rev() {
+            let id = self.on_their_way[node.layer as usize][nth];
+            let place = self.places[id as usize];
+            if !node.done.has(place) {
                 let outcomes = self.outcomes(id, node.state)?;
-                let done = node.done | bit;
+                let done = node.done.with(place);
                 next.extend(outcomes.as_slice().iter().map(|state| Node { state: *state, done, ..node }));
             }
         }
@@ -307,13 +315,13 @@ impl<'a, 'h> Search<'a, 'h> {
     /// They are only ever used right before an answered operation that goes otherwise without them: moved back to such
     /// a place, or left out if there is none, they explain as much. So only those matter that are about its keys,
     /// or about keys of others that do.
-    fn successors_with_help(&mut self, node: Node, next: &mut Vec<Node>) -> Result<(), Stop> {
+    fn successors_with_help(&mut self, node: Node<WORDS>, next: &mut Vec<Node<WORDS>>) -> Result<(), Stop> {
         let first = next.len();
         let mut helped_for: BTreeMap<u64, Vec<(StateId, UsedId)>> = BTreeMap::new();
-        for place in (0..self.on_their_way[node.layer as usize].len()).rev() {
-            let id = self.on_their_way[node.layer as usize][place];
-            let bit: u128 = 1 << self.slots[id as usize];
-            if node.done & bit != 0 {
+        for nth in (0..self.on_their_way[node.layer as usize].len()).rev() {
+            let id = self.on_their_way[node.layer as usize][nth];
+            let place = self.places[id as usize];
+            if node.done.has(place) {
                 continue;
             }
             let keys = self.keys_that_matter(node, self.touches[id as usize]);
@@ -330,7 +338,7 @@ impl<'a, 'h> Search<'a, 'h> {
                     }
                 }
             }
-            let done = node.done | bit;
+            let done = node.done.with(place);
             next.extend(
                 reached.into_iter().filter(|(_, used)| *used != node.used).map(|(state, used)| Node {
                     state,
@@ -346,7 +354,7 @@ impl<'a, 'h> Search<'a, 'h> {
     }
 
     /// These keys, and those that unanswered operations connect them with.
-    fn keys_that_matter(&self, node: Node, mut keys: u64) -> u64 {
+    fn keys_that_matter(&self, node: Node<WORDS>, mut keys: u64) -> u64 {
         let invoked = &self.unanswered[..self.unanswered_by[node.layer as usize] as usize];
         loop {
             let connected = invoked.iter().map(|(id, _)| self.touches[*id as usize]);
@@ -360,7 +368,7 @@ impl<'a, 'h> Search<'a, 'h> {
 
     /// The states that can be reached with nothing but unanswered operations about these keys, those with fewer of
     /// them first.
-    fn helped(&mut self, node: Node, keys: u64) -> Result<Vec<(StateId, UsedId)>, Stop> {
+    fn helped(&mut self, node: Node<WORDS>, keys: u64) -> Result<Vec<(StateId, UsedId)>, Stop> {
         let mut helped = vec![(node.state, node.used)];
         let mut at = 0;
         while at < helped.len() {
@@ -423,12 +431,15 @@ impl<'a, 'h> Search<'a, 'h> {
     }
 }
 
-/// Gives each answered candidate a bit that no other one has at the same time, and tells who is on its way at each
+/// Gives each answered candidate a place that no other one has at the same time, and tells who is on its way at each
 /// answer. Windows that touch overlap: the clock could not tell them apart.
-fn arrange(candidates: &[Candidate<'_>], layers: &[u32]) -> Result<(Vec<u8>, Vec<Vec<u32>>), Found> {
-    let mut slots = vec![0; candidates.len()];
+fn arrange<const WORDS: usize>(
+    candidates: &[Candidate<'_>],
+    layers: &[u32],
+) -> Result<(Vec<u16>, Vec<Vec<u32>>), TooMany> {
+    let mut places = vec![0; candidates.len()];
     let mut on_their_way = Vec::with_capacity(layers.len());
-    let mut free = u128::MAX;
+    let mut taken = Places::<WORDS>::NONE;
     let mut open: Vec<u32> = Vec::new();
     let mut invoked =
         (0..candidates.len() as u32).filter(|id| candidates[*id as usize].until.is_some()).peekable();
@@ -439,24 +450,20 @@ fn arrange(candidates: &[Candidate<'_>], layers: &[u32]) -> Result<(Vec<u8>, Vec
     for own in layers {
         let until = candidates[*own as usize].until;
         while let Some(id) = invoked.next_if(|id| Some(candidates[*id as usize].operation.invoked) <= until) {
-            if open.len() == MAX_CONCURRENT {
-                let why = format!("more than {MAX_CONCURRENT} operations at the same time");
-                return Err(Found::Undecided { why });
-            }
-            let slot = free.trailing_zeros();
-            free &= !(1 << slot);
-            slots[id as usize] = slot as u8;
-            let place = open.partition_point(|other| rank[*other as usize] < rank[id as usize]);
-            open.insert(place, id);
+            let place = taken.first_free().ok_or(TooMany)?;
+            taken = taken.with(place);
+            places[id as usize] = place;
+            let at = open.partition_point(|other| rank[*other as usize] < rank[id as usize]);
+            open.insert(at, id);
         }
         assert!(open.first() == Some(own), "an answer comes after its question and after earlier answers");
         let mut likeliest_first = open.clone();
         likeliest_first.sort_by_key(|id| candidates[*id as usize].operation.revision());
         on_their_way.push(likeliest_first);
         open.remove(0);
-        free |= 1 << slots[*own as usize];
+        taken = taken.without(places[*own as usize]);
     }
-    Ok((slots, on_their_way))
+    Ok((places, on_their_way))
 }
 
 fn unanswered(candidates: &[Candidate<'_>]) -> Vec<(u32, Option<u32>)> {

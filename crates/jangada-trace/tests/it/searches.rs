@@ -126,6 +126,15 @@ fn a_hundred_operations_on_their_way_at_once_are_decided_if_revisions_say_which_
 }
 
 #[test]
+fn a_thousand_operations_on_their_way_at_once_are_decided_and_more_are_told() {
+    let verdict = |operations| check(&crowd(&mut Chance::new(1), operations), &Limits::default()).verdict;
+    assert_eq!(verdict(129), Verdict::Linearizable);
+    assert_eq!(verdict(1_000), Verdict::Linearizable);
+    let too_many = "more than 1024 operations at the same time";
+    assert!(matches!(verdict(1_025), Verdict::Undecided { why, .. } if why == too_many));
+}
+
+#[test]
 fn revisions_that_name_a_wrong_order_decide_nothing() {
     let key = || Bytes::from_static(b"k");
     let mut history = History::new();
