@@ -263,6 +263,29 @@ impl Request {
             | Request::SetQuota(_) => false,
         }
     }
+
+    /// Whether the request alone may visit all keys there are, and have an answer that is as long.
+    #[must_use]
+    pub fn may_visit_all(&self) -> bool {
+        let is_large = |command: &Command| matches!(command, Command::Keys { .. });
+        match self {
+            Request::Command(command) => is_large(command),
+            Request::Exec(exec) => exec.commands.iter().any(is_large),
+            Request::Range(range) => !matches!(range.range, KeyRange::One(_)),
+            Request::Txn(_) | Request::DeleteRange(_) => true,
+            Request::OnBehalf(asked) => asked.request.may_visit_all(),
+            Request::WatchRevision { .. }
+            | Request::Put(_)
+            | Request::Compact { .. }
+            | Request::ExpireKeys { .. }
+            | Request::Tick
+            | Request::SetRetention(_)
+            | Request::Lease(_)
+            | Request::Auth(_)
+            | Request::SetQuota(_)
+            | Request::Alarm(_) => false,
+        }
+    }
 }
 
 impl Txn {

@@ -48,6 +48,14 @@ impl StateMachine for KvMachine {
         self.store.read(Millis(now.0), query)
     }
 
+    fn visited(&self, query: &Request, response: &Response) -> u64 {
+        match response {
+            Response::Range(range) => 1 + range.count,
+            _ if query.may_visit_all() => 1 + self.store.key_count(),
+            _ => 1,
+        }
+    }
+
     fn stamp(&self) -> Stamp {
         Stamp(self.store.clock().0)
     }

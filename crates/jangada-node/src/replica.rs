@@ -46,6 +46,8 @@ pub struct ReplicaConfig {
     pub max_waiting_batches: usize,
     /// Most entries applied in one step, so that messages do not wait too long for it.
     pub max_apply_entries: u64,
+    /// After so many keys visited by reads, the other reads wait for the next step, so that messages do not wait too long.
+    pub max_read_visits: u64,
     /// The disk hangs when what it was given is not durable after so many election timeouts: a leader then hands
     /// leadership over to somebody whose disk does better.
     pub slow_disk_after_elections: u32,
@@ -61,6 +63,7 @@ impl Default for ReplicaConfig {
             max_waiting_bytes: 32 << 20,
             max_waiting_batches: 16_384,
             max_apply_entries: 4_096,
+            max_read_visits: 100_000,
             slow_disk_after_elections: 10,
         }
     }
@@ -176,6 +179,7 @@ impl<S: StateMachine> Replica<S> {
     /// happened to `events`.
     pub fn take_effects(&mut self, now: Time, effects: &mut Vec<Effect<S>>, events: &mut Vec<Event>) {
         self.now = now;
+        self.begin_reading();
         self.take_output();
         self.watch_leadership();
         self.watch_disk();
@@ -208,7 +212,8 @@ impl<S: StateMachine> Replica<S> {
         if self.pending.open_batches() > 0 || !self.requests.is_idle() {
             deadline = deadline.min(self.next_sweep);
         }
-        if self.restoring.is_none() && self.applied < self.raft.commit_index() {
+        let has_more_to_apply = self.restoring.is_none() && self.applied < self.raft.commit_index();
+        if has_more_to_apply || self.has_more_to_read() {
             return Time::ZERO;
         }
         deadline

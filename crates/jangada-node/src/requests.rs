@@ -40,6 +40,10 @@ pub(crate) struct Requests<Q> {
     next_read: u64,
     /// Reads that wait until so much is applied.
     ready: VecDeque<(Index, ReadBatch<Q>)>,
+    /// What the reads of this step have visited.
+    visited: u64,
+    /// Some of those that wait could be answered, but for that.
+    has_more: bool,
     /// Whom we followed when we last looked.
     followed: (Term, Option<NodeId>),
     leaderless_since: Time,
@@ -100,6 +104,8 @@ impl<Q> Requests<Q> {
             asked: BTreeMap::new(),
             next_read: 1,
             ready: VecDeque::new(),
+            visited: 0,
+            has_more: false,
             followed: (Term::ZERO, None),
             leaderless_since: Time::ZERO,
         }
@@ -234,7 +240,7 @@ impl<S: StateMachine> Replica<S> {
     pub(crate) fn on_read_ready(&mut self, id: ReadId, index: Result<Index, Refusal>) {
         let Some(batch) = self.requests.asked.remove(&id) else { return };
         match index {
-            Ok(index) if index <= self.applied => self.answer_reads(batch),
+            Ok(index) if index <= self.applied && self.may_read() => self.answer_reads(batch),
             Ok(index) => self.requests.ready.push_back((index, batch)),
             Err(Refusal::NotLeader { .. } | Refusal::Transferring) if batch.give_up > self.now => {
                 let give_up = batch.give_up;
@@ -248,18 +254,43 @@ impl<S: StateMachine> Replica<S> {
     pub(crate) fn answer_ready_reads(&mut self) {
         let mut still = VecDeque::new();
         for (index, batch) in core::mem::take(&mut self.requests.ready) {
-            if index <= self.applied {
+            let is_ready = index <= self.applied;
+            if is_ready && self.may_read() {
                 self.answer_reads(batch);
             } else {
+                self.requests.has_more |= is_ready;
                 still.push_back((index, batch));
             }
         }
         self.requests.ready = still;
     }
 
+    /// A new step.
+    pub(crate) fn begin_reading(&mut self) {
+        self.requests.visited = 0;
+        self.requests.has_more = false;
+    }
+
+    /// Whether reads wait for nothing but the next step.
+    pub(crate) fn has_more_to_read(&self) -> bool {
+        self.requests.has_more
+    }
+
+    /// Whether the reads of this step have not visited enough.
+    fn may_read(&self) -> bool {
+        self.requests.visited < self.config.max_read_visits
+    }
+
     fn answer_reads(&mut self, batch: ReadBatch<S::Query>) {
         let now = self.clock.estimate(self.now);
-        let answers = batch.queries.iter().map(|query| Ok(self.state.read(now, query))).collect();
+        let mut visited = 0;
+        let mut read = |query| {
+            let response = self.state.read(now, query);
+            visited += self.state.visited(query, &response);
+            Ok(response)
+        };
+        let answers = batch.queries.iter().map(&mut read).collect();
+        self.requests.visited += visited;
         self.effects.push(Effect::Reply(batch.token, answers));
     }
 
@@ -526,8 +557,8 @@ mod tests {
         Time(ms * 1_000_000)
     }
 
-    /// A follower of three that has been told to read at index 5 and never gets that far: what it answers, when.
-    fn answers(deadline: Time, times: &[Time]) -> Vec<Option<Vec<Result<Response, Failure>>>> {
+    /// A follower of three with an empty log.
+    fn follower(config: ReplicaConfig) -> Replica<KvMachine> {
         let voters = [1, 2, 3].map(NodeId).into();
         let snapshot = SnapshotMeta {
             membership: Membership { voters, ..Membership::default() }.into(),
@@ -535,11 +566,18 @@ mod tests {
         };
         let recovered = Recovered { snapshot, ..Recovered::default() };
         let raft = Config::new(NodeId(1), ClusterId(7), 1);
-        let config = ReplicaConfig::default();
-        let mut replica = Replica::restore(Time::ZERO, raft, config, recovered, KvMachine::new());
+        Replica::restore(Time::ZERO, raft, config, recovered, KvMachine::new())
+    }
+
+    fn one_read(deadline: Time) -> ReadBatch<Request> {
         let queries = vec![Request::Command(Command::Get { key: Bytes::from_static(b"k") })];
-        let batch = ReadBatch { token: Token(9), queries, give_up: deadline, deadline };
-        replica.requests.ready.push_back((Index(5), batch));
+        ReadBatch { token: Token(9), queries, give_up: deadline, deadline }
+    }
+
+    /// A follower that has been told to read at index 5 and never gets that far: what it answers, when.
+    fn answers(deadline: Time, times: &[Time]) -> Vec<Option<Vec<Result<Response, Failure>>>> {
+        let mut replica = follower(ReplicaConfig::default());
+        replica.requests.ready.push_back((Index(5), one_read(deadline)));
         let answer = |time: &Time| {
             let (mut effects, mut events) = (Vec::new(), Vec::new());
             replica.handle(*time, Input::TimePassed);
@@ -564,6 +602,20 @@ mod tests {
         let starts = disks.into_iter().flat_map(|disk| (1..=100).map(move |start| first(disk, start) >> 40));
         let firsts: std::collections::BTreeSet<u64> = starts.collect();
         assert_eq!(firsts.len(), 600, "a start has 2^40 numbers of its own");
+    }
+
+    #[test]
+    fn reads_that_visit_much_are_answered_in_several_steps() {
+        let mut replica = follower(ReplicaConfig { max_read_visits: 2, ..ReplicaConfig::default() });
+        replica.requests.ready.extend([0, 0, 0, 5, 0].map(|index| (Index(index), one_read(at(5_000)))));
+        let mut step = || {
+            let (mut effects, mut events) = (Vec::new(), Vec::new());
+            replica.handle(at(1), Input::TimePassed);
+            replica.take_effects(at(1), &mut effects, &mut events);
+            let replies = effects.iter().filter(|effect| matches!(effect, Effect::Reply(..))).count();
+            (replies, replica.next_deadline() == Time::ZERO)
+        };
+        assert_eq!([step(), step(), step()], [(2, true), (2, false), (0, false)]);
     }
 
     #[test]

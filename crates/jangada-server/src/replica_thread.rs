@@ -21,6 +21,8 @@ use crate::run::Wish;
 
 /// Submissions and peer batches taken in one go: bounds the time until the first one's effects leave.
 const MAX_TAKEN: usize = 256;
+/// After this time no further submission is taken, for the same reason.
+const LONGEST_TAKING: Duration = Duration::from_millis(10);
 /// How long a stopping leader tries to hand its leadership over.
 const FAREWELL: Duration = Duration::from_millis(1_500);
 
@@ -116,7 +118,12 @@ fn take_what_waits(core: &mut Core, inboxes: &mut Inboxes) -> Result<(), ServerE
         let Ok(batch) = inboxes.peers.try_recv() else { break };
         core.on_peer_batch(batch);
     }
+    let begun = Instant::now();
     for _ in 0..MAX_TAKEN {
+        // What this server answers out of its own store is answered here.
+        if begun.elapsed() > LONGEST_TAKING {
+            break;
+        }
         let Ok(submission) = inboxes.submissions.try_recv() else { break };
         on_submission(core, submission, &inboxes.probes);
     }
