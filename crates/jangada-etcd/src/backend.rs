@@ -213,6 +213,8 @@ pub enum Refusal {
     },
     /// Too much is under way. Nothing happened.
     Busy,
+    /// A change was carried out; its answer was dropped, as too many wait for clients to read them.
+    NoRoom,
     /// It is larger than an entry of the log may be. Nothing happened.
     TooLarge,
     /// No answer in time: a write may or may not have taken effect.
@@ -242,6 +244,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Busy => f.write_str("too many requests are under way"),
+            Refusal::NoRoom => f.write_str("it was carried out, but there is no room for the answer"),
             Refusal::TooLarge => f.write_str("the request is too large"),
             Refusal::TimedOut => f.write_str("no answer in time"),
             Refusal::Stopping => f.write_str("the server is stopping"),

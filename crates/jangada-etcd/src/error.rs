@@ -60,6 +60,8 @@ known! {
     CORRUPT = DataLoss, "etcdserver: corrupt cluster";
     /// Too much is under way.
     TOO_MANY_REQUESTS = ResourceExhausted, "etcdserver: too many requests";
+    /// A change was carried out, but there is no room for what it answers. etcd has no such bound.
+    NO_ROOM = ResourceExhausted, "etcdserver: request is carried out, but its answer was dropped: too many wait to be read";
     /// Such a password would never be looked at. etcd takes it, and cuts it off.
     PASSWORD_TOO_LONG = InvalidArgument, "etcdserver: a password has at most 1024 bytes";
     /// The token is none of ours.
@@ -219,6 +221,7 @@ pub fn of_refusal(refusal: Refusal) -> Status {
         // etcd says this, too, until its process has ended.
         Refusal::Removed { why } => because(STOPPED, &why),
         Refusal::Busy => TOO_MANY_REQUESTS.into(),
+        Refusal::NoRoom => NO_ROOM.into(),
         Refusal::TooLarge => REQUEST_TOO_LARGE.into(),
         Refusal::TimedOut => TIMED_OUT.into(),
         Refusal::Stopping => STOPPED.into(),

@@ -230,6 +230,23 @@ pub enum Reply {
     Error(CommandError),
 }
 
+impl Reply {
+    /// About how many bytes of memory the reply takes once it is copied out of the store.
+    pub(crate) fn bytes(&self) -> usize {
+        let strings =
+            |strings: &[Bytes]| strings.iter().map(|string| size_of::<Bytes>() + string.len()).sum();
+        match self {
+            Reply::Value(value) => value.len(),
+            Reply::Values(values) => {
+                let value = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
+                values.iter().map(|string| size_of::<Bytes>() + value(string)).sum()
+            }
+            Reply::Keys(keys) | Reply::Scan { keys, .. } => strings(keys),
+            Reply::Ok | Reply::Nil | Reply::Integer(_) | Reply::Type(_) | Reply::Error(_) => 0,
+        }
+    }
+}
+
 /// The kind of a key's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyType {

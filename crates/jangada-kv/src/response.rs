@@ -71,6 +71,47 @@ impl Response {
             | Response::Error(_) => None,
         }
     }
+
+    /// About how many bytes of memory the answer takes once it is copied out of the store, if it can be large.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Response::Reply(reply) => reply.bytes(),
+            Response::Exec(replies) => replies.iter().flatten().map(Reply::bytes).sum(),
+            Response::Range(range) => pairs_bytes(&range.kvs),
+            Response::Put(put) => put.prev_kv.as_deref().map_or(0, pair_bytes),
+            Response::DeleteRange(delete) => pairs_bytes(&delete.prev_kvs),
+            Response::Txn(txn) => txn.bytes(),
+            Response::WatchRevision(_)
+            | Response::Compact { .. }
+            | Response::Expired { .. }
+            | Response::Done
+            | Response::Error(_)
+            | Response::Lease(_)
+            | Response::Auth(_)
+            | Response::Alarm(_) => 0,
+        }
+    }
+}
+
+impl TxnResponse {
+    fn bytes(&self) -> usize {
+        let bytes = |response: &TxnOpResponse| match response {
+            TxnOpResponse::Range(range) => pairs_bytes(&range.kvs),
+            TxnOpResponse::Put(put) => put.prev_kv.as_deref().map_or(0, pair_bytes),
+            TxnOpResponse::DeleteRange(delete) => pairs_bytes(&delete.prev_kvs),
+            TxnOpResponse::Txn(txn) => txn.bytes(),
+        };
+        self.responses.iter().map(bytes).sum()
+    }
+}
+
+fn pairs_bytes(pairs: &[KeyValue]) -> usize {
+    pairs.iter().map(pair_bytes).sum()
+}
+
+fn pair_bytes(pair: &KeyValue) -> usize {
+    size_of::<KeyValue>() + pair.key.len() + pair.value.len()
 }
 
 /// The answer to a range request.

@@ -16,8 +16,9 @@ use jangada_node::replica::Replica;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::post::{Post, Postman, ReplyTo};
+use crate::post::{Delivery, Post, Postman, ReplyTo};
 use crate::rig::{Look, RigRequest};
+use crate::room::AnswerRoom;
 use crate::status::{MemberStatus, PromisedMember, Status, StatusBoard};
 
 /// How many bytes a write's encoding leaves free at its front: the leader puts its stamp of the replicated
@@ -34,6 +35,7 @@ pub struct Handle {
     status: StatusBoard,
     /// The queue for answers of the thread that this handle is used on.
     post: Option<Post>,
+    room: Arc<AnswerRoom>,
 }
 
 /// What the replica thread receives.
@@ -136,6 +138,8 @@ pub enum RequestError {
     },
     /// Refused: too much is under way. Nothing happened; try again.
     Busy,
+    /// Carried out, but the answer was dropped: too many others wait for their clients to read them.
+    NoRoom,
     /// Refused: larger than an entry may be. Nothing happened.
     TooLarge {
         /// The largest encoded request, in bytes.
@@ -164,6 +168,10 @@ impl fmt::Display for RequestError {
             RequestError::Busy => {
                 f.write_str("too many requests are under way; nothing was done, try again a little later")
             }
+            RequestError::NoRoom => f.write_str(
+                "the answer was dropped: too many answers wait for clients to read them; what was to be changed is \
+                 changed; ask again a little later, or for less at once",
+            ),
             RequestError::TooLarge { limit } => {
                 write!(f, "the request is too large (limit {limit} bytes); nothing was done")
             }
@@ -393,7 +401,19 @@ impl Handle {
     #[must_use]
     pub fn new(capacity: usize, status: StatusBoard) -> (Handle, mpsc::Receiver<Submission>) {
         let (queue, inbox) = mpsc::channel(capacity);
-        (Handle { queue, status, post: None }, inbox)
+        (Handle { queue, status, post: None, room: Arc::new(AnswerRoom::new(usize::MAX)) }, inbox)
+    }
+
+    /// The same door with room for `bytes` of answers that clients have not read yet.
+    #[must_use]
+    pub fn with_room(self, bytes: usize) -> Handle {
+        Handle { room: Arc::new(AnswerRoom::new(bytes)), ..self }
+    }
+
+    /// The room for answers.
+    #[must_use]
+    pub fn room(&self) -> &Arc<AnswerRoom> {
+        &self.room
     }
 
     /// The same door for a thread with many connections: their answers come through the returned [`Postman`],
@@ -427,13 +447,13 @@ impl Handle {
         kind: Kind,
         requests: Vec<BatchItem>,
         time_limit: Duration,
-    ) -> Result<oneshot::Receiver<Answers>, RequestError> {
+    ) -> Result<oneshot::Receiver<Delivery>, RequestError> {
         debug_assert!(!requests.is_empty(), "an empty batch has no answer to wait for");
         let deadline = Instant::now() + time_limit;
         if kind == Kind::Local && requests.iter().any(BatchItem::is_of_keys) {
             self.caught_up(time_limit).await?;
         }
-        let (reply, answers) = ReplyTo::new(self.post.as_ref());
+        let (reply, answers) = ReplyTo::new(self.post.as_ref(), &self.room);
         let submission = Submission::Batch(Batch { kind, requests, deadline, reply });
         let submission = match self.queue.try_send(submission) {
             Ok(()) => return Ok(answers),
@@ -451,7 +471,7 @@ impl Handle {
     pub async fn submit(&self, kind: Kind, requests: Vec<BatchItem>, time_limit: Duration) -> Answers {
         let count = requests.len();
         match self.begin(kind, requests, time_limit).await {
-            Ok(answers) => answers.await.unwrap_or_else(|_| abandoned(kind, count)),
+            Ok(answers) => answers.await.map_or_else(|_| abandoned(kind, count), |delivery| delivery.answers),
             Err(error) => vec![Err(error); count],
         }
     }

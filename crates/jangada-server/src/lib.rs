@@ -33,6 +33,7 @@ pub mod post; // how answers come back to the threads of the connections
 pub mod status; // what a server says about itself
 pub mod revisions; // how far the store is
 pub mod limits; // every bound on what a client may ask for
+pub mod room; // memory for answers that nobody has read yet
 pub mod front; // the client port
 pub mod resp; // Redis's protocol
 mod words; // plain words for netcat

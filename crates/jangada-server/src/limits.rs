@@ -33,6 +33,8 @@ pub struct Limits {
     /// The longest reply to one command: a short one can name a long value very often. Replies are written whole,
     /// so this is also what one connection can cost beyond `output_bytes`.
     pub reply_bytes: usize,
+    /// The most bytes of answers that are made and not yet sent, all connections together; then large ones are dropped.
+    pub answer_bytes: usize,
     /// The most keys that one `SHOW` prints; the rest is counted and the next page named.
     pub shown_keys: usize,
     /// The most keys that one `SCAN` looks at, whatever its COUNT says.
@@ -102,6 +104,7 @@ impl Default for Limits {
             pipeline_bytes: 8 * 1024 * 1024,
             output_bytes: 4 * 1024 * 1024,
             reply_bytes: 256 * 1024 * 1024,
+            answer_bytes: 512 * 1024 * 1024,
             shown_keys: 1_000,
             scanned_keys: 10_000,
             connections: 10_000,
@@ -109,7 +112,7 @@ impl Default for Limits {
             request_time: Duration::from_secs(5),
             first_byte_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(300),
-            stall_time: Duration::from_secs(60),
+            stall_time: Duration::from_secs(30),
             http_head_time: Duration::from_secs(5),
             http_head_bytes: 16 * 1024,
             http_body_bytes: 64 * 1024,

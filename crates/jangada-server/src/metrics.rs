@@ -48,8 +48,8 @@ pub struct Counters {
 }
 
 /// Why requests fail, as labels.
-const REASONS: [&str; 7] =
-    ["no_leader", "busy", "too_large", "outcome_unknown", "deadline", "stopping", "bad"];
+const REASONS: [&str; 8] =
+    ["no_leader", "busy", "too_large", "outcome_unknown", "deadline", "stopping", "bad", "no_room"];
 
 impl Default for Counters {
     fn default() -> Counters {
@@ -90,6 +90,7 @@ impl Counters {
             RequestError::Deadline => 4,
             RequestError::Stopping => 5,
             RequestError::Bad(_) => 6,
+            RequestError::NoRoom => 7,
         };
         self.failures[reason].fetch_add(1, Relaxed);
     }

@@ -4,9 +4,12 @@
 //! connections of one thread go through one queue, whose reader hands them out at home: answers that come
 //! together cost one wake-up together.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
 use crate::handle::Answers;
+use crate::room::{self, AnswerRoom, Taken};
 
 /// Answers read out of the queue in one go.
 const MAX_LETTERS: usize = 256;
@@ -14,16 +17,32 @@ const MAX_LETTERS: usize = 256;
 /// Where the answers to one batch go. Dropped, it says that there will be none.
 #[derive(Debug)]
 pub struct ReplyTo {
-    asker: oneshot::Sender<Answers>,
+    asker: oneshot::Sender<Delivery>,
     /// The queue of the asker's thread, if it has one.
     post: Option<mpsc::UnboundedSender<Letter>>,
+    room: Arc<AnswerRoom>,
+}
+
+/// Answers, and the room that they take as long as this is kept.
+#[derive(Debug)]
+pub struct Delivery {
+    /// One for each request.
+    pub answers: Answers,
+    pub(crate) taken: Option<Taken>,
+}
+
+/// For which nothing was taken.
+impl From<Answers> for Delivery {
+    fn from(answers: Answers) -> Delivery {
+        Delivery { answers, taken: None }
+    }
 }
 
 /// Answers on their way.
 #[derive(Debug)]
 struct Letter {
-    asker: oneshot::Sender<Answers>,
-    answers: Answers,
+    asker: oneshot::Sender<Delivery>,
+    delivery: Delivery,
 }
 
 /// The sending side of a thread's queue. It holds no more than the batches of its connections that are under way,
@@ -37,19 +56,22 @@ pub(crate) struct Postman(mpsc::UnboundedReceiver<Letter>);
 
 impl ReplyTo {
     /// Where answers are sent, and where they arrive.
-    pub(crate) fn new(post: Option<&Post>) -> (ReplyTo, oneshot::Receiver<Answers>) {
+    pub(crate) fn new(post: Option<&Post>, room: &Arc<AnswerRoom>) -> (ReplyTo, oneshot::Receiver<Delivery>) {
         let (asker, answers) = oneshot::channel();
-        (ReplyTo { asker, post: post.map(|post| post.0.clone()) }, answers)
+        (ReplyTo { asker, post: post.map(|post| post.0.clone()), room: Arc::clone(room) }, answers)
     }
 
-    /// Sends the answers. Nobody may wait for them any more: a client that has gone needs none.
-    pub fn send(self, answers: Answers) {
+    /// Sends the answers, but for large ones while there is no room. Nobody may wait for them any more: a client that has
+    /// gone needs none.
+    pub fn send(self, mut answers: Answers) {
+        let taken = Some(room::admit(&mut answers, &self.room));
+        let delivery = Delivery { answers, taken };
         match self.post {
             Some(post) => {
-                let _stopped = post.send(Letter { asker: self.asker, answers });
+                let _stopped = post.send(Letter { asker: self.asker, delivery });
             }
             None => {
-                let _gone = self.asker.send(answers);
+                let _gone = self.asker.send(delivery);
             }
         }
     }
@@ -68,8 +90,8 @@ impl Postman {
     pub(crate) async fn run(mut self) {
         let mut letters = Vec::new();
         while self.0.recv_many(&mut letters, MAX_LETTERS).await > 0 {
-            for Letter { asker, answers } in letters.drain(..) {
-                let _gone = asker.send(answers);
+            for Letter { asker, delivery } in letters.drain(..) {
+                let _gone = asker.send(delivery);
             }
         }
     }
@@ -82,16 +104,17 @@ mod tests {
     #[tokio::test]
     async fn answers_come_home_through_the_post_and_silence_is_heard_at_once() {
         let (post, postman) = Post::open();
-        let (first, mut answers) = ReplyTo::new(Some(&post));
-        let (second, nothing) = ReplyTo::new(Some(&post));
-        let (direct, at_once) = ReplyTo::new(None);
+        let room = Arc::new(AnswerRoom::new(0));
+        let (first, mut answers) = ReplyTo::new(Some(&post), &room);
+        let (second, nothing) = ReplyTo::new(Some(&post), &room);
+        let (direct, at_once) = ReplyTo::new(None, &room);
         first.send(Vec::new());
         assert!(answers.try_recv().is_err(), "it lies in the queue until the postman comes");
         direct.send(Vec::new());
-        assert_eq!(at_once.await.unwrap(), []);
+        assert_eq!(at_once.await.unwrap().answers, []);
         drop((second, post));
         assert!(nothing.await.is_err(), "who will not be answered need not wait");
         postman.run().await;
-        assert_eq!(answers.await.unwrap(), []);
+        assert_eq!(answers.await.unwrap().answers, []);
     }
 }

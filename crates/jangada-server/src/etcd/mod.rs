@@ -10,25 +10,23 @@ mod tokens; // which of them are in use
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use jangada_etcd::auth::ComesFrom;
 use jangada_etcd::{GrpcBody, Services, WatchLimits};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower_service::Service as _;
 
 pub(crate) use seam::Seam;
 pub(crate) use tokens::TokensInUse;
 
+use crate::front::weighed::weighed;
 use crate::front::{Shared, Stop};
+use crate::http::Pages;
 use crate::limits::Limits;
 
 /// The services of a server.
@@ -67,14 +65,13 @@ where
 /// What answers the requests of one connection.
 pub(crate) struct Calls {
     services: Services<Seam>,
-    router: Router,
-    address: Option<IpAddr>,
+    pages: Pages,
 }
 
 impl Calls {
-    /// Of a client at this address.
-    pub(crate) fn new(services: Services<Seam>, router: Router, address: Option<IpAddr>) -> Calls {
-        Calls { services, router, address }
+    /// These, and pages for what is no call.
+    pub(crate) fn new(services: Services<Seam>, pages: Pages) -> Calls {
+        Calls { services, pages }
     }
 }
 
@@ -84,13 +81,15 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Response<GrpcBody>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        if let Some(address) = self.address {
-            request.extensions_mut().insert(ComesFrom(address));
-        }
+        self.pages.mark(&mut request);
+        let pages = self.pages.clone();
         if Services::<Seam>::is_call(&request) {
-            return self.services.answer(request);
+            let (answering, account) = (self.services.answer(request), Arc::clone(pages.account()));
+            return Box::pin(async move {
+                let answer = answering.await?;
+                Ok(weighed(answer, account).await.map(GrpcBody::new))
+            });
         }
-        let mut router = self.router.clone();
-        Box::pin(async move { router.call(request).await.map(|response| response.map(GrpcBody::new)) })
+        Box::pin(async move { pages.answer(request).await.map(|answer| answer.map(GrpcBody::new)) })
     }
 }

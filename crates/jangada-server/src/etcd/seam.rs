@@ -90,7 +90,11 @@ impl Seam {
         }
         answer.map_err(|error| {
             shared.counters.failure(&error);
-            refusal(error)
+            match (error, kind) {
+                // Nothing has happened, as far as the client is concerned.
+                (RequestError::NoRoom, Kind::Read | Kind::Local) => Refusal::Busy,
+                (error, _) => refusal(error),
+            }
         })
     }
 }
@@ -301,6 +305,7 @@ fn refusal(error: RequestError) -> Refusal {
         RequestError::NoLeader { why } => Refusal::NoLeader { why },
         RequestError::Removed { why } => Refusal::Removed { why },
         RequestError::Busy => Refusal::Busy,
+        RequestError::NoRoom => Refusal::NoRoom,
         RequestError::TooLarge { .. } => Refusal::TooLarge,
         RequestError::OutcomeUnknown { .. } | RequestError::Deadline => Refusal::TimedOut,
         RequestError::Stopping => Refusal::Stopping,

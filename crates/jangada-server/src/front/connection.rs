@@ -27,6 +27,7 @@ use crate::resp::login::LoggedIn;
 use crate::resp::parser::{Parser, ProtocolError, Step};
 use crate::resp::reply::{Reply, Version};
 use crate::resp::session::{Action, Question, Session};
+use crate::room::{self, SMALL_ANSWER, Taken};
 
 /// The least and the most room that is made for one read. Busy connections earn more.
 pub(crate) const READ_BYTES: (usize, usize) = (4 * 1024, 256 * 1024);
@@ -51,7 +52,7 @@ struct Connection<S> {
     address: Option<IpAddr>,
     session: Session,
     pipeline: Pipeline,
-    /// A command that waits for runs of the other kind, and what it took of the input.
+    /// A command that waits for others under way, and what it took of the input.
     held: Option<(Question, usize)>,
     /// Somebody is logging in: what is sent behind that waits.
     login: Option<Pin<Box<dyn Future<Output = LoggedIn> + Send>>>,
@@ -62,6 +63,8 @@ struct Connection<S> {
     output: Vec<u8>,
     /// How much of `output` the client has taken.
     sent: usize,
+    /// The room of what is in `output`, if that is much.
+    taken: Taken,
     read_bytes: usize,
     /// No more commands are taken; what is under way is finished.
     closing: bool,
@@ -112,6 +115,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         was_full: false,
         output: Vec::new(),
         sent: 0,
+        taken: Taken::none(shared.handle.room()),
         read_bytes: READ_BYTES.0,
         closing: false,
         stopping: false,
@@ -143,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Takes every command that is complete and may go, and submits what the store must answer.
     async fn take_commands(&mut self) {
         loop {
-            if let Some((question, bytes)) = self.held.take_if(|(held, _)| self.pipeline.admits(held.kind)) {
+            if let Some((question, bytes)) = self.held.take_if(|(held, _)| self.pipeline.admits(held)) {
                 self.pipeline.ask(question, bytes);
             }
             if self.closing || self.is_full() || !self.can_take_next() {
@@ -204,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.shared.counters.protocol_errors.fetch_add(1, Relaxed);
                 self.closing = true;
             }
-            Action::Ask(question) if self.pipeline.admits(question.kind) => {
+            Action::Ask(question) if self.pipeline.admits(&question) => {
                 self.pipeline.ask(question, consumed);
             }
             Action::Ask(question) => self.held = Some((question, consumed)),
@@ -239,8 +243,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Turns the answers that are there into replies, as many as the output may hold.
     fn write_replies(&mut self) {
-        let enough = self.limits().output_bytes;
+        let is_full = self.shared.handle.room().is_full();
+        let enough = if is_full { SMALL_ANSWER } else { self.limits().output_bytes };
         self.pipeline.write_replies(&mut self.session, &mut self.output, enough);
+        self.taken.set(if self.output.len() > SMALL_ANSWER { self.output.len() } else { 0 });
     }
 
     /// Whether the next command need not wait for the answers to those before it.
@@ -256,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether commands that had to wait can be taken now, without anything from outside.
     fn can_go_on(&self) -> bool {
         match &self.held {
-            Some((held, _)) => self.pipeline.admits(held.kind),
+            Some((held, _)) => self.pipeline.admits(held),
             None => {
                 !self.closing
                     && self.login.is_none()
@@ -330,6 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.sent = 0;
                     self.output.clear();
                     self.output.shrink_to(KEPT_BYTES);
+                    self.taken.set(0);
                 }
             }
             Event::Received(0) => self.ended = true,
@@ -375,6 +382,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.pipeline.give_up_overdue(now);
         if self.stalled_at().into_iter().chain(self.idle_at()).any(|limit| limit <= now) {
             self.shared.counters.timed_out.fetch_add(1, Relaxed);
+            let waiting = self.output.len() - self.sent;
+            if waiting > SMALL_ANSWER {
+                room::tell_stalled(
+                    self.shared.handle.status().name.clone(),
+                    waiting,
+                    self.limits().stall_time,
+                );
+            }
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

@@ -1,4 +1,4 @@
-//! A stream whose bytes are counted.
+//! A stream of HTTP whose bytes are counted.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,22 +9,27 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::meters::Meters;
+use crate::room::Account;
 
-/// A stream of calls of gRPC.
+/// A stream, who wants to know how far it gets, and what counts the bytes of gRPC if these are such.
 #[derive(Debug)]
 pub(crate) struct Counted<S> {
     stream: S,
-    meters: Arc<Meters>,
+    account: Arc<Account>,
+    meters: Option<Arc<Meters>>,
 }
 
 impl<S> Counted<S> {
-    pub(crate) fn new(stream: S, meters: Arc<Meters>) -> Counted<S> {
-        Counted { stream, meters }
+    pub(crate) fn new(stream: S, account: Arc<Account>, meters: Option<Arc<Meters>>) -> Counted<S> {
+        Counted { stream, account, meters }
     }
 
     fn sent(&self, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &sent {
-            self.meters.grpc_sent.fetch_add(*bytes as u64, Relaxed);
+            self.account.sends(*bytes as u64);
+            if let Some(meters) = &self.meters {
+                meters.grpc_sent.fetch_add(*bytes as u64, Relaxed);
+            }
         }
         sent
     }
@@ -38,7 +43,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.meters.grpc_received.fetch_add((buffer.filled().len() - before) as u64, Relaxed);
+        if let Some(meters) = &self.meters {
+            meters.grpc_received.fetch_add((buffer.filled().len() - before) as u64, Relaxed);
+        }
         read
     }
 }

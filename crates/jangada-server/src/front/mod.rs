@@ -10,6 +10,7 @@ mod admission; // who may connect
 mod sniff; // which protocol a client speaks
 mod counted; // how many bytes go each way
 mod rewound; // putting back what was read to find out
+pub(crate) mod weighed; // how much of an answer waits to be sent
 pub(crate) mod pipeline; // commands that wait for their answers
 mod connection; // the loop of RESP and plain words
 
@@ -35,6 +36,7 @@ pub use stop::Stop;
 
 use crate::etcd::{self, Seam};
 use crate::http;
+use crate::room::{self, Account};
 use counted::Counted;
 use rewound::Rewound;
 use sniff::{Protocol, sniff};
@@ -221,18 +223,36 @@ impl Door {
             Some(Protocol::Resp) => connection::serve(stream, first, false, self.address, shared, stop).await,
             Some(Protocol::Lines) => connection::serve(stream, first, true, self.address, shared, stop).await,
             Some(Protocol::Http1) => {
-                let stream = Rewound::new(first, stream);
-                http::serve(stream, self.router.clone(), self.address, limits, stop).await;
+                let account = Account::new(self.shared.handle.room());
+                let stream = Counted::new(Rewound::new(first, stream), Arc::clone(&account), None);
+                let pages = http::Pages::new(self.router.clone(), self.address, Arc::clone(&account));
+                let serving = http::serve(stream, pages, limits, stop);
+                self.unless_stalled(serving, &account).await;
                 Ok(())
             }
             Some(Protocol::Http2) => {
                 let meters = Arc::clone(self.shared.handle.board().meters());
-                let stream = Counted::new(Rewound::new(first, stream), meters);
-                let calls = etcd::Calls::new(self.services.clone(), self.router.clone(), self.address);
-                etcd::serve(stream, calls, limits, stop).await;
+                let account = Account::new(self.shared.handle.room());
+                let stream = Counted::new(Rewound::new(first, stream), Arc::clone(&account), Some(meters));
+                let pages = http::Pages::new(self.router.clone(), self.address, Arc::clone(&account));
+                let serving =
+                    etcd::serve(stream, etcd::Calls::new(self.services.clone(), pages), limits, stop);
+                self.unless_stalled(serving, &account).await;
                 Ok(())
             }
             None => Ok(()),
+        }
+    }
+
+    /// Serves until the stream ends, or its client has taken nothing of much for too long.
+    async fn unless_stalled(&self, serving: impl Future<Output = ()>, account: &Account) {
+        let time = self.shared.limits.stall_time;
+        tokio::select! {
+            () = serving => {}
+            held = account.stalled(time) => {
+                self.shared.counters.timed_out.fetch_add(1, Relaxed);
+                room::tell_stalled(self.shared.handle.status().name.clone(), held, time);
+            }
         }
     }
 }

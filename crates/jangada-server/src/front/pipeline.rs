@@ -17,9 +17,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Shared;
-use crate::handle::{Answers, BatchItem, Kind, RequestError, STAMP_BYTES, abandoned};
+use crate::handle::{BatchItem, Kind, RequestError, STAMP_BYTES, abandoned};
+use crate::post::Delivery;
 use crate::resp::answer::{Answer, write_error};
 use crate::resp::session::{Expected, Question, Requests, Session};
+use crate::room::Taken;
 
 /// How much longer than its deadline a batch may take before the connection stops waiting for the replica,
 /// which should have given up by itself.
@@ -44,6 +46,8 @@ pub(crate) struct Pipeline {
 #[derive(Debug)]
 struct Run {
     kind: Kind,
+    /// A request of it may visit all keys.
+    is_large: bool,
     requests: Vec<BatchItem>,
     request_bytes: usize,
     expected: VecDeque<Expected>,
@@ -58,9 +62,9 @@ enum State {
     /// Not submitted yet.
     Gathering,
     /// The replica has it.
-    Awaited(oneshot::Receiver<Answers>),
-    /// Answered; replies are being written.
-    Answered(vec::IntoIter<Answer>),
+    Awaited(oneshot::Receiver<Delivery>),
+    /// Answered; replies are being written. The room is given back when the last one is.
+    Answered { answers: vec::IntoIter<Answer>, _room: Option<Taken> },
 }
 
 impl Pipeline {
@@ -86,9 +90,12 @@ impl Pipeline {
             || self.bytes >= self.shared.limits.pipeline_bytes
     }
 
-    /// Whether a request of that kind may join without overtaking, or being overtaken by, another.
-    pub(crate) fn admits(&self, kind: Kind) -> bool {
-        self.gathering.iter().chain(&self.under_way).all(|run| run.kind == kind)
+    /// Whether a question may join without overtaking, or being overtaken by, one of another kind. And of those that may
+    /// mean all keys there is only one at a time: each has an answer as large as the store, and takes as long.
+    pub(crate) fn admits(&self, question: &Question) -> bool {
+        let is_large = question.requests.may_visit_all();
+        let mut runs = self.gathering.iter().chain(&self.under_way);
+        runs.all(|run| run.kind == question.kind && !(is_large && run.is_large))
     }
 
     /// Whether the run being gathered is large enough to go.
@@ -101,8 +108,9 @@ impl Pipeline {
 
     /// Adds a command, which took `bytes` of the input.
     pub(crate) fn ask(&mut self, question: Question, bytes: usize) {
-        assert!(self.admits(question.kind), "the caller waits for the runs of the other kind");
+        assert!(self.admits(&question), "the caller waits for the runs of the other kind");
         let mut run = self.gathering.take().unwrap_or_else(|| Run::new(question.kind));
+        run.is_large |= question.requests.may_visit_all();
         let expected = match self.add(&mut run, question) {
             Ok(expected) => expected,
             Err(error) => {
@@ -127,7 +135,7 @@ impl Pipeline {
         run.expected.push_back(Expected::Written(reply));
         match run.state {
             State::Gathering => self.gathering = Some(run),
-            State::Awaited(_) | State::Answered(_) => self.under_way.push_back(run),
+            State::Awaited(_) | State::Answered { .. } => self.under_way.push_back(run),
         }
     }
 
@@ -138,12 +146,12 @@ impl Pipeline {
         let count = requests.len();
         run.begun = Instant::now();
         run.state = if requests.is_empty() {
-            State::Answered(Vec::new().into_iter())
+            State::Answered { answers: Vec::new().into_iter(), _room: None }
         } else {
             let time_limit = self.shared.limits.request_time;
             match self.shared.handle.begin(run.kind, requests, time_limit).await {
                 Ok(answers) => State::Awaited(answers),
-                Err(error) => arrived(&self.shared, run.kind, run.begun, vec![Err(error); count]),
+                Err(error) => arrived(&self.shared, run.kind, run.begun, vec![Err(error); count].into()),
             }
         };
         self.under_way.push_back(run);
@@ -156,12 +164,12 @@ impl Pipeline {
             State::Awaited(answers) => match Future::poll(std::pin::Pin::new(answers), context) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(answers) => {
-                    let answers = answers.unwrap_or_else(|_| abandoned(run.kind, run.request_count()));
+                    let answers = answers.unwrap_or_else(|_| abandoned(run.kind, run.request_count()).into());
                     run.state = arrived(&self.shared, run.kind, run.begun, answers);
                     Poll::Ready(())
                 }
             },
-            State::Gathering | State::Answered(_) => Poll::Pending,
+            State::Gathering | State::Answered { .. } => Poll::Pending,
         }
     }
 
@@ -174,7 +182,7 @@ impl Pipeline {
                 run.state = arrived(&self.shared, run.kind, run.begun, answers);
                 continue;
             }
-            let State::Answered(answers) = &mut run.state else { return };
+            let State::Answered { answers, .. } = &mut run.state else { return };
             while out.len() < enough
                 && let Some(expected) = run.expected.pop_front()
             {
@@ -195,7 +203,7 @@ impl Pipeline {
         let run = self.under_way.front()?;
         match run.state {
             State::Awaited(_) => Some(run.begun + self.shared.limits.request_time + GRACE),
-            State::Gathering | State::Answered(_) => None,
+            State::Gathering | State::Answered { .. } => None,
         }
     }
 
@@ -214,7 +222,7 @@ impl Pipeline {
             },
         };
         let answers = vec![Err(error); run.request_count()];
-        run.state = arrived(&self.shared, run.kind, run.begun, answers);
+        run.state = arrived(&self.shared, run.kind, run.begun, answers.into());
     }
 
     fn add(&mut self, run: &mut Run, question: Question) -> Result<Expected, RequestError> {
@@ -262,18 +270,20 @@ impl Pipeline {
 }
 
 /// Counts what has come of a run and makes it ready to be written.
-fn arrived(shared: &Shared, kind: Kind, begun: Instant, answers: Answers) -> State {
+fn arrived(shared: &Shared, kind: Kind, begun: Instant, delivery: Delivery) -> State {
+    let Delivery { answers, taken } = delivery;
     shared.counters.answered(kind, begun.elapsed());
     for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
         shared.counters.failure(error);
     }
-    State::Answered(answers.into_iter())
+    State::Answered { answers: answers.into_iter(), _room: taken }
 }
 
 impl Run {
     fn new(kind: Kind) -> Run {
         Run {
             kind,
+            is_large: false,
             requests: Vec::new(),
             request_bytes: 0,
             expected: VecDeque::new(),

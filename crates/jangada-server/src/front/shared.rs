@@ -43,7 +43,7 @@ impl Shared {
         let questions = Arc::new(Semaphore::new(limits.console_questions));
         let (passwords, tokens) = (Passwords::default(), Arc::default());
         Shared {
-            handle,
+            handle: handle.with_room(limits.answer_bytes),
             limits,
             counters,
             client_addr,

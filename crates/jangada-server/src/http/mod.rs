@@ -32,12 +32,14 @@ mod news; // what the page shows of each member
 mod health; // what etcd's clients look at first
 mod origin; // which pages may send them
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -53,8 +55,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service as _;
 
 use crate::etcd::Seam;
+use crate::front::weighed::{Weighed, weighed};
 use crate::front::{Shared, Stop};
 use crate::limits::Limits;
+use crate::metrics::gauge;
+use crate::room::Account;
 
 /// The pages of a server.
 pub(crate) fn router(shared: Arc<Shared>, services: Services<Seam>) -> Router {
@@ -83,21 +88,51 @@ pub(crate) fn router(shared: Arc<Shared>, services: Services<Seam>) -> Router {
         .layer(middleware::from_fn_with_state(shared, count))
 }
 
-/// Serves one connection until it ends.
-pub(crate) async fn serve<S>(
-    stream: S,
+/// The pages, as one connection is given them.
+#[derive(Clone)]
+pub(crate) struct Pages {
     router: Router,
     address: Option<IpAddr>,
-    limits: &Limits,
-    mut stop: Stop,
-) where
+    account: Arc<Account>,
+}
+
+impl Pages {
+    /// Of a client at this address, whose answers are counted there.
+    pub(crate) fn new(router: Router, address: Option<IpAddr>, account: Arc<Account>) -> Pages {
+        Pages { router, address, account }
+    }
+
+    /// Where the connection's answers are counted.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Notes where a request comes from.
+    pub(crate) fn mark(&self, request: &mut hyper::Request<Incoming>) {
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(ComesFrom(address));
+        }
+    }
+
+    /// The answer to a request.
+    pub(crate) async fn answer(
+        self,
+        request: hyper::Request<Incoming>,
+    ) -> Result<hyper::Response<Weighed<Body>>, Infallible> {
+        let mut router = self.router;
+        let answer = router.call(request).await?;
+        Ok(weighed(answer, self.account).await)
+    }
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve<S>(stream: S, pages: Pages, limits: &Limits, mut stop: Stop)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = service_fn(move |mut request: hyper::Request<Incoming>| {
-        if let Some(address) = address {
-            request.extensions_mut().insert(ComesFrom(address));
-        }
-        router.clone().call(request)
+        pages.mark(&mut request);
+        pages.clone().answer(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -126,7 +161,9 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let page = shared.counters.page(shared.handle.board());
+    let mut page = shared.counters.page(shared.handle.board());
+    let waiting = shared.handle.room().taken() as u64;
+    gauge(&mut page, "jangada_answer_bytes", "Bytes of answers that wait for clients to read them.", waiting);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
 }
 

@@ -9,6 +9,7 @@
 //! | `TRYAGAIN` | too many requests are under way | no |
 //! | `TIMEOUT` | no answer within the deadline | no |
 //! | `STOPPING` | this server is shutting down: ask another one | no |
+//! | `NOROOM` | too many answers wait for clients to read them: this one, which is large, was dropped | **yes**, if it writes |
 //! | `UNKNOWNOUTCOME` | the leader was lost while the write was under way | **perhaps**: read before repeating |
 //! | `ERR` | the request itself is at fault (too large, wrong type of value, Redis's own errors) | no |
 //!
@@ -126,6 +127,7 @@ pub(crate) fn code(error: &RequestError) -> &'static str {
     match error {
         RequestError::NoLeader { .. } | RequestError::Removed { .. } => "CLUSTERDOWN",
         RequestError::Busy => "TRYAGAIN",
+        RequestError::NoRoom => "NOROOM",
         RequestError::Deadline => "TIMEOUT",
         RequestError::Stopping => "STOPPING",
         RequestError::OutcomeUnknown { .. } => "UNKNOWNOUTCOME",

@@ -112,6 +112,16 @@ pub(crate) enum Requests {
     Many(Vec<Request>),
 }
 
+impl Requests {
+    /// Whether one of them may visit all keys there are.
+    pub(crate) fn may_visit_all(&self) -> bool {
+        match self {
+            Requests::One(request) => request.may_visit_all(),
+            Requests::Many(requests) => requests.iter().any(Request::may_visit_all),
+        }
+    }
+}
+
 /// Why a key is not watched.
 enum Failure {
     /// The request was not answered.

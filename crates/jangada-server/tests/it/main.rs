@@ -12,5 +12,6 @@ mod pipelining; // order, batches and bounds
 mod users; // who may what, at doors that are not etcd's
 mod words; // a person with netcat
 mod http; // health, status, administration
+mod room; // memory for answers that clients do not read
 mod port; // threads, places, and an orderly end
 mod flight; // what a panic leaves behind

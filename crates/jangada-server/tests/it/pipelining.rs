@@ -123,6 +123,7 @@ async fn the_codes_of_a_cluster_that_cannot_answer() {
         (RequestError::NoLeader { why: why.clone() }, "-CLUSTERDOWN the leader was lost\r\n"),
         (RequestError::OutcomeUnknown { why }, "-UNKNOWNOUTCOME the leader was lost\r\n"),
         (RequestError::Busy, "-TRYAGAIN "),
+        (RequestError::NoRoom, "-NOROOM "),
         (RequestError::Deadline, "-TIMEOUT "),
         (RequestError::Stopping, "-STOPPING "),
         (RequestError::Bad("no".to_owned()), "-ERR no\r\n"),

@@ -295,6 +295,10 @@ fn refused(status: &Status) -> Response {
         let why = format!("{}; delete something, or raise --quota-backend-bytes", status.message());
         return text(StatusCode::INSUFFICIENT_STORAGE, &why);
     }
+    if status.message() == error::TOO_MANY_REQUESTS.text {
+        // It is the server who has too much to do, not this client who asks too often.
+        return text(StatusCode::SERVICE_UNAVAILABLE, status.message());
+    }
     if status.message() == error::USER_EMPTY.text {
         // Of etcd's gateway this is a wrong argument. Here it is HTTP: who asks is to say who it is.
         return text(StatusCode::UNAUTHORIZED, status.message());
