@@ -152,8 +152,10 @@ impl<W: Workload> World<W> {
             // They may depose each leader before it has brought those who come up to date.
             self.switch_off_who_was_removed();
         }
-        if !self.run_until(SETTLED_WITHIN, World::is_settled) {
-            return self.not_live("a change of members does not come to its end", SETTLED_WITHIN);
+        // A newcomer votes once it has caught up.
+        let settles_within = SETTLED_WITHIN + self.backlog_takes();
+        if !self.run_until(settles_within, World::is_settled) {
+            return self.not_live("a change of members does not come to its end", settles_within);
         }
         if self.plan.profile == Profile::Classic {
             self.switch_off_who_was_removed();
@@ -163,8 +165,9 @@ impl<W: Workload> World<W> {
                 return self.not_live("there is no leader although who was removed is off", patience);
             }
         }
-        if !self.run_until(SETTLED_WITHIN, World::is_caught_up) {
-            return self.not_live("not all members are caught up", SETTLED_WITHIN);
+        let catches_up_within = SETTLED_WITHIN + self.backlog_takes();
+        if !self.run_until(catches_up_within, World::is_caught_up) {
+            return self.not_live("not all members are caught up", catches_up_within);
         }
         self.work_in_calm();
         let members: Vec<NodeId> = self.live_members().collect();
