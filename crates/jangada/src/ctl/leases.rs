@@ -11,7 +11,7 @@ use super::Ctl;
 use super::cluster::{Cluster, Effect};
 use super::grammar::LeaseWord;
 use super::print::{Answer, add_text};
-use super::tree::{Tree, header};
+use super::tree::{Tree, header, text, with_header};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -82,11 +82,12 @@ impl Ctl {
         match word {
             LeaseWord::Grant { ttl } => {
                 let granted = grant(&mut self.cluster, *ttl).await?;
-                let tree = Tree::Object(vec![
-                    ("header", header(&granted.header)),
+                let parts = vec![
                     ("ID", granted.id.into()),
                     ("TTL", granted.ttl.into()),
-                ]);
+                    ("Error", Tree::Shown(Box::new(text("")))),
+                ];
+                let tree = with_header(&granted.header, parts);
                 let said = format!("lease {:016x} granted with TTL({}s)\n", granted.id, granted.ttl);
                 self.format.print(&Answer::lines(tree, said))
             }
@@ -113,8 +114,7 @@ impl Ctl {
                     rows.push(vec![format!("{:016x}", lease.id)]);
                     parts.push(Tree::Object(vec![("id", lease.id.into())]));
                 }
-                let tree =
-                    Tree::Object(vec![("header", header(&listed.header)), ("leases", Tree::List(parts))]);
+                let tree = with_header(&listed.header, vec![("leases", Tree::List(parts))]);
                 let table = Some((vec!["LEASE"], rows));
                 self.format.print(&Answer { table, ..Answer::lines(tree, simple) })
             }
@@ -128,13 +128,13 @@ impl Ctl {
             LeaseClient::new(channel).lease_time_to_live(request).await
         });
         let told = told.await?;
-        let tree = Tree::Object(vec![
-            ("header", header(&told.header)),
+        let parts = vec![
             ("id", told.id.into()),
             ("ttl", told.ttl.into()),
             ("granted-ttl", told.granted_ttl.into()),
             ("keys", Tree::List(told.keys.iter().cloned().map(Tree::Bytes).collect())),
-        ]);
+        ];
+        let tree = with_header(&told.header, parts);
         let is_there = told.ttl > 0 || told.granted_ttl > 0;
         let mut said = match is_there {
             true => {
@@ -156,11 +156,7 @@ impl Ctl {
             if kept.ttl <= 0 {
                 return Err(Failure::new(Exit::No, format!("lease {id:016x} expired or revoked.")));
             }
-            let tree = Tree::Object(vec![
-                ("header", header(&kept.header)),
-                ("ID", kept.id.into()),
-                ("TTL", kept.ttl.into()),
-            ]);
+            let tree = with_header(&kept.header, vec![("ID", kept.id.into()), ("TTL", kept.ttl.into())]);
             let said = format!("lease {id:016x} keepalived with TTL({})\n", kept.ttl);
             self.format.print(&Answer::lines(tree, said))?;
             if once {

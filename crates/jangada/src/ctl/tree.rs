@@ -22,6 +22,10 @@ pub enum Tree {
     Flag(bool),
     /// Yes or no; both are in JSON.
     Answer(bool),
+    /// One of several kinds: its number in JSON, where the first is left out, and its name in `-o fields`.
+    Kind(i32, &'static str),
+    /// Even if it is zero or none, it is in JSON.
+    Shown(Box<Tree>),
     /// Several of the same kind; none are left out of JSON.
     List(Vec<Tree>),
     /// Named parts, in their order.
@@ -51,6 +55,8 @@ impl Tree {
             Tree::Text(text) => text.clone().into(),
             Tree::Bytes(bytes) => STANDARD.encode(bytes).into(),
             Tree::Flag(flag) | Tree::Answer(flag) => (*flag).into(),
+            Tree::Kind(number, _) => (*number).into(),
+            Tree::Shown(part) => part.json(),
             Tree::List(list) => list.iter().map(Tree::json).collect(),
             Tree::Object(parts) => {
                 let parts = parts.iter().filter(|(_, part)| !part.is_empty());
@@ -67,28 +73,35 @@ impl Tree {
             Tree::Text(text) => text.is_empty(),
             Tree::Bytes(bytes) => bytes.is_empty(),
             Tree::Flag(flag) => !flag,
+            Tree::Kind(number, _) => *number == 0,
             Tree::List(list) => list.is_empty(),
-            Tree::Object(_) | Tree::Answer(_) => false,
+            Tree::Object(_) | Tree::Answer(_) | Tree::Shown(_) => false,
         }
     }
 
     /// One line for each leaf, `"Name" : value`, as etcdctl's `-w fields`.
     pub fn fields(&self) -> String {
         let mut lines = String::new();
-        self.add_fields("", &mut lines);
+        self.add_fields("", "", &mut lines);
         lines
     }
 
-    fn add_fields(&self, name: &str, lines: &mut String) {
+    /// The parts of what a key was before are `Prev` something.
+    fn add_fields(&self, before: &str, name: &str, lines: &mut String) {
         let value = match self {
-            Tree::List(list) => return list.iter().for_each(|part| part.add_fields(name, lines)),
-            Tree::Object(parts) => return parts.iter().for_each(|(name, part)| part.add_fields(name, lines)),
+            Tree::List(list) => return list.iter().for_each(|part| part.add_fields(before, name, lines)),
+            Tree::Object(parts) => {
+                let before = if name.starts_with("prev_kv") { "Prev" } else { before };
+                return parts.iter().for_each(|(name, part)| part.add_fields(before, name, lines));
+            }
+            Tree::Shown(part) => return part.add_fields(before, name, lines),
+            Tree::Kind(_, kind) => (*kind).to_owned(),
             Tree::Number(number) => number.to_string(),
             Tree::Flag(flag) | Tree::Answer(flag) => flag.to_string(),
             Tree::Text(text) => format!("{text:?}"),
             Tree::Bytes(bytes) => quoted(bytes),
         };
-        lines.push_str(&format!("\"{}\" : {value}\n", camel(name)));
+        lines.push_str(&format!("\"{before}{}\" : {value}\n", camel(name)));
     }
 }
 
@@ -100,8 +113,15 @@ pub fn quoted(bytes: &[u8]) -> String {
     }
 }
 
-/// `create_revision` is `CreateRevision`, and `member_id` is `MemberID`.
+/// `create_revision` is `CreateRevision`, and `member_id` is `MemberID`; of several things each is one.
 fn camel(name: &str) -> String {
+    match name {
+        "peerURLs" => return "PeerURL".to_owned(),
+        "clientURLs" => return "ClientURL".to_owned(),
+        "granted-ttl" => return "GrantedTTL".to_owned(),
+        "keys" => return "Key".to_owned(),
+        _ => {}
+    }
     let words = name.split('_').map(|word| match word {
         "id" | "ttl" | "ID" | "TTL" => word.to_ascii_uppercase(),
         word => word[..1].to_ascii_uppercase() + &word[1..],
@@ -111,13 +131,22 @@ fn camel(name: &str) -> String {
 
 /// The header of an answer.
 pub fn header(header: &Option<pb::ResponseHeader>) -> Tree {
+    Tree::Object(header_parts(header).to_vec())
+}
+
+/// An answer with its header's parts among its own, as etcdctl has it of leases.
+pub fn with_header(header: &Option<pb::ResponseHeader>, parts: Vec<(&'static str, Tree)>) -> Tree {
+    Tree::Object(header_parts(header).into_iter().chain(parts).collect())
+}
+
+fn header_parts(header: &Option<pb::ResponseHeader>) -> [(&'static str, Tree); 4] {
     let header = header.unwrap_or_default();
-    Tree::Object(vec![
+    [
         ("cluster_id", header.cluster_id.into()),
         ("member_id", header.member_id.into()),
         ("revision", header.revision.into()),
         ("raft_term", header.raft_term.into()),
-    ])
+    ]
 }
 
 /// A key with its value.
@@ -163,6 +192,22 @@ mod tests {
              \"\\xff\"\n\"Lease\" : 0\n\"More\" : false\n\"Count\" : 1\n"
         );
         assert_eq!(camel("member_id"), "MemberID");
+    }
+
+    #[test]
+    fn what_a_key_was_before_and_kinds_are_as_etcdctl_prints_them() {
+        let kv = mvccpb::KeyValue { key: "d".into(), version: 1, ..mvccpb::KeyValue::default() };
+        let told = Tree::Object(vec![
+            ("type", Tree::Kind(0, "PUT")),
+            ("prev_kv", key_value(&kv)),
+            ("CompactRevision", Tree::Shown(Box::new(0.into()))),
+        ]);
+        assert_eq!(told.json().to_string(), r#"{"CompactRevision":0,"prev_kv":{"key":"ZA==","version":1}}"#);
+        let fields = told.fields();
+        assert!(
+            fields.starts_with("\"Type\" : PUT\n\"PrevKey\" : \"d\"\n\"PrevCreateRevision\" : 0\n"),
+            "{fields}"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::cluster::Effect;
 use super::grammar::AlarmWord;
 use super::keys::kv;
 use super::print::{Answer, add_text};
-use super::tree::{Tree, header, text};
+use super::tree::{Tree, header};
 use crate::failure::Failure;
 use crate::output;
 
@@ -30,7 +30,10 @@ impl Ctl {
             let kind = alarm.alarm().as_str_name();
             add_text(&format!("memberID:{} alarm:{kind} ", alarm.member_id), &mut simple);
             rows.push(vec![format!("{:x}", alarm.member_id), kind.to_owned()]);
-            parts.push(Tree::Object(vec![("memberID", alarm.member_id.into()), ("alarm", text(kind))]));
+            parts.push(Tree::Object(vec![
+                ("memberID", alarm.member_id.into()),
+                ("alarm", Tree::Kind(alarm.alarm, kind)),
+            ]));
         }
         let tree = Tree::Object(vec![("header", header(&listed.header)), ("alarms", Tree::List(parts))]);
         let table = Some((vec!["MEMBER", "ALARM"], rows));

@@ -234,7 +234,7 @@ fn role_answer(role: &str, told: &pb::AuthRoleGetResponse) -> Answer {
     for perm in &told.perm {
         rows.push(vec![perm.perm_type().as_str_name().to_owned(), shown(&perm.key, &perm.range_end)]);
         parts.push(Tree::Object(vec![
-            ("permType", text(perm.perm_type().as_str_name())),
+            ("permType", Tree::Kind(perm.perm_type, perm.perm_type().as_str_name())),
             ("key", Tree::Bytes(perm.key.clone().into())),
             ("range_end", Tree::Bytes(perm.range_end.clone().into())),
         ]));

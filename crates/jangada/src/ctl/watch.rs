@@ -19,7 +19,7 @@ use super::cluster::{Link, words};
 use super::grammar;
 use super::keys::span;
 use super::print::{Answer, Format, add_line, add_text};
-use super::tree::{Tree, header, key_value, text};
+use super::tree::{Tree, header, key_value, with_header};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
@@ -180,15 +180,22 @@ impl Watching<'_> {
         let is_progress = response.events.is_empty() && !response.created && response.watch_id >= 0;
         if is_progress && self.asked.progress_notify {
             let revision = response.header.map_or(0, |header| header.revision);
-            let told = Tree::Object(vec![("header", header(&response.header))]);
+            let told = whole(self.format, response, &[]);
             self.format.print(&Answer::lines(told, format!("progress notify: {revision}\n")))?;
         }
         let left = self.asked.events.map_or(usize::MAX, |enough| {
             usize::try_from(enough.saturating_sub(self.events)).unwrap_or(usize::MAX)
         });
-        for event in response.events.iter().take(left) {
+        let events = &response.events[..response.events.len().min(left)];
+        let is_whole = matches!(self.format, Format::Json | Format::Fields);
+        if is_whole && !events.is_empty() {
+            self.format.print(&Answer::lines(whole(self.format, response, events), ""))?;
+        }
+        for event in events {
             self.events += 1;
-            self.format.print(&event_answer(event))?;
+            if !is_whole {
+                self.format.print(&event_answer(event))?;
+            }
             if !self.asked.command.is_empty() {
                 run(&self.asked.command, event)?;
             }
@@ -197,20 +204,46 @@ impl Watching<'_> {
     }
 }
 
-fn event_answer(event: &mvccpb::Event) -> Answer {
-    let kv = event.kv.clone().unwrap_or_default();
-    let kind = if event.r#type() == EventType::Delete { "DELETE" } else { "PUT" };
-    let mut parts = vec![("type", text(kind)), ("kv", key_value(&kv))];
-    let mut simple = Vec::new();
-    add_text(kind, &mut simple);
+/// What was told at once, as etcdctl prints it.
+fn whole(format: Format, response: &pb::WatchResponse, events: &[mvccpb::Event]) -> Tree {
+    let told = Tree::List(events.iter().map(event_tree).collect());
+    if format == Format::Fields {
+        return with_header(&response.header, vec![("events", told)]);
+    }
+    let shown = |part: Tree| Tree::Shown(Box::new(part));
+    Tree::Object(vec![
+        ("Header", header(&response.header)),
+        ("Events", shown(told)),
+        ("CompactRevision", shown(response.compact_revision.into())),
+        ("Canceled", Tree::Answer(response.canceled)),
+        ("Created", Tree::Answer(response.created)),
+    ])
+}
+
+fn kind(event: &mvccpb::Event) -> &'static str {
+    if event.r#type() == EventType::Delete { "DELETE" } else { "PUT" }
+}
+
+fn event_tree(event: &mvccpb::Event) -> Tree {
+    let mut parts = vec![("type", Tree::Kind(event.r#type, kind(event)))];
     if let Some(previous) = &event.prev_kv {
         parts.push(("prev_kv", key_value(previous)));
+    }
+    parts.push(("kv", key_value(&event.kv.clone().unwrap_or_default())));
+    Tree::Object(parts)
+}
+
+fn event_answer(event: &mvccpb::Event) -> Answer {
+    let kv = event.kv.clone().unwrap_or_default();
+    let mut simple = Vec::new();
+    add_text(kind(event), &mut simple);
+    if let Some(previous) = &event.prev_kv {
         add_line(&previous.key, &mut simple);
         add_line(&previous.value, &mut simple);
     }
     add_line(&kv.key, &mut simple);
     add_line(&kv.value, &mut simple);
-    Answer { raw: Some(kv.value.to_vec()), ..Answer::lines(Tree::Object(parts), simple) }
+    Answer { raw: Some(kv.value.to_vec()), ..Answer::lines(event_tree(event), simple) }
 }
 
 /// Runs the command of a watch for one event, and goes on whatever becomes of it.
@@ -220,7 +253,7 @@ fn run(command: &[std::ffi::OsString], event: &mvccpb::Event) -> Result<(), Fail
     let mut command = Command::new(program);
     command.args(arguments);
     command.env("ETCD_WATCH_REVISION", kv.mod_revision.to_string());
-    command.env("ETCD_WATCH_EVENT_TYPE", if event.r#type() == EventType::Delete { "DELETE" } else { "PUT" });
+    command.env("ETCD_WATCH_EVENT_TYPE", kind(event));
     // What is no text in an environment is left out.
     for (name, value) in [("ETCD_WATCH_KEY", &kv.key), ("ETCD_WATCH_VALUE", &kv.value)] {
         if !value.contains(&0) {

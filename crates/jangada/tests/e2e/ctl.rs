@@ -131,8 +131,10 @@ fn a_watch_goes_on_at_another_member_and_misses_nothing() {
         wait("a put", || output(&cluster, &["put", "k", &value]).status.success().then_some(()));
         // A put whose outcome was unknown may have been done, too.
         let is_told = told.by_ref().any(|line| {
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-            heard.push(event["kv"]["mod_revision"].as_u64().unwrap());
+            let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+            for event in told["Events"].as_array().unwrap() {
+                heard.push(event["kv"]["mod_revision"].as_u64().unwrap());
+            }
             said(&cluster, &["get", "k", "--rev", &heard[heard.len() - 1].to_string(), "-o", "raw"]) == value
         });
         assert!(is_told, "{heard:?}");
