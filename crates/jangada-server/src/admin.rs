@@ -24,6 +24,10 @@ use crate::status::MembershipStatus;
 
 /// Longest time that an administrator waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// How long a change of one member waits at most for one that is under way.
+const LONGEST_UNDER_WAY: Duration = Duration::from_secs(3);
+/// And between two looks at it.
+const PAUSE_UNDER_WAY: Duration = Duration::from_millis(20);
 
 pub(crate) type AdminReply = oneshot::Sender<Result<AdminAnswer, AdminError>>;
 
@@ -31,6 +35,13 @@ pub(crate) type AdminReply = oneshot::Sender<Result<AdminAnswer, AdminError>>;
 #[derive(Default)]
 pub(crate) struct AdminDesk {
     open: BTreeMap<u64, Open>,
+}
+
+impl AdminDesk {
+    /// Whether somebody waits for a change of members.
+    pub(crate) fn awaits_members(&self) -> bool {
+        self.open.values().any(|open| matches!(open.goal, Goal::Members(_) | Goal::Member(_)))
+    }
 }
 
 struct Open {
@@ -53,6 +64,8 @@ pub(crate) struct Probed {
     reply: AdminReply,
     /// One for each new server: its page in the book, or why it cannot join.
     newcomers: Result<Vec<BookEntry>, String>,
+    /// How long the change may wait for another one.
+    until: Instant,
 }
 
 enum Wish {
@@ -80,13 +93,14 @@ impl Core {
             AdminRequest::ListMembers => {}
             AdminRequest::ChangeMember(request) => {
                 if let Err(refusal) = self.may_change(&request.change) {
-                    let _gone = reply.send(Err(refusal));
+                    let _gone = reply.send(Err(AdminError::Member(refusal)));
                     return;
                 }
                 let (directory, probed) = (self.directory.clone(), probed.clone());
+                let until = Instant::now() + Duration::from_millis(request.timeout_ms).min(LONGEST_UNDER_WAY);
                 tokio::task::spawn_local(async move {
                     let newcomers = member_change::probe(&directory, &request.change).await;
-                    let _stopping = probed.send(Probed { wish: Wish::One(request), reply, newcomers });
+                    let _stopping = probed.send(Probed { wish: Wish::One(request), reply, newcomers, until });
                 });
             }
             AdminRequest::Transfer(transfer) => self.transfer(&transfer, reply),
@@ -94,7 +108,8 @@ impl Core {
                 let (directory, probed) = (self.directory.clone(), probed.clone());
                 tokio::task::spawn_local(async move {
                     let newcomers = probe(&directory, &request.new).await;
-                    let _stopping = probed.send(Probed { wish: Wish::All(request), reply, newcomers });
+                    let until = Instant::now();
+                    let _stopping = probed.send(Probed { wish: Wish::All(request), reply, newcomers, until });
                 });
             }
         }
@@ -128,8 +143,21 @@ impl Core {
     }
 
     /// The new servers have been asked: go on, or refuse.
-    pub(crate) fn on_probed(&mut self, probed: Probed) {
-        let Probed { wish, reply, newcomers } = probed;
+    pub(crate) fn on_probed(&mut self, probed: Probed, probes: &UnboundedSender<Probed>) {
+        if let Wish::One(request) = &probed.wish
+            && Instant::now() < probed.until
+            && self.replica.raft().is_leader()
+            && self.must_wait(&request.change)
+        {
+            // Who grows a cluster step by step asks for the next step while the leader completes the one before.
+            let probes = probes.clone();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(PAUSE_UNDER_WAY).await;
+                let _stopping = probes.send(probed);
+            });
+            return;
+        }
+        let Probed { wish, reply, newcomers, .. } = probed;
         let change = self.must_lead().and_then(|()| {
             let newcomers = newcomers.map_err(AdminError::Refused)?;
             match &wish {

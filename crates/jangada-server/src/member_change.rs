@@ -22,25 +22,24 @@ use crate::promises;
 const IN_STEP_PERCENT: u64 = 90;
 
 impl Core {
-    /// Whether there is anything against a change already, before anybody is asked.
-    pub(crate) fn may_change(&self, change: &MemberChange) -> Result<(), AdminError> {
-        let membership = self.replica.raft().membership();
-        let book = self.members_book();
-        self.is_sensible(change, &book).map_err(AdminError::Member)?;
+    /// Whether another change is under way that has to end before this one can begin.
+    pub(crate) fn must_wait(&self, change: &MemberChange) -> bool {
+        let raft = self.replica.raft();
         // A newcomer that is not to come after all may go before it has caught up: that is how such a change is called off.
-        if membership.stage() == MembershipStage::Final
-            || matches!(change, MemberChange::Remove { id } if self.is_coming(*id))
-        {
-            return Ok(());
-        }
-        // A change of learners would call off one of voters that is under way.
-        let why = "another membership change is under way: wait until it is done (jangada cluster status)";
-        Err(AdminError::Refused(why.to_owned()))
+        let calls_off = matches!(change, MemberChange::Remove { id } if self.is_coming(NodeId(*id)));
+        let is_done = match raft.membership().stage() {
+            MembershipStage::Final => raft.membership_index() <= raft.commit_index(),
+            MembershipStage::CatchUp => calls_off,
+            MembershipStage::Joint => false,
+        };
+        !is_done
     }
 
-    /// Whether there is such a member, and whether that can become of it.
-    fn is_sensible(&self, change: &MemberChange, book: &Book) -> Result<(), MemberRefusal> {
+    /// Whether there is anything against a change already, before anybody is asked: is there such a member, and can that
+    /// become of it?
+    pub(crate) fn may_change(&self, change: &MemberChange) -> Result<(), MemberRefusal> {
         let membership = self.replica.raft().membership();
+        let book = self.members_book();
         let promise = |id: u64| book.promises.iter().find(|promise| promise.id.0 == id);
         let is_free = |whose: Option<u64>, addr: &str| {
             let others = book.entries.iter().map(|entry| (entry.id, &entry.peer_addr));
@@ -61,8 +60,8 @@ impl Core {
             MemberChange::Remove { .. } => Ok(()),
             MemberChange::Update { id, peer_addr } => is_free(Some(*id), peer_addr),
             MemberChange::Promote { id } => match promise(*id) {
-                Some(promise) if promise.is_learner => Err(MemberRefusal::NotInStep),
-                Some(_) => Err(MemberRefusal::NotLearner),
+                // etcd looks at its log before it looks whether it is a learner.
+                Some(_) => Err(MemberRefusal::NotInStep),
                 None => self.is_in_step(NodeId(*id)),
             },
         }
@@ -71,7 +70,7 @@ impl Core {
     /// Whether a learner holds so much of the log that it may vote.
     fn is_in_step(&self, id: NodeId) -> Result<(), MemberRefusal> {
         let raft = self.replica.raft();
-        if !raft.membership().learners.contains(&id) || self.is_coming(id.0) {
+        if !raft.membership().learners.contains(&id) || self.is_coming(id) {
             return Err(MemberRefusal::NotLearner);
         }
         let last = raft.last_index().0;
@@ -83,12 +82,14 @@ impl Core {
         }
     }
 
-    /// Whether it becomes a voter once it has caught up.
-    fn is_coming(&self, id: u64) -> bool {
+    /// Whether it is on its way to be a voter, and none yet.
+    pub(crate) fn is_coming(&self, id: NodeId) -> bool {
         let membership = self.replica.raft().membership();
-        let coming = |voters: &BTreeSet<NodeId>| voters.contains(&NodeId(id));
-        membership.target.as_ref().is_some_and(|target| coming(&target.voters))
-            && !membership.is_voter(NodeId(id))
+        match (&membership.outgoing, &membership.target) {
+            (Some(outgoing), _) => membership.voters.contains(&id) && !outgoing.contains(&id),
+            (None, Some(target)) => target.voters.contains(&id) && !membership.voters.contains(&id),
+            (None, None) => false,
+        }
     }
 
     /// The configuration that a change leads to, and whom it is about.
@@ -98,7 +99,12 @@ impl Core {
         newcomers: Vec<BookEntry>,
     ) -> Result<(MembershipChange, NodeId), AdminError> {
         // Things may have changed while the newcomer was asked.
-        self.may_change(change)?;
+        self.may_change(change).map_err(AdminError::Member)?;
+        if self.must_wait(change) {
+            let why =
+                "another membership change is under way: wait until it is done (jangada cluster status)";
+            return Err(AdminError::Refused(why.to_owned()));
+        }
         let membership = self.replica.raft().membership();
         let (mut voters, mut learners) = (membership.voters.clone(), membership.learners.clone());
         let mut book = self.members_book();
@@ -142,14 +148,7 @@ impl Core {
                 NodeId(*id)
             }
             (MemberChange::Update { id, peer_addr }, _) => {
-                let of_entries = book.entries.iter_mut().map(|entry| (entry.id, &mut entry.peer_addr));
-                let of_promises =
-                    book.promises.iter_mut().map(|promise| (promise.id, &mut promise.peer_addr));
-                let (_, known) = of_entries
-                    .chain(of_promises)
-                    .find(|(known, _)| known.0 == *id)
-                    .expect("`may_change` has found it");
-                known.clone_from(peer_addr);
+                move_to(&mut book, NodeId(*id), peer_addr);
                 NodeId(*id)
             }
         };
@@ -160,6 +159,15 @@ impl Core {
         }
         Ok((MembershipChange { voters, learners, context: book.encode() }, id))
     }
+}
+
+/// Others shall reach it elsewhere, whether it has come or not.
+fn move_to(book: &mut Book, id: NodeId, peer_addr: &str) {
+    let of_entries = book.entries.iter_mut().map(|entry| (entry.id, &mut entry.peer_addr));
+    let of_promises = book.promises.iter_mut().map(|promise| (promise.id, &mut promise.peer_addr));
+    let (_, known) =
+        of_entries.chain(of_promises).find(|(known, _)| *known == id).expect("`may_change` has found it");
+    peer_addr.clone_into(known);
 }
 
 /// Asks a new server who it is; nobody, if no server is new. One that does not answer may come later (`promises.rs`).

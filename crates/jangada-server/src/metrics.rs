@@ -211,6 +211,8 @@ fn write_server_state(out: &mut String, status: &Status) {
         let stands = status.alarms.iter().any(|alarm| alarm.alarm == kind);
         sample(out, name, &format!("alarm={:?}", kind.as_str()), stands.into());
     }
+    let expected = status.membership.promised.len() as u64;
+    gauge(out, "jangada_expected_members", "Members that were added and have not come yet.", expected);
     let tolerates = status.membership.tolerates;
     gauge(out, "jangada_failures_tolerated", "Voters that may fail while the cluster serves.", tolerates);
 }

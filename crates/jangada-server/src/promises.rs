@@ -26,12 +26,17 @@ pub(crate) const MAX_PROMISES: usize = 16;
 /// How long a leader waits before it knocks again.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(300);
 
+/// Who has come and is not heard for so long, before it has caught up, is expected again.
+const MOST_SILENCE: Duration = Duration::from_secs(5);
+
 /// A leader's look at the doors of those who are expected.
 #[derive(Default)]
 pub(crate) struct Lookout {
     /// The round under way: it tells who has come, or ends.
     round: Option<oneshot::Receiver<Comer>>,
     next: Option<Instant>,
+    /// Since when nobody is heard of those who catch up.
+    silent_since: Option<Instant>,
 }
 
 /// Somebody who has come.
@@ -46,7 +51,13 @@ impl Core {
     /// Looks for those who are expected, if this server leads, and lets in who has come.
     pub(crate) fn look_out(&mut self) {
         let now = Instant::now();
-        if !self.replica.raft().is_leader() || !self.directory.has_promises() {
+        let raft = self.replica.raft();
+        let stage = raft.membership().stage();
+        if raft.is_leader() && stage == MembershipStage::CatchUp {
+            return self.let_go();
+        }
+        self.lookout.silent_since = None;
+        if !raft.is_leader() || stage != MembershipStage::Final || !self.directory.has_promises() {
             self.lookout = Lookout::default();
             return;
         }
@@ -56,13 +67,11 @@ impl Core {
                 Err(oneshot::error::TryRecvError::Closed) => None,
                 Ok(comer) => Some(comer),
             };
-            self.lookout = Lookout { round: None, next: Some(now + BETWEEN_ROUNDS) };
+            self.lookout = Lookout { next: Some(now + BETWEEN_ROUNDS), ..Lookout::default() };
             if let Some(comer) = told {
                 self.let_in(comer);
             }
-        } else if self.lookout.next.is_none_or(|next| next <= now)
-            && self.replica.raft().membership().stage() == MembershipStage::Final
-        {
+        } else if self.lookout.next.is_none_or(|next| next <= now) {
             let (tell, round) = oneshot::channel();
             self.lookout.round = Some(round);
             tokio::task::spawn_local(knock_at_all(self.directory.clone(), tell));
@@ -74,7 +83,7 @@ impl Core {
         let Comer { promise, entry } = comer;
         let (membership, book) = (self.replica.raft().membership(), self.members_book());
         let Some(promise) = book.promises.iter().find(|known| known.id == promise).cloned() else { return };
-        if membership.stage() != MembershipStage::Final || membership.contains(entry.id) {
+        if membership.contains(entry.id) {
             return;
         }
         let (mut voters, mut learners) = (membership.voters.clone(), membership.learners.clone());
@@ -87,6 +96,35 @@ impl Core {
         if voters != membership.voters && self.would_live(&voters, &[id].into(), &book).is_err() {
             return;
         }
+        let token = self.token();
+        let change = MembershipChange { voters, learners, context: book.encode() };
+        self.handle(Input::ChangeMembership { token, change });
+    }
+
+    /// Who came and went before it had caught up holds up all other changes: it is expected again.
+    fn let_go(&mut self) {
+        let membership = self.replica.raft().membership();
+        let Some(target) = &membership.target else { return };
+        let coming: Vec<NodeId> = target.voters.difference(&membership.voters).copied().collect();
+        let is_heard = coming.iter().any(|id| self.reachable(*id));
+        // Whoever asked for a change decides how long it may take. One that lets voters go, too, is no promise.
+        if is_heard || self.desk.awaits_members() || !membership.voters.is_subset(&target.voters) {
+            self.lookout.silent_since = None;
+            return;
+        }
+        let since = *self.lookout.silent_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < MOST_SILENCE {
+            return;
+        }
+        let (voters, mut learners) = (membership.voters.clone(), membership.learners.clone());
+        learners.retain(|learner| !coming.contains(learner));
+        let mut book = self.members_book();
+        for id in coming {
+            let Some(entry) = book.get(id).cloned() else { continue };
+            book.entries.retain(|known| known.id != id);
+            book = book.promising(Promise { id, peer_addr: entry.peer_addr, is_learner: false });
+        }
+        self.lookout.silent_since = None;
         let token = self.token();
         let change = MembershipChange { voters, learners, context: book.encode() };
         self.handle(Input::ChangeMembership { token, change });
@@ -152,4 +190,40 @@ fn enough_are_started(membership: &Membership, book: &Book) -> bool {
     let started = membership.voters.len();
     let after = started + book.promises.iter().filter(|promise| !promise.is_learner).count() + 1;
     started > after / 2 || (started == 1 && after == 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book(promises: &[(u64, bool)]) -> Book {
+        let promise = |(id, is_learner): &(u64, bool)| Promise {
+            id: promised_id(id << 2),
+            peer_addr: format!("h:{id}"),
+            is_learner: *is_learner,
+        };
+        promises.iter().map(promise).fold(Book::default(), Book::promising)
+    }
+
+    #[test]
+    fn so_many_voters_are_expected_as_etcd_allows() {
+        for (voters, most) in [(1, 1), (2, 1), (3, 2), (4, 3), (5, 4)] {
+            let membership = Membership::of((1..=voters).map(NodeId));
+            let mut expected: Vec<(u64, bool)> = (20..30).map(|id| (id, true)).collect();
+            while new_number(&membership, &book(&expected), false).is_ok() {
+                expected.push((expected.len() as u64, false));
+            }
+            assert_eq!(expected.len() - 10, most, "{voters} voters run");
+            let refused = new_number(&membership, &book(&expected), false);
+            assert_eq!(refused, Err(AdminError::Member(MemberRefusal::TooFewStarted)));
+        }
+    }
+
+    #[test]
+    fn no_more_are_expected_than_can_be_looked_for() {
+        let membership = Membership::of([NodeId(1)]);
+        let all: Vec<(u64, bool)> = (0..MAX_PROMISES as u64).map(|id| (id, true)).collect();
+        assert!(new_number(&membership, &book(&all[1..]), true).is_ok());
+        assert!(matches!(new_number(&membership, &book(&all), true), Err(AdminError::Refused(_))));
+    }
 }

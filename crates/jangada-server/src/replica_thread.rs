@@ -68,7 +68,7 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<Ended,
             Some(batch) = inboxes.peers.recv() => core.on_peer_batch(batch),
             Some(submission) = inboxes.submissions.recv() => on_submission(core, submission, &inboxes.probes),
             Some(news) = inboxes.links.recv() => core.on_link_news(news)?,
-            Some(probed) = inboxes.probed.recv() => core.on_probed(probed),
+            Some(probed) = inboxes.probed.recv() => core.on_probed(probed, &inboxes.probes),
             () = &mut alarm => {}
             Ok(()) = inboxes.stop.changed() => {}
         }

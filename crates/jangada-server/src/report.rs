@@ -112,8 +112,7 @@ impl Core {
             name: book.name(id),
             id: id.0,
             role,
-            will_vote: role == MemberRole::Learner
-                && raft.membership().target.as_ref().is_some_and(|target| target.voters.contains(&id)),
+            will_vote: self.is_coming(id),
             peer_addr: entry.map_or_else(String::new, |entry| entry.peer_addr.clone()),
             client_addr: entry.map_or_else(String::new, |entry| entry.client_addr.clone()),
             reachable: me || self.reachable(id),

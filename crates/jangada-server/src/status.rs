@@ -189,7 +189,7 @@ pub struct MemberStatus {
     pub id: u64,
     /// Whether it votes.
     pub role: MemberRole,
-    /// Whether it is a learner only until it has caught up.
+    /// Whether it is on its way to be a voter: it catches up, or both configurations decide.
     #[serde(default)]
     pub will_vote: bool,
     /// Where other members connect to it.

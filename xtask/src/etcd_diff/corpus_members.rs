@@ -2,7 +2,7 @@
 
 use jangada_etcd::etcdserverpb as pb;
 
-use super::joining::Joining::{Join, Joined, Led, Pause, PromoteOnceInStep, Resume};
+use super::joining::Joining::{Expect, Join, Joined, Led, Pause, PromoteOnceInStep, Resume, Start};
 use super::step::{Step, put, range};
 use super::upkeep::Upkeep::{Add, List, MoveLeader, MoveLeaderElsewhere, Promote, Remove, Status, Update};
 use super::upkeep::{Upkeep, Url, Who};
@@ -16,8 +16,13 @@ pub(crate) fn all(members: usize) -> Vec<(&'static str, Written)> {
         ("members: a learner comes, votes and goes", learners),
         ("members: a learner comes and goes", learners_that_never_vote),
         ("members: a newcomer leads and goes", leaders_that_go),
+        ("members: a learner is expected", learners_that_come_late),
+        ("members: a learner never comes", learners_that_never_come),
     ];
     if members > 1 {
+        // One of two would stop etcd for as long as it has not come.
+        all.push(("members: a voter is expected", voters_that_come_late));
+        all.push(("members: a voter never comes", voters_that_never_come));
         all.push(("members: another one leads", leaders));
     } else {
         // A follower of etcd's asks its leader until its time is over.
@@ -112,6 +117,61 @@ fn learners_that_never_vote(_: i64) -> Vec<Step> {
     steps.extend(goes());
     // Its place is free again.
     steps.extend(joins(true));
+    steps.extend(goes());
+    steps
+}
+
+/// Somebody is added and does not come yet. It is not added a second time: etcd's IDs follow from the address and the second,
+/// and it complains of the one or of the other.
+fn is_expected(is_learner: bool) -> Vec<Step> {
+    let mut steps = vec![Step::Joining(Expect { is_learner })];
+    steps.extend(listed());
+    steps.extend(in_use());
+    steps.push(ask(Promote(Who::Newcomer)));
+    // To update a learner is left out, as above.
+    if !is_learner {
+        // Who has no name comes first in the list.
+        let urls = [Url::Of(1), Url::OfNewcomer];
+        steps.extend(urls.map(|url| ask(Update(Who::Newcomer, url))));
+    }
+    steps.extend(listed());
+    steps
+}
+
+fn comes_late(is_learner: bool) -> Vec<Step> {
+    let mut steps = is_expected(is_learner);
+    steps.extend([Start, Joined].map(Step::Joining));
+    steps.extend(listed());
+    steps.extend(in_use());
+    steps.push(at_newcomer(ask(Status)));
+    steps
+}
+
+fn learners_that_come_late(_: i64) -> Vec<Step> {
+    let mut steps = comes_late(true);
+    steps.push(Step::Joining(PromoteOnceInStep));
+    steps.extend(listed());
+    steps.extend(goes());
+    steps
+}
+
+fn voters_that_come_late(_: i64) -> Vec<Step> {
+    let mut steps = comes_late(false);
+    steps.extend([at_newcomer(Step::Put(put("b", "1"))), ask(Promote(Who::Newcomer))]);
+    steps.extend(goes());
+    steps
+}
+
+fn learners_that_never_come(_: i64) -> Vec<Step> {
+    let mut steps = is_expected(true);
+    steps.extend(goes());
+    steps
+}
+
+fn voters_that_never_come(_: i64) -> Vec<Step> {
+    let mut steps = is_expected(false);
+    steps.push(ask(Update(Who::Newcomer, Url::Text("http://127.0.0.1:1"))));
+    steps.extend(listed());
     steps.extend(goes());
     steps
 }

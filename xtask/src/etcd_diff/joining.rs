@@ -1,7 +1,6 @@
 //! What makes a cluster larger: one more server, which becomes a member and may stop being one.
 //!
-//! etcd is told of a member and then starts it; we want it to run before. So the answer to MemberAdd is compared without
-//! the name and the clients' address of whom it is about, which etcd cannot know yet.
+//! By etcd's procedure: the cluster is told of the member, which is started afterwards.
 
 use std::time::Duration;
 
@@ -16,8 +15,12 @@ use super::upkeep::{add, comparable_member, listed, members};
 /// What becomes of the newcomer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Joining {
-    /// There is one, and it is added.
+    /// There is one, and it is added and started.
     Join { is_learner: bool },
+    /// It is added, and does not run yet.
+    Expect { is_learner: bool },
+    /// And now it does.
+    Start,
     /// It has joined: all know its name, and it has what was written before.
     Joined,
     /// It stands still.
@@ -35,7 +38,12 @@ impl Joining {
     pub(crate) async fn ask(self, server: &mut Server) -> Result<String> {
         let done = |()| "done".to_owned();
         match self {
-            Joining::Join { is_learner } => join(server, is_learner).await,
+            Joining::Join { is_learner } => {
+                let answer = expect(server, is_learner).await?;
+                server.start_newcomer().map(|()| answer)
+            }
+            Joining::Expect { is_learner } => expect(server, is_learner).await,
+            Joining::Start => server.start_newcomer().map(done),
             Joining::Joined => joined(server).await.map(done),
             Joining::Pause => server.signal_newcomer("STOP").await.map(done),
             Joining::Resume => server.signal_newcomer("CONT").await.map(done),
@@ -45,21 +53,15 @@ impl Joining {
     }
 }
 
-async fn join(server: &mut Server, is_learner: bool) -> Result<String> {
-    let url = server.prepare_newcomer().await?;
-    let request = pb::MemberAddRequest { peer_ur_ls: vec![url.clone()], is_learner };
+async fn expect(server: &mut Server, is_learner: bool) -> Result<String> {
+    let url = server.prepare_newcomer()?;
+    let request = pb::MemberAddRequest { peer_ur_ls: vec![url], is_learner };
     let mut answer = add(server, request).await;
     if let Ok(answer) = &mut answer {
         let answer = answer.get_mut();
         server.newcomer.as_mut().context("there is a newcomer")?.id =
             answer.member.as_ref().map(|member| member.id);
-        let added = |member: &&mut pb::Member| member.peer_ur_ls.contains(&url);
-        for member in answer.members.iter_mut().chain(&mut answer.member).filter(added) {
-            member.name.clear();
-            member.client_ur_ls.clear();
-        }
         answer.member.iter_mut().for_each(comparable_member);
-        server.start_newcomer()?;
     }
     members(answer, |answer| (&mut answer.members, &mut answer.header))
 }

@@ -218,15 +218,10 @@ impl Server {
 
 /// Servers that come later.
 impl Server {
-    /// Finds a place for one more server; whoever came before it is not there any more. Ours is started now: a member that
-    /// does not run is not added. Returns its peer URL.
-    pub(crate) async fn prepare_newcomer(&mut self) -> Result<String> {
+    /// Finds a place for one more server; whoever came before it is not there any more. Returns its peer URL.
+    pub(crate) fn prepare_newcomer(&mut self) -> Result<String> {
         let ports = free_ports()?;
         self.newcomer = Some(Newcomer { id: None, ports, process: None, channel: None });
-        if let Kind::Ours(_) = self.kind {
-            self.start_newcomer()?;
-            listens(ports.peer).await?;
-        }
         Ok(format!("http://127.0.0.1:{}", ports.peer))
     }
 
@@ -349,16 +344,6 @@ async fn up(process: &mut Process, port: u16) -> Result<Channel> {
         anyhow::ensure!(process.0.try_wait()?.is_none(), "it has ended");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// Waits until somebody takes connections there.
-async fn listens(port: u16) -> Result<()> {
-    let begun = Instant::now();
-    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        anyhow::ensure!(begun.elapsed() < PATIENCE, "the newcomer does not listen");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }
 
 fn probe() -> pb::RangeRequest {

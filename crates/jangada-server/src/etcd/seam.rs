@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jangada_etcd::{
@@ -25,7 +25,10 @@ use crate::handle::{
     STAMP_BYTES, Transfer,
 };
 use crate::http::admin::in_time;
-use crate::status::{MemberRole, MemberStatus, PromisedMember};
+use crate::status::{MemberRole, MemberStatus, PromisedMember, Status};
+
+/// Between two looks at a newcomer.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// This server, to the services.
 #[derive(Clone, Debug)]
@@ -156,7 +159,16 @@ impl Backend for Seam {
     }
 
     async fn move_leader(&self, to: u64) -> Result<(), NoMove> {
-        let status = self.shared.handle.status();
+        let until = Instant::now() + self.shared.limits.request_time;
+        let mut status = self.shared.handle.status();
+        // Who has come just now gets a vote in a moment.
+        let is_coming = |status: &Status| {
+            status.membership.members.iter().any(|member| member.id == to && member.will_vote)
+        };
+        while is_coming(&status) && Instant::now() < until {
+            tokio::time::sleep(PAUSE).await;
+            status = self.shared.handle.status();
+        }
         let Some(leader) = &status.leader else { return Err(NoMove::NoLeader) };
         if *leader != status.name {
             return Err(NoMove::NotLeader);

@@ -248,6 +248,8 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::handshake::Member;
+    use jangada_node::book::Promise;
 
     fn card(id: u64, incarnation: u64) -> Card {
         Card {
@@ -320,6 +322,43 @@ mod tests {
         book.entries.retain(|entry| entry.id == NodeId(1));
         directory.set_members(book, [NodeId(1)].into(), Position { term: 3, index: 11 });
         assert_eq!(directory.0.borrow().client_addrs.len(), 0, "who has left is forgotten");
+    }
+
+    #[test]
+    fn who_is_expected_is_told_its_number_while_it_looks_for_its_cluster() {
+        let directory = server(1, 11, OLD, (3, 10));
+        assert!(!directory.has_promises());
+        let promise = Promise { id: NodeId(99), peer_addr: "h:4".to_owned(), is_learner: false };
+        directory.set_members(directory.book().promising(promise), [NodeId(1)].into(), Position::default());
+        assert!(directory.has_promises());
+        let told = |peer_addr: &str, cluster| {
+            let newcomer = Card { cluster, peer_addr: peer_addr.to_owned(), ..card(4, 41) };
+            match directory.answer(&Hello { me: newcomer, to: None, purpose: Purpose::Ask }) {
+                Welcome::Yes { promised, .. } => promised,
+                Welcome::No { why, .. } => panic!("{why}"),
+            }
+        };
+        assert_eq!((told("h:4", None), told("h:5", None)), (Some(99), None));
+        assert_eq!(told("h:4", Some(7)), None, "it has a number already");
+    }
+
+    #[test]
+    fn a_newcomer_has_a_name_of_its_own() {
+        let entry = BookEntry {
+            id: NodeId(99),
+            name: "n4".to_owned(),
+            ..BookEntry::from(&Member::from(&card(4, 41)))
+        };
+        let asks = |directory: &Directory, cluster| {
+            let newcomer = Card { cluster, ..card(4, 42) };
+            directory.answer(&Hello { me: newcomer, to: None, purpose: Purpose::Ask })
+        };
+        let directory = Directory::new(card(1, 11), None);
+        directory.set_members(Book::new(vec![entry.clone()]), [NodeId(99)].into(), Position::default());
+        assert!(matches!(asks(&directory, None), Welcome::No { refusal: Refusal::DiskLost, .. }));
+        assert!(matches!(asks(&directory, Some(7)), Welcome::Yes { .. }), "it is no member, and knows it");
+        directory.set_members(Book::new(vec![entry]), [NodeId(1)].into(), Position::default());
+        assert!(matches!(asks(&directory, None), Welcome::Yes { .. }), "the other one has left");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jangada_server::status::{MemberRole, MemberStatus, RoleName, Status};
+use jangada_server::status::{MemberRole, MemberStatus, PromisedMember, RoleName, Status};
 use serde::Serialize;
 
 use crate::client::http;
@@ -280,6 +280,12 @@ pub fn print_sentences(overview: &Overview) -> Result<(), Failure> {
     let answer =
         overview.tolerance().map_or("no server answers".to_owned(), |tolerance| tolerance.sentence());
     output::line(&answer)?;
+    let expected =
+        overview.authority().map(|status| status.membership.promised.as_slice()).unwrap_or_default();
+    for PromisedMember { id, peer_addr, is_learner } in expected {
+        let what = if *is_learner { "learner" } else { "voter" };
+        output::line(&format!("one more {what} is expected at {peer_addr} (member {id:x})"))?;
+    }
     for status in overview.statuses() {
         if let Some(problem) = &status.problem {
             output::line(&format!("{}: {problem}", status.name))?;

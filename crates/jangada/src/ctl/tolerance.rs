@@ -164,7 +164,7 @@ impl Tolerance {
 
 #[cfg(test)]
 mod tests {
-    use jangada_server::status::{MemberRole, MembershipStage, MembershipStatus};
+    use jangada_server::status::{MemberRole, MembershipStage, MembershipStatus, PromisedMember};
 
     use super::super::status::{Said, Seen, row};
     use super::*;
@@ -252,6 +252,13 @@ mod tests {
         far.heard.as_mut().unwrap().membership.members[2].lag = Some(1_532);
         assert_eq!(far.behind(&member(3)).as_deref(), Some("1532 entries behind"));
         assert_eq!((far.behind(&member(2)), far.tolerance().count.spare()), (None, 1));
+        // Who was added and has not come counts for nothing at our servers; an etcd counts it.
+        let mut expected = view(all, Some([true, true, true]));
+        expected.members.push(pb::Member { id: 4, ..pb::Member::default() });
+        assert_eq!(expected.tolerance().sentence(), "3 of 4 voters answer; the next failure stops writes");
+        let promised = PromisedMember { id: 4, peer_addr: "p:4".to_owned(), is_learner: false };
+        expected.heard.as_mut().unwrap().membership.promised.push(promised);
+        assert!(expected.tolerance().sentence().starts_with("3 of 3 voters answer; 1 more may fail"));
         // Whom nobody hears may believe for a while that it leads.
         let deposed = view([Some(1), Some(0), Some(0)], None).tolerance();
         assert!(

@@ -215,6 +215,10 @@ mod tests {
         assert_eq!((options.join, options.election_timeout_ms.as_deref()), (Some(false), Some("500-1000")));
         let joining = read(&format!("{urls} --initial-cluster-state existing")).unwrap();
         assert_eq!((joining.join, joining.peers.as_deref()), (Some(true), Some("a=127.0.0.1:4")));
+        // As etcdctl prints it while another member has not come yet.
+        let expected = urls.replace("a=http", "=http://127.0.0.1:5,a=http");
+        let joining = read(&format!("{expected} --initial-cluster-state existing")).unwrap();
+        assert_eq!(joining.peers.as_deref(), Some("a=127.0.0.1:4"));
     }
 
     #[test]

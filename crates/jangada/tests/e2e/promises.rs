@@ -1,6 +1,9 @@
 //! Members that are added before they are started, by etcd's procedure.
 
+use std::io::{Read, Write, copy};
+use std::net::{TcpListener, TcpStream};
 use std::process::Output;
+use std::thread;
 
 use crate::ctl::{output, said};
 use crate::support::{Cluster, Guarded, expect_exit, http_get, jangada, ports, stderr, stdout, wait};
@@ -105,7 +108,7 @@ fn a_voter_is_added_then_started_and_votes() {
     n4.expect(&cluster, false, false);
     let again = add(&cluster, "n4", n4.port, &["--learner"]);
     assert!(stderr(&again).contains("Peer URLs already exist"), "{}", stderr(&again));
-    refused(&cluster, &["member", "promote", &n4.id], "can only promote a learner member");
+    refused(&cluster, &["member", "promote", &n4.id], "in sync with leader");
 
     // It does not count: one of three may still fail, whatever the fourth does.
     assert_eq!(voters(&cluster), ["n1", "n2", "n3"]);
@@ -191,4 +194,85 @@ fn a_promise_outlives_the_leader_that_gave_it() {
     wait("a learner that is in step", || promoted().status.success().then_some(()));
     assert_eq!(voters(&cluster).len(), 5);
     learner.expect(&cluster, false, true);
+}
+
+#[test]
+fn who_comes_back_with_another_disk_is_told_so() {
+    let cluster = Cluster::up(3);
+    let n4 = promised(&cluster, "n4", ports(2), &[]);
+    let running = n4.start(&cluster);
+    n4.wait_started(&cluster);
+    drop(running);
+    std::fs::remove_dir_all(cluster.data().join("n4")).unwrap();
+    let mut emptied = n4.start(&cluster);
+    assert_eq!(emptied.exit_code(), Some(4));
+    assert!(emptied.said().contains("is called n4 already"), "{}", emptied.said());
+    // As operators of etcd do it: out, and in again.
+    said(&cluster, &["member", "remove", &n4.id]);
+    let again = promised(&cluster, "n4", n4.port, &[]);
+    assert_ne!(again.id, n4.id);
+    let _running = again.start(&cluster);
+    again.wait_started(&cluster);
+    again.expect(&cluster, false, true);
+}
+
+/// Lets through to another port who only asks, and nobody who would be a link: a server that can be met and not reached.
+fn only_who_asks(from: u16, to: u16) {
+    const HEADER_BYTES: usize = 13;
+    let door = TcpListener::bind(("127.0.0.1", from)).unwrap();
+    thread::spawn(move || {
+        for caller in door.incoming() {
+            let mut caller = caller.unwrap();
+            let mut hello = vec![0; HEADER_BYTES];
+            if caller.read_exact(&mut hello).is_err() {
+                continue;
+            }
+            let length = u32::from_le_bytes(hello[5..9].try_into().unwrap()) as usize;
+            hello.resize(HEADER_BYTES + length, 0);
+            if caller.read_exact(&mut hello[HEADER_BYTES..]).is_err() {
+                continue;
+            }
+            let asks = String::from_utf8_lossy(&hello).contains(r#""purpose":"ask""#);
+            if let Ok(mut server) = TcpStream::connect(("127.0.0.1", to))
+                && asks
+            {
+                server.write_all(&hello).unwrap();
+                // Whoever asked may have had enough.
+                let _gone = copy(&mut server, &mut caller);
+            }
+        }
+    });
+}
+
+/// The configuration in force, by the leader's word.
+fn membership(cluster: &Cluster) -> serde_json::Value {
+    let leader: u16 = cluster.leader()[1..].parse().unwrap();
+    let status = wait("the leader's status", || http_get(&cluster.address(leader), "/status"));
+    serde_json::from_str::<serde_json::Value>(&status).unwrap()["membership"].clone()
+}
+
+#[test]
+fn who_comes_and_cannot_catch_up_holds_nobody_up() {
+    let cluster = Cluster::up(3);
+    let base = ports(4);
+    let n4 = promised(&cluster, "n4", base, &[]);
+    let peers: Vec<String> =
+        (1..=3).map(|n| format!("n{n}=127.0.0.1:{}", cluster.base + 2 * (n - 1) + 1)).collect();
+    let at = format!("127.0.0.1:{}", base + 1);
+    only_who_asks(base + 1, base + 3);
+    let more = ["--name", "n4", "--join", "--peers", &peers.join(","), "--advertise-peer", &at];
+    let _unreachable = Guarded::serve(&cluster.data().join("n4"), base + 2, &more);
+    let stage = |wanted: &str| membership(&cluster)["stage"] == wanted;
+    wait("its arrival", || stage("catch_up").then_some(()));
+    assert_eq!(membership(&cluster)["promised"].as_array().unwrap().len(), 0);
+    wait("the promise to be one again", || {
+        let expected = membership(&cluster)["promised"].as_array().unwrap().clone();
+        expected.first().map(|promise| assert_eq!(promise["peer_addr"], at))
+    });
+    wait("its second arrival", || stage("catch_up").then_some(()));
+    // Nobody waits for it who does not want to.
+    assert_eq!(said(&cluster, &["put", "d", "8"]), "OK\n");
+    said(&cluster, &["member", "remove", &n4.id]);
+    assert!(stage("final"));
+    assert_eq!(said(&cluster, &["member", "list"]).lines().count(), 3);
 }
