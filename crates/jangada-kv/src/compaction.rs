@@ -65,7 +65,8 @@ impl Store {
     }
 
     /// The bytes of versions that are not current but can be read.
-    pub(crate) fn history_bytes(&self) -> u64 {
+    #[must_use]
+    pub fn history_bytes(&self) -> u64 {
         self.history.replaced_since(self.first_above_floor)
     }
 

@@ -147,6 +147,8 @@ pub struct Retention {
 impl Retention {
     /// Keep everything until somebody compacts, as etcd does.
     pub const FOREVER: Retention = Retention { revisions: u64::MAX, bytes: u64::MAX };
+    /// The most that a server may be told to keep. A read at an old revision passes all newer versions of a key, in one step.
+    pub const MOST: Retention = Retention { revisions: 1_000_000, bytes: 8 << 30 };
 }
 
 /// The last 10,000 revisions, at most 32 MiB of old values.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jangada_kv::Retention;
 use jangada_node::book::node_id;
 use jangada_raft::types::NodeId;
 pub use jangada_trace::words::Level as LogLevel;
@@ -61,6 +62,8 @@ pub struct ServerConfig {
     pub auto_compaction: Option<AutoCompaction>,
     /// How many live bytes the store may have, if this server leads; `None`: etcd's default, 2 GiB.
     pub quota_bytes: Option<u64>,
+    /// How much history the store keeps by itself, if this server leads; `None`: as much as it was told before.
+    pub history: Option<Retention>,
     /// How long a request may wait for its answer.
     pub request_timeout: Duration,
     /// What the log on stderr looks like.
@@ -142,6 +145,7 @@ impl ServerConfig {
             snapshot_after_bytes: 64 << 20,
             auto_compaction: None,
             quota_bytes: None,
+            history: None,
             request_timeout: Duration::from_secs(5),
             log: LogStyle::Text,
             log_level: LogLevel::Info,

@@ -15,7 +15,7 @@ mod core; // the replica with what surrounds it on its thread
 mod caught_up; // from when on a started server's own store may be asked
 mod descriptors; // how many connections there is room for
 mod auto_compaction; // old revisions go by the clock
-mod quota; // how much the store may hold
+mod store_settings; // how much the store may hold, and how much history it keeps
 mod member_change; // one member, as etcd's clients ask for it
 mod promises; // members that are added before they run
 mod admin; // membership and transfer, checked against what is alive

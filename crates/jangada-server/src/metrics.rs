@@ -205,6 +205,10 @@ fn write_server_state(out: &mut String, status: &Status) {
     gauge(out, "jangada_keys", "Keys in the store.", status.keys);
     gauge(out, "jangada_live_bytes", "About how many bytes are current.", status.live_bytes);
     gauge(out, "jangada_quota_bytes", "How many bytes may be current.", status.quota.bytes);
+    let history = &status.history;
+    let revisions = (status.revision + 1).saturating_sub(history.oldest_revision);
+    gauge(out, "jangada_history_revisions", "Revisions that can be read.", revisions);
+    gauge(out, "jangada_history_bytes", "Bytes of old values that can be read.", history.bytes);
     let name = "jangada_alarm";
     family(out, name, "gauge", "1 while an alarm of this kind stands, for whichever member.");
     for kind in AlarmName::ALL {

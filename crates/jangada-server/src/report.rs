@@ -55,6 +55,7 @@ impl Core {
             store_bytes: store.bytes(),
             live_bytes: store.live_bytes(),
             quota: store.quota().into(),
+            history: store.into(),
             alarms: store.alarms().map(Into::into).collect(),
             membership: members,
             problem,

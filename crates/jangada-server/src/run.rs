@@ -40,11 +40,11 @@ use crate::peer::directory::Directory;
 use crate::peer::founding::{Founded, found};
 use crate::peer::handshake::{Card, FoundingRecord, Position};
 use crate::peer::link::Links;
-use crate::quota;
 use crate::record_file::RecordFile;
 use crate::recorder::Recorder;
 use crate::replica_thread::{self, Ended, Inboxes};
 use crate::status::{Status, StatusBoard};
+use crate::store_settings;
 
 /// Submissions that may wait for the replica thread.
 const SUBMISSION_QUEUE: usize = 4_096;
@@ -209,7 +209,7 @@ async fn serve(
 /// What this server does for the store while it leads.
 fn begin_upkeep(handle: &Handle, config: &ServerConfig) {
     auto_compaction::start(handle, config.auto_compaction);
-    quota::start(handle, config.quota_bytes);
+    store_settings::start(handle, config.quota_bytes, config.history);
 }
 
 /// The end, after which nobody waits for anything any more.

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use jangada_kv::{Alarm, AlarmKind, Quota};
+use jangada_kv::{Alarm, AlarmKind, Quota, Retention, Store};
 use jangada_node::book::Promise;
 use jangada_trace::metrics::Metrics as Counted;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,9 @@ pub struct Status {
     /// How many of them may be current.
     #[serde(default)]
     pub quota: QuotaStatus,
+    /// How much of the past it keeps.
+    #[serde(default)]
+    pub history: HistoryStatus,
     /// What is wrong with the cluster, as its alarms say.
     #[serde(default)]
     pub alarms: Vec<AlarmStatus>,
@@ -86,6 +89,31 @@ pub struct QuotaStatus {
     pub bytes: u64,
     /// The number of the member that has said so; 0 if nobody has.
     pub member: u64,
+}
+
+/// How much of the past the store keeps, and how much it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// The oldest revision that can be read.
+    pub oldest_revision: u64,
+    /// Bytes of values that are no longer current and can be read.
+    pub bytes: u64,
+    /// How many of the latest revisions can be read at most; older ones are compacted by themselves.
+    pub most_revisions: u64,
+    /// Most bytes of values that are no longer current.
+    pub most_bytes: u64,
+}
+
+impl From<&Store> for HistoryStatus {
+    fn from(store: &Store) -> HistoryStatus {
+        let Retention { revisions: most_revisions, bytes: most_bytes } = store.retention();
+        HistoryStatus {
+            oldest_revision: store.floor().0,
+            bytes: store.history_bytes(),
+            most_revisions,
+            most_bytes,
+        }
+    }
 }
 
 impl From<Quota> for QuotaStatus {
@@ -284,6 +312,7 @@ impl Status {
             store_bytes: 0,
             live_bytes: 0,
             quota: Quota::default().into(),
+            history: (&Store::new()).into(),
             alarms: Vec::new(),
             membership: MembershipStatus {
                 stage: MembershipStage::Final,

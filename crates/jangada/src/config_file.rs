@@ -69,12 +69,18 @@ pub struct Options {
     /// Take a snapshot after this many bytes of log [default: 67108864]
     #[arg(long, env = "JANGADA_SNAPSHOT_LOG_BYTES", value_name = "BYTES")]
     pub snapshot_log_bytes: Option<u64>,
-    /// Forget old revisions: older than a time (1h, 30s), or all but so many (1000) [default: the last 10000 are kept]
+    /// Forget old revisions: older than a time (1h, 30s), or all but so many (1000) [default: what --history-revisions keeps]
     #[arg(long, env = "JANGADA_AUTO_COMPACTION", value_name = "TIME|COUNT")]
     pub auto_compaction: Option<String>,
     /// How many bytes of keys and values the store may hold; the leader's word holds for all [default: 2147483648]
     #[arg(long, env = "JANGADA_QUOTA_BACKEND_BYTES", value_name = "BYTES")]
     pub quota_backend_bytes: Option<u64>,
+    /// How many of the latest revisions can be read; the leader's word holds for all [default: 10000, at most 1000000]
+    #[arg(long, env = "JANGADA_HISTORY_REVISIONS", value_name = "COUNT")]
+    pub history_revisions: Option<u64>,
+    /// How many bytes of old values can be read; the leader's word holds for all [default: 33554432, at most 8589934592]
+    #[arg(long, env = "JANGADA_HISTORY_BYTES", value_name = "BYTES")]
+    pub history_bytes: Option<u64>,
     /// Write everything that happens to this file, or, if it is a folder, to NAME.jsonl there
     #[arg(long, env = "JANGADA_RECORD", value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -195,6 +201,8 @@ impl Options {
             auto_compaction: self.auto_compaction.or(other.auto_compaction),
             snapshot_log_bytes: self.snapshot_log_bytes.or(other.snapshot_log_bytes),
             quota_backend_bytes: self.quota_backend_bytes.or(other.quota_backend_bytes),
+            history_revisions: self.history_revisions.or(other.history_revisions),
+            history_bytes: self.history_bytes.or(other.history_bytes),
             record: self.record.or(other.record),
             connection_threads: self.connection_threads.or(other.connection_threads),
         }

@@ -101,6 +101,7 @@ fn settings(id: i64, dir: &Path) -> Settings {
         snapshot_log_bytes: None,
         auto_compaction: None,
         quota_bytes: None,
+        history: None,
         record: None,
         connection_threads: Some(1),
     }

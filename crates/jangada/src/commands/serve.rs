@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use jangada_kv::Retention;
 use jangada_server::config::{AutoCompaction, Founding, LogStyle as ServerLog, ServerConfig};
 use jangada_server::{Ready, StopHandle};
 
@@ -79,6 +80,8 @@ pub struct Settings {
     pub auto_compaction: Option<AutoCompaction>,
     /// How much the store may hold.
     pub quota_bytes: Option<u64>,
+    /// How much of the past it keeps.
+    pub history: Option<Retention>,
     /// Where everything is recorded.
     pub record: Option<PathBuf>,
     /// Connection threads.
@@ -159,6 +162,7 @@ fn server_config(settings: Settings, founding: Founding, seed: Option<u64>) -> S
         max_connections: count(settings.max_connections, defaults.max_connections),
         auto_compaction: settings.auto_compaction,
         quota_bytes: settings.quota_bytes,
+        history: settings.history,
         snapshot_after_bytes: bytes(settings.snapshot_log_bytes, defaults.snapshot_after_bytes),
         log: match (settings.log_style, settings.log_format) {
             (LogStyle::Lab, _) => ServerLog::Lab,
@@ -229,15 +233,8 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
             "--listen-client and --listen-peer are both {listen_client}: clients and peers need a port each"
         )));
     }
-    let insecure = options.insecure.unwrap_or(false);
-    for (flag, address) in [("--listen-client", listen_client), ("--listen-peer", listen_peer)] {
-        if !address.ip().is_loopback() && !insecure {
-            return Err(Failure::usage(format!(
-                "{flag} {address} can be reached from other machines, and nothing is encrypted or authenticated yet; \
-                 listen on 127.0.0.1, or say --insecure if the network is yours alone"
-            )));
-        }
-    }
+    let ports = [("--listen-client", listen_client), ("--listen-peer", listen_peer)];
+    refuse_strangers(options.insecure.unwrap_or(false), &ports)?;
     let advertise_client = advertised("client", options.advertise_client, listen_client)?.unwrap_or(said);
     let named = options.advertise_peer.or_else(|| peers.get(&name).cloned());
     let advertise_peer = advertised("peer", named, listen_peer)?;
@@ -270,9 +267,21 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         auto_compaction: options.auto_compaction.as_deref().map(auto_compaction).transpose()?,
         // Nobody wants a store that holds nothing: 0 is the default, as in etcd.
         quota_bytes: options.quota_backend_bytes.filter(|bytes| *bytes > 0),
+        history: history(options.history_revisions, options.history_bytes)?,
         record: options.record,
         connection_threads: options.connection_threads,
     })
+}
+
+/// Refuses ports that other machines can reach, unless that is wanted.
+fn refuse_strangers(insecure: bool, ports: &[(&str, SocketAddr)]) -> Result<(), Failure> {
+    match ports.iter().find(|(_, address)| !address.ip().is_loopback() && !insecure) {
+        None => Ok(()),
+        Some((flag, address)) => Err(Failure::usage(format!(
+            "{flag} {address} can be reached from other machines, and nothing is encrypted or authenticated yet; \
+             listen on 127.0.0.1, or say --insecure if the network is yours alone"
+        ))),
+    }
 }
 
 /// What others are told: an address that they can connect to.
@@ -387,6 +396,21 @@ fn auto_compaction(text: &str) -> Result<AutoCompaction, Failure> {
     })
 }
 
+/// How much of the past is kept, if anything was said of it.
+fn history(revisions: Option<u64>, bytes: Option<u64>) -> Result<Option<Retention>, Failure> {
+    let (usual, most) = (Retention::default(), Retention::MOST);
+    let within = |flag: &str, said: Option<u64>, usual: u64, most: u64| match said.unwrap_or(usual) {
+        0 => Err(Failure::usage(format!("{flag} 0: it is 1 at least, and {most} at most"))),
+        said if said > most => Err(Failure::usage(format!("{flag} {said}: it is {most} at most"))),
+        said => Ok(said),
+    };
+    let kept = Retention {
+        revisions: within("--history-revisions", revisions, usual.revisions, most.revisions)?,
+        bytes: within("--history-bytes", bytes, usual.bytes, most.bytes)?,
+    };
+    Ok(revisions.or(bytes).map(|_| kept))
+}
+
 fn check_bounds(bounds: &[(&str, Option<u64>)]) -> Result<(), Failure> {
     match bounds.iter().find(|(_, value)| *value == Some(0)) {
         Some((flag, _)) => {
@@ -486,6 +510,8 @@ mod tests {
             (&[("election-timeout-ms", "\"soon\"")], "MIN-MAX"),
             (&[("heartbeat-ms", "0")], "rest"),
             (&[("max-connections", "0")], "--max-connections 0"),
+            (&[("history-revisions", "0")], "--history-revisions 0: it is 1 at least, and 1000000 at most"),
+            (&[("history-bytes", "8589934593")], "--history-bytes 8589934593: it is 8589934592 at most"),
         ] {
             let error = error(pairs);
             assert!(error.contains(words), "{pairs:?}: {error}");

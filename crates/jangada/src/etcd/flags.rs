@@ -44,8 +44,8 @@ const NO_V2: &str = "the API of version 2 is not served";
 const OWN_PACE: &str = "the log writes and recycles its files at its own pace";
 const OFF: &[&str] = &["", "0", "false"];
 
-/// All that etcd 3.5 has, but for the experimental ones.
-pub const FLAGS: [Flag; 78] = [
+/// All that etcd 3.5 has, but for the experimental ones; and two of our own.
+pub const FLAGS: [Flag; 80] = [
     flag("name", Honoured),
     flag("data-dir", Honoured),
     flag("listen-client-urls", Honoured),
@@ -107,6 +107,8 @@ pub const FLAGS: [Flag; 78] = [
     flag("quota-backend-bytes", Honoured),
     flag("auto-compaction-mode", Honoured),
     flag("auto-compaction-retention", Honoured),
+    flag("history-revisions", Honoured),
+    flag("history-bytes", Honoured),
     flag("auth-token", Only(&["simple", ""], "tokens are simple ones: there is no JWT")),
     flag("cors", Only(&["*", ""], "pages of other origins are always refused: SECURITY.md")),
     flag("wal-dir", Only(&[""], "the log is kept in --data-dir")),

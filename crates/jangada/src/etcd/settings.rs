@@ -10,6 +10,9 @@ use super::flags::Said;
 const CLIENT_URL: &str = "http://localhost:2379";
 const PEER_URL: &str = "http://localhost:2380";
 
+/// How much history is kept if nobody says: etcd's users expect it to be there until they compact it.
+const HISTORY: Retention = Retention { revisions: 100_000, bytes: 256 << 20 };
+
 /// The settings of a server that was described in etcd's words.
 ///
 /// # Errors
@@ -64,6 +67,8 @@ pub fn options(said: &Said) -> Result<Options, String> {
         auto_compaction: auto_compaction(said)?,
         max_request_bytes: number(said, "max-request-bytes")?,
         quota_backend_bytes: quota(said)?,
+        history_revisions: Some(history(said)?.revisions),
+        history_bytes: Some(history(said)?.bytes),
         ..Options::default()
     })
 }
@@ -162,16 +167,24 @@ fn auto_compaction(said: &Said) -> Result<Option<String>, String> {
     }
 }
 
+/// How much history the store keeps, whatever is compacted sooner.
+fn history(said: &Said) -> Result<Retention, String> {
+    Ok(Retention {
+        revisions: number(said, "history-revisions")?.unwrap_or(HISTORY.revisions),
+        bytes: number(said, "history-bytes")?.unwrap_or(HISTORY.bytes),
+    })
+}
+
 /// That less of the history is kept than was asked for.
 pub fn about_history(said: &Said) -> Option<String> {
     let kept = said.get("auto-compaction-retention").filter(|kept| *kept != "0")?;
-    let Retention { revisions, bytes } = Retention::default();
+    let Retention { revisions, bytes } = history(said).ok()?;
     let is_enough = said.get("auto-compaction-mode") == Some("revision")
         && kept.parse::<u64>().is_ok_and(|kept| kept <= revisions);
     (!is_enough).then(|| {
         format!(
             "--auto-compaction-retention {kept}: of the history the last {revisions} revisions and {} MiB of old values are \
-             kept, and no more, whatever is asked for",
+             kept, and no more, whatever is asked for (--history-revisions, --history-bytes)",
             bytes >> 20
         )
     })
@@ -232,6 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn more_of_the_past_is_kept_than_elsewhere_unless_somebody_says_how_much() {
+        let kept = |line: &str| {
+            let options = read(line).unwrap();
+            (options.history_revisions.unwrap(), options.history_bytes.unwrap())
+        };
+        assert_eq!(kept(""), (100_000, 256 << 20));
+        assert_eq!(kept("--history-revisions 7 --history-bytes=8"), (7, 8));
+    }
+
+    #[test]
     fn a_quota_below_zero_is_none() {
         let quota = |line: &str| read(line).unwrap().quota_backend_bytes;
         assert_eq!((quota(""), quota("--quota-backend-bytes 0")), (None, Some(0)));
@@ -247,7 +270,9 @@ mod tests {
         assert_eq!(about("--auto-compaction-retention 0"), None);
         assert_eq!(about("--auto-compaction-mode revision --auto-compaction-retention 1000"), None);
         let much = about("--auto-compaction-mode revision --auto-compaction-retention 1000000").unwrap();
-        assert!(much.contains("the last 10000 revisions"), "{much}");
+        assert!(much.contains("the last 100000 revisions and 256 MiB"), "{much}");
+        let line = "--auto-compaction-mode revision --auto-compaction-retention 1000000";
+        assert_eq!(about(&format!("{line} --history-revisions 1000000")), None);
         assert!(about("--auto-compaction-retention 24h").is_some());
     }
 
@@ -271,6 +296,7 @@ mod tests {
             ("--initial-cluster-state old", "--initial-cluster-state old: it is new or existing"),
             ("--initial-cluster-state existing", "--initial-cluster-state existing: --initial-cluster must"),
             ("--heartbeat-interval soon", "--heartbeat-interval soon: a number is wanted"),
+            ("--history-bytes much", "--history-bytes much: a number is wanted"),
             ("--snapshot-count abc", "--snapshot-count abc: a number is wanted"),
             (
                 "--heartbeat-interval 100 --election-timeout 200",

@@ -27,6 +27,7 @@ mod page; // the laboratory in a browser, without one
 mod ping; // `jangada ping`: the way between servers by itself
 mod promises; // members that are added before they are started
 mod quota; // a store that is full
+mod history; // how much of the past can be read
 mod script; // `jangada sim script`: scenarios as text
 mod sim; // `jangada sim`: plans that are saved and run again, failures that are told
 mod terminal; // the laboratory at a pseudo-terminal
