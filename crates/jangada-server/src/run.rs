@@ -143,6 +143,10 @@ async fn serve(
     let started = Instant::now();
     let disk = FileDisk::open(&config.data_dir).map_err(|why| ServerError::Environment(why.to_string()))?;
     let mut identity = Identity::open(&disk, &config)?;
+    // Before anybody can connect: whoever sees that the server listens may tell it to stop.
+    if config.rig.is_none() {
+        signals(stop)?;
+    }
     let client_listener = bind(config.listen_client, "clients")?;
     let peer_listener = bind(config.listen_peer, "peers")?;
     config.listen_client = client_listener.local_addr().map_err(environment)?;
@@ -155,10 +159,6 @@ async fn serve(
     let door =
         accept::serve(tokio_listener(peer_listener)?, directory.clone(), max_frame, peers_out, news.clone());
     tokio::task::spawn_local(door);
-    if config.rig.is_none() {
-        signals(stop)?;
-    }
-
     let event_log = begin_log(&config)?;
     let mut stopped = stop.0.subscribe();
     let by_me = tokio::select! {
