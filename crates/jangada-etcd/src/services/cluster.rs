@@ -34,9 +34,7 @@ impl<B: Backend> Cluster for ClusterService<B> {
         let (token, message) = self.admitted(call).await?;
         let peer_addr = peer_addr(&message.peer_ur_ls)?;
         let change = MemberChange::Add { peer_addr, is_learner: message.is_learner };
-        let (added, members) =
-            self.0.change_members(change, token).await.map_err(error::of_member_refusal)?;
-        let members = all(members);
+        let (added, members) = self.change(change, token).await?;
         let member = members.iter().find(|member| member.id == added).cloned();
         Ok(Answer::new(pb::MemberAddResponse { header: self.header(), member, members }))
     }
@@ -80,8 +78,23 @@ impl<B: Backend> ClusterService<B> {
     }
 
     async fn changed(&self, change: MemberChange, token: Option<String>) -> Result<Vec<pb::Member>, Status> {
-        let (_, members) = self.0.change_members(change, token).await.map_err(error::of_member_refusal)?;
-        Ok(all(members))
+        Ok(self.change(change, token).await?.1)
+    }
+
+    /// Changes a member; says which, and who there is now.
+    async fn change(
+        &self,
+        change: MemberChange,
+        token: Option<String>,
+    ) -> Result<(u64, Vec<pb::Member>), Status> {
+        let leaves = matches!(change, MemberChange::Remove { id } if id == self.0.answerer().member_id);
+        let (id, members) = self.0.change_members(change, token).await.map_err(error::of_member_refusal)?;
+        if !leaves {
+            // Who asks this member for its list now, as etcdctl 3.4 does, wants to see the change. It has been made, whether
+            // this member learns of it or not.
+            let _learnt = super::revision(&self.0, Freshness::Linearizable).await;
+        }
+        Ok((id, all(members)))
     }
 
     /// Members are not of the store: what is said of them names no revision of it.

@@ -45,6 +45,9 @@ async fn changes_of_members_are_handed_on_and_answered_with_all_of_them() {
         MemberChange::Remove { id: 1 },
     ];
     assert_eq!(*bare.changes.lock().unwrap(), expected);
+    // Who stays a member knows of the change before it answers.
+    let learnt = bare.reads.lock().unwrap().iter().filter(|read| **read == Freshness::Linearizable).count();
+    assert_eq!(learnt, 3);
     for wrong in
         ["", "127.0.0.1:1", "https://127.0.0.1:1", "http://127.0.0.1", "http://:1", "http://a:1/path"]
     {
