@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jangada_kv::{Millis, Request, Response, Store};
-use jangada_server::front::{Front, Shared};
+use jangada_server::front::{Front, Serves, Shared};
 use jangada_server::handle::{AdminError, BatchItem, Handle, RequestError, STAMP_BYTES, Submission};
 use jangada_server::limits::Limits;
 use jangada_server::status::{Status, StatusBoard};
@@ -22,7 +22,7 @@ fn main() -> std::io::Result<()> {
     let board = StatusBoard::new(Status { problem: None, ..Status::starting("memory", 1) });
     let (handle, mut inbox) = Handle::new(1024, board);
     let shared = Arc::new(Shared::new(handle, Limits::default(), address.clone()));
-    let front = Front::start(TcpListener::bind(&address)?, 1, &shared)?;
+    let front = Front::start(vec![(TcpListener::bind(&address)?, Serves::Everything)], 1, &shared)?;
     writeln!(std::io::stdout(), "ready on {address}; try: redis-cli -p PORT ping")?;
 
     let mut store = Store::new();

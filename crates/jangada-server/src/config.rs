@@ -27,6 +27,10 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     /// Where clients connect.
     pub listen_client: SocketAddr,
+    /// Where else they may.
+    pub also_listen_client: Vec<SocketAddr>,
+    /// Where `/metrics` and `/health` are served, and nothing else.
+    pub listen_metrics: Vec<SocketAddr>,
     /// Where peers connect.
     pub listen_peer: SocketAddr,
     /// What the other servers are told about where clients connect; `listen_client` if `None`.
@@ -129,6 +133,8 @@ impl ServerConfig {
             name: name.to_owned(),
             data_dir,
             listen_client: loopback,
+            also_listen_client: Vec::new(),
+            listen_metrics: Vec::new(),
             listen_peer: loopback,
             advertise_client: None,
             advertise_peer: None,

@@ -30,7 +30,7 @@ use crate::descriptors;
 use crate::error::ServerError;
 use crate::event_log::EventLog;
 use crate::flight::Flight;
-use crate::front::{Front, Shared};
+use crate::front::{Front, Serves, Shared};
 use crate::handle::Handle;
 use crate::identity::Identity;
 use crate::limits::Limits;
@@ -147,9 +147,9 @@ async fn serve(
     if config.rig.is_none() {
         signals(stop)?;
     }
-    let client_listener = bind(config.listen_client, "clients")?;
+    let client_ports = client_ports(&config)?;
     let peer_listener = bind(config.listen_peer, "peers")?;
-    config.listen_client = client_listener.local_addr().map_err(environment)?;
+    config.listen_client = client_ports[0].0.local_addr().map_err(environment)?;
     config.listen_peer = peer_listener.local_addr().map_err(environment)?;
 
     let directory = Directory::new(card(&config, &identity), identity.founding.clone());
@@ -194,7 +194,7 @@ async fn serve(
         eprintln!("{}: {warning}", config.name);
     }
     begin_upkeep(&handle, &config);
-    let front = open_to_clients(&config, client_listener, handle.clone())?;
+    let front = open_to_clients(&config, client_ports, handle.clone())?;
     ready(&Ready {
         name: config.name.clone(),
         client: config.listen_client,
@@ -267,7 +267,7 @@ fn keep_records(
 /// Lets clients in.
 fn open_to_clients(
     config: &ServerConfig,
-    listener: std::net::TcpListener,
+    ports: Vec<(std::net::TcpListener, Serves)>,
     handle: Handle,
 ) -> Result<Front, ServerError> {
     let (connections, fewer) = descriptors::room_for(config.max_connections);
@@ -277,7 +277,7 @@ fn open_to_clients(
     let limits = Limits { connections, ..Limits::for_requests(config.max_request_bytes) };
     let shared = Shared::new(handle, limits, config.known_client_addr());
     let shared = Arc::new(shared.with_console(config.console));
-    Front::start(listener, config.connection_threads, &shared).map_err(environment)
+    Front::start(ports, config.connection_threads, &shared).map_err(environment)
 }
 
 /// Finds out which cluster this server belongs to, and makes it durable. True: founded by this server now.
@@ -429,6 +429,14 @@ fn lab_hosts(config: &ServerConfig) -> Names {
         hosts.insert(id, addr.clone());
     }
     hosts
+}
+
+/// The ports for clients, the first of which others are told of, and those for figures.
+fn client_ports(config: &ServerConfig) -> Result<Vec<(std::net::TcpListener, Serves)>, ServerError> {
+    let clients = std::iter::once(&config.listen_client).chain(&config.also_listen_client);
+    let clients = clients.map(|addr| Ok((bind(*addr, "clients")?, Serves::Everything)));
+    let figures = config.listen_metrics.iter().map(|addr| Ok((bind(*addr, "metrics")?, Serves::Figures)));
+    clients.chain(figures).collect()
 }
 
 fn bind(addr: SocketAddr, whom: &str) -> Result<std::net::TcpListener, ServerError> {

@@ -21,13 +21,16 @@ pub struct Options {
     /// Where the log and the snapshots are kept [default: ./jangada.data]
     #[arg(long, env = "JANGADA_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where clients connect: RESP, plain words, HTTP [default: 127.0.0.1:2379]
-    #[arg(long, env = "JANGADA_LISTEN_CLIENT", value_name = "HOST:PORT")]
+    /// Where clients connect: RESP, plain words, HTTP; several, with commas [default: 127.0.0.1:2379]
+    #[arg(long, env = "JANGADA_LISTEN_CLIENT", value_name = "HOST:PORT,…")]
     pub listen_client: Option<String>,
+    /// Where /metrics and /health are served, and nothing else; several, with commas [default: on the client port alone]
+    #[arg(long, env = "JANGADA_LISTEN_METRICS", value_name = "HOST:PORT,…")]
+    pub listen_metrics: Option<String>,
     /// Where the other servers connect [default: this server's address in --peers, else the next port]
     #[arg(long, env = "JANGADA_LISTEN_PEER", value_name = "HOST:PORT")]
     pub listen_peer: Option<String>,
-    /// The client address that is told to others [default: --listen-client]
+    /// The client address that is told to others [default: the first of --listen-client]
     #[arg(long, env = "JANGADA_ADVERTISE_CLIENT", value_name = "HOST:PORT")]
     pub advertise_client: Option<String>,
     /// The peer address that is told to others [default: this server's address in --peers, else --listen-peer]
@@ -184,6 +187,7 @@ impl Options {
             name: self.name.or(other.name),
             data_dir: self.data_dir.or(other.data_dir),
             listen_client: self.listen_client.or(other.listen_client),
+            listen_metrics: self.listen_metrics.or(other.listen_metrics),
             listen_peer: self.listen_peer.or(other.listen_peer),
             advertise_client: self.advertise_client.or(other.advertise_client),
             advertise_peer: self.advertise_peer.or(other.advertise_peer),

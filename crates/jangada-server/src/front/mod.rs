@@ -44,7 +44,16 @@ use sniff::{Protocol, sniff};
 /// How long the acceptor rests when the system refuses it another socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The running client port of a server.
+/// What is served on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// Everything that clients may ask.
+    Everything,
+    /// `/metrics` and `/health` over HTTP/1.1.
+    Figures,
+}
+
+/// The running client ports of a server.
 #[derive(Debug)]
 pub struct Front {
     threads: Vec<JoinHandle<()>>,
@@ -52,16 +61,20 @@ pub struct Front {
 }
 
 impl Front {
-    /// Serves the clients that connect to `listener`, on `threads` threads.
+    /// Serves the clients that connect to these ports, on `threads` threads.
     ///
     /// # Errors
     /// If the system gives no thread or no event queue.
     ///
     /// # Panics
     /// If `threads` is 0.
-    pub fn start(listener: StdListener, threads: usize, shared: &Arc<Shared>) -> io::Result<Front> {
+    pub fn start(
+        ports: Vec<(StdListener, Serves)>,
+        threads: usize,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Front> {
         assert!(threads > 0, "somebody must accept connections");
-        listener.set_nonblocking(true)?;
+        ports.iter().try_for_each(|(listener, _)| listener.set_nonblocking(true))?;
         let (stop, stopped) = watch::channel(false);
         let mut front = Front { threads: Vec::new(), stop };
         let (mut inboxes, mut queues) = (Vec::new(), Vec::new());
@@ -70,7 +83,7 @@ impl Front {
             queues.push(queue);
             inboxes.push(inbox);
         }
-        let mut acceptor = Some((listener, queues));
+        let mut acceptor = Some((ports, queues));
         for (number, inbox) in inboxes.into_iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let acceptor = acceptor.take();
@@ -79,13 +92,12 @@ impl Front {
             let thread = thread::Builder::new().name(format!("clients-{number}"));
             front.threads.push(thread.spawn(move || {
                 runtime.block_on(async {
-                    if let Some((listener, queues)) = acceptor {
-                        tokio::spawn(accept(
-                            listener,
-                            queues,
-                            Arc::clone(&shared),
-                            Stop::new(stopped.clone()),
-                        ));
+                    if let Some((ports, queues)) = acceptor {
+                        let admission = Admission::new(&shared.limits);
+                        for port in ports {
+                            let (queues, stop) = (queues.clone(), Stop::new(stopped.clone()));
+                            tokio::spawn(accept(port, queues, Arc::clone(&shared), admission.clone(), stop));
+                        }
                     }
                     work(inbox, &shared, stopped).await;
                 });
@@ -106,17 +118,17 @@ impl Front {
 }
 
 /// A connection that was accepted, on its way to its thread.
-type Arrival = (StdStream, Guest);
+type Arrival = (StdStream, Guest, Serves);
 
 /// Accepts connections and deals them out in turn.
 async fn accept(
-    listener: StdListener,
+    (listener, serves): (StdListener, Serves),
     queues: Vec<mpsc::UnboundedSender<Arrival>>,
     shared: Arc<Shared>,
+    admission: Admission,
     mut stop: Stop,
 ) {
     let listener = TcpListener::from_std(listener).expect("the runtime drives sockets");
-    let admission = Admission::new(&shared.limits);
     let mut turn = queues.iter().cycle();
     loop {
         let accepted = tokio::select! {
@@ -134,7 +146,7 @@ async fn accept(
                 let queue = turn.next().expect("there is at least one thread");
                 if let Ok(stream) = stream.into_std() {
                     // The thread is gone only when it panicked: its share of the connections closes.
-                    let _ = queue.send((stream, guest));
+                    let _ = queue.send((stream, guest, serves));
                 }
             }
             None => {
@@ -155,14 +167,17 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Arrival>, shared: &Shared, stop
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            Some((stream, guest)) = inbox.recv() => {
+            Some((stream, guest, serves)) = inbox.recv() => {
                 let Ok(stream) = TcpStream::from_std(stream) else { continue };
                 // Replies leave in as few packets as possible already; waiting for more only costs time.
                 let _ = stream.set_nodelay(true);
                 let (door, stop) = (door.clone().from(guest.address()), Stop::new(stopped.clone()));
                 connections.spawn(async move {
                     // An error ends the connection, and there is nobody else to tell.
-                    let _ = door.serve(stream, stop).await;
+                    let _ = match serves {
+                        Serves::Everything => door.serve(stream, stop).await,
+                        Serves::Figures => door.serve_figures(stream, stop).await,
+                    };
                     door.shared.counters.closed.fetch_add(1, Relaxed);
                     drop(guest);
                 });
@@ -180,6 +195,8 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Arrival>, shared: &Shared, stop
 pub struct Door {
     shared: Arc<Shared>,
     router: axum::Router,
+    /// The pages of a port that has figures only.
+    figures: axum::Router,
     services: Services<Seam>,
     address: Option<IpAddr>,
 }
@@ -190,7 +207,8 @@ impl Door {
     pub fn new(shared: Arc<Shared>) -> Door {
         let services = etcd::services(Arc::clone(&shared));
         let router = http::router(Arc::clone(&shared), services.clone());
-        Door { shared, router, services, address: None }
+        let figures = http::figures(Arc::clone(&shared));
+        Door { shared, router, figures, services, address: None }
     }
 
     /// The same for a client at this address.
@@ -223,11 +241,7 @@ impl Door {
             Some(Protocol::Resp) => connection::serve(stream, first, false, self.address, shared, stop).await,
             Some(Protocol::Lines) => connection::serve(stream, first, true, self.address, shared, stop).await,
             Some(Protocol::Http1) => {
-                let account = Account::new(self.shared.handle.room());
-                let stream = Counted::new(Rewound::new(first, stream), Arc::clone(&account), None);
-                let pages = http::Pages::new(self.router.clone(), self.address, Arc::clone(&account));
-                let serving = http::serve(stream, pages, limits, stop);
-                self.unless_stalled(serving, &account).await;
+                self.serve_pages(Rewound::new(first, stream), self.router.clone(), stop).await;
                 Ok(())
             }
             Some(Protocol::Http2) => {
@@ -242,6 +256,30 @@ impl Door {
             }
             None => Ok(()),
         }
+    }
+
+    /// Serves one stream of a port that has figures only, until it ends.
+    ///
+    /// # Errors
+    /// Never: whoever speaks another protocol is told so in HTTP.
+    pub async fn serve_figures<S>(&self, stream: S, stop: Stop) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = Rewound::new(BytesMut::new(), stream);
+        self.serve_pages(stream, self.figures.clone(), stop).await;
+        Ok(())
+    }
+
+    async fn serve_pages<S>(&self, stream: Rewound<S>, router: axum::Router, stop: Stop)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let account = Account::new(self.shared.handle.room());
+        let stream = Counted::new(stream, Arc::clone(&account), None);
+        let pages = http::Pages::new(router, self.address, Arc::clone(&account));
+        let serving = http::serve(stream, pages, &self.shared.limits, stop);
+        self.unless_stalled(serving, &account).await;
     }
 
     /// Serves until the stream ends, or its client has taken nothing of much for too long.

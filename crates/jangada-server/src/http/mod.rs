@@ -88,6 +88,16 @@ pub(crate) fn router(shared: Arc<Shared>, services: Services<Seam>) -> Router {
         .layer(middleware::from_fn_with_state(shared, count))
 }
 
+/// The pages of a port that has figures only.
+pub(crate) fn figures(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(health::health))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /metrics and /health here\n") })
+        .with_state(Arc::clone(&shared))
+        .layer(middleware::from_fn_with_state(shared, count))
+}
+
 /// The pages, as one connection is given them.
 #[derive(Clone)]
 pub(crate) struct Pages {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use jangada_server::front::{Front, Shared};
+use jangada_server::front::{Front, Serves, Shared};
 use jangada_server::handle::Handle;
 use jangada_server::limits::Limits;
 use jangada_server::status::StatusBoard;
@@ -22,7 +22,7 @@ fn open(limits: Limits) -> (Front, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let shared = Arc::new(Shared::new(handle, limits, address.to_string()));
-    (Front::start(listener, 2, &shared).unwrap(), address)
+    (Front::start(vec![(listener, Serves::Everything)], 2, &shared).unwrap(), address)
 }
 
 fn ask(stream: &mut TcpStream, line: &str, reply: &str) {

@@ -85,6 +85,8 @@ fn settings(id: i64, dir: &Path) -> Settings {
         name: format!("n{id}"),
         data_dir: dir.join(format!("n{id}")),
         listen_client: socket(4),
+        also_listen_client: Vec::new(),
+        listen_metrics: Vec::new(),
         listen_peer: socket(3),
         advertise_client: address(4, id),
         advertise_peer: None,

@@ -48,6 +48,10 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where clients connect.
     pub listen_client: SocketAddr,
+    /// Where else.
+    pub also_listen_client: Vec<SocketAddr>,
+    /// Where there are figures only.
+    pub listen_metrics: Vec<SocketAddr>,
     /// Where peers connect.
     pub listen_peer: SocketAddr,
     /// What others are told.
@@ -109,7 +113,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// Says so if others than this machine can reach the server: it was allowed, or `check` had refused.
 pub fn warn_of_strangers(settings: &Settings) {
-    for (port, address) in [("clients", settings.listen_client), ("peers", settings.listen_peer)] {
+    let others = settings.also_listen_client.iter().map(|address| ("clients", *address));
+    let ports = [("clients", settings.listen_client), ("peers", settings.listen_peer)];
+    for (port, address) in ports.into_iter().chain(others) {
         if !address.ip().is_loopback() {
             output::note(&format!(
                 "warning: {address} for {port}: nothing is encrypted or authenticated; whoever reaches this port \
@@ -146,6 +152,8 @@ fn server_config(settings: Settings, founding: Founding, seed: Option<u64>) -> S
     let alone = !settings.join && settings.peers.len() == 1;
     ServerConfig {
         listen_client: settings.listen_client,
+        also_listen_client: settings.also_listen_client,
+        listen_metrics: settings.listen_metrics,
         listen_peer: settings.listen_peer,
         advertise_client: Some(settings.advertise_client),
         advertise_peer: settings.advertise_peer,
@@ -212,8 +220,12 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
     let name = options.name.unwrap_or_else(|| "n1".to_owned());
     check_name(&name)?;
     let join = options.join.unwrap_or(false);
-    let said = options.listen_client.unwrap_or_else(|| "127.0.0.1:2379".to_owned());
+    let listed = options.listen_client.unwrap_or_else(|| "127.0.0.1:2379".to_owned());
+    let said = listed.split(',').next().unwrap_or_default().trim().to_owned();
     let listen_client = resolve("--listen-client", &said)?;
+    let mut also_listen_client = addresses("--listen-client", &listed)?;
+    also_listen_client.retain(|address| *address != listen_client);
+    let listen_metrics = addresses("--listen-metrics", &options.listen_metrics.unwrap_or_default())?;
     let mut peers = match &options.peers {
         Some(text) => parse_peers(text)?,
         None => BTreeMap::new(),
@@ -228,12 +240,11 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         peers.insert(name.clone(), said_peer);
     }
     check_membership(&name, &peers, join)?;
-    if listen_client == listen_peer && listen_client.port() != 0 {
-        return Err(Failure::usage(format!(
-            "--listen-client and --listen-peer are both {listen_client}: clients and peers need a port each"
-        )));
-    }
-    let ports = [("--listen-client", listen_client), ("--listen-peer", listen_peer)];
+    let mut ports = vec![("--listen-client", listen_client)];
+    ports.extend(also_listen_client.iter().map(|address| ("--listen-client", *address)));
+    ports.extend(listen_metrics.iter().map(|address| ("--listen-metrics", *address)));
+    check_peer_port(&ports, listen_peer)?;
+    ports.push(("--listen-peer", listen_peer));
     refuse_strangers(options.insecure.unwrap_or(false), &ports)?;
     let advertise_client = advertised("client", options.advertise_client, listen_client)?.unwrap_or(said);
     let named = options.advertise_peer.or_else(|| peers.get(&name).cloned());
@@ -250,6 +261,8 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         name,
         data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("jangada.data")),
         listen_client,
+        also_listen_client,
+        listen_metrics,
         listen_peer,
         advertise_client,
         advertise_peer,
@@ -271,6 +284,16 @@ pub fn check(options: Options) -> Result<Settings, Failure> {
         record: options.record,
         connection_threads: options.connection_threads,
     })
+}
+
+/// Refuses ports for clients of which one is that for peers.
+fn check_peer_port(ports: &[(&str, SocketAddr)], peer: SocketAddr) -> Result<(), Failure> {
+    match ports.iter().find(|(_, address)| *address == peer && peer.port() != 0) {
+        None => Ok(()),
+        Some((flag, _)) => Err(Failure::usage(format!(
+            "{flag} and --listen-peer are both {peer}: clients and peers need a port each"
+        ))),
+    }
 }
 
 /// Refuses ports that other machines can reach, unless that is wanted.
@@ -420,6 +443,18 @@ fn check_bounds(bounds: &[(&str, Option<u64>)]) -> Result<(), Failure> {
     }
 }
 
+/// All addresses of a list, each once: a name and a number may mean the same.
+fn addresses(flag: &str, listed: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let mut found = Vec::new();
+    for part in listed.split(',').filter(|_| !listed.is_empty()) {
+        let address = resolve(flag, part.trim())?;
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    Ok(found)
+}
+
 fn resolve(flag: &str, address: &str) -> Result<SocketAddr, Failure> {
     let wrong = |why: String| {
         Failure::usage(format!("{flag}: {address:?}: {why}; write HOST:PORT, such as 127.0.0.1:2379"))
@@ -504,6 +539,9 @@ mod tests {
             (&[("listen-client", "\"0.0.0.0:2379\""), ("insecure", "true")], "--advertise-client"),
             (&[("peers", "\"n1=0.0.0.0:2380\""), ("insecure", "true")], "--advertise-peer"),
             (&[("listen-client", "\"127.0.0.1:99999\"")], "--listen-client"),
+            (&[("listen-client", "\"127.0.0.1:1,0.0.0.0:2\"")], "--listen-client 0.0.0.0:2 can be reached"),
+            (&[("listen-metrics", "\"0.0.0.0:2\"")], "--listen-metrics 0.0.0.0:2 can be reached"),
+            (&[("listen-client", "\"127.0.0.1:1,\"")], "write HOST:PORT"),
             (&[("listen-peer", "\"127.0.0.1:2379\"")], "a port each"),
             (&[("election-timeout-ms", "\"500-250\"")], "smaller"),
             (&[("election-timeout-ms", "\"60-90\"")], "two heartbeats"),
@@ -516,6 +554,22 @@ mod tests {
             let error = error(pairs);
             assert!(error.contains(words), "{pairs:?}: {error}");
         }
+    }
+
+    #[test]
+    fn clients_may_come_to_several_addresses_of_which_the_first_is_told() {
+        let said = [
+            ("listen-client", "\"127.0.0.1:1, 127.0.0.2:1,127.0.0.1:1\""),
+            ("listen-metrics", "\"127.0.0.1:3,127.0.0.1:4\""),
+        ];
+        let settings = check(options(&said)).unwrap();
+        assert_eq!(
+            (settings.listen_client.to_string().as_str(), settings.listen_peer.port()),
+            ("127.0.0.1:1", 2)
+        );
+        assert_eq!(settings.advertise_client, "127.0.0.1:1");
+        assert_eq!(settings.also_listen_client, ["127.0.0.2:1".parse().unwrap()]);
+        assert_eq!(settings.listen_metrics.len(), 2);
     }
 
     #[test]

@@ -111,7 +111,8 @@ fn help() -> String {
     format!(
         "A server that is started in etcd's words\n\nUsage: jangada etcd [FLAGS], or etcd [FLAGS] if the program is \
          called so\n\nEach flag may also stand in the environment (--data-dir is ETCD_DATA_DIR); a flag outranks \
-         it.\nURLs are http://HOST:PORT, one for each flag.\n\nHonoured:\n  {}\n\nTaken with these values \
+         it.\nURLs are http://HOST:PORT: several, with commas, where clients or /metrics are listened for, one for each other \
+         flag.\n\nHonoured:\n  {}\n\nTaken with these values \
          only:\n{only}\nTaken, but changing nothing:\n{ignored}  --{:<32} experiments of etcd's\n\nExamples:\n  $ \
          jangada etcd\n  $ jangada etcd --name n1 --data-dir n1.etcd \\\n      --listen-client-urls \
          http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \\\n      --listen-peer-urls \

@@ -19,7 +19,10 @@ const HISTORY: Retention = Retention { revisions: 100_000, bytes: 256 << 20 };
 /// A sentence about what cannot be.
 pub fn options(said: &Said) -> Result<Options, String> {
     let name = said.get("name").unwrap_or("default").to_owned();
-    let listen_client = address(said, "listen-client-urls", CLIENT_URL)?;
+    let listen_client =
+        addresses("listen-client-urls", said.get("listen-client-urls").unwrap_or(CLIENT_URL))?;
+    let metrics = said.get("listen-metrics-urls").filter(|urls| !urls.is_empty());
+    let listen_metrics = metrics.map(|urls| addresses("listen-metrics-urls", urls)).transpose()?;
     let listen_peer = address(said, "listen-peer-urls", PEER_URL)?;
     if said.get("listen-client-urls").is_some() && said.get("advertise-client-urls").is_none() {
         return Err(
@@ -53,6 +56,7 @@ pub fn options(said: &Said) -> Result<Options, String> {
         data_dir: Some(said.get("data-dir").map_or_else(|| format!("{name}.etcd"), str::to_owned).into()),
         name: Some(name),
         listen_client: Some(listen_client),
+        listen_metrics,
         listen_peer: Some(listen_peer),
         advertise_client: Some(advertise_client),
         advertise_peer: Some(advertise_peer),
@@ -95,7 +99,14 @@ fn times(said: &Said) -> Result<(Option<u64>, Option<u64>), String> {
     }
 }
 
-/// The address of a flag that takes URLs: one, as a server has one port for each kind.
+/// The addresses of a flag that takes URLs, in our words.
+fn addresses(flag: &str, urls: &str) -> Result<String, String> {
+    let addresses: Result<Vec<String>, String> =
+        urls.split(',').map(|url| host_and_port(flag, url)).collect();
+    Ok(addresses?.join(","))
+}
+
+/// The address of a flag that takes URLs: one, where a server has one.
 fn address(said: &Said, flag: &str, default: &str) -> Result<String, String> {
     let mut urls = said.get(flag).unwrap_or(default).split(',');
     let first = host_and_port(flag, urls.next().unwrap_or_default())?;
@@ -235,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn clients_and_figures_may_have_several_addresses() {
+        let line = "--listen-client-urls http://10.0.0.1:2379,http://127.0.0.1:2379 --advertise-client-urls \
+                    http://10.0.0.1:2379 --listen-metrics-urls http://127.0.0.1:2381";
+        let options = read(line).unwrap();
+        assert_eq!(options.listen_client.as_deref(), Some("10.0.0.1:2379,127.0.0.1:2379"));
+        assert_eq!(options.advertise_client.as_deref(), Some("10.0.0.1:2379"));
+        assert_eq!(options.listen_metrics.as_deref(), Some("127.0.0.1:2381"));
+        assert_eq!(read("--listen-metrics-urls=").unwrap().listen_metrics, None);
+    }
+
+    #[test]
     fn history_is_kept_for_hours_or_by_revisions() {
         let kept = |line: &str| read(line).unwrap().auto_compaction;
         assert_eq!(kept("--auto-compaction-retention 0"), None);
@@ -284,6 +306,7 @@ mod tests {
                 "--listen-peer-urls https://127.0.0.1:1",
                 "--listen-peer-urls https://127.0.0.1:1 cannot be honoured",
             ),
+            ("--listen-metrics-urls http://a:1,x", "--listen-metrics-urls \"x\": write http://HOST:PORT"),
             ("--listen-peer-urls unix://x:1", "--listen-peer-urls \"unix://x:1\": write http://HOST:PORT"),
             ("--listen-peer-urls http://127.0.0.1", "--listen-peer-urls \"http://127.0.0.1\": write"),
             ("--listen-peer-urls http://a:1,http://b:1", "--listen-peer-urls: http://b:1 beside http://a:1"),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Guarded, ask, expect_exit, jangada, ports, stderr, stdout, wait};
+use crate::support::{Guarded, ask, expect_exit, http_get, jangada, ports, stderr, stdout, wait};
 use crate::wire::Reply;
 
 /// etcd's flags for one of the members that `cluster` names.
@@ -56,6 +56,31 @@ fn three_members_are_started_in_etcds_words_and_say_when_they_are_ready() {
     again.wait_said("ready to serve client requests");
     let seen = wait("an answer", || ask(&address(2), &["GET", "d"], patience).ok());
     assert_eq!(seen, Reply::Bulk(Some(b"8".to_vec())));
+}
+
+#[test]
+fn clients_come_to_two_addresses_and_figures_have_one_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = ports(4);
+    let url = |offset: u16| format!("http://127.0.0.1:{}", base + offset);
+    let mut command = jangada();
+    command.arg("etcd").args(flags(dir.path(), "n", base, &format!("n={}", url(1))));
+    // What is said last holds.
+    command.args([
+        "--listen-client-urls",
+        &format!("{},{}", url(0), url(2)),
+        "--listen-metrics-urls",
+        &url(3),
+    ]);
+    let server = Guarded::spawn(&mut command);
+    server.wait_said("ready to serve client requests");
+    let get = |offset: u16, path: &str| http_get(&format!("127.0.0.1:{}", base + offset), path).unwrap();
+    for port in [0, 2, 3] {
+        assert_eq!(get(port, "/health"), r#"{"health":"true","reason":""}"#, "{port}");
+        assert!(get(port, "/metrics").contains("\njangada_ready 1\n"), "{port}");
+    }
+    assert!(get(2, "/status").contains(r#""name":"n""#));
+    assert_eq!(get(3, "/status"), "there are /metrics and /health here\n");
 }
 
 #[test]
