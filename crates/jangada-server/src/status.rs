@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use jangada_kv::{Alarm, AlarmKind, Quota, Retention, Store};
+use jangada_kv::{Alarm, AlarmKind, Quota, Retention, Revision, Store};
 use jangada_node::book::Promise;
 use jangada_trace::metrics::Metrics as Counted;
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,8 @@ impl From<&Store> for HistoryStatus {
     fn from(store: &Store) -> HistoryStatus {
         let Retention { revisions: most_revisions, bytes: most_bytes } = store.retention();
         HistoryStatus {
-            oldest_revision: store.floor().0,
+            // Before anything was compacted there is no floor.
+            oldest_revision: store.floor().max(Revision::FIRST).0,
             bytes: store.history_bytes(),
             most_revisions,
             most_bytes,
@@ -444,6 +445,7 @@ mod tests {
         assert_eq!(json["role"], status.role.as_str());
         assert_eq!(json["membership"]["stage"], "catch_up");
         assert_eq!(json["leader"], serde_json::Value::Null);
+        assert_eq!(json["history"]["oldest_revision"], 1, "nothing was compacted yet");
         for alarm in AlarmName::ALL {
             assert_eq!(serde_json::to_value(alarm).unwrap(), alarm.as_str());
         }
