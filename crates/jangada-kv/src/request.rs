@@ -232,6 +232,9 @@ pub enum CompareTarget {
     Lease(i64),
 }
 
+/// From this count on a SCAN is as large as others that may visit all keys.
+const LARGE_SCAN: u64 = 1_000;
+
 impl Request {
     /// What is asked, without who asks.
     #[must_use]
@@ -264,10 +267,14 @@ impl Request {
         }
     }
 
-    /// Whether the request alone may visit all keys there are, and have an answer that is as long.
+    /// Whether the request alone may visit all keys there are, or very many, and have an answer that is as long.
     #[must_use]
     pub fn may_visit_all(&self) -> bool {
-        let is_large = |command: &Command| matches!(command, Command::Keys { .. });
+        let is_large = |command: &Command| match command {
+            Command::Keys { .. } => true,
+            Command::Scan { count, .. } => *count > LARGE_SCAN,
+            _ => false,
+        };
         match self {
             Request::Command(command) => is_large(command),
             Request::Exec(exec) => exec.commands.iter().any(is_large),

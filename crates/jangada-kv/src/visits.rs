@@ -7,7 +7,8 @@
 //! lie before an old one.
 
 use crate::command::{Command, Exec};
-use crate::response::Error;
+use crate::request::{RangeRequest, Request, Txn, TxnOp};
+use crate::response::{Error, Response, TxnOpResponse, TxnResponse};
 use crate::slab::Slot;
 use crate::store::Store;
 use crate::types::{KeyRange, Revision};
@@ -15,6 +16,9 @@ use crate::types::{KeyRange, Revision};
 /// A txn, or the commands of a MULTI, may visit as many keys as there are, and so many more. With the first it can do once
 /// what a single range can do; with the second it can look at small parts of a large store more than once.
 pub const MAX_EXTRA_VISITS: u64 = 100_000;
+
+/// So many versions of a key are passed while another key is found, about.
+const VERSIONS_IN_A_VISIT: u64 = 8;
 
 /// What a transaction may still visit.
 pub(crate) struct Visits {
@@ -91,6 +95,47 @@ impl Store {
         })
     }
 
+    /// About how many keys and versions had to be looked at for an answer to a read, at least 1: so that whoever
+    /// answers many can stop in between.
+    #[must_use]
+    pub fn visited(&self, query: &Request, response: &Response) -> u64 {
+        1 + match (query.asked(), response) {
+            (_, Response::Error(_)) => 0,
+            (Request::Range(range), Response::Range(found)) => found.count + self.passed(range),
+            (Request::Txn(txn), Response::Txn(found)) => self.visited_by_txn(txn) + found_by(found),
+            (Request::Command(command), _) => self.visited_by(command),
+            (Request::Exec(exec), _) => exec.commands.iter().map(|command| self.visited_by(command)).sum(),
+            _ => 0,
+        }
+    }
+
+    fn visited_by(&self, command: &Command) -> u64 {
+        match command {
+            Command::Keys { .. } => self.key_count,
+            Command::Scan { count, .. } => self.key_count.min(*count),
+            _ => 0,
+        }
+    }
+
+    /// Beside what it has found: what it has compared, and the versions before old ones.
+    fn visited_by_txn(&self, txn: &Txn) -> u64 {
+        let compared = txn.compare.iter().map(|compare| match compare.range {
+            KeyRange::One(_) => 1,
+            KeyRange::Span { .. } | KeyRange::From(_) => self.key_count,
+        });
+        let passed = txn.success.iter().chain(&txn.failure).map(|operation| match operation {
+            TxnOp::Range(range) => self.passed(range),
+            TxnOp::Txn(nested) => self.visited_by_txn(nested),
+            TxnOp::Put(_) | TxnOp::DeleteRange(_) => 0,
+        });
+        compared.chain(passed).sum()
+    }
+
+    /// What is passed on the way to an old revision: at most all versions since, each in a fraction of what a key takes.
+    fn passed(&self, range: &RangeRequest) -> u64 {
+        range.revision.map_or(0, |revision| self.revision.0.saturating_sub(revision.0) / VERSIONS_IN_A_VISIT)
+    }
+
     /// A deletion below the floor is collected sooner here and later there.
     fn is_known_everywhere(&self, slot: Slot) -> bool {
         let newest = self.newest(slot);
@@ -103,4 +148,13 @@ impl Store {
         let entry = self.index.entry(slot);
         self.history.newer_than(&entry.newest, entry.newest_change, revision)
     }
+}
+
+fn found_by(txn: &TxnResponse) -> u64 {
+    let found = txn.responses.iter().map(|response| match response {
+        TxnOpResponse::Range(range) => 1 + range.count,
+        TxnOpResponse::Txn(nested) => found_by(nested),
+        TxnOpResponse::Put(_) | TxnOpResponse::DeleteRange(_) => 1,
+    });
+    found.sum()
 }

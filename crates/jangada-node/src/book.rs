@@ -239,7 +239,7 @@ mod tests {
             client_addr: String::new(),
         };
         let [first, second] = [book.promises[0].clone(), book.promises[1].clone()];
-        assert_eq!(book.clone().with(entry(first.id, "a:1")).promises, [second.clone()]);
+        assert_eq!(book.clone().with(entry(first.id, "a:1")).promises, std::slice::from_ref(&second));
         assert_eq!(book.clone().with(entry(NodeId(4), "a:1")).promises, [second], "by its address");
         let named = book.with(entry(first.id, "c:1")).with(entry(first.id, "b:1"));
         assert!(named.promises.is_empty() && named.entries.len() == 1);

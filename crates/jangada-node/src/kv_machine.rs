@@ -49,11 +49,7 @@ impl StateMachine for KvMachine {
     }
 
     fn visited(&self, query: &Request, response: &Response) -> u64 {
-        match response {
-            Response::Range(range) => 1 + range.count,
-            _ if query.may_visit_all() => 1 + self.store.key_count(),
-            _ => 1,
-        }
+        self.store.visited(query, response)
     }
 
     fn stamp(&self) -> Stamp {

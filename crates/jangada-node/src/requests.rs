@@ -226,6 +226,9 @@ impl<S: StateMachine> Replica<S> {
             let give_up = batch.give_up;
             return self.wait_for_leader(Work::Reads(batch), give_up);
         }
+        if self.requests.asked.len() + self.requests.ready.len() >= self.config.max_waiting_batches {
+            return self.refuse_reads(batch, Failure::Busy);
+        }
         let id = ReadId(self.requests.next_read);
         self.requests.next_read += 1;
         match self.raft.handle(self.now, RaftInput::Read(id)) {
@@ -240,7 +243,6 @@ impl<S: StateMachine> Replica<S> {
     pub(crate) fn on_read_ready(&mut self, id: ReadId, index: Result<Index, Refusal>) {
         let Some(batch) = self.requests.asked.remove(&id) else { return };
         match index {
-            Ok(index) if index <= self.applied && self.may_read() => self.answer_reads(batch),
             Ok(index) => self.requests.ready.push_back((index, batch)),
             Err(Refusal::NotLeader { .. } | Refusal::Transferring) if batch.give_up > self.now => {
                 let give_up = batch.give_up;
@@ -250,25 +252,28 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
-    /// More is applied: answers the reads that waited for it.
+    /// Answers the reads that wait for nothing more, in the order in which they became ready, until they have visited
+    /// enough for one step.
     pub(crate) fn answer_ready_reads(&mut self) {
-        let mut still = VecDeque::new();
-        for (index, batch) in core::mem::take(&mut self.requests.ready) {
+        let mut early = VecDeque::new();
+        while self.may_read()
+            && let Some((index, batch)) = self.requests.ready.pop_front()
+        {
             let is_ready = index <= self.applied;
-            if is_ready && self.may_read() {
+            if is_ready {
                 self.answer_reads(batch);
             } else {
-                self.requests.has_more |= is_ready;
-                still.push_back((index, batch));
+                early.push_back((index, batch));
             }
         }
-        self.requests.ready = still;
+        self.requests.has_more = self.requests.ready.iter().any(|(index, _)| *index <= self.applied);
+        early.append(&mut self.requests.ready);
+        self.requests.ready = early;
     }
 
     /// A new step.
     pub(crate) fn begin_reading(&mut self) {
         self.requests.visited = 0;
-        self.requests.has_more = false;
     }
 
     /// Whether reads wait for nothing but the next step.
@@ -616,6 +621,27 @@ mod tests {
             (replies, replica.next_deadline() == Time::ZERO)
         };
         assert_eq!([step(), step(), step()], [(2, true), (2, false), (0, false)]);
+    }
+
+    #[test]
+    fn reads_that_came_first_are_answered_first_whatever_becomes_ready_meanwhile() {
+        let mut replica = follower(ReplicaConfig { max_read_visits: 1, ..ReplicaConfig::default() });
+        let read = |token| ReadBatch { token: Token(token), ..one_read(at(5_000)) };
+        let mut answered = Vec::new();
+        for token in 1..=4 {
+            // Two arrive for each one that a step has time for.
+            for token in [token, 10 + token] {
+                replica.requests.asked.insert(ReadId(token), read(token));
+                replica.on_read_ready(ReadId(token), Ok(Index(0)));
+            }
+            let (mut effects, mut events) = (Vec::new(), Vec::new());
+            replica.take_effects(at(1), &mut effects, &mut events);
+            answered.extend(effects.iter().filter_map(|effect| match effect {
+                Effect::Reply(token, _) => Some(token.0),
+                _ => None,
+            }));
+        }
+        assert_eq!(answered, [1, 11, 2, 12]);
     }
 
     #[test]

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+/// The most keys that one `SCAN` looks at, whatever its COUNT says.
+pub const SCANNED_KEYS: u64 = 10_000;
+
 /// The bounds of one server. `Default` is what production uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -37,8 +40,6 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// The most keys that one `SHOW` prints; the rest is counted and the next page named.
     pub shown_keys: usize,
-    /// The most keys that one `SCAN` looks at, whatever its COUNT says.
-    pub scanned_keys: usize,
     /// The most open connections.
     pub connections: usize,
     /// The most open connections of one address.
@@ -106,7 +107,6 @@ impl Default for Limits {
             reply_bytes: 256 * 1024 * 1024,
             answer_bytes: 512 * 1024 * 1024,
             shown_keys: 1_000,
-            scanned_keys: 10_000,
             connections: 10_000,
             connections_per_address: 1_000,
             request_time: Duration::from_secs(5),

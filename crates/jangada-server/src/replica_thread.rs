@@ -26,9 +26,9 @@ const LONGEST_TAKING: Duration = Duration::from_millis(10);
 /// How long a stopping leader tries to hand its leadership over.
 const FAREWELL: Duration = Duration::from_millis(1_500);
 
-/// Longer than this from the beginning of one step to the next means that the process was not allowed to run, or
-/// that a step had to wait for the disk.
-const PAUSE: Duration = Duration::from_millis(150);
+/// The links run when this thread has nothing to do, and at the latest after so long: steps that follow each other at once
+/// (much to apply, much to read, a process that was not allowed to run) would keep heartbeats and their answers waiting.
+const LINKS_WAIT: Duration = Duration::from_millis(10);
 
 /// Where the loop's inputs come from.
 pub(crate) struct Inboxes {
@@ -54,7 +54,7 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<Ended,
     let alarm = sleep_until(core.next_wake().into());
     tokio::pin!(alarm);
     let mut farewell: Option<Instant> = None;
-    let mut last_step = Instant::now();
+    let mut links_ran = Instant::now();
     loop {
         tokio::select! {
             biased;
@@ -82,13 +82,13 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<Ended,
             Wish::Crash => return Ok(Ended::PowerFailed),
         }
         take_what_waits(core, inboxes)?;
-        if last_step.elapsed() > PAUSE {
-            // The process or its disk stood still, and the clock did not. What arrived meanwhile comes first:
-            // otherwise a leader would miss the answers of its followers, and a follower its leader's heartbeats.
-            let_links_read().await;
+        if links_ran.elapsed() > LINKS_WAIT {
+            // The clock did not stand still. What arrived meanwhile comes first: otherwise a leader would miss the answers
+            // of its followers, and a follower its leader's heartbeats.
+            let_links_run().await;
+            links_ran = Instant::now();
             take_what_waits(core, inboxes)?;
         }
-        last_step = Instant::now();
         // Inputs do not look at the clock: what is due is due with each step.
         core.handle(Input::TimePassed);
         core.step()?;
@@ -103,8 +103,9 @@ pub(crate) async fn run(core: &mut Core, inboxes: &mut Inboxes) -> Result<Ended,
     }
 }
 
-/// Lets the links read what has arrived: in one turn the runtime sees that something has, in the next they read it.
-async fn let_links_read() {
+/// Lets the links write what is to leave and read what has arrived: in one turn the runtime sees that something has, in the
+/// next they read it.
+async fn let_links_run() {
     for _ in 0..2 {
         tokio::task::yield_now().await;
     }
@@ -162,10 +163,10 @@ mod tests {
                 stream.read_u8().await.unwrap();
                 ear.set(true);
             });
-            let_links_read().await;
+            let_links_run().await;
             peer.write_all(&[1]).unwrap();
             assert!(!heard.get());
-            let_links_read().await;
+            let_links_run().await;
             assert!(heard.get());
         };
         tokio::task::LocalSet::new().run_until(talk).await;

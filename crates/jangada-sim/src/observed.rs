@@ -126,6 +126,10 @@ impl<S: StateMachine> StateMachine for Observed<S> {
         self.inner.read(now, query)
     }
 
+    fn visited(&self, query: &S::Query, response: &S::Response) -> u64 {
+        self.inner.visited(query, response)
+    }
+
     fn stamp(&self) -> Stamp {
         self.inner.stamp()
     }
@@ -171,6 +175,10 @@ impl<S: StateMachine> StateMachine for Observed<S> {
             restore.head.extend_from_slice(&head);
         }
         if chunk.is_empty() { Ok(()) } else { S::restore_chunk(&mut restore.inner, chunk) }
+    }
+
+    fn restored_stamp(restore: &ObservedRestore<S>) -> Option<Stamp> {
+        S::restored_stamp(&restore.inner)
     }
 
     fn finish_restore(&mut self, restore: ObservedRestore<S>) -> Result<(), String> {

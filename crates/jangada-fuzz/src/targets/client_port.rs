@@ -90,7 +90,6 @@ fn limits() -> Limits {
         output_bytes: 600,
         reply_bytes: 2_000,
         shown_keys: 3,
-        scanned_keys: 3,
         http_head_bytes: 8_192,
         http_body_bytes: 400,
         http2_streams: 3,

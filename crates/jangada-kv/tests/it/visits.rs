@@ -183,3 +183,27 @@ fn a_txn_may_hold_so_many_operations_in_all() {
     assert_eq!(world.apply(Request::Txn(txn(room + 1))), Response::Error(Error::TooManyOps));
     assert_eq!(world.store.revision(), Revision::FIRST);
 }
+
+#[test]
+fn what_reads_have_visited_is_told_by_what_they_found() {
+    let mut world = world();
+    let visited = |world: &World, query: Request| {
+        let response = world.store.read(world.now, &query);
+        world.store.visited(&query, &response)
+    };
+    assert_eq!(visited(&world, Request::Range(Box::new(RangeRequest::new(one("k0000"))))), 2);
+    assert_eq!(visited(&world, Request::Range(Box::new(all()))), 1 + KEYS);
+    assert_eq!(visited(&world, Request::Command(Command::Keys { pattern: bytes("k0*") })), 1 + KEYS);
+    let scan = |count| Request::Command(Command::Scan { cursor: 0, pattern: None, count });
+    assert_eq!(visited(&world, scan(10)), 11);
+    assert_eq!(visited(&world, scan(10 * KEYS)), 1 + KEYS);
+    let two =
+        vec![TxnOp::Range(RangeRequest::new(one("k0000"))), TxnOp::Range(RangeRequest::new(one("k0001")))];
+    assert_eq!(visited(&world, Request::Txn(then(two))), 5, "not the whole store");
+    let before = world.store.revision();
+    for _ in 0..800 {
+        world.put("k0000", "w");
+    }
+    let old = RangeRequest { revision: Some(before), ..RangeRequest::new(one("k0000")) };
+    assert_eq!(visited(&world, Request::Range(Box::new(old))), 102, "800 versions are passed");
+}

@@ -10,6 +10,7 @@ use jangada_kv::{Command, ExpireCondition, Expiry, Millis, Set, SetCondition};
 
 use super::commands::{Spec, Store};
 use super::parser::{Arguments, integer};
+use crate::limits::SCANNED_KEYS;
 
 /// How the store's reply to a command is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +228,7 @@ fn scan(words: Arguments<'_>) -> Result<Command, Refusal> {
         // Every value is a string, so keys of another type are a pattern that nothing matches: an empty class.
         pattern = Some(Bytes::from_static(b"[]"));
     }
-    Ok(Command::Scan { cursor, pattern, count: count.unsigned_abs() })
+    Ok(Command::Scan { cursor, pattern, count: count.unsigned_abs().min(SCANNED_KEYS) })
 }
 
 /// `FLUSHALL [ASYNC | SYNC]`
@@ -379,5 +380,7 @@ mod tests {
         assert_eq!(translated("SCAN 0 COUNT 0"), Err("ERR syntax error".to_owned()));
         let (scan, _) = translated("SCAN 7 MATCH a* COUNT 3").unwrap();
         assert_eq!(scan, Command::Scan { cursor: 7, pattern: Some(Bytes::from_static(b"a*")), count: 3 });
+        let (most, _) = translated("SCAN 0 COUNT 1000000000").unwrap();
+        assert_eq!(most, Command::Scan { cursor: 0, pattern: None, count: SCANNED_KEYS });
     }
 }
