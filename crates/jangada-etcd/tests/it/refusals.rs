@@ -113,6 +113,11 @@ async fn a_server_that_cannot_answer_says_so_in_etcds_words() {
         (Refusal::TimedOut, Code::Unavailable, "etcdserver: request timed out"),
         (Refusal::Stopping, Code::Unavailable, "etcdserver: server stopped"),
         (Refusal::Busy, Code::ResourceExhausted, "etcdserver: too many requests"),
+        (
+            Refusal::NoRoom,
+            Code::ResourceExhausted,
+            "etcdserver: request is carried out, but its answer was dropped: too many wait to be read",
+        ),
         (Refusal::Other("a sentence".to_owned()), Code::Unknown, "a sentence"),
     ] {
         let bare = Bare { refusal: Some(refusal), ..Bare::default() };
