@@ -233,7 +233,9 @@ impl Inner {
         }
         if let Some(known) = self.namesake(you) {
             let why = format!(
-                "a member at {} is called {} already: give this server another --name. If it is that member, its data                  directory was lost or replaced, and with it votes and entries that the others count on: bring the old                  directory back, or remove {} from the cluster and add it again",
+                "a member at {} is called {} already: give this server another --name. If it is that member, its data \
+                 directory was lost or replaced, and with it votes and entries that the others count on: bring the old \
+                 directory back, or remove {} from the cluster and add it again",
                 known.peer_addr, you.name, you.name
             );
             return Some((Refusal::DiskLost, why));
