@@ -5,7 +5,7 @@
 //! before anybody encodes it. Small answers always pass, and what has passed is never taken back: it is counted anew in
 //! its next form (encoded, as JSON), so that the bound can be exceeded by what the threads have in hand at a moment.
 //!
-//! A connection knows how much of it is its own ([`Account`]), so that one which takes nothing of it can be ended.
+//! A connection knows how much of it is its own (`Account`), so that one which takes nothing of it can be ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
